@@ -106,9 +106,7 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
         {"distances_shape": "float64", "distances_texture": "float64"},
         "geirhos2019imagenettrained",
     ),
-    "error_consistency": ({"predictions": "bool", "references": "bool"}, "geirhos2020beyond"),
     "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
-    "learning_order": ({"right": [["bool"]]}, "toneva2019empirical"),
     "noise_robustness": (
         {"predictions": "float64", "references": "float64", "sigmas": "float64"},
         "hendrycks2019robustness",

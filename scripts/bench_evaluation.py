@@ -194,7 +194,6 @@ def compare(title: str, run: Path, revisions: Sequence[str], work: Work, peers_o
                 data_dirs=work.folders,
                 output=folder / "results.parquet",
                 cache_dir=folder / "cache",
-                final_texts=False,
                 settings={"noise": NoiseSettings(sigmas=tuple(work.sigmas))} if work.has_noise else {},
                 show_progress=False,
             )
@@ -255,7 +254,7 @@ def recorded(shown: list[tuple[np.ndarray, bool]]) -> Iterator[None]:
 def warm(title: str, run: Path, revisions: Sequence[str], names: Sequence[str]) -> None:
     """What each further revision takes in a run, files and all, and in turn with it its bare forward passes."""
     encoder = Encoder.from_folder(run / "revisions" / revisions[0])
-    where: dict[str, Any] = {"final_texts": False, "show_progress": False}
+    where: dict[str, Any] = {"show_progress": False}
     shown: list[tuple[np.ndarray, bool]] = []
     work = Work(names)
     with asked_texts(work), recorded(shown):
@@ -481,7 +480,7 @@ def costs(run: Path, names: Sequence[str], chosen: Sequence[str] | None) -> None
             clock = Clock()
             with clock.running():
                 try:
-                    evaluate_revisions(run, name, revisions=revision, show_progress=False, final_texts=False)
+                    evaluate_revisions(run, name, revisions=revision, show_progress=False)
                 except ClipDynError as error:
                     print(f"  {name:34} left out: {str(error).splitlines()[0]}")
                     break

@@ -98,37 +98,25 @@ def learning_order(demo: Path) -> Figure:
 
 
 def representation(demo: Path) -> Figure:
-    """Debiased CKA with the last revision and the progress of each layer."""
-    figure, axes = plt.subplots(1, 2, figsize=(7, 2.5))
-    metrics = {"cka_debiased": ("debiased CKA with the last revision", "last"), "progress": ("progress", "")}
-    for ax, (metric, (title, reference)) in zip(axes, metrics.items(), strict=True):
-        rows = rows_of(demo, "representation-geometry", metric, reference=reference)
-        layers = rows.assign(layer=rows["layer"].fillna(rows["layer"].max() + 1))
-        table = layers.pivot_table(index="layer", columns="epoch", values="value", dropna=False)
-        drawn = ax.imshow(
-            table, aspect="auto", origin="lower", cmap="viridis", vmin=min(0, table.min().min())
-        )
-        names = [f"layer {one:.0f}" for one in table.index[:-1]]
-        ax.set_yticks(range(len(table)), [*names, "projection"])
-        ax.set_title(title)
-        figure.colorbar(drawn, ax=ax)
+    """Debiased CKA of each layer with the last revision."""
+    figure, ax = plt.subplots(figsize=(4, 2.5))
+    rows = rows_of(demo, "representation_change-geometry", "cka_debiased", reference="last")
+    layers = rows.assign(layer=rows["layer"].fillna(rows["layer"].max() + 1))
+    table = layers.pivot_table(index="layer", columns="epoch", values="value", dropna=False)
+    drawn = ax.imshow(table, aspect="auto", origin="lower", cmap="viridis", vmin=min(0, table.min().min()))
+    names = [f"layer {one:.0f}" for one in table.index[:-1]]
+    ax.set_yticks(range(len(table)), [*names, "projection"])
+    ax.set_title("debiased CKA with the last revision")
+    figure.colorbar(drawn, ax=ax)
     return finish(figure)
 
 
 def weights(demo: Path) -> Figure:
-    """Lengths and directions of the steps of both towers."""
-    figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.4))
-    titles = {
-        "step": "length of the step",
-        "cosine_with_previous_step": "cosine with the previous step",
-        "cosine_with_whole": "cosine with the whole way",
-    }
-    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
-        for subset, colour in (("image", BLUE), ("text", RED)):
-            line(ax, rows_of(demo, "weights", metric, subset=subset), colour, f"{subset} encoder")
-        if metric != "step":
-            ax.axhline(0, color=GREY, linewidth=0.8)
-        ax.set_title(title)
+    """Lengths of the steps of both towers."""
+    figure, ax = plt.subplots(figsize=(4, 2.4))
+    for subset, colour in (("image", BLUE), ("text", RED)):
+        line(ax, rows_of(demo, "weights", "step", subset=subset), colour, f"{subset} encoder")
+    ax.set_title("length of the step")
     return finish(figure)
 
 

@@ -42,7 +42,11 @@ FIGURES = {
         *("shape-bias-procedural", "zero-shot-procedural", "noise-procedural", "psychophysics-procedural"),
         *("distortion-procedural", "decodability-procedural", "geometry-procedural"),
         *("cue-learning-shape-bias-procedural", "error-consistency-shape-bias-procedural"),
-        *("learning-order-zero-shot-procedural", "representation-geometry-procedural", "weights-procedural"),
+        *(
+            "learning-order-zero-shot-procedural",
+            "representation-change-geometry-procedural",
+            "weights-procedural",
+        ),
     ),
     "study": ("arms", "claims"),
     "classifier": (

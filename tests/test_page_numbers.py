@@ -308,17 +308,9 @@ def representation_of_the_demo() -> Iterator[str]:
     name = "representation-geometry"
     layers = (*range(5), None)
     before = [of_demo(name, "cka_debiased", reference="last", layer=layer)[0] for layer in layers]
-    progress = [of_demo(name, "progress", layer=layer) for layer in layers]
     yield (
         f"is {two(before[0])} for the patches (layer 0), {two(before[4])} for layer 4 and {two(before[5])} for"
     )
-    yield f"Progress of layer 0 is {two(progress[0][1])} after one epoch"
-    first = [one[1] for one in progress[1:4]]
-    assert max(first) < 0
-    yield f"first negative ({two(min(first))} in layer {1 + first.index(min(first))})"
-    halfway = [int(one.index[one >= 0.5][0]) for one in progress]
-    assert halfway[1:] == [4, 4, 4, 4, 3]
-    yield "The projection is halfway at epoch 3, layers 1 to 4 at epoch 4"
 
 
 def weights_of_the_demo() -> Iterator[str]:
@@ -327,15 +319,7 @@ def weights_of_the_demo() -> Iterator[str]:
     whole, image, text = (
         two(of_demo("weights", "straightness", subset=part)[10]) for part in ("", "image", "text")
     )
-    yield f"Straightness is {whole} (image encoder {image}, text encoder {text})"
-    cosines = {
-        part: of_demo("weights", "cosine_with_previous_step", subset=part) for part in ("image", "text")
-    }
-    yield f"a cosine of {two(cosines['image'].min())} to {two(cosines['image'].max())}"
-    yield f"fall from {two(cosines['text'][2])} to {two(cosines['text'][10])}"
-    towards = of_demo("weights", "cosine_with_whole", subset="")
-    ends = f"({two(towards[:3].min())} to {two(towards[:3].max())})"
-    yield f"The first three steps point towards the end most {ends}, the last one hardly ({two(towards[10])})"
+    yield f"The distance is {whole} of the path (image encoder {image}, text encoder {text})"
 
 
 def decodability_of_the_demo() -> Iterator[str]:
@@ -799,7 +783,7 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
         ("dynamics/error-consistency.md", error_consistency_of_the_demo),
         ("dynamics/learning-order.md", learning_order_of_the_demo),
-        ("dynamics/representation.md", representation_of_the_demo),
+        ("dynamics/representation-change.md", representation_of_the_demo),
         ("dynamics/weights.md", weights_of_the_demo),
         ("benchmarks/decodability.md", decodability_of_the_demo),
         ("benchmarks/geometry.md", geometry_of_the_demo),

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.results.row import NumberKey
 
 
@@ -54,18 +52,6 @@ class Answers:
     def right(self) -> NDArray[np.bool_]:
         """Whether each answer is the label, (n,)."""
         return np.asarray(self.decision == self.label, np.bool_)
-
-    @cached_property
-    def margin(self) -> NDArray[np.float64] | None:
-        """How clear each answer is, (n,), see `decision_margins`; None without scores."""
-        return None if self.scores is None else decision_margins(self.scores, self.label)
-
-    def probability(self, logit_scale: float) -> NDArray[np.float64] | None:
-        """Of the label, with this factor on the scores, (n,); None without scores."""
-        if self.scores is None:
-            return None
-        shares = softmax(logit_scale * self.scores, axis=1)
-        return np.asarray(np.take_along_axis(shares, self.label[:, None], axis=1)[:, 0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -298,7 +298,7 @@ class Readout:
             _require_finite(rows, "a text", self.name)
         else:
             _require_finite(
-                rows, "a text", "the run's last revision", "Leave its texts out with --no-final-texts"
+                rows, "a text", "the run's last revision", "Use the texts of each revision, with --texts own"
             )
         self._texts.update(zip(missing, rows, strict=True))
         return np.stack([self._texts[text] for text in texts])

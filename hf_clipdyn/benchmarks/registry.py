@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.options import name_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
+from hf_clipdyn.results.row import FORMER_NAMES
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
 if TYPE_CHECKING:
@@ -83,12 +84,13 @@ def kind_named(name: str) -> type[Kind[Any]]:
 
 
 def relation_named(name: str) -> "type[Relation]":
-    """The relation of that name.
+    """The relation of that name, or of the name that it had in version 0.3.
 
     Raises:
         UnknownNameError: there is none; the plug-in that defines it may not be loaded.
     """
-    return _called(name, relations(), "relation")
+    now = next((now for now, former in FORMER_NAMES.items() if former == name), name)
+    return _called(now, relations(), "relation")
 
 
 def _called(name: str, known: Mapping[str, T], what: str) -> T:

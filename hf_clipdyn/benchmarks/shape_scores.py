@@ -190,16 +190,18 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
         if not (observers.size and len(images)):
             continue
         place: dict[str, Any] = {"subset": subset, "n_clusters": _n_clusters(images)}
-        keywords = _exemplars(images)
-        keywords |= {"n_resamples": common.n_resamples, "confidence_level": common.confidence_level}
+        exemplars = list(_exemplars(images).values())
+        groups = np.stack([np.asarray(one, str) for one in exemplars], axis=1) if exemplars else None
         correct = np.asarray(images["decision"] == images["shape"], dtype=bool)
         asked: list[tuple[Any, dict[str, dict[str, Any]]]] = [(correct, _CONSISTENCY)]
         if observers.shape[1] > 1:
             asked.append((None, {"kappa": _BETWEEN_HUMANS}))
         for answers, keys in asked:
-            result = observer_consistency(observers, answers, **keywords)
+            found = observer_consistency(observers, answers)
+            result = found.report(groups, common.confidence_level)
             for key, columns in keys.items():
-                known = by_item(result["influences"][key], images["item"])
+                influence = found[key].influence
+                known = None if influence is None else by_item(influence, images["item"])
                 yield number(result, key, influence=known, **columns, **place)
 
 

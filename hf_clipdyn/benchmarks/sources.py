@@ -1,24 +1,37 @@
 """The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import datasets
+import numpy as np
+import pyarrow.compute as pc
+from accelerate.logging import get_logger
+from numpy.typing import NDArray
 
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.load import find_locally
+from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names, is_anybodys
-from hf_clipdyn.errors import ConfigError, DatasetError, naming
+from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, naming
+
+if TYPE_CHECKING:
+    from hf_clipdyn.benchmarks.kind import Benchmark
 
 K = TypeVar("K")
 
 DRAWN = "procedural"
 """Data set of the kinds that draw what they show."""
+
+_log = get_logger(__name__)
+_said: set[str] = set()
+"""What the current call has said of missing data: several models and a watched run lack the same."""
+_STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 # A study measures on what was not trained on; the training split is the last resort.
 _SPLITS = ("test", "valid", "validation", "val", "train")
@@ -52,6 +65,37 @@ class Source:
         """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""
         whole = len(self.dataset) + self.absent
         return {"incomplete": f"{shown}/{whole}"} if shown < whole else {}
+
+    def count_images(self, rows: range) -> int:
+        """How many different images these rows have, by the path and the size of their files; at least one."""
+        columns = self.images
+        if not columns:
+            return max(1, len(rows))
+        table: Any = self.dataset.select_columns(columns).select(rows).with_format("arrow")[:]
+        seen: set[Any] = set()
+        for name in columns:
+            paths = pc.struct_field(table[name], "path").to_pylist()
+            sizes = pc.binary_length(pc.struct_field(table[name], "bytes")).to_pylist()
+            stored = enumerate(zip(paths, sizes, strict=True))
+            # An image without a path counts as another one.
+            seen |= {(path, size) if path else (name, at) for at, (path, size) in stored}
+        return len(seen)
+
+    def file_names(self) -> NDArray[np.object_]:
+        """Name of the file of each row's image, "" if unknown."""
+        columns = self.images
+        if not columns:
+            return np.full(len(self.dataset), "", object)
+        column = next((name for name in _STIMULUS if name in columns), columns[0])
+        table: Any = self.dataset.select_columns([column]).with_format("arrow")[:]
+        paths = pc.struct_field(table[column], "path").to_pylist()
+        return np.array([(path or "").rpartition("/")[2] for path in paths], object)
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the columns of images."""
+        features = self.dataset.features.items()
+        return [name for name, feature in features if isinstance(feature, datasets.Image)]
 
 
 def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
@@ -146,6 +190,90 @@ def _under_names(source: Source, names: Mapping[str, str], templates: tuple[str,
         named = source.dataset.cast_column("label", datasets.ClassLabel(names=labels))
     metadata = replace(source.metadata, templates=templates or source.metadata.templates)
     return replace(source, dataset=named, metadata=metadata)
+def begin_call() -> None:
+    """Say again what is left out, in a new call."""
+    _said.clear()
+
+
+def open_sources(
+    benchmarks: "Sequence[Benchmark]",
+    data_dirs: Mapping[str, Path],
+    *,
+    skip_missing: bool = False,
+    token: str | None = None,
+) -> "dict[Benchmark, Source]":
+    """The data set of each benchmark. One error names all that are missing, and where to get them.
+
+    The Hub is asked for mirrors only if all data sets without one are there, or if missing data are skipped.
+
+    Args:
+        benchmarks: each is opened with its kind's schemas.
+        data_dirs: folders of data sets, by name.
+        skip_missing: leave out what is missing, and say so once a call.
+        token: for private mirrors.
+
+    Raises:
+        EvaluationError: some are missing and must not be skipped, or none is there.
+    """
+    missing: dict[Benchmark, str] = {}
+    for one in benchmarks:
+        if one.dataset not in data_dirs and lacks_files(one.dataset):
+            missing[one] = "its files are not on this machine."
+    rest = [one for one in benchmarks if one not in missing] if not missing or skip_missing else []
+    found: dict[
+        tuple[str, tuple[str, ...]], Source | str
+    ] = {}  # each once, though several benchmarks show it
+    for shown in dict.fromkeys((one.dataset, one.kind.schemas) for one in rest if one.kind.schemas):
+        folder = data_dirs.get(shown[0])
+        try:
+            found[shown] = open_source(*shown, data_dir=folder and Path(folder), token=token)
+        except DatasetError as error:
+            found[shown] = str(error)
+    sources: dict[Benchmark, Source] = {}
+    for one in rest:
+        source = found[one.dataset, one.kind.schemas] if one.kind.schemas else drawn_source(one.kind.items())
+        if isinstance(source, Source):
+            sources[one] = source
+        else:
+            missing[one] = source
+    if missing:
+        table = _missing_table(missing, len(benchmarks))
+        if not skip_missing:
+            raise EvaluationError(table)
+        if table not in _said:
+            _said.add(table)
+            _log.info(f"Left out: {table}")
+    if not sources:
+        raise EvaluationError("No benchmark can run: nothing was evaluated.")
+    return sources
+
+
+def _missing_table(missing: "Mapping[Benchmark, str]", asked: int) -> str:
+    """A line for each benchmark whose data are missing, then what to do."""
+    width, root = max(len(one.name) for one in missing), os.environ.get("CLIPDYN_DATA")
+    lines = [f"{len(missing)} of {asked} benchmarks cannot run, since their data are missing:"]
+    for one, cause in missing.items():
+        where = dataset_metadata(one.dataset).where
+        lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
+    names = ", ".join(sorted({one.dataset for one in missing}))
+    lines.append(
+        f"Put the folders into one parent folder, under the names {names}, and set CLIPDYN_DATA to the parent "
+        f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data-dir NAME=PATH, or run the "
+        "other benchmarks with --skip-missing."
+    )
+    return "\n".join(lines)
+
+
+def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
+    names, by_cue = list[str](), dict[str, list[str]]()
+    for cue in ("shape", "texture", "label"):
+        if cue in dataset.column_names:
+            values = dataset.select_columns([cue])[:][cue]
+            known = getattr(dataset.features[cue], "names", None)
+            by_cue[cue] = [str(known[value] if known else value) for value in values]
+            names = names or list(known or sorted(set(by_cue[cue])))
+    return names, by_cue
 
 
 def is_local(dataset: str, folder: Path | None = None) -> bool:

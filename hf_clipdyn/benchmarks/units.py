@@ -43,14 +43,16 @@ def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[
     if kind.is_earlier():
         return former.scored(kind, trials, common)
     units = UnitsOf(kind, trials)
-    found = kind.score(trials, common.seed)
-    return [_with_interval(number, scale, units, common.confidence_level) for number, scale in found]
+    return [
+        with_interval(number, scale, units.of(number), common.confidence_level)
+        for number, scale in kind.score(trials, common.seed)
+    ]
 
 
-def _with_interval(number: Number, scale: Scale, units: "UnitsOf", level: float) -> Number:
-    if number.influence is None or number.influence.empty:
+def with_interval(number: Number, scale: Scale, influence: Influence | None, level: float) -> Number:
+    """A number with this influence and the interval that follows from it; one that has ends keeps them."""
+    if influence is None:
         return replace(number, influence=None)
-    influence = units.influence(number.influence)
     low, high, notes = number.ci_low, number.ci_high, [number.note]
     if math.isnan(low):
         low, high = interval(number.value, influence, scale, level)
@@ -117,6 +119,11 @@ class UnitsOf:
         self._known: dict[Any, Units] = {}
         self._last: tuple[pd.Index, Units] | None = None  # most numbers have the index of the one before
 
+    def of(self, number: Number) -> Influence | None:
+        """The influence on a number; None if it has none."""
+        known = number.influence
+        return None if known is None or known.empty else self.influence(known)
+
     def influence(self, contributions: "pd.Series[Any] | Influence") -> Influence:
         """Contributions of items or clusters as an influence on these units; an influence stays what it is."""
         if isinstance(contributions, Influence):
@@ -133,14 +140,14 @@ class UnitsOf:
         return Influence.on(self._known[key], ordered.to_numpy(np.float64))
 
     def _of(self, index: pd.Index) -> Units:
-        ways = _ways(self._kind)
+        ways = ways_of(self._kind)
         if index.names != ["item"] or ways == [["item"]]:
             return _units([[column] for _, column in index.to_frame(index=False).items()])
         of_items = self._trials.drop_duplicates("item").set_index("item", drop=False).loc[index]
         return _units([[of_items[name] for name in way] for way in ways], names=index)
 
 
-def _ways(kind: type[Kind[Any]]) -> list[list[str]]:
+def ways_of(kind: type[Kind[Any]]) -> list[list[str]]:
     """The columns that name clusters, in each of the ways that are crossed."""
     if kind.clusters_alike:  # of the former interface
         return [list(map(str, kind.clusters))]

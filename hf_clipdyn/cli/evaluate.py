@@ -32,11 +32,11 @@ class Evaluate(EvaluationConfig):
 
 def _plan(config: Evaluate) -> None:
     config.check_names()  # before torch is loaded
-    from hf_clipdyn.evaluation.dry_run import dry_run, relations_message
+    from hf_clipdyn.evaluation.dry_run import dry_run, in_words, relations_message
     from hf_clipdyn.evaluation.evaluate import measure_each
 
-    for plan in measure_each(config, dry_run) if config.selected else ():
-        print(plan.message)
+    for costs in measure_each(config, dry_run) if config.selected else ():
+        print(in_words(costs))
     if config.related:
         print(relations_message(config))
 

@@ -140,17 +140,8 @@ def evaluate_model(
     from hf_clipdyn.progress import draws_bars, library_bars
     from hf_clipdyn.revisions import Revision
 
-    refused = (
-        "relations",
-        "revisions",
-        "shard",
-        "store",
-        "from_open_clip",
-        "watch",
-        "rescore",
-        "push_to_hub",
-    )
-    for name in refused:
+    of_published = "relations revisions shard store from_open_clip watch rescore push_to_hub"
+    for name in of_published.split():
         if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
     if not (isinstance(model, torch.nn.Module) and hasattr(model, "config") and hasattr(model, "dtype")):
@@ -169,9 +160,7 @@ def evaluate_model(
     try:
         with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
             given = GivenModel(repo_id, model, processor, state, Path(folder))
-            config = EvaluationConfig(
-                repo_id=given, benchmarks=benchmarks, **options | {"final_texts": False}
-            )
+            config = EvaluationConfig(repo_id=given, benchmarks=benchmarks, **options)
             config = config.but(show_progress=config.show_progress and draws_bars())
             with library_bars(config.show_progress):
                 return evaluate(config)

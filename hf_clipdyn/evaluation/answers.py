@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hf_clipdyn.benchmarks.base import similarity
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds, suite
-from hf_clipdyn.benchmarks.sources import is_local, local_source
-from hf_clipdyn.data.images import FORMATS, Source, decode, open_image
+from hf_clipdyn.benchmarks.sources import cues, is_local, local_source
+from hf_clipdyn.data.images import Source, decode_image
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (
     ClipDynError,
@@ -28,7 +27,7 @@ from hf_clipdyn.errors import (
     ModelError,
     RevisionNotFoundError,
     UnknownNameError,
-    shorten,
+    naming,
     shown,
 )
 from hf_clipdyn.models.encoder import Encoder
@@ -45,9 +44,6 @@ Texts = Literal["own", "last"]
 PROBES = {"rollout": "attention rollout", "attention": "class token, last block"}
 """Titles of the maps that `attention` gives, by the name that `saliency_maps` knows."""
 
-MOST_PIXELS = 50_000_000
-_MOST_CLASSES = 64
-_LONGEST_CLASS = 200
 _IN_MEMORY = 2
 
 
@@ -83,13 +79,10 @@ class LoadedRevisions:
     @property
     def places(self) -> tuple[str, list[float]]:
         """Title of the axis of training, and the place of each revision: epoch, else step, else number in the order."""
-        for title, known in (
-            ("epoch", [revision.epoch for revision in self.by_name.values()]),
-            ("step", [revision.step for revision in self.by_name.values()]),
-        ):
-            numbers = [float(place) for place in known if place is not None]
-            if len(set(numbers)) == len(known):
-                return title, numbers
+        for title in ("epoch", "step"):
+            known = [getattr(revision, title) for revision in self.by_name.values()]
+            if None not in known and len(set(known)) == len(known):
+                return title, [float(place) for place in known]
         return "revision", [float(place) for place in range(len(self.by_name))]
 
     @contextmanager
@@ -115,49 +108,6 @@ class LoadedRevisions:
                     encoder.load(folder)
             self._encoders[name] = encoder
             yield encoder
-
-
-def measured_revisions(
-    results: Results,
-    repo_id: str,
-    *,
-    store: str | Path | None = None,
-    wanted: Sequence[str] = (),
-    device: str | None = None,
-) -> LoadedRevisions:
-    """The revisions of a model in tables of results, as far as they are what was measured.
-
-    Args:
-        results: of the tables; a run beside one of them is found.
-        repo_id: the model's, as in the tables.
-        store: folder of a local store.
-        wanted: names of revisions; all by default.
-        device: as for `Encoder.from_folder`.
-
-    Raises:
-        ConfigError: there are none.
-        RevisionNotFoundError: there is no such repository.
-    """
-    series = open_measured(repo_id, results.tables, store)
-    cells = results.cells[results.cells["repo_id"] == repo_id]
-    measured = set(zip(cells["revision"], cells["commit"], strict=True))
-    listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
-    return chosen_revisions(series, listed, wanted, device)
-
-
-def chosen_revisions(
-    series: Series, listed: Sequence[Revision], wanted: Sequence[str] = (), device: str | None = None
-) -> LoadedRevisions:
-    """Those of the listed revisions that are wanted; all if no names are given.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
-    if not chosen:
-        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
-        raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
-    return LoadedRevisions(series, chosen, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,38 +152,27 @@ def answers(
     for name in revisions.names:
         try:
             with revisions.encoder(name) as encoder:
-                answer = _answer(name, encoder, image, texts, last)
+                pixels = resize_and_crop(encoder.image_processor, [image])
+                embedding = encoder.embed_images(pixels).projection
+                embedded = encoder.embed_texts(texts) if last is None else last
+                if embedded.shape[1] != embedding.shape[1]:
+                    raise ModelError(
+                        f"The last revision's texts have {embedded.shape[1]} dimensions, images at {name} have "
+                        f"{embedding.shape[1]}: compare with each revision's own texts."
+                    )
+                answer = scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
         except ClipDynError as error:
             nothing = np.full(len(texts), np.nan)
             answer = Answer(name, nothing, nothing, np.zeros(len(texts), np.int64), str(error))
         yield answer
 
 
-def _answer(
-    name: str,
-    encoder: Encoder,
-    image: Image.Image,
-    texts: Sequence[str],
-    last: NDArray[np.float32] | None,
-) -> Answer:
-    embedding = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
-    embedded = encoder.embed_texts(texts) if last is None else last
-    if embedded.shape[1] != embedding.shape[1]:
-        raise ModelError(
-            f"The last revision's texts have {embedded.shape[1]} dimensions, images at {name} have "
-            f"{embedding.shape[1]}: compare with each revision's own texts."
-        )
-    return scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
-
-
 def scored(name: str, cosines: NDArray[np.float64], logit_scale: float) -> Answer:
     """The answer that follows from the cosines of an image with each class's text."""
     order = np.argsort(-cosines, kind="stable")
-    rank = np.empty(len(cosines), np.int64)
-    rank[order] = np.arange(1, len(cosines) + 1)
+    rank = np.argsort(order) + 1
     weights = np.exp(logit_scale * (cosines - cosines.max()))
-    best, second = cosines[order[0]], cosines[order[1]]
-    others = np.where(rank == 1, second, best)
+    others = np.where(rank == 1, cosines[order[1]], cosines[order[0]])
     return Answer(name, weights / weights.sum(), cosines - others, rank)
 
 
@@ -269,6 +208,49 @@ def attention(
 # --- models and stimuli of this machine --------------------------------------------------------------------------
 
 
+def chosen_revisions(
+    series: Series, listed: Sequence[Revision], wanted: Sequence[str] = (), device: str | None = None
+) -> LoadedRevisions:
+    """Those of the listed revisions that are wanted; all if no names are given.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
+    if not chosen:
+        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
+        raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
+    return LoadedRevisions(series, chosen, device=device)
+
+
+def measured_revisions(
+    results: Results,
+    repo_id: str,
+    *,
+    store: str | Path | None = None,
+    wanted: Sequence[str] = (),
+    device: str | None = None,
+) -> LoadedRevisions:
+    """The revisions of a model in tables of results, as far as they are what was measured.
+
+    Args:
+        results: of the tables; a run beside one of them is found.
+        repo_id: the model's, as in the tables.
+        store: folder of a local store.
+        wanted: names of revisions; all by default.
+        device: as for `Encoder.from_folder`.
+
+    Raises:
+        ConfigError: there are none.
+        RevisionNotFoundError: there is no such repository.
+    """
+    series = open_measured(repo_id, results.tables, store)
+    cells = results.cells[results.cells["repo_id"] == repo_id]
+    measured = set(zip(cells["revision"], cells["commit"], strict=True))
+    listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
+    return chosen_revisions(series, listed, wanted, device)
+
+
 @dataclass(frozen=True, eq=False)
 class Opened:
     """Models, and stimuli to ask them about.
@@ -290,14 +272,15 @@ class Opened:
             ConfigError: the data set is not here, or has no image in such a row.
             DatasetError: its files are broken.
         """
-        if benchmark not in self.benchmarks:
+        kind, _, dataset = benchmark.partition("/")
+        known = benchmark in self.benchmarks
+        source = local_source(dataset, kinds()[kind].schemas, self.data_dirs.get(dataset)) if known else None
+        if source is None:
             raise ConfigError(
                 f"The images of {shown(benchmark)} are not on this machine: choose another one."
             )
-        kind, _, dataset = benchmark.partition("/")
-        source = local_source(dataset, kinds()[kind].schemas, self.data_dirs.get(dataset))
-        rows = datasets.Dataset.from_dict({}) if source is None else source.dataset
-        columns = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+        rows = source.dataset
+        columns = source.images
         if not columns or not 0 <= row < len(rows):
             raise ConfigError(f"{benchmark} has {len(rows):,} rows, and no image in row {row:,}.")
         classes, by_cue = cues(rows)
@@ -344,13 +327,12 @@ def open_models(
 
 def with_images(benchmarks: Sequence[str], data_dirs: Mapping[str, Path]) -> list[str]:
     """The benchmarks, `kind/dataset`, whose images can be shown without a download; shape bias first."""
-    pairs = [name.split("/", 1) for name in benchmarks]
-    found = [
-        f"{kind}/{dataset}"
-        for kind, dataset in pairs
-        if kind in kinds() and kinds()[kind].schemas and is_local(dataset, data_dirs.get(dataset))
-    ]
-    return sorted(found, key=lambda name: not name.startswith("shape_bias/"))
+    found = []
+    for name in sorted(benchmarks, key=lambda name: not name.startswith("shape_bias/")):
+        kind, _, dataset = name.partition("/")
+        if kind in kinds() and kinds()[kind].schemas and is_local(dataset, data_dirs.get(dataset)):
+            found.append(name)
+    return found
 
 
 # --- what is shown and asked ------------------------------------------------------------------------------------
@@ -360,58 +342,26 @@ def picture(source: Source | None) -> Image.Image:
     """An image of a user's as RGB, upright.
 
     Raises:
-        ConfigError: there is none, it is not an image, is damaged, or has more than `MOST_PIXELS`.
+        ConfigError: there is none, it is not an image, or is damaged.
     """
     if source is None:
         raise ConfigError("There is no image: give one, or show a stimulus.")
-    try:
-        image = open_image(source)
-        if image.width * image.height > MOST_PIXELS:
-            raise OSError(f"it has {image.width} x {image.height} pixels")
-        return decode(image).convert("RGB")
-    except OSError as error:
-        # Pillow's own words name the file, which a web page has put somewhere.
-        what = (
-            "its format is another one" if isinstance(error, UnidentifiedImageError) else shorten(str(error))
-        )
-        raise ConfigError(
-            f"The image cannot be read ({what}): give one of at most {MOST_PIXELS:,} pixels as "
-            f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        ) from error
-
-
-def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
-    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
-    names, by_cue = list[str](), dict[str, list[str]]()
-    for cue in ("shape", "texture", "label"):
-        if cue in dataset.column_names:
-            values, known = (
-                dataset.select_columns([cue])[:][cue],
-                getattr(dataset.features[cue], "names", None),
-            )
-            by_cue[cue] = [str(known[value] if known else value) for value in values]
-            names = names or list(known or sorted(set(by_cue[cue])))
-    return names, by_cue
+    with naming("The image", ConfigError):
+        return decode_image(source)
 
 
 def class_list(text: str) -> list[str]:
     """Class names from one text, separated by commas or line breaks; repetitions are left out.
 
     Raises:
-        ConfigError: there are fewer than two, too many, or one is too long.
+        ConfigError: there are fewer than two.
     """
-    names = list(dict.fromkeys(" ".join(name.split()) for name in text.replace("\n", ",").split(",")))
-    names = [name for name in names if name]
+    names = [" ".join(name.split()) for name in text.replace("\n", ",").split(",")]
+    names = list(dict.fromkeys(filter(None, names)))
     if len(names) < 2:
         raise ConfigError(
             f"{'Only one class is' if names else 'No classes are'} given: write at least two names, separated by "
             "commas, since an answer is a choice among them."
-        )
-    if len(names) > _MOST_CLASSES:
-        raise ConfigError(f"{len(names):,} classes are given: write at most {_MOST_CLASSES}.")
-    if longest := next((name for name in names if len(name) > _LONGEST_CLASS), None):
-        raise ConfigError(
-            f"The class {shown(longest)} has {len(longest):,} characters: write at most {_LONGEST_CLASS}."
         )
     return names
 
@@ -420,11 +370,11 @@ def prompts(names: Sequence[str], template: str) -> list[str]:
     """The text of each class: the template with the name in the place of ``{}``.
 
     Raises:
-        ConfigError: the template does not have one such place, or is too long.
+        ConfigError: the template does not have one such place.
     """
-    if template.count("{}") != 1 or len(template) > _LONGEST_CLASS:
+    if template.count("{}") != 1:
         raise ConfigError(
-            f"The text for each class is {shown(template)}: write at most {_LONGEST_CLASS} characters with {{}} once, "
-            "where the name belongs, as in: a photo of a {}."
+            f"The text for each class is {shown(template)}: write {{}} once, where the name belongs, as in: a photo of "
+            "a {}."
         )
     return [template.replace("{}", name) for name in names]

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
+from hf_clipdyn.benchmarks.registry import kinds, relation_named, select_benchmarks, suite_relations
 from hf_clipdyn.errors import ConfigError, naming, shown
 from hf_clipdyn.options import OptionError, first_values, name_of, texts_of
 from hf_clipdyn.plugins import load_plugin
@@ -36,7 +37,10 @@ class EvaluationConfig(Common):
     )
     letters: ClassVar = {"output": "o"}
     python_only = ("settings", "token")
-    former: ClassVar = {"hub_token": "set HF_TOKEN, or log in with `hf auth login`"}
+    former: ClassVar = {
+        "hub_token": "set HF_TOKEN, or log in with `hf auth login`",
+        "final_texts": "evaluate a second time with --texts last, into the same output",
+    }
     file_help = "YAML file of these options, written with underscores. Flags override it."
 
     repo_id: tuple[str | InstanceOf[Series], ...]
@@ -52,7 +56,7 @@ class EvaluationConfig(Common):
 
     relations: tuple[str, ...] = ()
     """Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency,
-    learning_order, representation or weights. Given without benchmarks, nothing is measured."""
+    learning_order, representation_change or weights. Given without benchmarks, nothing is measured."""
 
     revisions: tuple[str, ...] | None = None
     """Revisions to evaluate. Default: all."""
@@ -117,8 +121,8 @@ class EvaluationConfig(Common):
     skip_missing: bool = False
     """Skip benchmarks whose data are missing."""
 
-    final_texts: bool = True
-    """Also classify with the text embeddings of the run's last revision."""
+    texts: Literal["own", "last"] = "own"
+    """Text embeddings of the classes: of each revision itself (own), or of the run's last revision."""
 
     watch: bool = False
     """Follow a run that is still training."""
@@ -175,7 +179,8 @@ class EvaluationConfig(Common):
                 "`rescore` measures nothing: it reads the trials beside `output`. Give an `output`, and "
                 "leave out `force` and `watch`."
             )
-        if self.samples_per_epoch and not self._reads_open_clip:
+        named = [name for name in self.repo_id if isinstance(name, str)]
+        if self.samples_per_epoch and not all(name.startswith(OPEN_CLIP) for name in named):
             raise ConfigError(
                 "`samples_per_epoch` only applies to open_clip checkpoints: do not give other models with it."
             )
@@ -189,13 +194,12 @@ class EvaluationConfig(Common):
             )
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
-        if self.push_to_hub and self.hub_model_id is None:
-            raise ConfigError("push_to_hub needs hub_model_id: name the data set as owner/name.")
-        if self.push_to_hub and self.output is None:
-            raise ConfigError("`push_to_hub` requires an `output`: results are written to disk first.")
-        if self.watch and (self.output is None or self.revisions is not None):
+        if self.push_to_hub and None in (self.hub_model_id, self.output):
+            raise ConfigError("`push_to_hub` requires `hub_model_id`, owner/name, and an `output`.")
+        if self.watch and (self.output is None or self.revisions is not None or self.texts == "last"):
             raise ConfigError(
-                "`watch` requires an `output` and measures all revisions: leave out `revisions`."
+                "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: "
+                "leave out `revisions` and `texts`."
             )
 
     def _name_repositories(self) -> None:
@@ -218,10 +222,6 @@ class EvaluationConfig(Common):
             raise ConfigError(f"`watch` follows only one run, but {len(called)} are given.")
 
     @property
-    def _reads_open_clip(self) -> bool:
-        return all(isinstance(name, str) and name.startswith(OPEN_CLIP) for name in self.repo_id)
-
-    @property
     def each(self) -> "list[EvaluationConfig]":
         """One configuration per repository."""
         return [self] if len(self.repo_id) == 1 else [self.but(repo_id=(name,)) for name in self.repo_id]
@@ -237,7 +237,6 @@ class EvaluationConfig(Common):
             RevisionNotFoundError: there is no such repository on the Hub.
             RevisionError: the Hub refuses, or cannot be reached.
         """
-        from hf_clipdyn.benchmarks.registry import relation_named
         from hf_clipdyn.results.cells import CellStore
 
         for name in self.related:
@@ -291,8 +290,6 @@ class EvaluationConfig(Common):
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`. None if only relations are wanted."""
-        from hf_clipdyn.benchmarks.registry import select_benchmarks
-
         if self.relations and self.benchmarks is None:
             return []
         return select_benchmarks(self.suite, self.benchmarks, self.settings, self.data_dirs)
@@ -300,8 +297,6 @@ class EvaluationConfig(Common):
     @cached_property
     def related(self) -> list[str]:
         """Names of the relations: those that were given, else those of the suite."""
-        from hf_clipdyn.benchmarks.registry import suite_relations
-
         names = list(self.relations)
         if not self.relations and self.benchmarks is None and self.output is not None and self.shard is None:
             names = suite_relations(self.suite)
@@ -331,8 +326,6 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
 
 def settings_classes() -> dict[str, type[KindSettings]]:
     """The settings of each kind that has some."""
-    from hf_clipdyn.benchmarks.registry import kinds
-
     general = {name_of(*field) for field in EvaluationConfig.model_fields.items()}
     found = {name: kind.settings for name, kind in kinds().items() if kind.settings.model_fields}
     for name, settings in found.items():

@@ -1,25 +1,34 @@
-"""The model of an evaluation, and the text embeddings of the run's last revision."""
+"""The model of an evaluation, its precision, and the text embeddings of the run's last revision."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.logging import get_logger
 from numpy.typing import NDArray
+from scipy import stats
 
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.vectors import cosine_distance
+from hf_clipdyn.errors import ConfigError, EvaluationError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
-from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision, Series
+
+MINIMUM_RANK_CORRELATION = 0.99
+"""The least Spearman correlation of all pairs' distances with those in float32."""
+
+_SAMPLE = 64
+_log = get_logger(__name__)
 
 
 class LiveModel:
@@ -56,6 +65,15 @@ class LiveModel:
             self._encoder.load(folder)
         self._folder = folder
         return self._encoder
+
+    def readout(self, revision: Revision) -> Readout:
+        """The revision as benchmarks read it; a lower precision is compared with float32 on the first batch."""
+        config, folder = self._config, self.fetch(revision)
+        encoder, check = self.load(folder), None
+        if config.dtype != "float32":
+            check = partial(check_precision, folder, revision.name, config.device or str(encoder.device))
+        size, names = config.batch_size, config.class_names
+        return Readout(encoder, batch_size=size, check=check, name=revision.name, label_map=names)
 
     @contextmanager
     def borrowed(self, folder: Path) -> Iterator[Encoder]:
@@ -123,6 +141,40 @@ def check_processor(processor: object) -> None:
         )
 
 
+def check_precision(
+    folder: Path, name: str, device: str, pixels: NDArray[np.uint8], projection: NDArray[np.float32]
+) -> None:
+    """Compare the first batch of a lower precision with float32, and log the deviation.
+
+    If all cosines are close to 1, as in an untrained model, bfloat16 keeps no order at all.
+
+    Args:
+        folder, name: of the revision.
+        device: of the float32 model.
+        pixels: a batch of images, (n, H, W, 3).
+        projection: theirs, (n, d).
+
+    Raises:
+        EvaluationError: the order of their distances is not that of float32.
+    """
+    n = min(len(pixels), _SAMPLE)
+    reference = Encoder.from_folder(folder, device=device).embed_images(pixels[:n]).projection
+    error = float(cosine_distance(reference, projection[:n]).max())
+    first, second = np.triu_indices(n, 1)
+    exact, rough = (cosine_distance(one[first], one[second]) for one in (reference, projection))
+    known = n > 2 and exact.std() > 0 and rough.std() > 0
+    correlation = float(stats.spearmanr(exact, rough).statistic) if known else float("nan")
+    facts = f"rank correlation {correlation:.4f} of the distances of {n} images with float32"
+    if not correlation >= MINIMUM_RANK_CORRELATION:
+        raise EvaluationError(
+            f"bfloat16 changes the order of the distances in {name} ({facts}, at least {MINIMUM_RANK_CORRELATION} is "
+            "needed): use --dtype float32."
+        )
+    _log.info(
+        f"{name}: bfloat16 embeddings are within a cosine distance of {error:.1e} from float32 ({facts})."
+    )
+
+
 class LastTexts:
     """Text embeddings of the run's last revision, for evaluating the earlier ones.
 
@@ -146,11 +198,3 @@ class LastTexts:
                 rows = encoder.embed_texts(missing)
             self._known.update(zip(missing, rows, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
-
-    def fit(self, folder: Path) -> bool:
-        """Whether the revision in that folder has the architecture, hence the space, of the last one."""
-        return architecture_digest(folder) == architecture_digest(self._settings)
-
-    @cached_property
-    def _settings(self) -> Path:
-        return self._live.settings(self.revision)

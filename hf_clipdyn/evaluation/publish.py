@@ -11,7 +11,7 @@ A downloaded copy can be reported, compared and continued like the folder that `
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -26,6 +26,7 @@ from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.score import scored_earlier
 from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, Row, column_table
@@ -33,6 +34,14 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 
 _TABLE, _TRIALS = "results.parquet", "results.trials"
+_FORBIDDEN = (
+    "they contain labels of data sets whose licences forbid passing them on. A private repository "
+    "(--hub-private-repo) also receives these trials."
+)
+_UNKNOWN = (
+    "the kind or the data set is not known here, hence no licence. Name its file with --plugin, or install its "
+    "package, and repeat the command."
+)
 _log = get_logger(__name__)
 
 
@@ -49,20 +58,20 @@ def push_results(config: EvaluationConfig) -> None:
     data set: where its licence does not let one pass these on, they go to a private repository only. Those of a kind or
     a data set of a plug-in that is not loaded stay here.
     """
-    assert config.output is not None
-    assert config.hub_model_id is not None
-    output = config.output
-
-    left_out, unknown = list[str](), list[str]()
+    output, repo_id = config.output, config.hub_model_id
+    assert output is not None
+    assert repo_id is not None
+    kept_here: dict[str, str] = {}
     complete_already = naming(f"{output} is complete; repeat the command to push it")
     with complete_already, TemporaryDirectory(prefix="clipdyn-push-") as staging:
 
         def complete(_: HfApi, info: Any) -> None:
-            left_out[:], unknown[:] = _stage(output, Path(staging), info.id, info.private)
+            kept_here.clear()
+            kept_here.update(_stage(output, Path(staging), info.id, info.private))
 
         commit, _ = push_folder(
             staging,
-            config.hub_model_id,
+            repo_id,
             "Add the results, measured by hf-clipdyn",
             complete=complete,
             replaced=f"{_TRIALS}/*",
@@ -70,56 +79,44 @@ def push_results(config: EvaluationConfig) -> None:
             private=config.private,
             token=config.token,
         )
-    if left_out:
-        _log.warning(
-            f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
-            "licences forbid passing them on. A private repository (--hub-private-repo) also receives these "
-            "trials."
-        )
-    if unknown:
-        _log.warning(
-            f"The trials of {', '.join(unknown)} were not pushed: the kind or the data set is not known here, hence no "
-            "licence. Name its file with --plugin, or install its package, and repeat the command."
-        )
+    for cause in dict.fromkeys(kept_here.values()):
+        names = ", ".join(name for name, why in kept_here.items() if why == cause)
+        _log.warning(f"The trials of {names} were not pushed: {cause}")
     _log.info(f"The results were pushed: {commit.repo_url}.")
 
 
-def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> tuple[list[str], list[str]]:
-    """Write the data set into ``folder``; returns the benchmarks whose trials it may not contain.
-
-    First those whose licence forbids it, then those of which no licence is known.
-    """
+def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, str]:
+    """Write the data set into ``folder``; returns the benchmarks whose trials it may not contain, with the cause."""
     shutil.copyfile(output, folder / _TABLE)
-    store = CellStore(output)
-    cells = store.cells()
-    known, datasets, files = kinds(), set(dataset_names()), KeptTrials([output])
-    left_out, unknown = set(), set()
+    store, files = CellStore(output), KeptTrials([output])
+    cells, known, datasets = store.cells(), kinds(), set(dataset_names())
+    kept_here: dict[str, str] = {}
     configs = {"results": _TABLE}
     for cell in cells:
         if files.file(cell.key) is None or (cell.kind in known and not known[cell.kind].shares_trials):
             continue
         if cell.kind not in known or cell.dataset not in datasets:
-            unknown.add(f"{cell.kind}/{cell.dataset}")
-            continue
-        if not (hidden or dataset_metadata(cell.dataset).may_redistribute):
-            left_out.add(f"{cell.kind}/{cell.dataset}")
-            continue
-        path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
-        configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
+            kept_here[f"{cell.kind}/{cell.dataset}"] = _UNKNOWN
+        elif not (hidden or dataset_metadata(cell.dataset).may_redistribute):
+            kept_here[f"{cell.kind}/{cell.dataset}"] = _FORBIDDEN
+        else:
+            path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
+            configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
     results = store.select([cell.key for cell in cells]).to_pandas()
     card = results_card(
         repo_id=repo_id,
         rows=len(results),
         runs=_runs(results),
-        benchmarks=_benchmarks(cells, results, configs, store.vocabulary),
+        benchmarks=list(_benchmarks(cells, results, configs, store.vocabulary)),
         configs=configs,
-        left_out=sorted(left_out | unknown),
+        left_out=sorted(kept_here),
         columns=column_table(Row),
+        note=scored_earlier(cells, files),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    return sorted(left_out), sorted(unknown)
+    return kept_here
 
 
 def _config(cell: Cell) -> str:
@@ -137,16 +134,15 @@ def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _benchmarks(
     cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
-) -> list[dict[str, Any]]:
-    by_config = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
-    return [
-        {
+) -> Iterator[dict[str, Any]]:
+    by_name = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
+    for (kind, dataset), part in results.groupby(["kind", "dataset"]):
+        config = by_name.get(f"{kind}/{dataset}", "")
+        yield {
             "name": f"{kind}/{dataset}",
             "synthetic": words.dataset(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),
-            "trials": config if (config := by_config.get(f"{kind}/{dataset}", "")) in configs else "",
+            "trials": config if config in configs else "",
         }
-        for (kind, dataset), part in results.groupby(["kind", "dataset"])
-    ]

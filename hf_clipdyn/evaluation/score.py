@@ -3,8 +3,8 @@
 import importlib.metadata
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -13,16 +13,17 @@ import pandas as pd
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks import former
-from hf_clipdyn.benchmarks.base import Common, Kind
-from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
+from hf_clipdyn.benchmarks.registry import kinds, vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.benchmarks.units import influences, scored
-from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
+from hf_clipdyn.errors import EvaluationError, UnknownNameError, counted, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
-from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
+from hf_clipdyn.results.row import Cell, Number, Row
+from hf_clipdyn.results.trials import KeptTrials
 
 Measure: TypeAlias = type[Kind[Any]] | type[Relation]
 _log = get_logger(__name__)
@@ -69,7 +70,8 @@ def given_influences(
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     """Score the saved trials of the selected benchmarks and revisions, and write their cells.
 
-    No model, data set or Hub is needed. Numbers whose trials are missing stay as they are, which is logged.
+    No model, data set or Hub is needed. A cell without trials keeps its numbers, intervals and influences; the log says
+    how many there are.
 
     Returns:
         The keys of the selected cells.
@@ -79,90 +81,70 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
         EvaluationError: no cell is selected, or trials are broken or not those that were measured.
     """
     benchmarks = {(one.kind.name, one.dataset): one for one in config.selected}
+    repo_id = config.series.repo_id
     cells = [
-        cell
-        for cell in store.cells()
-        if cell.repo_id == config.series.repo_id
-        and (cell.kind, cell.dataset) in benchmarks
-        and (config.final_texts or cell.texts == "own")
+        cell for cell in store.cells() if cell.repo_id == repo_id and (cell.kind, cell.dataset) in benchmarks
     ]
     if not cells:
         names = ", ".join(one.name for one in benchmarks.values())
         raise EvaluationError(
-            f"{config.output} contains no cells of {config.series.repo_id} on {names}: evaluate first, "
-            "without --rescore."
+            f"{config.output} contains no cells of {repo_id} on {names}: evaluate first, without --rescore."
         )
     known = {cell.revision for cell in cells}
     for name in config.revisions or ():
         if name not in known:
             raise UnknownNameError("revision", name, known)
     selected = [cell for cell in cells if config.revisions is None or cell.revision in config.revisions]
+    unchanged: dict[str, list[Cell]] = defaultdict(list)
     for cell in selected:
-        benchmark = benchmarks[cell.kind, cell.dataset]
-        trials = store.trials(cell.key)
-        version = benchmark.kind.version_with(json.loads(cell.settings))
-        if trials is None or cell.observe_version != version:
-            cause = "has no trials" if trials is None else "was measured by an earlier version"
-            _log.warning(
-                f"{cell.revision} on {benchmark.name} {cause}, so its numbers are unchanged: evaluate it "
-                "again."
-            )
-            continue
-        where = f"The versions of {cell.revision} on {benchmark.name}"
-        earlier = from_json(dict[str, str], cell.versions, where, EvaluationError)
-        new = replace(
-            cell,
-            score_version=benchmark.kind.score_version,
-            versions=json.dumps({**earlier, **_installed(_SCORING)}),
+        benchmark, trials = benchmarks[cell.kind, cell.dataset], store.trials(cell.key)
+        if trials is None:
+            unchanged["Without trials"].append(cell)
+        elif cell.observe_version != benchmark.kind.version_with(json.loads(cell.settings)):
+            unchanged["With trials of an earlier version"].append(cell)
+        else:
+            _rescore(cell, benchmark, trials, config, store)
+    for cause, left in unchanged.items():
+        on = ", ".join(sorted({f"{cell.kind}/{cell.dataset}" for cell in left}))
+        _log.warning(
+            f"{cause}: {len(left):,} of {len(selected):,} cells of {repo_id}, on {on}. Their numbers and intervals are "
+            "unchanged; --force measures them again."
         )
-        is_as_measured = store.are_as_measured(cell.key)
-        cause, numbers = "" if is_as_measured is not False else "their hash is another", []
-        try:
-            cause = cause or (_damage(benchmark.kind, trials) if is_as_measured is None else "")
-            numbers = [] if cause else score(benchmark.kind, trials, config)
-        except ClipDynError:
-            raise
-        except Exception as error:  # a kind may do anything with columns that are not its own
-            cause = (
-                f"their content is not of this benchmark: {type(error).__name__}: {shorten(str(error), 80)}"
-            )
-        if is_as_measured is None and not cause and cell.score_version == benchmark.kind.score_version:
-            cause = _difference(store.select([cell.key]).to_pylist(), numbers)
-        if cause:
-            raise EvaluationError(
-                f"The trials of {cell.revision} on {benchmark.name} in {config.output} are not those that were "
-                f"measured ({cause}): measure again with --force --revisions {cell.revision} --benchmarks "
-                f"{benchmark.name}."
-            )
-        rows = rows_of(new, benchmark.kind, numbers, config)
-        kept = given_influences(benchmark.kind, trials, numbers)
-        store.write(new, rows, None, vocabulary([benchmark]), influences=kept)
     return [cell.key for cell in selected]
 
 
-def _damage(kind: type[Kind[Any]], trials: pd.DataFrame) -> str:
-    """What is wrong with trials whose hash was not recorded, in words; "" for nothing that can be seen."""
-    whole = [name for name, of in kind.trial_columns.items() if of in ("int64", "bool") and name in trials]
-    empty = [name for name in whole if trials[name].isna().any()]
-    if empty:
-        return f"{', '.join(empty)} has empty values"
-    lists = [name for name, of in kind.trial_columns.items() if of == "object"]
-    rows = trials.drop(columns=lists, errors="ignore")
-    return "every row is there twice" if rows.duplicated(keep=False).all() and len(rows) else ""
+def _rescore(
+    cell: Cell, benchmark: Benchmark, trials: pd.DataFrame, config: EvaluationConfig, store: CellStore
+) -> None:
+    kind, where = benchmark.kind, f"{cell.revision} on {benchmark.name}"
+    earlier = from_json(dict[str, str], cell.versions, f"The versions of {where}", EvaluationError)
+    if store.are_as_measured(cell.key) is False:
+        raise EvaluationError(
+            f"The trials of {where} in {config.output} are not those that were measured (their hash is another): "
+            f"measure again with --force --revisions {cell.revision} --benchmarks {benchmark.name}."
+        )
+    with naming(f"The trials of {where} in {config.output}", EvaluationError):
+        numbers = score(kind, trials, config)
+    new = replace(
+        cell,
+        score_version=kind.score_version,
+        versions=json.dumps({**earlier, **_installed(_SCORING)}),
+    )
+    kept = given_influences(kind, trials, numbers)
+    store.write(new, rows_of(new, kind, numbers, config), None, vocabulary([benchmark]), influences=kept)
 
 
-def _difference(before: Iterable[Mapping[str, Any]], numbers: Iterable[Number]) -> str:
-    """Where numbers differ from those of the same scoring in their n or by being undefined; "" for nowhere."""
-    rows = {tuple(row[name] for name in NUMBER_KEY): row for row in before}
-    for one in numbers:
-        row = rows.get(one.number_key)
-        if one.role != "value" or row is None:
-            continue
-        if one.n != row["n"]:
-            return f"{one.metric} has n = {one.n} instead of {row['n']}"
-        if math.isnan(one.value) and not math.isnan(row["value"]):
-            return f"{one.metric} is no longer defined"
-    return ""
+def scored_earlier(cells: Sequence[Cell], files: KeptTrials) -> str:
+    """That a table holds numbers of an earlier scoring, whose intervals are made otherwise; "" if it holds none."""
+    versions = {name: kind.score_version for name, kind in kinds().items()}
+    old = [cell for cell in cells if cell.score_version < versions.get(cell.kind, 0)]
+    if not old:
+        return ""
+    with_trials = sum(files.file(cell.key) is not None for cell in old)
+    return (
+        f"{len(old):,} of {counted(len(cells), 'cell')} were scored by an earlier version, whose intervals are made in "
+        f"another way: --rescore mends the {with_trials:,} that have trials."
+    )
 
 
 def versions() -> str:

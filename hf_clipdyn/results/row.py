@@ -63,6 +63,10 @@ def column_table(row: type) -> list[tuple[str, str, str]]:
     return [(name, str(types.field(name).type), declared["meaning"]) for name, declared in columns.items()]
 
 
+FORMER_NAMES = {"representation_change": "representation"}
+"""Relations that version 0.3 called otherwise: their cells keep the key that they had."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """What is constant for one benchmark on one revision with one choice of texts."""
@@ -119,6 +123,8 @@ class Cell:
         An empty ``other`` is left out, so that cells of earlier versions keep their names.
         """
         named = {name: value for name in CELL_KEY if (value := getattr(self, name)) or name != "other"}
+        relation, dash, kind = self.kind.partition("-")
+        named["kind"] = FORMER_NAMES.get(relation, relation) + dash + kind
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 

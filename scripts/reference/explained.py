@@ -69,9 +69,10 @@ _OF_KINDS = {
     "zero_shot": ("zero_shot_accuracy",),
 }
 _OF_RELATIONS = {
+    "cue_learning": ("phases",),
     "error_consistency": ("error_consistency",),
     "learning_order": ("learning_order",),
-    "representation": ("mutual_knn", "phases", "representation"),
+    "representation_change": ("cka", "mutual_knn", "representation"),
     "weights": ("weight_path",),
 }
 METRICS = (

@@ -376,7 +376,7 @@ def test_published_networks_are_scored_beside_people(real_data, network, accurac
     edges = people[people["subset"] == "edge"]
     right = (model["decision"] == model["category"])[model["subset"] == "edge"].to_numpy()
     kappas = [
-        error_consistency(right, (rows["decision"] == rows["category"]).to_numpy(), n_resamples=0)["kappa"]
+        error_consistency(right, (rows["decision"] == rows["category"]).to_numpy())["kappa"].value
         for _, rows in edges.set_index("item").groupby("observer")
         for rows in [rows.loc[images.loc[images["subset"] == "edge", "item"]]]
     ]

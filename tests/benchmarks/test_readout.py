@@ -60,7 +60,7 @@ def test_embeddings_that_are_not_finite_are_no_answers(planted, broken):
     with pytest.raises(EvaluationError, match="of a text by epoch-007 is not finite"):
         readout.texts(["a cat"])
     with pytest.raises(
-        EvaluationError, match=r"of a text by the run's last revision is not finite.* --no-final-texts"
+        EvaluationError, match=r"of a text by the run's last revision is not finite.* --texts own"
     ):
         readout.with_texts(lambda texts: np.full((len(texts), 2), broken, np.float32)).texts(["a cat"])
     with pytest.raises(EvaluationError, match="epoch-007"):  # what pairs of images find on the way

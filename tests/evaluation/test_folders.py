@@ -76,12 +76,10 @@ def test_the_checkpoints_of_a_trainer_are_revisions_by_step_with_epoch_and_loss(
     table = measure(trained)
     assert set(table["repo_id"]) == {"out"}
     assert set(table["revision"]) == {"step-00000001", "step-00000002"}
-    assert set(table.loc[table["texts"] == "last", "text_commit"]) == {listed[1].commit}
-    one = measure(trained / "checkpoint-1", final_texts=False)
+    assert set(measure(trained, texts="last")["text_commit"]) == {listed[1].commit}
+    one = measure(trained / "checkpoint-1")
     assert one["value"].equals(
-        table.loc[(table["revision"] == "step-00000001") & (table["texts"] == "own"), "value"].reset_index(
-            drop=True
-        )
+        table.loc[table["revision"] == "step-00000001", "value"].reset_index(drop=True)
     )
     assert set(one["repo_id"]) == {"out"}
 
@@ -391,7 +389,6 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
     direct = measure(epochs, from_open_clip="ViT-Test-Epochs", **chosen)
     assert set(tmp_path.rglob("*")) == written
     assert set(direct["repo_id"]) == {"theirs"}
-    assert {"own", "last"} == set(direct["texts"])
     of_origin = ["repo_id", "commit", "text_commit", "scale", "parameters", "seconds"]
     pd.testing.assert_frame_equal(
         direct.drop(columns=of_origin), imported.drop(columns=of_origin), check_exact=True

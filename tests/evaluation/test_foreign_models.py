@@ -113,7 +113,7 @@ def test_weights_in_the_older_format_are_read_where_there_are_no_others(
     assert not fetched
 
 
-@pytest.mark.parametrize("final_texts", [True, False])
+@pytest.mark.parametrize("texts", ["last", "own"])
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -125,7 +125,7 @@ def test_weights_in_the_older_format_are_read_where_there_are_no_others(
     ],
 )
 def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
-    upload, measure, tmp_path, name, content, final_texts
+    upload, measure, tmp_path, name, content, texts
 ):
     """It is the last one, so that its texts are asked for as well; the revision before it is kept."""
     repo_id, output = "them/broken", tmp_path / "results.parquet"
@@ -133,8 +133,8 @@ def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
     upload(repo_id, "epoch-2", seed=2)
     upload(repo_id, "epoch-2", seed=2, files={name: content})
     with pytest.raises(ModelError, match=r"models--them--broken.*: \w+"):
-        measure(repo_id, output=output, final_texts=final_texts)
-    assert final_texts or set(pd.read_parquet(output)["revision"]) == {"epoch-1"}
+        measure(repo_id, output=output, texts=texts)
+    assert texts == "last" or set(pd.read_parquet(output)["revision"]) == {"epoch-1"}
 
 
 def test_a_repository_without_a_configuration_is_one_clear_sentence(upload, measure):

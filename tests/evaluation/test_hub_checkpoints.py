@@ -115,8 +115,7 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
     assert table["seed"].isna().all()
     seen = dict(zip(table["revision"], table["samples_seen"], strict=True))
     assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
-    assert {"own", "last"} == set(table["texts"])
-    assert most_on_disk == [2] * len(EPOCHS)
+    assert most_on_disk == [1, 2, 2]
     assert _blobs(cache) == list(downloads.rglob("*.pt")) == []
 
     judged = verdicts(tmp_path / "results.parquet", show_progress=False)
@@ -132,7 +131,7 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
 def test_only_what_is_missing_is_downloaded_again(
     measure: Callable[..., Any], cache: Path, hub: HubServer, data: dict[str, Path]
 ) -> None:
-    options: dict[str, Any] = {"benchmarks": ["zero_shot/cifar10"], "final_texts": False}
+    options: dict[str, Any] = {"benchmarks": ["zero_shot/cifar10"]}
     options["data_dirs"] = {"cifar10": data["cifar10"]}
     measure(revisions=["epoch-001", "epoch-012"], **options)
     assert (hub.count("resolve-get"), len(_blobs(cache))) == (2, 0)

@@ -11,8 +11,9 @@ from result_rows import trials_of
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.evaluation.plan import file_names
+from hf_clipdyn.data.registry import dataset_metadata
 
 
 def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes):
@@ -57,15 +58,19 @@ def test_trials_of_held_out_images_name_the_last_rows_and_their_files(evaluate, 
 def test_the_file_of_a_pair_is_that_of_the_distorted_image_and_drawn_images_have_none(judged):
     pairs = load_dataset("tid2013", data_dir=judged["tid2013"], split="test")
     raw = pairs.cast_column("distorted", pairs.features["distorted"].__class__(decode=False))["distorted"]
+
+    def file_names(dataset):
+        return Source("made up", dataset, "test", dataset_metadata("procedural")).file_names()
+
     assert file_names(pairs).tolist() == [Path(one["path"]).name for one in raw]
     drawn = file_names(load_dataset("procedural", "labels", split="test"))
     assert all(isinstance(name, str) for name in drawn)
 
 
-def test_a_kind_whose_trials_differ_from_its_declaration_is_an_error_of_the_kind(evaluate, monkeypatch):
+def test_trials_with_the_name_of_another_column_are_an_error_of_the_kind(evaluate, monkeypatch):
     observe = ZeroShot.observe
-    monkeypatch.setattr(ZeroShot, "observe", lambda self, readout: observe(self, readout).assign(extra=1))
-    with pytest.raises(AssertionError, match="zero_shot declares the trial columns"):
+    monkeypatch.setattr(ZeroShot, "observe", lambda self, readout: observe(self, readout).assign(file=""))
+    with pytest.raises(AssertionError, match="the trials of zero_shot have columns with reserved names"):
         evaluate("zero_shot/cifar10", revisions=["epoch-000"])
 
 
@@ -80,7 +85,7 @@ def test_trials_come_back_from_the_file_as_the_kind_declares_them(evaluate, tmp_
     from hf_clipdyn.benchmarks.registry import kinds
 
     output = tmp_path / "results.parquet"
-    evaluate(benchmark, output=output, revisions=["epoch-001"], n_resamples=0, final_texts=False)
+    evaluate(benchmark, output=output, revisions=["epoch-001"], n_resamples=0)
     trials = trials_of(output, benchmark)
     for name, dtype in kinds()[benchmark.partition("/")[0]].trial_columns.items():
         assert trials[name].dtype == pd.Series([], dtype=dtype).dtype, name

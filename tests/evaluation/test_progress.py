@@ -16,7 +16,7 @@ if sys.platform != "win32":
     import struct
     import termios
 
-LINES = [f"epoch-00{n}: {2 * n + 2} of 6 cells done, N s" for n in range(3)]
+LINES = [f"epoch-00{n}: {n + 1} of 3 cells done, N s" for n in range(3)]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_without_a_terminal_there_is_a_line_a_revision_and_no_bar(command, tmp_p
     done = forked.run(command(*flags), env=environment())
     assert done.returncode == 0, done.stderr
     assert plain(done.stderr) == LINES, "neither our bars nor those of datasets"
-    assert done.stdout.startswith("24 numbers of 3 revisions on 1 benchmark are in ")
+    assert done.stdout.startswith("12 numbers of 3 revisions on 1 benchmark are in ")
     again = forked.run(command(*flags), env=environment())
     assert (again.stderr, again.stdout) == ("", done.stdout), "what was done before is not announced"
 
@@ -60,11 +60,11 @@ def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
     assert len(done.stdout.splitlines()) == 1
     for file in (tmp_path / "results.trials").iterdir():
         file.unlink()
-    again = ("--quiet", "--rescore", "--revisions", "epoch-001", "--no-final-texts")
+    again = ("--quiet", "--rescore", "--revisions", "epoch-001")
     done = forked.run(command(*again), env=environment())
     assert done.stderr == (
-        "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials, so its numbers are unchanged: "
-        "evaluate it again.\n"
+        "clipdyn: warning: Without trials: 1 of 1 cells of me/run, on zero_shot/cifar10. Their numbers and intervals "
+        "are unchanged; --force measures them again.\n"
     )
     done = forked.run(command("--quiet", "--suite", "none"), env=environment())
     assert done.stderr.startswith("clipdyn: error: There is no suite 'none'.")
@@ -98,7 +98,7 @@ def test_a_terminal_has_bars_unless_a_flag_or_a_variable_forbids_them(
     assert process.wait() == 0
     text = printed.decode()
     assert ("evaluating:" in text) == bars
-    assert "epoch-001: 2 of 2 cells done" in text
+    assert "epoch-001: 1 of 1 cells done" in text
     if not bars:
         assert len(text.splitlines()) == 1
 
@@ -109,4 +109,4 @@ def test_a_library_call_prints_nothing_and_logs_for_those_who_configure_logging(
     assert not caplog.messages
     caplog.set_level(logging.INFO, "hf_clipdyn")
     evaluate("zero_shot/cifar10", revisions="epoch-000", show_progress=True)
-    assert plain("\n".join(caplog.messages)) == ["[RANK 0] epoch-000: 2 of 2 cells done, N s"]
+    assert plain("\n".join(caplog.messages)) == ["[RANK 0] epoch-000: 1 of 1 cells done, N s"]

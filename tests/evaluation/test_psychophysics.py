@@ -1,18 +1,13 @@
 """The psychophysics through a whole evaluation: precision, models with few pixels, comparisons."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from accelerate import PartialState
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.sources import drawn_source
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.evaluation import evaluate as evaluation
-from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.statistics.compare import compare_revisions
 
 NAME = "psychophysics/procedural"
@@ -35,27 +30,6 @@ def test_a_model_with_too_few_pixels_is_measured_and_compared_without_a_number(e
     assert len(compared) == 12
     assert compared[["difference", "p_value"]].isna().all(axis=None)
     assert np.array_equal(compared["n_clusters"].unique(), [0])
-
-
-def test_the_cost_of_many_drawn_images_is_said_before_they_are_shown(caplog, monkeypatch):
-    PartialState()
-    caplog.set_level("INFO", "hf_clipdyn")
-    processor = clip_image_processor(model_size("tiny"))
-    clock = iter([0.0, 4.0, 0.0, 4.0])  # seconds for 16 images
-    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: next(clock))
-    shown = []
-    encoder = SimpleNamespace(
-        image_processor=processor, embed_images=lambda pixels, hidden: shown.append(pixels.shape)
-    )
-    cell = SimpleNamespace(kind="psychophysics", dataset="procedural")
-    for drawn in (999, 4800):
-        evaluation._announce(
-            SimpleNamespace(cell=cell, kind=SimpleNamespace(drawn=drawn, reads_layers=True)), encoder
-        )
-    assert len(shown) == 1
-    assert [message.partition("shows ")[2] for message in caplog.messages] == [
-        "4,800 images to each revision: the model alone takes about 20 min each. --benchmarks can leave it out."
-    ]
 
 
 def test_as_many_gratings_are_announced_as_are_drawn(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
-from hf_clipdyn.benchmarks import registry as kinds_registry
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import write_cards, write_report
@@ -35,7 +35,8 @@ def push(evaluate, tmp_path, monkeypatch):
     return run
 
 
-def test_plain_datasets_loads_the_table_and_the_trials(hub, push, tmp_path):
+def test_plain_datasets_loads_the_table_and_the_trials(hub, push, evaluate, tmp_path):
+    evaluate(*NAMES, output=tmp_path / "out" / "results.parquet", texts="last")
     output = push("me/results")
     cache = str(tmp_path / "cache")
     loaded = datasets.load_dataset("me/results", cache_dir=cache)
@@ -103,14 +104,19 @@ def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, p
         push("me/public", private=True)
 
 
-@pytest.mark.parametrize(("module", "own"), [(registry, "_own_builders"), (kinds_registry, "_own_kinds")])
+@pytest.mark.parametrize("unknown", ["kind", "data set"])
 def test_trials_of_a_kind_or_a_data_set_that_is_not_known_here_are_not_pushed(
-    hub, evaluate, tmp_path, monkeypatch, caplog, module, own
+    hub, evaluate, tmp_path, monkeypatch, caplog, unknown
 ):
-    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"]}
     evaluate(*NAMES, **asked)
-    others = [one for one in getattr(module, own)() if getattr(one, "name", "") not in NAMES[1].split("/")]
-    monkeypatch.setattr(module, own, lambda: others)  # as if they were those of a plug-in
+    # As if it were that of a plug-in.
+    known = {name: kind for name, kind in kinds().items() if name != "zero_shot"}
+    others = [one for one in registry._own_builders() if one.name != "cifar10"]
+    if unknown == "kind":
+        monkeypatch.setattr("hf_clipdyn.evaluation.publish.kinds", lambda: known)
+    else:
+        monkeypatch.setattr(registry, "_own_builders", lambda: others)
     evaluate(NAMES[0], push_to_hub=True, hub_model_id="me/results", private=True, **asked)
     files = HfApi().list_repo_files("me/results", repo_type="dataset")
     assert {Path(path).parent.name for path in files if path.startswith("results.trials/")} == {
@@ -169,7 +175,7 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         push("results")
     with pytest.raises(ConfigError, match="hub_model_id is 'me/a/b', which the Hub does not accept"):
         push("me/a/b")
-    with pytest.raises(ConfigError, match="`push_to_hub` requires an `output`"):
+    with pytest.raises(ConfigError, match=r"`push_to_hub` requires `hub_model_id`, .*, and an `output`"):
         evaluate(*NAMES, push_to_hub=True, hub_model_id="me/results")
     with pytest.raises(ConfigError, match="`private` and `hub_model_id` require `push_to_hub`"):
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")

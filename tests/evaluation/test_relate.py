@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -16,21 +15,18 @@ from safetensors.numpy import load_file, save_file
 from stores import publish_epochs
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
-from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
+from hf_clipdyn.benchmarks.relation import keyed, relation_terms
 from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.saved_runs import SavedRuns
+from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
-from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
@@ -119,8 +115,8 @@ def test_revisions_are_related_with_the_one_before_and_the_last(done, rows):
     assert last["other"].to_dict() == dict.fromkeys(names[:-1], commits[names[-1]])
     for revision, row in previous.iterrows():
         before = names[names.index(revision) - 1]
-        wanted = error_consistency(right(output, revision), right(output, before), n_resamples=0)
-        assert row["value"] == pytest.approx(wanted["kappa"], abs=1e-12)
+        wanted = error_consistency(right(output, revision), right(output, before))
+        assert row["value"] == pytest.approx(wanted["kappa"].value, abs=1e-12)
         assert row["ci_low"] < row["value"] < row["ci_high"]
         assert (row["n"], row["n_clusters"]) == (240, 240)
     bounds = rows[(rows["metric"] == "kappa") & (rows["role"] == "upper_bound")]
@@ -189,8 +185,8 @@ def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(
 def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):
     copied(done, tmp_path)
     output = tmp_path / done.name
-    monkeypatch.setattr(relations()["error_consistency"], "score_version", 2)
-    assert set(relate(output, "error_consistency")["score_version"]) == {2}
+    monkeypatch.setattr(relations()["error_consistency"], "score_version", 9)
+    assert set(relate(output, "error_consistency")["score_version"]) == {9}
 
 
 def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_items(done, rows):
@@ -200,9 +196,7 @@ def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_
         "of another arm only unequal seeds"
     )
     others = [
-        error_consistency(right(output, "epoch-003"), right(output, "epoch-003", run.repo_id), n_resamples=0)[
-            "kappa"
-        ]
+        error_consistency(right(output, "epoch-003"), right(output, "epoch-003", run.repo_id))["kappa"].value
         for run in RUNS[1:]
     ]
     assert seeds.loc["seeds", "value"] == pytest.approx(np.mean(others), abs=1e-12)
@@ -214,25 +208,13 @@ def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_
 
 
 def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
-    """Within the main arm, with another arm, and their difference; only unequal seeds are paired."""
     runs = [right(done, "epoch-003", run.repo_id) for run in RUNS]
-    noisy = right(done, "epoch-003", NOISY.repo_id)
-    within, between = (
-        [error_consistency(*both, n_resamples=0)["kappa"] for both in pairs]
-        for pairs in (combinations(runs, 2), [(runs[0], noisy), (runs[2], noisy)])
-    )
+    within = [error_consistency(*both)["kappa"].value for both in combinations(runs, 2)]
     found = kappas(rows, revision="epoch-003").set_index("reference")
-    expected = {
-        "pairs": np.mean(within),
-        "pairs with arm noise": np.mean(between),
-        "pairs minus arm noise": np.mean(within) - np.mean(between),
-    }
-    for name, value in expected.items():
-        assert found.loc[name, "value"] == pytest.approx(value, abs=1e-12)
+    assert found.loc["pairs", "value"] == pytest.approx(np.mean(within), abs=1e-12)
     wanted = mean_over_pairs(within, [(10, 11), (10, 12), (11, 12)])
     half = (found.loc["pairs", "ci_high"] - found.loc["pairs", "ci_low"]) / 2
     assert half > wanted["ci"][1] - wanted["value"], "the error of the items comes to that of the seeds"
-    assert not [name for name in found.index if "arm main" in name], "the other arm has one seed"
 
 
 def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
@@ -261,18 +243,17 @@ def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
     output = done
     own = rows[(rows["kind"] == "learning_order-zero_shot") & (rows["role"] == "value")]
     table = np.stack([right(output, f"epoch-{at:03d}") for at in range(4)])[None]
-    wanted = learning_order(table, n_resamples=0)
+    wanted = learning_order(table)
     learned = own[own["metric"] == "learned"].set_index("revision")["value"]
-    assert learned.tolist() == pytest.approx(wanted["learned"][0])
-    assert own[own["metric"] == "never_learned"]["revision"].tolist() == ["epoch-003"]
+    assert learned.tolist() == pytest.approx(wanted.facts["learned"][0])
+    never = own[own["metric"] == "never_learned"]
+    assert never["revision"].tolist() == ["epoch-003"]
+    assert never["value"].tolist() == pytest.approx([wanted["never_learned"].value])
     assert own["other"].nunique() == 2, "one hash of the run, and one of all runs"
-    seeds = own[own["reference"] == "seeds"].set_index("revision")
+    seeds = own[own["reference"] == "seeds"]
     assert set(seeds["repo_id"]) == {FIRST}
-    runs = np.stack([[right(output, f"epoch-{at:03d}", run.repo_id) for at in range(4)] for run in RUNS])
-    of_runs = learning_order(runs, n_resamples=0)
-    ratio = seeds[seeds["metric"] == "bimodality_ratio"]
-    assert ratio["value"].tolist() == pytest.approx(of_runs["bimodality_ratio"])
-    assert (ratio["ci_low"] < ratio["value"]).all()
+    assert seeds["metric"].tolist() == ["order_of_seeds"]
+    assert (seeds["ci_low"] < seeds["value"]).all()
 
 
 def test_differences_of_relations_have_the_influences_that_were_kept_with_them(done, rows):
@@ -328,32 +309,6 @@ def test_what_cannot_be_related_is_said_in_one_sentence(output, names, options, 
         relate(output, *names, **options)
 
 
-def test_what_is_large_leaves_the_memory_first_and_two_things_stay_in_any_case(output, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._KEPT", 250)
-    monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._SMALL", 50)
-    config = EvaluationConfig(repo_id=FIRST, benchmarks=None, relations=["learning_order"], output=output)
-    seen = SavedRuns(config, CellStore(output)).benchmarks[0][1][0]
-    made = []
-
-    def make(size, name, *of):
-        made.append(name)
-        return np.zeros(size, np.uint8)
-
-    small, large, huge = (partial(make, size, size) for size in (10, 100, 1000))
-    seen[0].derived(small, seen[-1])
-    for one in seen[:3]:
-        one.derived(large)
-    seen[0].derived(small, seen[-1])
-    seen[2].derived(large)
-    assert made == [10, 100, 100, 100]
-    seen[0].derived(large)
-    assert made[4:] == [100], "it was the oldest of the large ones"
-    for _ in range(2):
-        seen[0].derived(huge)
-        seen[1].derived(huge)
-    assert made[5:] == [1000, 1000]
-
-
 def test_relations_need_an_output():
     with pytest.raises(
         ConfigError, match=r"^`relations` read the trials beside `output`: give an `output`\.$"
@@ -384,36 +339,36 @@ def test_the_words_of_a_relation_have_the_axes_of_the_kind():
     assert terms.reference("value", "last").title == "last revision"
 
 
-class Twice(Relation):
-    """A relation that is declared in a plug-in without its words."""
-
-    name = "twice"
-
-
-def test_a_relation_without_words_is_refused(monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.benchmarks.registry._own_relations", lambda: [Twice])
-    with pytest.raises(ConfigError, match=r"The relation 'twice' of .* needs a name"):
-        relations()
+RELATION = """
+from hf_clipdyn.benchmarks.relation import Relation
+from hf_clipdyn.results.terms import KindTerms
 
 
-class Silent(Relation):
-    """A relation that finds nothing to say."""
+class Own(Relation):
+    name = "own"
+    {declared}
 
-    name = "silent"
-    terms = KindTerms(title="Silent", terms={})
-    reads = ("zero_shot",)
-
-    @staticmethod
-    def trace(run, common):
+    @classmethod
+    def trace(cls, run, seed):
         return []
+"""
 
 
-def test_a_relation_without_numbers_writes_no_cell(output, monkeypatch):
+def test_a_relation_without_words_is_refused(monkeypatch, tmp_path, output):
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
+    (tmp_path / "own.py").write_text(RELATION.format(declared=""))
+    with pytest.raises(ConfigError, match=r"The relation 'own' of .* does not define reads, terms"):
+        relate(output, "own", plugins=tmp_path / "own.py")
+
+
+def test_a_relation_without_numbers_writes_no_cell(output, monkeypatch, tmp_path):
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
     before = set(cells_folder(output).iterdir())
-    monkeypatch.setattr("hf_clipdyn.benchmarks.registry._own_relations", lambda: [Silent])
-    assert not len(relate(output, "silent"))
+    declared = 'terms, reads = KindTerms(title="Own", terms={}), ("zero_shot",)'
+    (tmp_path / "silent.py").write_text(RELATION.format(declared=declared))
+    assert not len(relate(output, "own", plugins=tmp_path / "silent.py"))
     assert set(cells_folder(output).iterdir()) == before
-    assert "silent-zero_shot" not in set(read_results(output).rows["kind"])
+    assert "own-zero_shot" not in set(read_results(output).rows["kind"])
 
 
 def test_settings_say_the_sort_of_pair(rows):
@@ -445,25 +400,20 @@ def embedded(tmp_path_factory, store, data):
 def test_layers_are_compared_from_the_embeddings_that_were_kept(embedded, monkeypatch):
     output, run = embedded
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
-    rows = run("representation")
+    rows = run("representation")  # the name of 0.3
+    assert set(rows["kind"]) == {"representation_change-geometry"}
     trials = {}
     for cell in CellStore(output).cells():
         if cell.kind == "geometry":
             table = CellStore(output).trials(cell.key)
             last = table[(table["probe"] == "hidden") & (table["layer"] == 2)]
             trials[cell.revision] = np.stack(last["vector"].to_list()).astype(float)
-    wanted = representation_similarity(trials["epoch-000"], trials["epoch-002"], n_resamples=1)
-    chosen = rows[(rows["probe"] == "hidden") & (rows["layer"] == 2) & (rows["role"] == "value")]
-    first = chosen[chosen["revision"] == "epoch-000"].set_index(["reference", "metric"])["value"]
-    assert first["last", "cka_debiased"] == pytest.approx(wanted["cka_debiased"], abs=1e-9)
-    assert first["last", "angular_shape_distance"] == pytest.approx(
-        wanted["angular_shape_distance"], abs=1e-9
-    )
-    progress = chosen[chosen["metric"] == "progress"].set_index("revision")["value"]
-    assert progress.tolist() == [0, pytest.approx(progress["epoch-001"]), 1]
+    wanted = cka(trials["epoch-000"], trials["epoch-002"])["cka_debiased"]
+    chosen = rows[(rows["probe"] == "hidden") & (rows["layer"] == 2)]
+    first = chosen[chosen["revision"] == "epoch-000"].set_index("reference")
+    assert first.loc["last", "value"] == pytest.approx(wanted.value, abs=1e-9)
+    assert first.loc["last", "ci_low"] < first.loc["last", "value"] < first.loc["last", "ci_high"]
     assert set(rows["layer"].dropna()) == {0, 1, 2}
-    chance = rows[(rows["role"] == "chance") & (rows["metric"] == "mutual_knn")]
-    assert chance["value"].tolist() == pytest.approx([10 / 19] * len(chance))
 
 
 def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
@@ -474,11 +424,11 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     for revision in list_revisions(store):
         folder = open_series(store).fetch(revision)
         states.append(load_file(folder / "model.safetensors"))
-    wanted = weight_path(states)
+    wanted = weight_path(states)[""]
     whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
     assert whole["norm"].tolist() == pytest.approx(wanted["norms"])
     assert whole["step"].tolist() == pytest.approx(wanted["steps"])
-    assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
+    assert whole["distance", "epoch-002"] == pytest.approx(wanted["distance"])
     assert {"image", "text", "logit_scale"} <= set(rows["subset"])
     assert set(rows["kind"]) == {"weights"}
 
@@ -521,8 +471,8 @@ def test_trials_of_a_data_set_that_is_not_known_here_are_related_and_keep_the_wo
 
 
 AGREEMENT = """
-from hf_clipdyn.benchmarks.base import mean_by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, Relation, in_common, related
+from hf_clipdyn.metrics.scores import mean
 from hf_clipdyn.results.terms import KindTerms, Term
 
 
@@ -530,26 +480,25 @@ class Agreement(Relation):
     name = "agreement"
     terms = KindTerms(title="Agreement", terms={"same": Term(title="same answer", limits=(0.0, 1.0))})
     reads = ANSWERED
-    pairs = ("all",)
+    pairs = ("previous", "last")
 
-    @staticmethod
-    def relate(a, b, common):
+    @classmethod
+    def relate(cls, a, b, seed):
         for key, first, second in in_common(a, b):
-            same = first.decision == second.decision
-            yield related(key, "same", same.mean(), n=len(same), influence=mean_by_item(same, first.item))
+            yield related(key, "same", mean(first.decision == second.decision, "count"), first.item)
 """
 
 
-def test_a_plug_in_relates_all_pairs_of_revisions(output, tmp_path, monkeypatch):
+def test_a_plug_in_relates_pairs_of_revisions(output, tmp_path, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
     (tmp_path / "agreement.py").write_text(AGREEMENT)
     rows = relate(output, "agreement", plugins=tmp_path / "agreement.py")
     same = rows[rows["kind"] == "agreement-zero_shot"].pivot(
         index="revision", columns="reference", values="value"
     )
-    assert same.shape == (4, 4)
-    assert same.isna().to_numpy().tolist() == np.eye(4, dtype=bool).tolist()
-    assert same.loc["epoch-000", "epoch-003"] == same.loc["epoch-003", "epoch-000"]
+    assert same["previous"].isna().tolist() == [True, False, False, False]
+    assert same["last"].isna().tolist() == [False, False, False, True]
+    assert same.loc["epoch-002", "last"] == same.loc["epoch-003", "previous"]
 
 
 def test_people_are_related_with_each_other_and_with_the_model(tmp_path):

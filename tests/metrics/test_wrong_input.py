@@ -12,23 +12,14 @@ from hf_clipdyn.metrics.contrastive_geometry import (
     neural_collapse,
 )
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
-from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
-from hf_clipdyn.metrics.learning_order import (
-    cartography,
-    learning_order,
-    rank_agreement,
-    split_half_reliability,
-    trivial_and_impossible,
-)
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
-from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 MAP = np.eye(3)
@@ -39,14 +30,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     shape_bias: {"predictions": ["cat", "dog"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
     cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
     anchor_preference: {"preferences": [0.5, 1.0]},
-    error_consistency: {"predictions": [True, False], "references": [True, False]},
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
-    observer_consistency: {"observers": np.ones((3, 2))},
-    learning_order: {"right": [[[1, 0], [1, 1]]]},
-    trivial_and_impossible: {"right": np.eye(3)},
-    split_half_reliability: {"scores": np.eye(3)},
-    cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
-    rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
@@ -60,7 +44,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
     representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     mutual_knn: {"a": MAP, "b": MAP, "k": 1},
-    weight_path: {"states": [{"w": [0.0]}, {"w": [1.0]}]},
     information_gain: {"saliency_map": MAP, "fixations": CORNER, "baseline": MAP},
 }
 
@@ -92,25 +75,8 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     ),
     (anchor_preference, {"mate_effects": [0.0, 0.0]}, "mate_effects require the exemplars"),
     (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
-    (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
-    (error_consistency, {"predictions": [True]}, "predictions 1, references 2"),
-    (error_consistency, {"labels": ["a", "b"]}, "decisions and labels belong together"),
-    (error_consistency, {"labels": ["a", "b"], "decisions": ["a", "b"]}, "2 values for each of the 2 rows"),
-    (error_consistency, {"labels": ["a"], "decisions": [["a", "b"]] * 2}, "each of the 2 rows, but has 1"),
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
     (mean_over_pairs, {"signs": [1]}, r"seeds \(2, 2\), signs \(1,\)"),
-    (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
-    (observer_consistency, {"observers": np.ones(3)}, "observers"),
-    (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),
-    (learning_order, {"right": [[1, 0]]}, r"\(runs, revisions, items\), but has the shape \(1, 2\)"),
-    (learning_order, {"right": [[[1, 0], [1]]]}, "runs, revisions, items"),
-    (learning_order, {"right": [[[1, np.nan], [1, 0]]]}, "True or False everywhere"),
-    (learning_order, {"clusters": [1]}, "each of the 2 rows"),
-    (trivial_and_impossible, {"exceptions": 2}, "3 observers: give at least 5"),
-    (split_half_reliability, {"scores": [[1, 0]]}, "two people or more"),
-    (cartography, {"right": [[1], [0]]}, r"\(2, 2\) and \(2, 1\)"),
-    (rank_agreement, {"given": [1.0]}, "order 3, reference 3, given 1"),
-    (rank_agreement, {"reliability": 0}, "reliability must be above 0"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
@@ -157,10 +123,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (representation_similarity, {"x": [1.0, 2.0]}, r"shape \(2,\)"),
     (mutual_knn, {"k": 3}, "from 1 to 2 for 3 items, but is 3"),
     (mutual_knn, {"k": 1.5}, "whole number"),
-    (weight_path, {"states": [{"w": [0.0]}]}, "at least two states, but there are 1"),
-    (weight_path, {"states": [{"w": [0]}, {"w": [1]}]}, "no floating-point parameter"),
-    (weight_path, {"states": [{"w": [0.0]}, {"v": [0.0]}]}, "for example in v"),
-    (weight_path, {"states": [{"w": [0.0]}, {"w": [np.inf]}]}, "w has numbers that are not finite"),
     (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),
 ]
 

@@ -79,7 +79,7 @@ def test_the_matrix_has_the_kappa_of_each_pair_of_revisions(study):
     (matrix,) = charts()["agreement"].payload(study)[AGREEMENT]["runs"][RUN.repo_id]
     answers = right(study)
     pairs = [(a, b) for a in range(4) for b in range(a + 1)]
-    kappas = [error_consistency(answers[a], answers[b], n_resamples=0)["kappa"] for a, b in pairs]
+    kappas = [error_consistency(answers[a], answers[b])["kappa"].value for a, b in pairs]
     assert lower(matrix["kappa"]) == [round(kappa, 3) for kappa in kappas]
     assert (matrix["people"], matrix["n"]) == ([], 240)
     assert matrix["accuracy"] == [round(share, 3) for share in answers.mean(axis=1)]
@@ -136,7 +136,7 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
     matrix = _of_answers(answers)
     assert matrix.names == ["a", "b", "ann", "bob"]
     assert matrix.kappa[0].tolist() == [1, 0.5, 1, 1]
-    assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0], n_resamples=0)["kappa"]
+    assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0])["kappa"].value
     assert learning_of(answers).people.tolist() == [1, 1, 0, 0]
 
 

@@ -2,17 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import mean_by_item
-from hf_clipdyn.benchmarks.kind import Common
-from hf_clipdyn.benchmarks.kinds.decodability import Decodability
-from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
+from hf_clipdyn.benchmarks.relation import Relation, Scored, Seen, mean_of_seeds, related
 from hf_clipdyn.benchmarks.shape_scores import (
     CROSSED_PROBE,
     HUMAN,
@@ -25,19 +21,20 @@ from hf_clipdyn.benchmarks.shape_scores import (
 )
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.phases import half_rise
-from hf_clipdyn.metrics.shape_bias import answer_shares
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.metrics.scores import Score, mean
+from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
-_SEEDS = "seeds"
-_ANSWERS = ("shape", "texture", "other")
-_EXEMPLARS = ("shape_exemplar", "texture_exemplar")
-_COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer", "condition")
+_ANSWERS = {"shape": "the shape", "texture": "the texture", "other": "another class"}
+_COLUMNS = (
+    *("item", "shape", "texture", "shape_exemplar", "texture_exemplar"),
+    *("protocol", "decision", "cue", "observer", "condition"),
+)
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
 _JOINS = ("metric", "variant")
 
-_Curves = dict[NumberKey, dict[str, list[float]]]
+_Curves: TypeAlias = dict[NumberKey, dict[str, list[float]]]
 """By probe, layer and prompts, the trajectories of shape and of texture."""
 
 
@@ -57,11 +54,10 @@ class CueLearning(Relation):
             **{
                 f"{name}_share": Term(
                     title=f"answers for {title}",
-                    meaning=f"Share of the images whose answer is {title}. The intervals of the three shares hold "
-                    "together (Goodman 1965).",
+                    meaning=f"Share of the images whose answer is {title}.",
                     **_SHARE,
                 )
-                for name, title in zip(_ANSWERS, ("the shape", "the texture", "another class"), strict=True)
+                for name, title in _ANSWERS.items()
             },
             "unclassified_share": Term(
                 title="answers outside the classes",
@@ -92,59 +88,69 @@ class CueLearning(Relation):
         references=(
             Reference(role="chance", title="the same answers in random order", joins=_JOINS),
             Reference(role="human", name=OBSERVERS, title="people", joins=("metric",)),
-            Reference(role="value", name=_SEEDS, title="all seeds"),
+            Reference(role="value", name="seeds", title="all seeds"),
         ),
     )
     reads = ("shape_bias", "decodability")
+    score_version = 2
 
-    @staticmethod
-    def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
+    @classmethod
+    def trace(cls, run: Sequence[Seen], seed: int) -> Iterator[Scored]:
         """The shares of each revision, and the half-rises of the run."""
+        del seed
         if run[0].cell.kind == "shape_bias":
-            yield from _shares(run, common)
+            yield from _shares(run)
         curves = _curves(run)
         for key, by_cue in curves.items():
             for cue, values in by_cue.items():
-                at, note = _half_rise(run, values)
-                yield related(key, f"{cue}_half_rise", at, note=note)
+                yield related(key, f"{cue}_half_rise", _half_rise(run, values), n=0)
         for key, leads in _leads(run, curves).items():
-            for cue, (lead, note) in leads.items():
-                yield related(key, f"{cue}_lead", lead, note=note)
+            for cue, lead in leads.items():
+                yield related(key, f"{cue}_lead", lead)
 
-    @staticmethod
-    def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
+    @classmethod
+    def over_seeds(cls, runs: Sequence[Sequence[Seen]], seed: int) -> Iterator[Scored]:
         """The mean lead over seeds, whose interval is that of the seeds."""
+        del seed
         each = [_leads(run, _curves(run)) for run in runs]
         for key, by_cue in each[0].items():
             for cue in by_cue:
-                leads = [one[key][cue][0] if key in one else math.nan for one in each]
-                yield mean_of_seeds(key, f"{cue}_lead", leads, common)
+                leads = [one[key][cue].value if key in one else math.nan for one in each]
+                yield mean_of_seeds(key, f"{cue}_lead", leads)
 
 
-def _shares(run: Sequence[Seen], common: Common) -> Iterator[Number]:
-    first = _trials(run[0])
-    people = first[first["protocol"] == HUMAN]
-    of_people = _answer_shares(people, common) if len(people) else None
+def _shares(run: Sequence[Seen]) -> Iterator[Scored]:
+    trials = _trials(run[0])
+    people = _answers(trials[trials["protocol"] == HUMAN])[1]
     for one in run:
         for protocol, rows in _asked(_trials(one)):
-            key, result = NumberKey(metric="", variant=protocol), _answer_shares(rows, common)
-            shown: dict[str, Any] = {"at": one.cell.revision, "n": result["n"]}
-            conflict = rows[rows["shape"] != rows["texture"]]
-            hits = {cue: (conflict["decision"] == conflict[cue]).to_numpy() for cue in OTHER_CUE}
-            hits["other"] = ~(hits["shape"] | hits["texture"])
-            n_clusters = min(int(conflict[name].nunique()) for name in _EXEMPLARS)
-            for name in _ANSWERS:
-                metric, (low, high) = f"{name}_share", result[f"{name}_ci"]
-                ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
-                known = mean_by_item(hits[name], conflict["item"])
-                yield related(
-                    key, metric, result[name], influence=known, n_clusters=n_clusters, **ends, **shown
-                )
-                yield related(key, metric, result[f"{name}_chance"], role="chance", **shown)
-                if of_people and not protocol:
-                    place = shown | {"n": of_people["n"], "role": "human", "reference": OBSERVERS}
-                    yield related(key, metric, of_people[name], **place)
-            yield related(key, "unclassified_share", result["unclassified"], **shown)
+            key, at = NumberKey(metric="", variant=protocol), one.cell.revision
+            items, scores, chance = _answers(rows)
+            for name, score in scores.items():
+                yield related(key, f"{name}_share", score, items, at=at)
+            for name, value in chance.items():
+                yield related(key, f"{name}_share", value, role="chance", n=len(items), at=at)
+                if not protocol and people[name].n:
+                    of_people = Score(people[name].value, n=people[name].n)
+                    asked: dict[str, Any] = {"role": "human", "reference": OBSERVERS}
+                    yield related(key, f"{name}_share", of_people, at=at, **asked)
+
+
+def _answers(rows: pd.DataFrame) -> tuple[NDArray[Any], dict[str, Score], dict[str, float]]:
+    """Items whose cues are in conflict, the shares of their answers, and those of the same answers in random order."""
+    known = set(rows["shape"]) | set(rows["texture"])
+    rows = rows[rows["shape"] != rows["texture"]]
+    hits = {cue: (rows["decision"] == rows[cue]).to_numpy() for cue in OTHER_CUE}
+    hits["other"] = ~(hits["shape"] | hits["texture"])
+    hits["unclassified"] = ~rows["decision"].isin(known).to_numpy()
+    decided = rows["decision"].value_counts(normalize=True)
+    chance = {
+        cue: float(decided.mul(rows[cue].value_counts(normalize=True), fill_value=0).sum())
+        for cue in OTHER_CUE
+    }
+    cause = "no row has a texture other than its shape"
+    scores = {name: mean(values, "count", cause) for name, values in hits.items()}
+    return rows["item"].to_numpy(), scores, chance | {"other": 1 - sum(chance.values())}
 
 
 def _trials(one: Seen) -> pd.DataFrame:
@@ -159,19 +165,11 @@ def _asked(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     return ((str(protocol), rows) for protocol, rows in asked.groupby("protocol", sort=False))
 
 
-def _answer_shares(rows: pd.DataFrame, common: Common) -> Mapping[str, Any]:
-    return answer_shares(
-        *(rows[name].to_list() for name in ("decision", "shape", "texture")),
-        **{f"{name}s": rows[name].to_list() for name in _EXEMPLARS},
-        confidence_level=common.confidence_level,
-    )
-
-
 def _curves(run: Sequence[Seen]) -> _Curves:
     """Of the answers with each set of prompts, and of the linear probes; only what all revisions have."""
     curves: _Curves = {}
     for one in run:
-        for key, cue, value in one.derived(_points).of_cues:
+        for key, cue, value in _points(one):
             curves.setdefault(key, {}).setdefault(cue, []).append(value)
     return {
         key: by_cue
@@ -180,31 +178,13 @@ def _curves(run: Sequence[Seen]) -> _Curves:
     }
 
 
-@dataclass(frozen=True)
-class _Points:
+def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
     """The numbers of one revision of which curves are made."""
-
-    of_cues: tuple[tuple[NumberKey, str, float], ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Roughly."""
-        return 500 * len(self.of_cues)
-
-
-def _points(seen: Seen) -> _Points:
-    return _Points(tuple(_shares_of_cues(seen)))
-
-
-def _shares_of_cues(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
-    if one.cell.kind == Decodability.name:
+    if one.cell.kind == "decodability":
         for number in one.numbers:
             if number.role == "value" and number.metric in OTHER_CUE:
-                yield (
-                    NumberKey(metric="", probe=number.probe, layer=number.layer),
-                    number.metric,
-                    number.value,
-                )
+                key = NumberKey(metric="", probe=number.probe, layer=number.layer)
+                yield key, number.metric, number.value
         return
     trials = _trials(one)
     for protocol, rows in _asked(trials):
@@ -218,33 +198,26 @@ def _shares_of_cues(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
         yield NumberKey(metric="", probe=LINEAR_PROBE), str(name), value
 
 
-def _half_rise(run: Sequence[Seen], values: Sequence[float]) -> tuple[float, str]:
+def _half_rise(run: Sequence[Seen], values: Sequence[float]) -> Score:
     samples = [one.cell.samples_seen for one in run]
     if any(one is None for one in samples):
-        return math.nan, "the samples that were seen are unknown"
+        return Score(math.nan, cause="the samples that were seen are unknown")
     seen = np.array(samples, np.float64)
-    early, late = (_window(seen, *window) for window in (_EARLY, _LATE))
+    early, late = ((seen >= low * seen[-1]) & (seen <= high * seen[-1]) for low, high in (_EARLY, _LATE))
     try:
-        result = half_rise(values, seen, early, late)
+        return half_rise(values, seen, early, late)
     except MetricError:
-        return math.nan, "the run has no revision at 10 to 20 % of its samples"
-    return result["octaves"], result["causes"].get("octaves", "")
+        return Score(math.nan, cause="the run has no revision at 10 to 20 % of its samples")
 
 
-def _window(seen: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
-    return np.asarray((seen >= low * seen[-1]) & (seen <= high * seen[-1]))
-
-
-def _leads(run: Sequence[Seen], curves: _Curves) -> dict[NumberKey, dict[str, tuple[float, str]]]:
-    """Of each way of asking, from the half-rise of the probe to that of the answers, with the cause of a NaN."""
-    probed = curves.get(NumberKey(metric="", probe=LINEAR_PROBE))
-    if probed is None:
-        return {}
-    leads: dict[NumberKey, dict[str, tuple[float, str]]] = {}
+def _leads(run: Sequence[Seen], curves: _Curves) -> Mapping[NumberKey, Mapping[str, Score]]:
+    """Of each way of asking, from the half-rise of the probe to that of the answers."""
+    probed = curves.get(NumberKey(metric="", probe=LINEAR_PROBE), {})
+    leads: dict[NumberKey, dict[str, Score]] = {}
     for key, by_cue in curves.items():
-        if key.probe != LINEAR_PROBE:
-            for cue in probed:
-                (first, cause), (second, later) = (_half_rise(run, one[cue]) for one in (probed, by_cue))
-                note = f"decodability: {cause}" if cause else f"answers: {later}" if later else ""
-                leads.setdefault(key, {})[cue] = second - first, note
+        for cue in probed if key.probe != LINEAR_PROBE else ():
+            first, second = (_half_rise(run, of_cue[cue]) for of_cue in (probed, by_cue))
+            note = f"decodability: {first.cause}" if first.cause else ""
+            note = note or (f"answers: {second.cause}" if second.cause else "")
+            leads.setdefault(key, {})[cue] = Score(second.value - first.value, cause=note)
     return leads

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
-from hf_clipdyn.metrics.error_consistency import kappa_forms
+from hf_clipdyn.metrics.error_consistency import pair_statistics
 from hf_clipdyn.report.answers import (
     Numbers,
     Related,
@@ -133,7 +133,7 @@ def _of_answers(answers: RunAnswers) -> _Matrix:
     for at, row in enumerate(right):
         others = right[at:].T
         own = np.repeat(row[:, None], others.shape[1], axis=1)
-        kappa[at, at:] = kappa[at:, at] = kappa_forms(own, others)["kappa"]
+        kappa[at, at:] = kappa[at:, at] = pair_statistics(own, others)[0][0]
     names = [answers.revisions[place] for place in kept]
     accuracy = np.nanmean(right, axis=1).tolist()
     return _Matrix(names, list(answers.people), kappa, accuracy, right.shape[1])

@@ -130,8 +130,8 @@ def _affordable(numbers: Numbers, maps: dict[str, dict[NumberKey, dict[str, Any]
 def learning_of(answers: RunAnswers) -> _Learning:
     """The images that the map shows, and when each is learned."""
     right = answers.right
-    learned = learning_order(right[None], n_resamples=0)
-    first = np.array(learned["first_learned"][0])
+    learned = learning_order(right[None])
+    first = np.array(learned.facts["first_learned"][0])
     first = np.where(first, first, len(right) + 1)
     seen = np.arange(1, len(right) + 1)[:, None] >= first
     states = np.where(right, _RIGHT, np.where(seen, _FORGOTTEN, _WRONG))
@@ -150,8 +150,8 @@ def learning_of(answers: RunAnswers) -> _Learning:
         n_people=len(answers.people),
         revisions=answers.revisions,
         total=right.shape[1],
-        never=learned["never_learned"][0],
-        expected=learned["never_learned_expected"][0],
+        never=round(learned["never_learned"].value * right.shape[1]),
+        expected=learned.facts["never_learned_expected"][0] * right.shape[1],
     )
 
 

@@ -22,11 +22,11 @@ from PIL import Image
 from hf_clipdyn.benchmarks.base import similarity, unit
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.sources import Source, local_source
+from hf_clipdyn.benchmarks.sources import Source, cues, local_source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
-from hf_clipdyn.evaluation.answers import LoadedRevisions, cues, measured_revisions, prompts
+from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions, prompts
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import normalisation, processor_identity, resize_and_crop
 from hf_clipdyn.report.page.stimuli import StimuliChoice

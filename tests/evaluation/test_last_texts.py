@@ -11,8 +11,7 @@ from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.evaluation import evaluate as watching
-from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
@@ -38,14 +37,9 @@ def loads(monkeypatch):
     return seen
 
 
-def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows with each revision's own texts, and with those of the last."""
-    own, last = (table[table["texts"] == texts].reset_index(drop=True) for texts in ("own", "last"))
-    return own, last
-
-
 def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(evaluate, store, data):
-    _, final = split(evaluate("zero_shot/cifar10"))
+    final = evaluate("zero_shot/cifar10", texts="last")
+    assert set(final["texts"]) == {"last"}
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
     facts: DatasetMetadata = dataset_metadata("cifar10")
     names, labels = dataset.features["label"].names, np.array(dataset["label"])
@@ -72,7 +66,7 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
 
 
 def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
-    own, final = split(evaluate("zero_shot/cifar10", QUICK))
+    own, final = (evaluate("zero_shot/cifar10", QUICK, texts=texts) for texts in ("own", "last"))
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
     last = own[own["revision"] == "epoch-002"]
     assert set(final["text_commit"]) == set(last["commit"])
@@ -103,9 +97,17 @@ def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkey
 
     monkeypatch.setattr(Encoder, "embed_images", images)
     monkeypatch.setattr(Encoder, "embed_texts", texts)
-    evaluate("zero_shot/cifar10")
-    assert seen == {"images": 3 * 20, "texts": (3 + 1) * 180}
+    evaluate("zero_shot/cifar10", texts="last")
+    assert seen == {"images": 3 * 20, "texts": 180}
     assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
+
+
+def test_what_asks_no_texts_is_measured_as_always(evaluate):
+    table = evaluate("zero_shot/cifar10", "geometry/cifar10", texts="last", revisions=["epoch-000"])
+    assert set(zip(table["kind"], table["texts"], strict=True)) == {
+        ("zero_shot", "last"),
+        ("geometry", "own"),
+    }
 
 
 def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, measure, loads):
@@ -113,47 +115,47 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
 
     def evaluate(*benchmarks, **kwargs):
         chosen = benchmarks or ["zero_shot/cifar10", QUICK]
-        return measure(tmp_path, benchmarks=chosen, output=output, **kwargs)
+        return measure(tmp_path, benchmarks=chosen, output=output, **{"texts": "last"} | kwargs)
 
-    publish(tmp_path, [0])
-    assert split(evaluate())[1].empty, "a single revision has no drift"
-    publish(tmp_path, [1])
-    first = evaluate()
-    assert set(split(first)[1]["revision"]) == {"epoch-000", "epoch-001"}
+    publish(tmp_path, [0, 1])
+    own, first = evaluate(texts="own"), evaluate()
+    assert set(first["revision"]) == {"epoch-000", "epoch-001"}
     loads.clear()
     assert evaluate().equals(first)
     assert not loads, "what is done is not done again"
     stage = evaluate(Noise.on("cifar10", stage="input", sigmas=(0.0, 0.1)), revisions=["epoch-000"])
 
     publish(tmp_path, [2])
-    own, final = split(evaluate())
+    final = evaluate()
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
-    old, new = set(split(first)[1]["text_commit"]), set(final["text_commit"])
+    old, new = set(first["text_commit"]), set(final["text_commit"])
     assert len(old) == len(new) == 1
     assert old != new
     kept = pd.read_parquet(output)
     assert set(kept["text_commit"]) == {"", *old, *new}, "nothing is dropped"
     assert not kept.duplicated(KEY).any()
-    assert len(kept) == len(own) + len(final) + len(split(first)[1]) + len(stage)
+    assert len(kept) == len(own) + len(final) + len(first) + len(stage)
     current = [cell for cell in newest(CellStore(output).cells()) if cell.texts == "last"]
-    noise = [cell.text_commit for cell in current if cell.kind == "zero_shot"]
-    assert noise == [*new] * 3, "readers take the newest"
+    zero_shot = [cell.text_commit for cell in current if cell.kind == "zero_shot"]
+    assert zero_shot == [*new] * 3, "readers take the newest"
     for name in ("zero_shot/cifar10", "noise/cifar10"):
         trials = trials_of(output, name, texts="last")
         assert set(trials["text_commit"]) == old | new
 
 
 def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads):
-    _, whole = split(evaluate("zero_shot/cifar10"))
+    whole = evaluate("zero_shot/cifar10", texts="last")
     loads.clear()
-    _, part = split(evaluate("zero_shot/cifar10", revisions=["epoch-000"]))
+    part = evaluate("zero_shot/cifar10", revisions=["epoch-000"], texts="last")
     assert len(loads) == 2
     expected = whole[whole["revision"] == "epoch-000"].reset_index(drop=True)
     assert part.drop(columns="seconds").equals(expected.drop(columns="seconds"))
 
 
-def test_they_can_be_left_out(evaluate):
-    assert split(evaluate("zero_shot/cifar10", final_texts=False))[1].empty
+def test_they_are_not_asked_by_default_and_not_while_a_run_is_watched(evaluate, tmp_path):
+    assert set(evaluate("zero_shot/cifar10", revisions=["epoch-000"])["texts"]) == {"own"}
+    with pytest.raises(ConfigError, match="the last one is not known yet"):
+        evaluate("zero_shot/cifar10", texts="last", watch=True, output=tmp_path / "results.parquet")
 
 
 def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data, caplog):
@@ -170,9 +172,10 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
             data_dirs={"cifar10": data["cifar10"]},
             n_resamples=0,
             device="cpu",
+            texts="last",
         )
     ).to_pandas()
-    assert set(split(table)[1]["revision"]) == {"epoch-001"}
+    assert set(table["revision"]) == {"epoch-001"}
     assert caplog.messages == [
         "[RANK 0] epoch-000 and the last revision, epoch-001, have different architectures: "
         "zero_shot/cifar10 is not measured with the texts of the last revision."
@@ -181,7 +184,8 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
 
 def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
-    results = evaluate("zero_shot/cifar10", output=output)
+    each = [evaluate("zero_shot/cifar10", output=output, texts=texts) for texts in ("own", "last")]
+    results = pd.concat(each)
     results = results[(results["metric"] == "top1") & (results["role"] == "value")]
     table = compare_revisions(output, "epoch-000", "epoch-002")
     table = table[table["role"] == "value"].set_index(["texts", "metric"])
@@ -189,29 +193,3 @@ def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
         rows = results[results["texts"] == texts].set_index("revision")["value"]
         difference = table.loc[(texts, "top1"), "difference"]
         assert difference == pytest.approx(rows["epoch-002"] - rows["epoch-000"])
-
-
-def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(
-    tmp_path, publish, data, loads, monkeypatch
-):
-    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.05})
-    publish(tmp_path, [0, 1])
-    tables = []
-    evaluate_once = watching.evaluate
-    monkeypatch.setattr(
-        watching, "evaluate", lambda *given: tables.append(evaluate_once(*given)) or tables[-1]
-    )
-    table = evaluate_revisions(
-        tmp_path,
-        benchmarks=["zero_shot/cifar10"],
-        output=tmp_path / "results.parquet",
-        data_dirs={"cifar10": data["cifar10"]},
-        show_progress=False,
-        n_resamples=0,
-        device="cpu",
-        watch=True,
-        watch_patience=0.2,
-    ).to_pandas()
-    assert len(tables) == 2
-    assert split(tables[0].to_pandas())[1].empty
-    assert set(split(table)[1]["revision"]) == {"epoch-000", "epoch-001"}
