@@ -1,23 +1,26 @@
-"""What the `evaluate` modules in `metrics/` share; `scripts/push_metrics.py` copies it into each Space."""
+"""An `evaluate` module from a metric: its docstring, its annotations and the packaged BibTeX say everything.
 
+`scripts/push_metrics.py` copies it into each Space.
+"""
+
+import inspect
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import datasets
 import evaluate
 
-Metric = TypeVar("Metric", bound=type[evaluate.Metric])
+from hf_clipdyn.references import reference
 
-NUMBER = datasets.Value("float64")
-
-RESAMPLING = """
-    n_resamples (`int`): number of resamples for an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): confidence level of the intervals, default 0.95.
-    seed (`int`): seed of the resamples, default 0.
-""".strip()
-"""Help text of the three keywords that all modules have."""
+_SECTIONS = re.compile(r"\n(Args|Returns|Raises|Examples|References):\n")
+_FORMER = ("n_resamples", "confidence_level", "seed")
+_FOR_INTERVALS = """\
+For intervals:
+    groups: what rows have in common: a name for each row, or a list of names in several crossed ways.
+    images: instead, names of the images that each row shows; rows with a common image depend on each other.
+    level: confidence level, by default 0.95."""
 
 
 class UndefinedMetricWarning(UserWarning):
@@ -34,51 +37,93 @@ class UndefinedMetricWarning(UserWarning):
         super().__init__(f"{', '.join(self.names)} undefined (NaN): {cause}.")
 
 
-def metric_module(
-    function: Callable[..., dict[str, Any]],
-    *,
-    description: str,
-    inputs_description: str,
-    citation: str,
-    reference_url: str,
-    features: Mapping[str, Any],
-) -> Callable[[Metric], Metric]:
-    """Complete a subclass of `evaluate.Metric`, which computes ``function`` with the same keywords.
+def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
+    """The `evaluate.Metric` that computes a metric, with an interval for each value.
 
-    It warns of undefined values, with an `UndefinedMetricWarning` for each of the function's ``causes``.
+    It warns of undefined values, with an `UndefinedMetricWarning` for each cause.
 
     Args:
-        function: the pure function.
-        description: what the metric is.
-        inputs_description: arguments, results and examples, which `doctest` runs.
-        citation: BibTeX of the source.
-        reference_url: address of the source.
-        features: type of each input that has a value in every row.
-    """
+        function: from arrays to `hf_clipdyn.metrics.scores.Scores`. Its arguments with a value in every row are
+            annotated with their type: ``Annotated[ArrayLike, "float64"]``, or ``["float64"]`` for a list of them. The
+            section *References* of its docstring has keys of the packaged BibTeX.
 
-    @wraps(function)
-    def compute(**inputs: Any) -> dict[str, Any]:
-        result = function(**inputs)
+    Examples:
+        >>> from hf_clipdyn.metric_module import module_of
+        >>> from hf_clipdyn.metrics.jnd_map import jnd_map
+        >>> module_of(jnd_map)().features
+        {'distances': Value('float64'), 'same': Value('float64')}
+    """
+    description, *parts = _SECTIONS.split(inspect.getdoc(function) or "")
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    citation = "\n\n".join(map(reference, sections.pop("References", "").split()))
+    hints = get_type_hints(function, include_extras=True)
+    rows = {name: get_args(hint)[1] for name, hint in hints.items() if get_origin(hint) is Annotated}
+    if not rows:
+        rows, key = _EARLIER[function.__name__]
+        citation = reference(key)
+    features = datasets.Features({name: _feature(kind) for name, kind in rows.items()})
+    parameters = inspect.signature(function).parameters
+
+    def info(_: evaluate.Metric) -> evaluate.MetricInfo:
+        described = [f"{name}:\n{text.rstrip()}" for name, text in sections.items()]
+        return evaluate.MetricInfo(
+            description=description,
+            citation=citation,
+            inputs_description="\n\n".join([*described, _FOR_INTERVALS]),
+            features=features,
+        )
+
+    def compute(_: evaluate.Metric, *, level: float = 0.95, **inputs: Any) -> dict[str, Any]:
+        for name in _FORMER:
+            if name in inputs and name not in parameters:
+                del inputs[name]
+                warnings.warn(f"{name} has no effect: no interval is resampled.", FutureWarning, stacklevel=3)
+        shared = {name: inputs.get(name) for name in ("groups", "images") if name not in rows}
+        given = {name: value for name, value in inputs.items() if name in parameters or name not in shared}
+        found = function(**given)
+        result: dict[str, Any] = found.report(level=level, **shared) if hasattr(found, "report") else found
+        result.pop("influences", None)
         names: dict[str, list[str]] = {}
-        result.pop("influences", None)  # arrays, for differences of results
         for name, cause in result.pop("causes", {}).items():
             names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
         return result
 
-    def info(_: evaluate.Metric) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=description,
-            citation=citation,
-            inputs_description=inputs_description,
-            features=datasets.Features(features),
-            reference_urls=[reference_url],
-        )
+    members = {"_info": info, "_compute": compute, "__doc__": inspect.getdoc(function)}
+    metric = type("".join(map(str.title, function.__name__.split("_"))), (evaluate.Metric,), members)
+    # `evaluate` looks for the module's files there.
+    metric.__module__ = inspect.stack()[1].frame.f_globals["__name__"]
+    return metric
 
-    def complete(metric: Metric) -> Metric:
-        metric.__doc__ = description + inputs_description
-        metric._info, metric._compute = info, staticmethod(compute)
-        return metric
 
-    return complete
+_LISTS = ["float64"]
+_EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
+    "contrastive_geometry": ({"images": _LISTS, "texts": _LISTS}, "liang2022mind"),
+    "cue_preference": (
+        {"distances_shape": "float64", "distances_texture": "float64"},
+        "geirhos2019imagenettrained",
+    ),
+    "error_consistency": ({"predictions": "bool", "references": "bool"}, "geirhos2020beyond"),
+    "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
+    "learning_order": ({"right": [["bool"]]}, "toneva2019empirical"),
+    "noise_robustness": (
+        {"predictions": "float64", "references": "float64", "sigmas": "float64"},
+        "hendrycks2019robustness",
+    ),
+    "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
+    "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
+    "shape_bias": (
+        {"predictions": "string", "shapes": "string", "textures": "string"},
+        "geirhos2019imagenettrained",
+    ),
+    "two_afc": (
+        {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},
+        "zhang2018unreasonable",
+    ),
+    "zero_shot_accuracy": ({"predictions": _LISTS, "references": "float64"}, "radford2021learning"),
+}
+
+
+def _feature(kind: Any) -> Any:
+    return datasets.List(_feature(kind[0])) if isinstance(kind, list) else datasets.Value(kind)

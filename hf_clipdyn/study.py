@@ -142,7 +142,7 @@ class Member:
         """What decides which weights and numbers there are, as JSON."""
         asked: list[Any] = [self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
         for evaluation in self.evaluations:
-            settings = {benchmark: benchmark.settings.as_json() for benchmark in evaluation.selected}
+            settings = {benchmark: benchmark.settings.in_key() for benchmark in evaluation.selected}
             benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
             asked.append([benchmarks, evaluation.related, *(getattr(evaluation, name) for name in _MEASURED)])
         return json.dumps(asked, sort_keys=True, default=str)

@@ -86,7 +86,7 @@ def jnd_cases(rng: np.random.Generator, n: int, n_resamples: int) -> list[Case]:
     def case(peer: Callable[..., float], name: str) -> Case:
         return (
             f"JND mAP, {n_resamples} resamples of {n} pairs, against {name} in a loop",
-            lambda: jnd_map(distances, same, n_resamples=n_resamples),
+            lambda: jnd_map(distances, same),
             lambda: [peer(distances[row], same[row]) for row in draws(n, n_resamples)],
             _PART,
         )

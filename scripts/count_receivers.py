@@ -87,7 +87,7 @@ def main() -> None:
             )
         else:
             from hf_clipdyn import evaluate_revisions
-            from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
+            from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
 
             def call() -> None:
                 evaluate_revisions(options.run, output=f"{folder}/results.parquet", show_progress=False)

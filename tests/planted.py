@@ -163,7 +163,7 @@ def _write_cell(
         dtype="float32",
         texts="own",
     )
-    words = vocabulary([Benchmark(kind, "procedural", kind.settings_class())])
+    words = vocabulary([Benchmark(kind, "procedural", kind.settings())])
     store.write(cell, rows_of(cell, kind, score(kind, trials, common), common), trials, words)
 
 

@@ -23,7 +23,7 @@ class Settings(KindSettings):
 class Base(Kind[Settings]):
     """Of several kinds."""
 
-    settings_class = Settings
+    settings = Settings
     schemas = ("labels",)
     trial_columns = {"item": "int64"}
 

@@ -1,56 +1,22 @@
-"""How a kind of measurement is added: one file in `benchmarks/kinds/`, or in a package or module of your own.
+"""What kinds of the interface of 0.3 use, until they have that of `hf_clipdyn.benchmarks.kind`."""
 
-::
-
-    # brightness.py, given with --plugin brightness.py
-    class BrightnessSettings(KindSettings):
-        gain: float = Field(1.2, gt=0, le=4)     # --brightness-gain
-        '''Factor on the pixels.'''
-
-    class Brightness(Kind[BrightnessSettings]):
-        name = "brightness"                      # `brightness/cifar10`, `brightness/…`
-        settings_class = BrightnessSettings
-        schemas = ("labels",)                    # kinds of data sets that fit, the preferred one first
-        terms = KindTerms(title="Brightness", terms={"accuracy": Term(title="accuracy", better="high")})
-        trial_columns = {"item": "int64", "label": "int64", "decision": "int64"}
-
-        def __init__(self, source, image_processor, settings, common): ...   # once: pixels, pairs, prompts
-        def observe(self, readout): ...          # once a revision: one row per stimulus, no statistics
-        def score(trials, common): ...           # the numbers, from those rows alone
-
-        def answers(cls, trials): ...            # the answers that are right or wrong, for relations, if it has any
-        def gallery(trials): ...                 # pictures and answers for the report's browser, if it has any
-        views = (GalleryView(("item", "label", "decision"), gallery),)
-
-Declarations load no torch: what needs it is imported inside the methods. `observe` and `score` are apart so that
-intervals, comparisons of revisions and new metrics come from the saved trials, without a forward pass.
-
-`ImageKind` decodes images; `classes` and `pair_tables` have bases of kinds that ask for classes or compare pairs.
-"""
-
-import hashlib
-import json
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hf_clipdyn.benchmarks.answers import Answers
-from hf_clipdyn.benchmarks.gallery import View
+from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind, KindSettings, S, digest
 from hf_clipdyn.benchmarks.readout import Stimuli
-from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.influence import mean_influence
+from hf_clipdyn.metrics.scores import NO_INTERVAL
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms
 
 if TYPE_CHECKING:
-    from hf_clipdyn.benchmarks.readout import Change, Readout
+    from hf_clipdyn.benchmarks.readout import Change
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.data.pixels import Pixels
 
@@ -63,6 +29,7 @@ __all__ = [
     "ImageKind",
     "Kind",
     "KindSettings",
+    "S",
     "by_item",
     "check_columns",
     "cosine_distance",
@@ -74,204 +41,8 @@ __all__ = [
     "unit",
 ]
 
-NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
-"""The ends of the interval of a number that has none."""
 BY_IMAGE, BY_PERSON = "people by image", "people by person"
 """What `Kind.numbers_of_people` gives the influences of."""
-
-
-S = TypeVar("S", bound=KindSettings)
-
-
-class Kind(ABC, Generic[S]):
-    """Base class of the kinds of benchmarks. A subclass is a kind; an instance shows one data set to all revisions.
-
-    The class declares the attributes from ``name`` to ``views``. The constructor sets the others.
-    ``docs/how-to/add-a-kind.md`` writes a whole kind.
-
-    Attributes:
-        name: name of the kind, before the slash in a benchmark's name.
-        settings_class: class of the kind's settings.
-        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first. Empty for a kind
-            that draws its own stimuli (`items`); the data set is then called ``procedural``.
-        terms: title, axes, metrics, conditions and references in words.
-        trial_columns: pandas type of each column of the trials; `observe` returns exactly these columns.
-        later_columns: the columns that trials of earlier versions lack; `score` works without them.
-        observe_version: raise it if the same model would now answer differently; cells are then measured again. Where
-            this concerns some settings only, `version_with` says so.
-        score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
-        needs_text: whether the model must have a text encoder, or a head with the kind's `classes`.
-        needs_float32: whether bfloat16 is too coarse for the differences between its images.
-        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections, so that an
-            image goes through the model once for both.
-        text_drift: whether it names classes by texts. It then runs a second time, with the text embeddings of the run's
-            last revision (`Readout.with_texts`), and leaves out what needs no text.
-        most_rows: rows that it draws from a larger data set; None if it shows all.
-        clusters: columns of the trials that name the random units: one column, or several that are crossed.
-        clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
-            candidate in another.
-        answers_from: columns of the trials that `answers` reads; empty for a kind without right answers.
-        shares_trials: whether the trials are pushed with the results, if the data set's licence lets one.
-        views: what the report's page shows of the trials (`hf_clipdyn.benchmarks.gallery`): a browser of stimuli,
-            response curves.
-        fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
-        preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
-            the size of that input.
-        rows: row of the data set for each item of the trials; None if the items are the rows themselves.
-        left_out: number of stimuli that cannot be decoded.
-        drawn: number of images that are drawn for a revision; 0 if it is shown those of the data set.
-        facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
-            if only n of the N official rows are shown.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
-        >>> ZeroShot.schemas, list(ZeroShot.terms.terms)
-        (('labels',), ['top1', 'top5'])
-        >>> ZeroShot.on("cifar10").name
-        'zero_shot/cifar10'
-    """
-
-    name: ClassVar[str]
-    settings_class: ClassVar[type[KindSettings]] = KindSettings
-    schemas: ClassVar[tuple[str, ...]]
-    terms: ClassVar[KindTerms]
-    trial_columns: ClassVar[Mapping[str, str]]
-    later_columns: ClassVar[tuple[str, ...]] = ()
-    observe_version: ClassVar[int] = 1
-    score_version: ClassVar[int] = 1
-    needs_text: ClassVar[bool] = True
-    needs_float32: ClassVar[bool] = False
-    reads_layers: ClassVar[bool] = False
-    text_drift: ClassVar[bool] = False
-    most_rows: ClassVar[int | None] = None
-    clusters: ClassVar[tuple[str, ...]] = ("item",)
-    clusters_alike: ClassVar[bool] = False
-    answers_from: ClassVar[tuple[str, ...]] = ()
-    shares_trials: ClassVar[bool] = True
-    views: ClassVar[tuple[View[Any], ...]] = ()
-
-    fingerprint: str
-    preprocess: str = "processor"
-    rows: NDArray[np.int64] | None = None
-    left_out: int = 0
-    drawn: int = 0
-    facts: Mapping[str, Any] = {}
-
-    @abstractmethod
-    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
-        """Decode the stimuli and form pairs and prompts; nothing here depends on the weights."""
-
-    @abstractmethod
-    def observe(self, readout: "Readout") -> pd.DataFrame:
-        """Show the stimuli to one revision.
-
-        Args:
-            readout: gives embeddings of images and texts.
-
-        Returns:
-            The trials: a row per stimulus and condition, with the columns of ``trial_columns`` and no statistics.
-        """
-
-    @classmethod
-    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
-        """The classes that it asks for on this data set; none by default.
-
-        A classifier whose head has all of them then needs no text encoder.
-        """
-        del source, settings
-        return ()
-
-    @classmethod
-    def version_with(cls, settings: Mapping[str, Any]) -> int:
-        """The version of the observation with these settings, as the column ``settings`` of a cell has them."""
-        del settings
-        return cls.observe_version
-
-    @classmethod
-    def count_drawn(cls, source: "Source", image_processor: Any) -> int:
-        """Number of images that a revision would be shown of what is drawn; 0 if it is shown those of the data set."""
-        del source, image_processor
-        return 0
-
-    @classmethod
-    def items(cls) -> Mapping[str, Sequence[Any]]:
-        """The stimuli of a kind without ``schemas``, as columns: a row for each item of its trials."""
-        raise NotImplementedError
-
-    @staticmethod
-    @abstractmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Compute all numbers from the trials, with the functions of `hf_clipdyn.metrics` and without a model.
-
-        Args:
-            trials: as `observe` returned them.
-            common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
-
-        Returns:
-            The numbers, each value best with its ``influence``: what each item contributes to it (`mean_by_item`,
-            `by_item`), or what each cluster does, a Series whose index names the clusters. Differences of revisions,
-            contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
-            function runs up to 100 times.
-        """
-
-    @classmethod
-    def fitted(cls, settings: S, model_config: Any) -> S:
-        """The settings for a model of this configuration, where the defaults ask for what it lacks."""
-        del model_config
-        return settings
-
-    @classmethod
-    def unfit(cls, settings: S, model_config: Any) -> tuple[str, str] | None:
-        """Why a model of this configuration would have no defined number, and what to do; None if it has some."""
-        del settings, model_config
-        return None
-
-    @classmethod
-    def answers(cls, trials: pd.DataFrame) -> Iterable[Answers]:
-        """The answers that are right or wrong, of the model and of people; none by default.
-
-        Args:
-            trials: at least their columns ``answers_from``.
-
-        Returns:
-            For each number that is a share of right answers, and for each person, the answers to its items, made by
-            `hf_clipdyn.benchmarks.answers.answers_of`.
-        """
-        del trials
-        return ()
-
-    @classmethod
-    def numbers_of_people(cls, trials: pd.DataFrame) -> Iterable[Number]:
-        """The mean of people's own values, for contrasts with people; none by default.
-
-        Args:
-            trials: as of `score`.
-
-        Returns:
-            It twice, with the references `BY_IMAGE` and `BY_PERSON` and with what each image or person contributes.
-        """
-        del trials
-        return ()
-
-    @staticmethod
-    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers of two revisions, with influences, that are only meaningful in their comparison; none by default."""
-        del a, b
-        return [], []
-
-    @classmethod
-    def on(cls, dataset: str, **settings: Any) -> "Benchmark":
-        """This kind on a data set: ``Noise.on("cifar100", stage="input")``.
-
-        Args:
-            dataset: name of the data set.
-            **settings: fields of ``settings_class``.
-
-        Raises:
-            TypeError: the kind has no such setting.
-            ConfigError: a setting is out of its range.
-        """
-        return Benchmark(cls, dataset, cls.settings_class(**settings))
 
 
 def decode(
@@ -422,17 +193,6 @@ def mean_by_item(
         {4: 0.25, 7: -0.25}
     """
     return by_item(mean_influence(values), items)
-
-
-def digest(*parts: Any) -> str:
-    """SHA-256 of values that JSON can write: 64 hexadecimal digits, for `Kind.fingerprint`.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import digest
-        >>> digest("brightness", [1.25, 1.5])[:8]
-        '4507281b'
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def unit(vectors: ArrayLike) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = Non
     """
     kind_name, _, dataset = name.partition("/")
     kind = kind_named(kind_name)
-    return _fitting(Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings_class()))
+    return _fitting(Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings()))
 
 
 def _fitting(benchmark: Benchmark) -> Benchmark:
@@ -258,16 +258,16 @@ def _check_used(
 ) -> None:
     for name, given in settings.items():
         kind = kind_named(name)
-        if not isinstance(given, kind.settings_class):
-            expected = kind.settings_class.__name__
+        if not isinstance(given, kind.settings):
+            expected = kind.settings.__name__
             raise ConfigError(
                 f"The settings of {name} are of the type {type(given).__name__}: give a {expected}."
             )
-        usual = kind.settings_class()
+        usual = kind.settings()
         if given != usual and not any(one.kind is kind for one in chosen):
             changed = [
                 f"{name}_{name_of(field, declared)}"
-                for field, declared in kind.settings_class.model_fields.items()
+                for field, declared in kind.settings.model_fields.items()
                 if getattr(given, field) != getattr(usual, field)
             ]
             raise ConfigError(

@@ -38,7 +38,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import Answers
-from hf_clipdyn.benchmarks.settings import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.results.row import Cell, Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference

@@ -1,109 +1,19 @@
-"""What can be chosen for benchmarks: the settings of all kinds, and those of each kind of this package.
-
-They are apart from the kinds, because they are options of `clipdyn evaluate`: its help loads neither pandas nor SciPy.
-A kind of a plug-in has its settings in its own file.
-"""
+"""The settings of kinds whose own files load pandas; those of the others are in their files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
-from hf_clipdyn.options import Options
 
 if TYPE_CHECKING:
-    from hf_clipdyn.benchmarks.base import Kind
     from hf_clipdyn.benchmarks.corruptions import Corruption
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Standard deviations of the Gaussian noise that are shown by default, beside 0."""
-
-
-class Common(Options):
-    """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import Common
-        >>> Common(n_resamples=200, seed=1).resampling
-        {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
-    """
-
-    n_resamples: int = Field(1000, ge=0, le=1_000_000)
-    """Number of bootstrap resamples; 0 for no intervals."""
-
-    confidence_level: float = Field(0.95, gt=0, lt=1)
-    """Confidence level of the intervals."""
-
-    seed: int = Field(0, ge=0, lt=2**32)
-    """Seed of the noise and of the intervals."""
-
-    cache_dir: Path | None = None
-    """Folder for decoded pixels. Default: a folder under HF_HOME."""
-
-    show_progress: bool = True
-    """Show progress bars."""
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """The keywords that every function of `hf_clipdyn.metrics` takes."""
-        return {
-            "n_resamples": self.n_resamples,
-            "confidence_level": self.confidence_level,
-            "seed": self.seed,
-        }
-
-
-class KindSettings(Options):
-    """The settings of one kind. A kind with settings has a subclass, whose fields are options of `clipdyn evaluate`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from pydantic import Field
-        >>> from hf_clipdyn.benchmarks.base import KindSettings
-        >>> class BrightnessSettings(KindSettings):
-        ...     gains: tuple[float, ...] = Field((1.25, 1.5), min_length=1)
-        ...
-        >>> BrightnessSettings(gains=(2,)).as_json()
-        {'gains': (2.0,)}
-    """
-
-    def as_json(self) -> dict[str, Any]:
-        """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: one for name, one in values.items() if not (one is None or isinstance(one, Path))}
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A kind on a data set, with the kind's settings. `Kind.on` makes one.
-
-    Attributes:
-        kind: the class of the kind.
-        dataset: name of the data set.
-        settings: an instance of the kind's ``settings_class``.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.kinds.noise import Noise
-        >>> Noise.on("cifar100", stage="input").name
-        'noise/cifar100'
-    """
-
-    kind: "type[Kind[Any]]"
-    dataset: str
-    settings: KindSettings
-
-    @property
-    def name(self) -> str:
-        """``kind/dataset``."""
-        return f"{self.kind.name}/{self.dataset}"
 
 
 def _in_one_order(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -124,9 +34,7 @@ class ShapeBiasSettings(KindSettings):
     grey: bool = Field(False, validation_alias="gray")
     """Ask about each image in grey, too."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The settings that differ from the defaults, so that cells of earlier versions keep their key."""
-        return {name: one for name, one in super().as_json().items() if one}
+    only_set: ClassVar = True  # so that cells of earlier versions keep their key
 
 
 Probe = Literal["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, InstanceOf, model_validator
 
-from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Benchmark, Common, KindSettings
+from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
+from hf_clipdyn.benchmarks.settings import OWN_SETTINGS
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import OptionError, Options, first_values, texts_of
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
@@ -304,7 +305,7 @@ def settings_classes() -> dict[str, type[KindSettings]]:
         return dict(OWN_SETTINGS)
     from hf_clipdyn.benchmarks.registry import kinds
 
-    own = {name: kind.settings_class for name, kind in kinds().items() if kind.settings_class.model_fields}
+    own = {name: kind.settings for name, kind in kinds().items() if kind.settings.model_fields}
     general = EvaluationConfig.option_fields()
     for name, one in own.items():
         for key in one.option_fields():

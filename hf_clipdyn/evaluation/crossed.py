@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.influence import UnitsOf
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.relation import Seen
-from hf_clipdyn.benchmarks.settings import Common
+from hf_clipdyn.benchmarks.units import UnitsOf
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Term

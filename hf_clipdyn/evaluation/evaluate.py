@@ -229,7 +229,7 @@ def _measure_cell(
     kind = type(planned.kind)
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
-    words = vocabulary([Benchmark(kind, cell.dataset, kind.settings_class())])
+    words = vocabulary([Benchmark(kind, cell.dataset, kind.settings())])
     known = given_influences(kind, trials, numbers)
     store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
 

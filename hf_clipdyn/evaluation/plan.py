@@ -290,7 +290,7 @@ def _cell(
     texts: LastTexts | None,
     facts: Mapping[str, Any],
 ) -> Cell:
-    settings = {**benchmark.settings.as_json(), **kind.facts, **facts}
+    settings = {**benchmark.settings.in_key(), **kind.facts, **facts}
     version = kind.version_with(settings)
     if settings.get("preprocess") == kind.preprocess:
         del settings["preprocess"]  # it is a column

@@ -22,10 +22,10 @@ from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind
-from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
 from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
+from hf_clipdyn.benchmarks.units import UnitsOf
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, mean_of_others, named

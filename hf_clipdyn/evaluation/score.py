@@ -13,9 +13,9 @@ import pandas as pd
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.base import Common, Kind
-from hf_clipdyn.benchmarks.influence import are_given, influences, with_intervals
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
+from hf_clipdyn.benchmarks.units import are_given, influences, scored
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
@@ -31,7 +31,7 @@ _OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
 
 def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
     """The numbers of a cell with their intervals; each must have its own name, which the kind declares."""
-    numbers = with_intervals(kind, trials, kind.score(trials, common), common.confidence_level)
+    numbers = scored(kind, trials, common)
     check_names(kind, numbers)
     return numbers
 
@@ -61,7 +61,7 @@ def given_influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
 ) -> Influences | None:
     """The influences on the numbers; None if that takes a jackknife, which the first report does."""
-    return influences(kind, trials, numbers) if are_given(numbers) else None
+    return influences(kind, trials, numbers) if are_given(kind, numbers) else None
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:

@@ -21,7 +21,8 @@ def columns(**arrays: ArrayLike) -> tuple[Floats, ...]:
             raise MetricError(f"{name} must be numbers, one per row.") from None
         if not np.isfinite(found[-1]).all():
             raise MetricError(f"{name} must be finite: leave out the rows that are not.")
-    return _of_one_length(arrays, found)
+    of_one_length(**dict(zip(arrays, found, strict=True)))
+    return tuple(found)
 
 
 def names(**arrays: ArrayLike) -> tuple[NDArray[Any], ...]:
@@ -30,7 +31,8 @@ def names(**arrays: ArrayLike) -> tuple[NDArray[Any], ...]:
     for name, values in zip(arrays, found, strict=True):
         if values.dtype.kind not in "USiub" and any(one is None or one != one for one in values.flat):
             raise MetricError(f"{name} must not have missing values.")
-    return _of_one_length(arrays, found)
+    of_one_length(**dict(zip(arrays, found, strict=True)))
+    return tuple(found)
 
 
 def within(low: float, high: float, **arrays: NDArray[Any]) -> None:
@@ -42,10 +44,9 @@ def within(low: float, high: float, **arrays: NDArray[Any]) -> None:
             )
 
 
-def _of_one_length(arrays: dict[str, ArrayLike], found: list[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-    if any(not values.ndim or not len(values) or len(values) != len(found[0]) for values in found):
-        shapes = ", ".join(f"{name} {values.shape}" for name, values in zip(arrays, found, strict=True))
-        raise MetricError(
-            f"All inputs need the same number of rows, at least one, but have the shapes: {shapes}."
-        )
-    return tuple(found)
+def of_one_length(**arrays: NDArray[Any]) -> None:
+    """Refuse arrays of unequal length or without rows."""
+    lengths = {len(values) if values.ndim else 0 for values in arrays.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+        raise MetricError(f"All inputs need one number of rows, at least one, but have the shapes: {shapes}.")

@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
-from hf_clipdyn.metrics.checks import Floats
-from hf_clipdyn.metrics.influence import Influence, Units, left_out_influence
+from hf_clipdyn.metrics.checks import Floats, Ints
+from hf_clipdyn.metrics.influence import MOST_GROUPS, Influence, Units, left_out_influence
 from hf_clipdyn.metrics.shared_images import image_clusters
 
 Scale = Literal["share", "count", "correlation", "linear", "none"]
 """On which scale the error of a value is symmetric."""
 NO_INTERVAL = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
+_MOST_ALONE = 1000  # rows that are left out one by one
 _NOTHING = 1e-12  # standard errors, and distances of a share from 0 and 1, that are rounding
 
 
@@ -223,8 +224,8 @@ def left_out(
     Args:
         statistic: of columns of rows; a number or an array.
         columns: arrays of n rows each.
-        groups: of each row, shape (n,); None for each row alone. It is computed once a group: merge clusters into at
-            most a hundred groups where it takes long.
+        groups: of each row, shape (n,); `groups_of_rows` by default. The statistic is computed once a group: merge
+            clusters into at most a hundred groups where that takes long.
 
     Returns:
         Shape (G, ...), in the order of the sorted groups; NaN if there is only one.
@@ -236,10 +237,15 @@ def left_out(
         [-0.333, -0.333, 0.667]
     """
     n = len(columns[0])
-    codes = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    codes = np.unique(groups_of_rows(n) if groups is None else np.asarray(groups), return_inverse=True)[1]
     if n == 0 or codes.max() < 1:
         return np.full((1, *np.shape(statistic(*columns))), np.nan)
     without = np.array(
         [statistic(*(column[codes != group] for column in columns)) for group in range(codes.max() + 1)]
     )
     return left_out_influence(without)
+
+
+def groups_of_rows(n: int) -> Ints:
+    """Groups for rows that are independent: each alone, or `MOST_GROUPS` of about equal size if there are too many."""
+    return np.arange(n) % (MOST_GROUPS if n > _MOST_ALONE else max(n, 1))

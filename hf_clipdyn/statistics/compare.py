@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.units import Key, influences
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.results.read import read_results

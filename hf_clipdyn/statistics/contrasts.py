@@ -35,7 +35,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.influence import Key
+from hf_clipdyn.benchmarks.units import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.statistics.influences import KeptInfluences

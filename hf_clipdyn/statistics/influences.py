@@ -10,8 +10,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
-from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kind_named, kinds
+from hf_clipdyn.benchmarks.units import Key, influences, scored
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.progress import draws_bars
@@ -134,7 +134,7 @@ def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, I
         raise EvaluationError(NO_TRIALS)
     check_columns(kind, trials, (name for name in kind.trial_columns if name not in kind.later_columns))
     try:
-        return influences(kind, trials, kind.score(trials, Common(n_resamples=0)))
+        return influences(kind, trials, scored(kind, trials, Common(n_resamples=0)))
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         # Scoring expects the trials of `observe`, such as each item with all exemplars; those of a file may be others.
         _log.info("trials of %s cannot be scored", kind.name, exc_info=True)

@@ -60,7 +60,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         _metrics(terms),
         *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
         *section(f"### Reference values of `{kind.name}`", _references(terms)),
-        *section(f"### Options of `{kind.name}`", option_table(kind.settings_class, f"{kind.name}_")),
+        *section(f"### Options of `{kind.name}`", option_table(kind.settings, f"{kind.name}_")),
         f"### Trials of `{kind.name}`",
         *_trials(details),
         table(("column", "type"), [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]),

@@ -55,7 +55,7 @@ def _applies(kind: type[Kind[Any]], reads_text: bool, config: Any) -> str:
     asks_classes = kind.classes.__func__ is not Kind.classes.__func__  # type: ignore[attr-defined]
     if kind.needs_text and not reads_text:
         return "head" if asks_classes else _NO
-    chosen = kind.settings_class()
+    chosen = kind.settings()
     fitted = kind.fitted(chosen, config)
     if kind.unfit(fitted, config):
         return _NO

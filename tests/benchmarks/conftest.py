@@ -12,6 +12,7 @@ from transformers import CLIPImageProcessor
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.models.encoder import ImageFeatures
@@ -109,11 +110,14 @@ def measure(tmp_path) -> Callable[..., Numbers]:
         )
         given = {"n_resamples": 40, "cache_dir": tmp_path, "show_progress": False} | options
         common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
-        benchmark = kind(source, processor, kind.settings_class(**given), common)
+        benchmark = kind(source, processor, kind.settings(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
-        assert list(trials.dtypes.items()) == list(trials.astype(kind.trial_columns).dtypes.items())
-        assert list(trials) == list(kind.trial_columns)
-        found = Numbers(kind.score(trials, common))
+        if kind.is_earlier():
+            assert list(trials.dtypes.items()) == list(trials.astype(kind.trial_columns).dtypes.items())
+            assert list(trials) == list(kind.trial_columns)
+        ways = [[way] if isinstance(way, str) else way for way in kind.clusters]
+        assert {"item", *(name for way in ways for name in way)} <= set(trials)
+        found = Numbers(scored(kind, trials, common))
         check_numbers(kind, found)
         assert len(benchmark.fingerprint) == 64
         return found

@@ -91,9 +91,7 @@ def test_hidden_states_keep_what_differs_by_little(labelled, layered, tmp_path):
     from hf_clipdyn.benchmarks.readout import Readout
 
     processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    kind = Geometry(
-        labelled, processor, Geometry.settings_class(), Common(cache_dir=tmp_path, show_progress=False)
-    )
+    kind = Geometry(labelled, processor, Geometry.settings(), Common(cache_dir=tmp_path, show_progress=False))
     trials = kind.observe(Readout(layered(one_hot, name), batch_size=7))
     hidden = trials[trials["probe"] == "hidden"]
     assert hidden["layer"].tolist() == [0] * 24

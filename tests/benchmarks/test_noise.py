@@ -391,7 +391,7 @@ def test_levels_are_chosen_by_condition_and_in_one_order():
     assert settings == settings.but()
     assert settings.levels_of("high_pass") == (np.inf, 1.0)
     assert NoiseSettings(conditions=("contrast",)).levels_of("contrast")[0] == 1
-    assert "levels" not in NoiseSettings().as_json(), "cells of earlier versions keep their key"
+    assert "levels" not in NoiseSettings().in_key(), "cells of earlier versions keep their key"
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_trials_of_an_earlier_version_are_scored_without_people():
 def test_one_choice_of_settings_is_one_cell():
     settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
     assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
-    assert settings.as_json() == {
+    assert settings.in_key() == {
         "sigmas": (0.0, 0.1, 0.2),
         "stage": "native",
         "conditions": ("gaussian", "blur"),

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.metrics.influence import weighted_sum
 
 N = 120

@@ -5,6 +5,7 @@ import pytest
 
 from hf_clipdyn.benchmarks import registry
 from hf_clipdyn.benchmarks.base import cosine_distance, unit
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import RetrievalSettings
 from hf_clipdyn.benchmarks.registry import (
@@ -17,7 +18,7 @@ from hf_clipdyn.benchmarks.registry import (
     suite_relations,
     vocabulary,
 )
-from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, KindSettings
+from hf_clipdyn.benchmarks.settings import OWN_SETTINGS
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.results.terms import Vocabulary
 
@@ -156,5 +157,5 @@ def test_a_zero_vector_stays_zero():
 
 def test_the_settings_of_every_kind_of_this_package_are_options_without_loading_it() -> None:
     own = {name: kind for name, kind in kinds().items() if kind.__module__.startswith("hf_clipdyn.")}
-    settings = {name: kind.settings_class for name, kind in own.items()}
+    settings = {name: kind.settings for name, kind in own.items()}
     assert {name: one for name, one in settings.items() if one is not KindSettings} == dict(OWN_SETTINGS)

@@ -6,10 +6,10 @@ from scipy.stats import spearmanr
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
-from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.representational_similarity import representational_similarity
 from hf_clipdyn.models.encoder import ImageFeatures

@@ -54,7 +54,7 @@ def test_images_without_any_caption_are_refused(source, colour, measure, planted
 
 
 def test_the_number_of_held_out_images_names_the_cell():
-    assert RetrievalSettings().as_json() == {}
-    assert RetrievalSettings(held_out=3).as_json() == {"held_out": 3}
+    assert RetrievalSettings().in_key() == {}
+    assert RetrievalSettings(held_out=3).in_key() == {"held_out": 3}
     with pytest.raises(ConfigError, match=r"held_out is '?0"):
         RetrievalSettings(held_out=0)

@@ -20,7 +20,7 @@ def assert_values_are_those_of(results, table):
 def test_every_benchmark_of_a_real_table_can_be_compared(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     names = ("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
-    settings = {"noise": Noise.settings_class(sigmas=(0.0, 0.1))}
+    settings = {"noise": Noise.settings(sigmas=(0.0, 0.1))}
     results = evaluate(*names, output=output, settings=settings, revisions=["epoch-000", "epoch-002"])
     table = compare_revisions(output, "epoch-000", "epoch-002")
     assert set(table["kind"] + "/" + table["dataset"]) == set(names)

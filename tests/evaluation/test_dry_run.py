@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
+from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.benchmarks.settings import Common, KindSettings
 from hf_clipdyn.benchmarks.sources import drawn_source
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig

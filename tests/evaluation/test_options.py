@@ -22,9 +22,7 @@ def read(*words: str) -> Evaluate:
 def test_every_setting_of_a_kind_is_an_option_once() -> None:
     names = list(EvaluationConfig.option_names())
     assert len(set(names)) == len(names)
-    of_kinds = {
-        f"{name}_{key}" for name, kind in kinds().items() for key in kind.settings_class.option_fields()
-    }
+    of_kinds = {f"{name}_{key}" for name, kind in kinds().items() for key in kind.settings.option_fields()}
     assert of_kinds < set(names)
     assert {"noise_sigmas", "shape_bias_gray", "retrieval_held_out", "quality_preprocess"} < of_kinds
 
@@ -138,7 +136,7 @@ def test_the_help_groups_the_settings_by_kind_and_names_the_conditions(clipdyn: 
     printed = clipdyn("evaluate", "--help-all")[1]
     for name, kind in kinds().items():
         part = printed.partition(f"\nSettings of {name}:\n")[2].partition("\n\n")[0]
-        assert {f"--{name}_{key}" for key in kind.settings_class.option_fields()} == {
+        assert {f"--{name}_{key}" for key in kind.settings.option_fields()} == {
             word for word in part.split() if word.startswith("--")
         }
     conditions = text_of(NoiseSettings.model_fields["conditions"])

@@ -86,7 +86,7 @@ def kinds() -> dict[str, dict[str, Any]]:
 
     return {
         kind.name: {
-            "settings": kind.settings_class().as_json(),
+            "settings": kind.settings().in_key(),
             "schemas": kind.schemas,
             "observe_version": kind.observe_version,
             "score_version": kind.score_version,

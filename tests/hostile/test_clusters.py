@@ -9,7 +9,6 @@ import pytest
 from hf_clipdyn.errors import EvaluationError, MetricError
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.results.cells import CellStore
@@ -22,7 +21,6 @@ FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]
 CALLS: dict[str, Any] = {
     "two_afc groups": lambda column: two_afc(FIRST, SECOND, SECOND, groups=column),
     "two_afc images": lambda column: two_afc(FIRST, SECOND, SECOND, images=column),
-    "jnd_map groups": lambda column: jnd_map(FIRST, SECOND, groups=column),
     "iqa_correlation groups": lambda column: iqa_correlation(FIRST, SECOND, groups=column),
     "shape_bias exemplars": lambda column: shape_bias(
         list("abab"), list("aabb"), list("bbaa"), shape_exemplars=column, texture_exemplars=list("abcd")

@@ -16,7 +16,6 @@ NUMBERS: dict[str, dict[str, list[Any]]] = {
     "learning_order": {"right": [[[True, False], [True, True]]] * 3},
     "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "two_afc": {"distances_0": [0.1, 0.2, 0.3], "distances_1": [0.2, 0.1, 0.5], "judgements": [0, 1, 0.5]},
-    "jnd_map": {"distances": [0.1, 0.2, 0.3], "same": [0, 1, 0.5]},
     "noise_robustness": {"predictions": [0, 1, 0], "references": [0, 1, 1], "sigmas": [0, 0, 0.1]},
     "zero_shot_accuracy": {"predictions": [[0, 1, 2], [1, 0, 2], [2, 1, 0]], "references": [0, 0, 2]},
     "saliency": {"predictions": [[[0.0, 1], [0, 0]]] * 3, "fixations": [[[1.0, 0]]] * 3},

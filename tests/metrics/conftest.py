@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from hf_clipdyn.metrics.scores import Scores
+
 sys.path.insert(0, str(Path(__file__).parent))  # tests/metrics/recipes.py
 
 # The same examples in every run, and no time limit for one of them: the machines are shared.
@@ -60,14 +62,15 @@ def human_trials(real_data: Callable[[str], Path]) -> Trials:
 
 
 @pytest.fixture(scope="session")
-def agree() -> Callable[[dict, dict], None]:
+def agree() -> Callable[[Scores | dict, Scores | dict], None]:
     """`agree(first, second)`: two results have the same keys and, up to rounding, the same values.
 
     The modules of `evaluate` warn of the causes that the functions return, and leave out the influences.
     """
     hidden = {"causes", "influences"}
 
-    def check(first: dict, second: dict) -> None:
+    def check(*results: Scores | dict) -> None:
+        first, second = (one.report() if isinstance(one, Scores) else one for one in results)
         assert first.keys() | hidden == second.keys() | hidden
         for key in first.keys() & second.keys():
             value = first[key]

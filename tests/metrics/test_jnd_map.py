@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.jnd_map import jnd_map
 
 SAME = st.sampled_from([0.0, 1 / 3, 2 / 3, 1.0])
@@ -35,14 +36,14 @@ def test_the_value_equals_the_reference_procedure_for_distinct_distances(pairs):
     _, same = zip(*pairs, strict=True)
     distances = np.random.default_rng(len(same)).permutation(len(same))
     expected = voc_average_precision(distances, same)
-    assert jnd_map(distances, same, n_resamples=0)["jnd_map"] == pytest.approx(expected)
+    assert jnd_map(distances, same)["jnd_map"].value == pytest.approx(expected)
 
 
 @given(PAIRS, st.randoms(use_true_random=False))
 def test_the_order_of_the_pairs_changes_nothing_even_with_ties(pairs, random):
-    value = jnd_map(*zip(*pairs, strict=True), n_resamples=0)["jnd_map"]
+    value = jnd_map(*zip(*pairs, strict=True))["jnd_map"].value
     shuffled = random.sample(pairs, len(pairs))
-    assert jnd_map(*zip(*shuffled, strict=True), n_resamples=0)["jnd_map"] == pytest.approx(value)
+    assert jnd_map(*zip(*shuffled, strict=True))["jnd_map"].value == pytest.approx(value)
 
 
 @given(PAIRS)
@@ -57,40 +58,57 @@ def test_with_hard_labels_the_envelope_lifts_scikit_learns_average_precision(pai
     hard = same > 0.5
     if hard.any():
         step = average_precision_score(hard, -distances)
-        assert jnd_map(distances, hard, n_resamples=0)["jnd_map"] >= step - 1e-12
+        assert jnd_map(distances, hard)["jnd_map"].value >= step - 1e-12
 
 
-def test_resampled_weights_equal_pairs_written_out():
-    from hf_clipdyn.metrics.jnd_map import _AveragePrecision
-
+def test_the_influence_leaves_out_each_pair_or_each_group():
     rng = np.random.default_rng(0)
     distances, same = rng.integers(0, 20, size=40).astype(float), rng.integers(0, 4, size=40) / 3
-    weights = rng.multinomial(40, np.full(40, 1 / 40), size=50)
-    fast = _AveragePrecision(distances, same, np.arange(len(same)))(weights.astype(float))[:, 0]
-    for weight, value in zip(weights, fast, strict=True):
-        rows = np.repeat(np.arange(40), weight)
-        assert value == pytest.approx(jnd_map(distances[rows], same[rows], n_resamples=0)["jnd_map"])
+    groups = rng.integers(0, 8, size=40)
+    for names in (np.arange(40), groups):
+        without = np.array(
+            [
+                jnd_map(distances[names != one], same[names != one])["jnd_map"].value
+                for one in np.unique(names)
+            ]
+        )
+        given = None if names is not groups else groups
+        found = jnd_map(distances, same, groups=given)["jnd_map"].influence
+        assert found == pytest.approx((without.mean() - without) * (1 - 1 / len(without)))
 
 
 def test_a_perfect_order_scores_one_and_a_constant_distance_the_share_of_same():
     same = np.repeat([1.0, 0.0], [30, 30])
-    assert jnd_map(np.arange(60), same)["jnd_map"] == 1
-    assert jnd_map(np.zeros(60), same)["jnd_map"] == 0.5
+    assert jnd_map(np.arange(60), same)["jnd_map"].value == 1
+    assert jnd_map(np.zeros(60), same)["jnd_map"].value == 0.5
 
 
 def test_where_everyone_saw_every_difference_there_is_no_value():
-    result = jnd_map([1.0, 2.0], [0.0, 0.0])
+    result = jnd_map([1.0, 2.0], [0.0, 0.0]).report()
     assert "nobody judged any pair to be the same" in result["causes"]["jnd_map"]
     assert np.isnan([result["jnd_map"], *result["jnd_map_ci"]]).all()
 
 
-def test_pairs_of_one_group_are_resampled_together():
-    """Each pair written out twice says as much as the pair alone."""
+def test_pairs_of_one_group_say_as_much_as_one_of_them():
     rng = np.random.default_rng(0)
     distances, same = rng.random(60), (rng.random(60) < 0.5).astype(float)
-    alone = jnd_map(distances, same)
+    alone = jnd_map(distances, same).report()
     twice = [np.repeat(column, 2) for column in (distances, same)]
-    together = jnd_map(*twice, groups=np.repeat(np.arange(60), 2))
-    assert together["jnd_map"] == pytest.approx(alone["jnd_map"])
+    groups = np.repeat(np.arange(60), 2)
+    together = jnd_map(*twice, groups=groups).report(groups)
     assert together["jnd_map_ci"] == pytest.approx(alone["jnd_map_ci"])
-    assert np.ptp(jnd_map(*twice)["jnd_map_ci"]) < 0.85 * np.ptp(alone["jnd_map_ci"])
+    assert np.ptp(jnd_map(*twice).report()["jnd_map_ci"]) < 0.85 * np.ptp(alone["jnd_map_ci"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"same": [2.0, 0.0]}, r"same must be in \[0, 1\]"),
+        ({"same": [1.0]}, r"distances \(2,\), same \(1,\)"),
+        ({"groups": ["a"]}, r"groups \(1,\)"),
+        ({"distances": [np.nan, 0.0]}, "distances must be finite"),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong, message):
+    with pytest.raises(MetricError, match=message):
+        jnd_map(**{"distances": [1.0, 2.0], "same": [1.0, 0.0]} | wrong)

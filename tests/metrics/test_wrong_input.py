@@ -16,7 +16,6 @@ from hf_clipdyn.metrics.error_consistency import error_consistency, observer_con
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.learning_order import (
     cartography,
     learning_order,
@@ -53,7 +52,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
-    jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
@@ -133,9 +131,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (two_afc, {"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
     (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not have missing values"),
     (two_afc, {"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give only one of them"),
-    (jnd_map, {"same": [2.0, 0.0]}, "same must be fractions"),
-    (jnd_map, {"same": [1.0]}, "distances 2, same 1"),
-    (jnd_map, {"groups": ["a"]}, "groups must have one value for each of the 2 rows, but has 1"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),

@@ -8,7 +8,7 @@ from scipy import stats
 
 from hf_clipdyn.metrics.influence import Influence, Units, mean_influence, weighted_sum
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
-from hf_clipdyn.metrics.jnd_map import jnd_influence, jnd_map
+from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.label_distribution import label_distribution
 from hf_clipdyn.metrics.noise_robustness import halfway_place, robustness_influences
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
@@ -75,10 +75,8 @@ def precisions(rng):
     moved = rng.exponential(size=120)
     same = np.exp(-moved) > rng.random(120)
     distances = [moved + rng.normal(0, 0.8, 120) for _ in range(2)]
-    return [
-        (jnd_map(one, same, n_resamples=0)["jnd_map"], on(jnd_influence(one, same, np.arange(120))))
-        for one in distances
-    ]
+    found = [jnd_map(one, same)["jnd_map"] for one in distances]
+    return [(one.value, on(one.influence)) for one in found]
 
 
 def recalls(rng):

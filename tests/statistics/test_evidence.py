@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from planted import Noise, Planted, Run, constant, write_study
 
-from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.tables import arms_table

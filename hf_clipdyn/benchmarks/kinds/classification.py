@@ -39,7 +39,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     """
 
     name = "classification"
-    settings_class = ClassificationSettings
+    settings = ClassificationSettings
     schemas = ("classification",)
     terms = KindTerms(
         title="Classification compared with people",

@@ -10,11 +10,11 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
-from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import PLACE_OF_DISTANCE
 from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.benchmarks.units import grouped
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Term

@@ -21,10 +21,10 @@ from hf_clipdyn.benchmarks.base import (
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
-from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.simple_models import simple_decisions
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.benchmarks.units import grouped
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
     class_mean_cross_entropy,

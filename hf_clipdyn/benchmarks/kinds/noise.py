@@ -71,7 +71,7 @@ class Noise(LabelledKind[NoiseSettings]):
     """
 
     name = "noise"
-    settings_class = NoiseSettings
+    settings = NoiseSettings
     schemas = ("labels",)
     terms = KindTerms(
         title="Sensitivity to noise",

@@ -8,7 +8,6 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
-from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.input_views import InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
@@ -32,6 +31,7 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import QualitySettings
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.benchmarks.units import grouped
 from hf_clipdyn.data.pixels import fingerprint_of
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
@@ -61,7 +61,7 @@ class Quality(DistanceKind[QualitySettings]):
     """
 
     name = "quality"
-    settings_class = QualitySettings
+    settings = QualitySettings
     schemas = ("quality",)
     terms = KindTerms(
         title="Image quality",

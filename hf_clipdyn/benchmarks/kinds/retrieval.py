@@ -45,7 +45,7 @@ class Retrieval(Kind[RetrievalSettings]):
     """
 
     name = "retrieval"
-    settings_class = RetrievalSettings
+    settings = RetrievalSettings
     schemas = ("captions",)
     terms = KindTerms(
         title="Retrieval",

@@ -94,7 +94,7 @@ class Saliency(Kind[SaliencySettings]):
     """
 
     name = "saliency"
-    settings_class = SaliencySettings
+    settings = SaliencySettings
     schemas = ("fixations",)
     terms = KindTerms(
         title="Saliency",

@@ -77,7 +77,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     """
 
     name = "shape_bias"
-    settings_class = ShapeBiasSettings
+    settings = ShapeBiasSettings
     schemas = ("cue_conflict",)
     terms = KindTerms(
         title="Texture-shape bias",

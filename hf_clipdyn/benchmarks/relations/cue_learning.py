@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import mean_by_item
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.decodability import Decodability
 from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
-from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import (
     CROSSED_PROBE,
     HUMAN,

@@ -11,8 +11,8 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.answers import Answers, stack
 from hf_clipdyn.benchmarks.base import by_item
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, Relation, Seen, in_common, related
-from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.metrics.error_consistency import Observer, compare_observers, margin_consistency
 from hf_clipdyn.results.row import Number, NumberKey

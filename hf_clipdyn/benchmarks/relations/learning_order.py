@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 
 from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, codes_of, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, digest, mean_by_item
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, KeyedAnswers, Relation, Seen, related
-from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.influence import Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import (
     answer_agreement,

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import by_item
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
-from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.mutual_knn import Neighbours, nearest_neighbours, shared_neighbours
 from hf_clipdyn.metrics.phases import settling
 from hf_clipdyn.metrics.representation import (

@@ -5,8 +5,8 @@ from typing import Any, overload
 
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.relation import WEIGHTS, Relation, Seen, related
-from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Term

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import BY_PERSON, Common, Kind, KindSettings, by_item
-from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
+from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.metrics.influence import mean_influence, weighted_sum
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number, NumberKey

@@ -1,9 +1,8 @@
-"""From what a kind says of its numbers to influences on named units (`hf_clipdyn.metrics.influence`).
+"""From what a kind says of its numbers to influences on named units (`hf_clipdyn.metrics.influence`), and intervals.
 
 `Kind.score` gives a number's influence as a Series. Its index names the units: ``item`` alone for items, whose
 clusters are those of the trials (`Kind.clusters`); any other index names the clusters themselves, crossed ones by
-several levels. A value without an influence, as of a kind outside this package, gets that of the delete-a-group
-jackknife: `score` runs again without each group.
+several levels. Units with the same names are the same in all cells, so that numbers of two revisions can be subtracted.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
 from hf_clipdyn.metrics.scores import Scale, interval
 from hf_clipdyn.metrics.shared_images import image_clusters
@@ -26,6 +25,38 @@ from hf_clipdyn.results.row import Number
 
 Key: TypeAlias = tuple[Any, ...]
 """The values of `NUMBER_KEY`."""
+
+
+def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
+    """All numbers of the trials, with the intervals that follow from their influences and scales.
+
+    A number that has ends already keeps them. The influences are then on named units.
+
+    Args:
+        kind: of the cell.
+        trials: of the cell.
+        common: the level of the intervals, and the seed.
+
+    Raises:
+        MetricError, ValueError, TypeError, LookupError, ArithmeticError: the trials are not those of this kind.
+    """
+    if kind.is_earlier():
+        earlier: Any = kind.score
+        return list(earlier(trials, common))
+    units = UnitsOf(kind, trials)
+    found = kind.score(trials, common.seed)
+    return [_with_interval(number, scale, units, common.confidence_level) for number, scale in found]
+
+
+def _with_interval(number: Number, scale: Scale, units: "UnitsOf", level: float) -> Number:
+    if number.influence is None or number.influence.empty:
+        return replace(number, influence=None)
+    influence = units.influence(number.influence)
+    low, high = number.ci_low, number.ci_high
+    if math.isnan(low):
+        low, high = interval(number.value, influence, scale, level)
+    n_clusters = number.n_clusters or influence.n_clusters
+    return replace(number, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters)
 
 
 def influences(
@@ -44,44 +75,14 @@ def influences(
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
     given = (*listed, *kind.numbers_of_people(trials))
     known = {one.number_key: units.influence(one.influence) for one in given if one.influence is not None}
-    rest = [one.number_key for one in listed if _lacks_influence(one)]
+    rest = [one.number_key for one in listed if _lacks_influence(one)] if kind.is_earlier() else []
     known |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
     return known | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
 
 
-def with_intervals(
-    kind: type[Kind[Any]],
-    trials: pd.DataFrame,
-    found: Iterable[Number | tuple[Number, Scale]],
-    level: float = 0.95,
-) -> list[Number]:
-    """The numbers that `score` gives, with the intervals that follow from their influences and scales.
-
-    A number that has ends already keeps them, as does one without a scale.
-
-    Args:
-        kind: of the cell.
-        trials: of the cell.
-        found: numbers with their scales, or numbers alone.
-        level: confidence level.
-    """
-    units = UnitsOf(kind, trials)
-    return [one if isinstance(one, Number) else _with_interval(*one, units, level) for one in found]
-
-
-def _with_interval(one: Number, scale: Scale, units: "UnitsOf", level: float) -> Number:
-    if one.influence is None:
-        return one
-    influence = units.influence(one.influence)
-    ends = (one.ci_low, one.ci_high)
-    low, high = interval(one.value, influence, scale, level) if math.isnan(one.ci_low) else ends
-    n_clusters = one.n_clusters or influence.n_clusters
-    return replace(one, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters)
-
-
-def are_given(numbers: Iterable[Number]) -> bool:
+def are_given(kind: type[Kind[Any]], numbers: Iterable[Number]) -> bool:
     """Whether `score` gave the influences on all values, so that no jackknife is needed."""
-    return not any(map(_lacks_influence, numbers))
+    return not (kind.is_earlier() and any(map(_lacks_influence, numbers)))
 
 
 def _lacks_influence(one: Number) -> bool:
@@ -98,7 +99,7 @@ def grouped(names: "pd.Series[Any] | pd.Index[Any]") -> tuple[NDArray[np.int64],
 
     Examples:
         >>> import pandas as pd
-        >>> from hf_clipdyn.benchmarks.influence import grouped
+        >>> from hf_clipdyn.benchmarks.units import grouped
         >>> groups, named = grouped(pd.Series(["b", "a", "b"], name="photograph"))
         >>> groups.tolist(), named.tolist(), named.name
         ([1, 0, 1], ['a', 'b'], 'photograph')
@@ -141,31 +142,40 @@ class UnitsOf:
         return Influence.on(self._known[key], ordered.to_numpy(np.float64))
 
     def _of(self, index: pd.Index) -> Units:
-        clusters = list(self._kind.clusters)
-        if index.names != ["item"] or clusters == ["item"]:
-            return _units(index.to_frame(index=False), alike=False)
-        of_items = self._trials.drop_duplicates("item").set_index("item", drop=False)[clusters].loc[index]
-        return _units(of_items, alike=self._kind.clusters_alike, names=index)
+        ways = _ways(self._kind)
+        if index.names != ["item"] or ways == [["item"]]:
+            return _units([[column] for _, column in index.to_frame(index=False).items()])
+        of_items = self._trials.drop_duplicates("item").set_index("item", drop=False).loc[index]
+        return _units([[of_items[name] for name in way] for way in ways], names=index)
 
 
-def _units(clusters: pd.DataFrame, *, alike: bool, names: pd.Index | None = None) -> Units:
-    columns = [clusters[name] for name in clusters]
+def _ways(kind: type[Kind[Any]]) -> list[list[str]]:
+    """The columns that name clusters, in each of the ways that are crossed."""
+    if kind.clusters_alike:
+        return [list(map(str, kind.clusters))]
+    return [[way] if isinstance(way, str) else list(way) for way in kind.clusters]
+
+
+def _units(ways: Sequence[Sequence["pd.Series[Any]"]], *, names: pd.Index | None = None) -> Units:
+    """Units whose clusters are named in several ways, each of one column or of several that share their names."""
+    columns = [column for way in ways for column in way]
     digest = _digest(columns if names is None else [names, *columns])
-    if alike:
-        codes = pd.factorize(clusters.to_numpy().reshape(-1))[0].reshape(clusters.shape)
-        whole, n_clusters = image_clusters(codes)
-        return Units(digest, codes if whole is None else whole[:, None], n_clusters)
-    codes_by_column = [pd.factorize(column)[0] for column in columns]
-    sizes = [int(codes.max()) + 1 for codes in codes_by_column]
+    tables = [np.stack([column.to_numpy() for column in way], axis=1) for way in ways]
+    codes_by_way = [pd.factorize(table.reshape(-1))[0].reshape(table.shape) for table in tables]
+    if len(ways) == 1 and len(columns) > 1:
+        whole, n_clusters = image_clusters(codes_by_way[0])
+        return Units(digest, codes_by_way[0] if whole is None else whole[:, None], n_clusters)
+    sizes = [int(codes.max()) + 1 for codes in codes_by_way]
     starts = np.cumsum([0, *sizes[:-1]])
-    return Units(digest, np.stack(codes_by_column, axis=1) + starts, min(sizes))
+    clusters = np.concatenate([codes + at for codes, at in zip(codes_by_way, starts, strict=True)], axis=1)
+    return Units(digest, clusters, min(sizes))
 
 
 def _left_out(
     kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: UnitsOf, show_progress: bool
 ) -> dict[Key, Influence]:
     """By leaving out each group of clusters and scoring the rest; of crossed clusters each pair of them that occurs."""
-    table = trials[list(kind.clusters)]
+    table = trials[list(map(str, kind.clusters))]
     if kind.clusters_alike:  # left out wherever it occurs
         names = pd.Index(pd.unique(table.to_numpy().reshape(-1)), name="cluster")
         codes, groups = grouped(names)
@@ -188,9 +198,10 @@ def _left_out(
         disable=not (show_progress and draws_bars()),
     )
     common, rows = Common(n_resamples=0), []
+    earlier: Any = kind.score
     for group in bar:
         kept = trials[(of_rows != group).all(axis=1)]
-        values = {one.number_key: one.value for one in kind.score(kept, common)}
+        values = {one.number_key: one.value for one in earlier(kept, common)}
         rows.append([values.get(key, math.nan) for key in keys])
     contributions = left_out_influence(np.array(rows, np.float64))
     return {
