@@ -129,13 +129,14 @@ class View(Generic[T]):
     """What the page makes of the trials of one revision.
 
     Attributes:
-        columns: of the trials that `read` takes, and the stimulus's `split`, `row` and `file`; of these, the kind's
-            `later_columns` may be missing.
+        columns: of the trials that `read` takes, and the stimulus's `split`, `row` and `file`.
         read: makes the content from the trials, which have only these columns.
+        later: columns that trials of earlier versions may lack.
     """
 
     columns: tuple[str, ...]
     read: Callable[[pd.DataFrame], T]
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
+from hf_clipdyn.report.page.galleries import VIEWS
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
@@ -66,14 +67,15 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
 
 
 def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
-    """The view of this type that a kind declares."""
-    return next((view for view in kind.views if isinstance(view, wanted)), None)
+    """The view of this type that there is of a kind's trials."""
+    views = (*kind.views, *VIEWS.get(kind.name, ()))
+    return next((view for view in views if isinstance(view, wanted)), None)
 
 
 def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
     """What a view shows of a cell; None without trials, or from those of an earlier version."""
     trials = study.trials.of(str(cell.cell), view.columns)
-    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(kind.later_columns):
+    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - {*view.later, *kind.later_columns}:
         return None
     try:
         return view.read(trials)
