@@ -75,7 +75,11 @@ def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
 def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
     """What a view shows of a cell; None without trials, or from those of an earlier version."""
     trials = study.trials.of(str(cell.cell), view.columns)
-    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - {*view.later, *kind.later_columns}:
+    if (
+        trials is None
+        or trials.empty
+        or set(view.columns) - set(trials.columns) - {*view.later, *kind.later_columns}
+    ):
         return None
     try:
         return view.read(trials)
