@@ -16,11 +16,11 @@ from hf_clipdyn.references import reference
 
 _SECTIONS = re.compile(r"\n(Args|Returns|Raises|Examples|References):\n")
 _FORMER = ("n_resamples", "confidence_level", "seed")
-_FOR_INTERVALS = """\
-For intervals:
-    groups: what rows have in common: a name for each row, or a list of names in several crossed ways.
-    images: instead, names of the images that each row shows; rows with a common image depend on each other.
-    level: confidence level, by default 0.95."""
+_FOR_INTERVALS = {
+    "groups": "what rows have in common: a name for each row, or a list of names in several crossed ways.",
+    "images": "instead, names of the images that each row shows; rows with a common image depend on each other.",
+    "level": "confidence level of the intervals, by default 0.95.",
+}
 
 
 class UndefinedMetricWarning(UserWarning):
@@ -63,13 +63,15 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         citation = reference(key)
     features = datasets.Features({name: _feature(kind) for name, kind in rows.items()})
     parameters = inspect.signature(function).parameters
+    added = [f"    {name}: {text}" for name, text in _FOR_INTERVALS.items() if name not in parameters]
+    sections["Args"] = "\n".join([sections["Args"].rstrip(), *added])
 
     def info(_: evaluate.Metric) -> evaluate.MetricInfo:
         described = [f"{name}:\n{text.rstrip()}" for name, text in sections.items()]
         return evaluate.MetricInfo(
             description=description,
             citation=citation,
-            inputs_description="\n\n".join([*described, _FOR_INTERVALS]),
+            inputs_description="\n\n".join(described),
             features=features,
         )
 

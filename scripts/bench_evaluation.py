@@ -64,7 +64,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings
+from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
 from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
 from hf_clipdyn.benchmarks.observers import Observers, Target, Viewed

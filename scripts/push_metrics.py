@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from hf_clipdyn import references
 from hf_clipdyn.bundled import metric_names, metric_path
 from hf_clipdyn.errors import redacted, reported
 from hf_clipdyn.hub import push_folder
@@ -64,9 +65,15 @@ def _needed_modules(source: str) -> dict[str, str]:
         module = waiting.pop()
         if module not in found:
             spec = importlib.util.find_spec(module)
-            found[module] = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
+            source = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
+            found[module] = _with_entries() if module == references.__name__ else source
             waiting += _imported(found[module])
     return found
+
+
+def _with_entries() -> str:
+    """`hf_clipdyn.references` with its BibTeX in it, since `evaluate` fetches only Python files."""
+    return f"_ENTRIES = {references._entries()!r}\n\n\ndef reference(key):\n    return _ENTRIES[key]\n"
 
 
 def _imported(source: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 KIND = '''
 from pydantic import Field
 
-from hf_clipdyn.benchmarks.base import Kind, KindSettings
+from hf_clipdyn.benchmarks.kind import Kind, KindSettings
 from hf_clipdyn.results.terms import KindTerms, Term
 
 
@@ -25,14 +25,11 @@ class Base(Kind[Settings]):
 
     settings = Settings
     schemas = ("labels",)
-    trial_columns = {"item": "int64"}
-
-    def __init__(self, source, image_processor, settings, common): ...
 
     def observe(self, readout): ...
 
-    @staticmethod
-    def score(trials, common): ...
+    @classmethod
+    def score(cls, trials, seed=0): ...
 
 
 class Brightness(Base):

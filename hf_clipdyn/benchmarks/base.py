@@ -3,22 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind, KindSettings, S, digest
-from hf_clipdyn.benchmarks.readout import Stimuli
+from hf_clipdyn.benchmarks.readout import Stimuli, decode
+from hf_clipdyn.benchmarks.vectors import cosine_distance, similarity, unit
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.influence import mean_influence
 from hf_clipdyn.metrics.scores import NO_INTERVAL
 from hf_clipdyn.results.row import Number
 
 if TYPE_CHECKING:
-    from hf_clipdyn.benchmarks.readout import Change
     from hf_clipdyn.benchmarks.sources import Source
-    from hf_clipdyn.data.pixels import Pixels
 
 __all__ = [
     "BY_IMAGE",
@@ -43,55 +41,6 @@ __all__ = [
 
 BY_IMAGE, BY_PERSON = "people by image", "people by person"
 """What `Kind.numbers_of_people` gives the influences of."""
-
-
-def decode(
-    dataset: datasets.Dataset,
-    image_processor: Any,
-    common: Common,
-    column: str = "image",
-    *,
-    squash: bool = False,
-    distort: "Change | None" = None,
-    distort_key: str = "",
-) -> "Pixels":
-    """The images of a data set as the model takes them, decoded once and kept in a memory map.
-
-    Args:
-        dataset: rows with a column of images.
-        image_processor: the model's; it gives the size, the resizing and the crop.
-        common: its ``cache_dir`` and ``show_progress`` are used.
-        column: name of the column.
-        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
-        distort: changes the pixels of row i before they are resized; must be deterministic.
-        distort_key: names what ``distort`` does, for the cache.
-
-    Returns:
-        `hf_clipdyn.data.pixels.Pixels`: ``array`` of shape (n, H, W, 3), uint8; ``broken`` of shape (n,), True for an
-        image that cannot be decoded; ``fingerprint``, a hash of all pixels.
-
-    Examples:
-        >>> import datasets
-        >>> from PIL import Image
-        >>> from hf_clipdyn.benchmarks.base import Common, decode
-        >>> from hf_clipdyn.models.sizes import clip_image_processor, model_size
-        >>> images = datasets.Dataset.from_dict({"image": [Image.new("RGB", (60, 40))]})
-        >>> pixels = decode(images, clip_image_processor(model_size("tiny")), Common(show_progress=False))
-        >>> pixels.array.shape, pixels.broken.tolist()
-        ((1, 40, 40, 3), [False])
-    """
-    from hf_clipdyn.data.pixels import decode_pixels
-    from hf_clipdyn.preprocess import squashing_processor
-
-    return decode_pixels(
-        dataset,
-        squashing_processor(image_processor) if squash else image_processor,
-        column,
-        cache_dir=common.cache_dir,
-        distort=distort,
-        distort_key=distort_key,
-        disable_tqdm=not common.show_progress,
-    )
 
 
 class ImageKind(Kind[S]):
@@ -193,50 +142,3 @@ def mean_by_item(
         {4: 0.25, 7: -0.25}
     """
     return by_item(mean_influence(values), items)
-
-
-def unit(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Vectors (…, d) scaled to length 1, in float64; a zero vector stays zero.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import unit
-        >>> unit([[3.0, 4.0], [0.0, 0.0]]).tolist()
-        [[0.6, 0.8], [0.0, 0.0]]
-    """
-    rows = np.asarray(vectors, np.float64)
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    result: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return result
-
-
-def similarity(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Cosines of every pair, (n, d) and (m, d) to (n, m), rounded to 12 digits.
-
-    What is equal must tie, and a matrix product adds up equal rows in different orders.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import similarity
-        >>> similarity([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0]]).round(4).tolist()
-        [[0.0], [0.7071]]
-    """
-    return np.round(unit(first) @ unit(second).T, 12)
-
-
-def cosine_distance(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Half the squared distance of the unit vectors, in [0, 2]: 1 - cos without its cancellation.
-
-    In an untrained model all cosines are within 1e-7 of 1, where 1 - cos keeps no digit.
-
-    Args:
-        first, second: (…, d), broadcast against each other.
-
-    Returns:
-        Shape (…).
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import cosine_distance
-        >>> cosine_distance([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [3.0, 3.0]]).round(6).tolist()
-        [1.0, 0.0]
-    """
-    difference = unit(first) - unit(second)
-    return np.asarray(0.5 * np.square(difference).sum(axis=-1))

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks import degradations
-from hf_clipdyn.benchmarks.settings import SIGMAS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.terms import Axis, Condition
 
 Floats = NDArray[np.float64]
+
+SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+"""Standard deviations of the Gaussian noise that are shown by default, beside 0."""
 
 
 def _is_within(value: float, interval: str) -> bool:

@@ -33,12 +33,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import TypeVar
 
 from hf_clipdyn.benchmarks.earlier import Earlier
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import Options
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Term
@@ -120,6 +121,17 @@ class KindSettings(Options):
         }
 
 
+def _in_one_order(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The classes in one order, so that one choice is one cell."""
+    chosen = None if classes is None else tuple(sorted(set(classes)))
+    if chosen is not None and len(chosen) < 2:
+        raise ConfigError(f"classes has {shown(', '.join(chosen))}: give at least two names.")
+    return chosen
+
+
+ClassNames = Annotated[tuple[str, ...] | None, AfterValidator(_in_one_order)]
+"""The type of a setting that names at least two classes; None for all."""
+
 S = TypeVar("S", bound=KindSettings, default=Any)
 
 
@@ -186,8 +198,7 @@ class Kind(Earlier, ABC, Generic[S]):
         import datasets
         import numpy as np
 
-        from hf_clipdyn.benchmarks.base import decode
-        from hf_clipdyn.benchmarks.readout import Stimuli
+        from hf_clipdyn.benchmarks.readout import Stimuli, decode
 
         del settings
         n = len(source.dataset)

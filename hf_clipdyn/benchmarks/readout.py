@@ -19,6 +19,10 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.machine import usable_cores
 
 if TYPE_CHECKING:
+    import datasets
+
+    from hf_clipdyn.benchmarks.kind import Common
+    from hf_clipdyn.data.pixels import Pixels
     from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 Part = TypeVar("Part")
@@ -112,6 +116,56 @@ class Stimuli:
         # Filters and random numbers release the interpreter's lock; one core alone would keep a GPU waiting.
         with ThreadPoolExecutor(usable_cores()) as pool:
             return np.stack(list(pool.map(lambda row: change(self._array[row], int(row)), rows)))
+
+
+def decode(
+    dataset: "datasets.Dataset",
+    image_processor: Any,
+    common: "Common",
+    column: str = "image",
+    *,
+    squash: bool = False,
+    distort: Change | None = None,
+    distort_key: str = "",
+) -> "Pixels":
+    """The images of a data set as the model takes them, decoded once and kept in a memory map.
+
+    Args:
+        dataset: rows with a column of images.
+        image_processor: the model's; it gives the size, the resizing and the crop.
+        common: its ``cache_dir`` and ``show_progress`` are used.
+        column: name of the column.
+        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
+        distort: changes the pixels of row i before they are resized; must be deterministic.
+        distort_key: names what ``distort`` does, for the cache.
+
+    Returns:
+        `hf_clipdyn.data.pixels.Pixels`: ``array`` of shape (n, H, W, 3), uint8; ``broken`` of shape (n,), True for an
+        image that cannot be decoded; ``fingerprint``, a hash of all pixels.
+
+    Examples:
+        >>> import datasets
+        >>> from PIL import Image
+        >>> from hf_clipdyn.benchmarks.kind import Common
+        >>> from hf_clipdyn.benchmarks.readout import decode
+        >>> from hf_clipdyn.models.sizes import clip_image_processor, model_size
+        >>> images = datasets.Dataset.from_dict({"image": [Image.new("RGB", (60, 40))]})
+        >>> pixels = decode(images, clip_image_processor(model_size("tiny")), Common(show_progress=False))
+        >>> pixels.array.shape, pixels.broken.tolist()
+        ((1, 40, 40, 3), [False])
+    """
+    from hf_clipdyn.data.pixels import decode_pixels
+    from hf_clipdyn.preprocess import squashing_processor
+
+    return decode_pixels(
+        dataset,
+        squashing_processor(image_processor) if squash else image_processor,
+        column,
+        cache_dir=common.cache_dir,
+        distort=distort,
+        distort_key=distort_key,
+        disable_tqdm=not common.show_progress,
+    )
 
 
 class Readout:

@@ -1,117 +1,123 @@
-"""The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern selects."""
+"""The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern selects.
+
+A file in `kinds/` or `relations/` is all that a kind or a relation needs; no list of them exists. What loads pandas is
+imported inside the functions, since the settings of all kinds are options of the command line.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
-from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, relation_terms
-from hf_clipdyn.benchmarks.sources import fitting_datasets
-from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.options import name_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
+if TYPE_CHECKING:
+    from hf_clipdyn.benchmarks.relation import Relation
 
-def kinds() -> dict[str, type[Kind[Any]]]:
-    """Every kind by its name: those of this package, of installed packages and of plug-ins.
+_PACKAGE = "hf_clipdyn.benchmarks"
+T = TypeVar("T")
+Settings = Mapping[str, KindSettings]
+
+
+def kinds(package: str = _PACKAGE) -> dict[str, type[Kind[Any]]]:
+    """Every kind by its name: those of files in the package's folder `kinds`, of installed packages and of plug-ins.
 
     A class without a name is a base that several kinds share.
 
     Raises:
         ConfigError: two kinds have one name, or a declaration is missing.
     """
-    by_name: dict[str, type[Kind[Any]]] = {}
-    added = subclasses_in(plugins(KINDS), Kind)  # type: ignore[type-abstract]
-    for kind in [*_own_kinds(), *added]:
-        if not hasattr(kind, "name"):
+    return _named(f"{package}.kinds", Kind, ("schemas", "terms"), "kind")  # type: ignore[type-abstract]
+
+
+def relations(package: str = _PACKAGE) -> "dict[str, type[Relation]]":
+    """Every relation by its name: those of files in the package's folder `relations`, and as for `kinds`.
+
+    Raises:
+        ConfigError: two relations have one name, or a declaration is missing.
+    """
+    from hf_clipdyn.benchmarks.relation import Relation
+
+    return _named(f"{package}.relations", Relation, ("reads", "terms"), "relation")
+
+
+def _named(folder: str, base: type[T], needed: Iterable[str], what: str) -> dict[str, type[T]]:
+    by_name: dict[str, type[T]] = {}
+    for found in subclasses_in([*_modules(folder), *plugins(KINDS)], base):
+        name = getattr(found, "name", None)
+        if name is None:
             continue
-        _check_declared(kind)
-        if by_name.setdefault(kind.name, kind) is not kind:
-            raise ConfigError(
-                f"Two kinds of benchmarks are called {kind.name}: rename the one in {kind.__module__}."
-            )
+        where = f"The {what} {name!r} of {found.__module__}"
+        if not re.fullmatch("[a-z][a-z0-9_]*", name):
+            raise ConfigError(f"{where} needs another name: use lower-case letters, digits and underscores.")
+        abstract: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
+        missing = sorted({*abstract, *(one for one in needed if not hasattr(found, one))})
+        if missing:
+            raise ConfigError(f"{where} does not define {', '.join(missing)}: see {base.__module__}.")
+        if by_name.setdefault(name, found) is not found:
+            raise ConfigError(f"Two {what}s are called {name}: rename the one in {found.__module__}.")
     return dict(sorted(by_name.items()))
 
 
 @cache
-def _check_declared(kind: type[Kind[Any]]) -> None:
-    where = f"The kind {kind.name!r} of {kind.__module__}"
-    if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
-        raise ConfigError(f"{where} needs another name: use lower-case letters, digits and underscores.")
-    missing = sorted(
-        kind.__abstractmethods__
-        | {name for name in ("schemas", "terms", "trial_columns") if not hasattr(kind, name)}
-        | ({"items"} if getattr(kind, "schemas", None) == () and "items" not in vars(kind) else set())
-    )
-    if missing:
-        raise ConfigError(f"{where} does not define {', '.join(missing)}: see hf_clipdyn.benchmarks.base.")
+def _modules(folder: str) -> list[ModuleType]:
+    return list(modules_of(folder))
 
 
-def relations() -> dict[str, type[Relation]]:
-    """Every relation by its name: those of this package, of installed packages and of plug-ins.
+def kind_named(name: str) -> type[Kind[Any]]:
+    """The kind of that name.
 
     Raises:
-        ConfigError: two relations have one name, or a declaration is missing or wrong.
+        UnknownNameError: there is none; the plug-in that defines it may not be loaded.
     """
-    by_name: dict[str, type[Relation]] = {}
-    for relation in [*_own_relations(), *subclasses_in(plugins(KINDS), Relation)]:
-        if not hasattr(relation, "name"):
-            continue
-        where = f"The relation {relation.name!r} of {relation.__module__}"
-        missing = [name for name in ("terms", "reads") if not hasattr(relation, name)]
-        if missing or not re.fullmatch("[a-z][a-z0-9_]*", relation.name) or set(relation.pairs) - set(PAIRS):
-            raise ConfigError(
-                f"{where} needs a name of lower-case letters, digits and underscores, `terms`, `reads`, and `pairs` "
-                f"among {', '.join(PAIRS)}: see hf_clipdyn.benchmarks.relation."
-            )
-        if by_name.setdefault(relation.name, relation) is not relation:
-            raise ConfigError(
-                f"Two relations are called {relation.name}: rename the one in {relation.__module__}."
-            )
-    return dict(sorted(by_name.items()))
+    return _called(name, kinds(), "kind of benchmark")
 
 
-def relation_named(name: str) -> type[Relation]:
+def relation_named(name: str) -> "type[Relation]":
     """The relation of that name.
 
     Raises:
         UnknownNameError: there is none; the plug-in that defines it may not be loaded.
     """
-    known = relations()
+    return _called(name, relations(), "relation")
+
+
+def _called(name: str, known: Mapping[str, T], what: str) -> T:
     if name not in known:
-        raise UnknownNameError("relation", name, known)
+        raise UnknownNameError(what, name, known)
     return known[name]
 
 
-def kinds_read(relation: type[Relation]) -> dict[str, type[Kind[Any]]]:
+def kinds_read(relation: "type[Relation]") -> dict[str, type[Kind[Any]]]:
     """The kinds whose trials a relation reads; none if it reads weights."""
+    from hf_clipdyn.benchmarks.relation import ANSWERED, WEIGHTS
+
     if relation.reads == ANSWERED:
-        return {name: kind for name, kind in kinds().items() if kind.answers_from}
+        nothing = Kind.answers.__func__  # type: ignore[attr-defined]
+        return {
+            name: kind
+            for name, kind in kinds().items()
+            if kind.answers.__func__ is not nothing  # type: ignore[attr-defined]
+        }
     return {} if relation.reads == WEIGHTS else {name: kind_named(name) for name in relation.reads}
 
 
-@cache
-def _own_relations() -> list[type[Relation]]:
-    return list(subclasses_in(modules_of("hf_clipdyn.benchmarks.relations"), Relation))
-
-
-@cache
-def _own_kinds() -> list[type[Kind[Any]]]:
-    return list(subclasses_in(modules_of("hf_clipdyn.benchmarks.kinds"), Kind))  # type: ignore[type-abstract]
+# --- suites ---
 
 
 @cache
 def _suites() -> dict[str, list[str | dict[str, dict[str, Any]]]]:
-    suites: dict[str, list[str | dict[str, dict[str, Any]]]] = yaml.safe_load(
-        files("hf_clipdyn.benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
-    )
+    text = files("hf_clipdyn.benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
+    suites: dict[str, list[str | dict[str, dict[str, Any]]]] = yaml.safe_load(text)
     return suites
 
 
@@ -126,7 +132,7 @@ def suite(name: str) -> list[str]:
     Raises:
         UnknownNameError: there is no such suite.
     """
-    return list(_suite_settings(name))
+    return [entry for entry in _entries(name) if "/" in entry]
 
 
 def suite_relations(names: str | Sequence[str]) -> list[str]:
@@ -135,29 +141,25 @@ def suite_relations(names: str | Sequence[str]) -> list[str]:
     Raises:
         UnknownNameError: there is no such suite.
     """
-    entries = [one for name in _names_of(names) for one in _suite_entries(name)]
-    return list(dict.fromkeys(one for one in entries if isinstance(one, str) and "/" not in one))
+    return [entry for entry in _entries(names) if "/" not in entry]
 
 
-def _names_of(suites: str | Sequence[str]) -> Sequence[str]:
-    return (suites,) if isinstance(suites, str) else suites
-
-
-def _suite_entries(name: str) -> list[str | dict[str, dict[str, Any]]]:
-    if name not in _suites():
-        raise UnknownNameError("suite", name, suite_names())
-    return _suites()[name]
-
-
-def _suite_settings(name: str) -> dict[str, dict[str, Any]]:
-    """The benchmarks of a suite, each with the settings that the suite gives it."""
+def _entries(names: str | Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The entries of suites with their settings; of several, each with those of the first that has it."""
     entries: dict[str, dict[str, Any]] = {}
-    for entry in _suite_entries(name):
-        entries |= {entry: {}} if isinstance(entry, str) else entry
-    return {entry: given for entry, given in entries.items() if "/" in entry}
+    for name in (names,) if isinstance(names, str) else names:
+        if name not in _suites():
+            raise UnknownNameError("suite", name, suite_names())
+        for entry in _suites()[name]:
+            for benchmark, given in ({entry: {}} if isinstance(entry, str) else entry).items():
+                entries.setdefault(benchmark, given)
+    return entries
 
 
-def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = None) -> Benchmark:
+# --- benchmarks ---
+
+
+def parse_benchmark(name: str, settings: Settings | None = None) -> Benchmark:
     """The benchmark that ``kind/dataset`` names.
 
     Args:
@@ -173,28 +175,18 @@ def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = Non
 
 
 def _fitting(benchmark: Benchmark) -> Benchmark:
+    from hf_clipdyn.benchmarks.sources import fitting_datasets
+
     known = fitting_datasets(benchmark.kind.schemas)
     if benchmark.dataset not in known:
         raise UnknownNameError("benchmark", benchmark.name, [f"{benchmark.kind.name}/{one}" for one in known])
     return benchmark
 
 
-def kind_named(name: str) -> type[Kind[Any]]:
-    """The kind of that name.
-
-    Raises:
-        UnknownNameError: there is none; the plug-in that defines it may not be loaded.
-    """
-    known = kinds()
-    if name not in known:
-        raise UnknownNameError("kind of benchmark", name, known)
-    return known[name]
-
-
 def select_benchmarks(
     suite_name: str | Sequence[str],
     wanted: Sequence[str | Benchmark] | None = None,
-    settings: Mapping[str, KindSettings] | None = None,
+    settings: Settings | None = None,
     data_dirs: Iterable[str] = (),
 ) -> list[Benchmark]:
     """The benchmarks that a call selects, without repetitions.
@@ -212,35 +204,29 @@ def select_benchmarks(
         ConfigError: a folder was given for a data set that none of the benchmarks shows, or settings for a kind that
             none of the named benchmarks has.
     """
-    dirs = list(data_dirs)
-    of_suite: dict[str, dict[str, Any]] = {}
-    for name in _names_of(suite_name):
-        of_suite |= {one: given for one, given in _suite_settings(name).items() if one not in of_suite}
-    offered = [
-        *of_suite,
-        *(
-            f"{name}/{one}"
-            for name, kind in kinds().items()
-            for one in dirs
-            if one in fitting_datasets(kind.schemas)
-        ),
+    from hf_clipdyn.benchmarks.sources import fitting_datasets
+
+    dirs, own = list(data_dirs), settings or {}
+    of_suite = {name: given for name, given in _entries(suite_name).items() if "/" in name}
+    fits = [
+        f"{name}/{one}"
+        for name, kind in kinds().items()
+        for one in dirs
+        if one in fitting_datasets(kind.schemas)
     ]
+    offered = [*of_suite, *fits]
     chosen: list[Benchmark] = []
-    if wanted is None:
-        chosen += [_of_suite(name, given, settings or {}) for name, given in of_suite.items()]
-    for one in wanted or ():
+    for one in of_suite if wanted is None else wanted:
         if isinstance(one, Benchmark):
             chosen.append(_fitting(one))
+        elif wanted is None:
+            named = parse_benchmark(one, own)
+            is_of_suite = of_suite[one] and named.kind.name not in own
+            chosen.append(named.kind.on(named.dataset, **of_suite[one]) if is_of_suite else named)
         else:
-            chosen += [parse_benchmark(name, settings) for name in _matching(one, offered)]
-    _check_used(chosen, settings or {}, dirs, offered)
+            chosen += [parse_benchmark(name, own) for name in _matching(one, offered)]
+    _check_used(chosen, own, dirs, offered)
     return list(dict.fromkeys(chosen))
-
-
-def _of_suite(name: str, given: Mapping[str, Any], settings: Mapping[str, KindSettings]) -> Benchmark:
-    """A benchmark with the settings that its suite gives it, unless the call has settings for its kind."""
-    one = parse_benchmark(name, settings)
-    return one.kind.on(one.dataset, **given) if given and one.kind.name not in settings else one
 
 
 def _matching(pattern: str, offered: Sequence[str]) -> list[str]:
@@ -251,17 +237,14 @@ def _matching(pattern: str, offered: Sequence[str]) -> list[str]:
 
 
 def _check_used(
-    chosen: Sequence[Benchmark],
-    settings: Mapping[str, KindSettings],
-    dirs: Sequence[str],
-    offered: Sequence[str],
+    chosen: Sequence[Benchmark], settings: Settings, dirs: Sequence[str], offered: Sequence[str]
 ) -> None:
+    """Refuse settings and folders that no benchmark reads."""
     for name, given in settings.items():
         kind = kind_named(name)
         if not isinstance(given, kind.settings):
-            expected = kind.settings.__name__
             raise ConfigError(
-                f"The settings of {name} are of the type {type(given).__name__}: give a {expected}."
+                f"The settings of {name} are of the type {type(given).__name__}: give a {kind.settings.__name__}."
             )
         usual = kind.settings()
         if given != usual and not any(one.kind is kind for one in chosen):
@@ -283,6 +266,9 @@ def _check_used(
         )
 
 
+# --- words ---
+
+
 def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
     """The words of these benchmarks, for the metadata of the results."""
     listed = list(benchmarks)
@@ -293,12 +279,14 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
 
 
 def relation_vocabulary(
-    relation: type[Relation], kind: type[Kind[Any]] | None, dataset: str, held: Vocabulary
+    relation: "type[Relation]", kind: type[Kind[Any]] | None, dataset: str, held: Vocabulary
 ) -> Vocabulary:
     """The words of a relation that reads a kind on a data set; without a kind, weights.
 
     Those of a data set of a plug-in that is not loaded are the ones that the tables hold already.
     """
+    from hf_clipdyn.benchmarks.relation import relation_terms
+
     terms = relation_terms(relation, None if kind is None else kind.terms)
     try:
         words = _dataset_terms(dataset)
@@ -307,12 +295,14 @@ def relation_vocabulary(
     return Vocabulary(kinds={related_kind(relation, kind): terms}, datasets={dataset: words})
 
 
-def related_kind(relation: type[Relation], kind: type[Kind[Any]] | None) -> str:
+def related_kind(relation: "type[Relation]", kind: type[Kind[Any]] | None) -> str:
     """The column ``kind`` of the cells of a relation."""
     return relation.name if kind is None else f"{relation.name}-{kind.name}"
 
 
 def _dataset_terms(name: str) -> DatasetTerms:
+    from hf_clipdyn.data.registry import dataset_metadata
+
     facts = dataset_metadata(name)
     return DatasetTerms(
         title=facts.title,

@@ -14,13 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from hf_clipdyn.benchmarks import former
 from hf_clipdyn.benchmarks.kind import Common, Kind
-from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
-from hf_clipdyn.metrics.scores import Scale, interval
+from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units
+from hf_clipdyn.metrics.scores import Scale, few_clusters, interval
 from hf_clipdyn.metrics.shared_images import image_clusters
-from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
 
 Key: TypeAlias = tuple[Any, ...]
@@ -30,7 +29,8 @@ Key: TypeAlias = tuple[Any, ...]
 def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
     """All numbers of the trials, with the intervals that follow from their influences and scales.
 
-    A number that has ends already keeps them. The influences are then on named units.
+    A number that has ends already keeps them. The influences are then on named units, and a note says where there are
+    few clusters.
 
     Args:
         kind: of the cell.
@@ -41,8 +41,7 @@ def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[
         MetricError, ValueError, TypeError, LookupError, ArithmeticError: the trials are not those of this kind.
     """
     if kind.is_earlier():
-        earlier: Any = kind.score
-        return list(earlier(trials, common))
+        return former.scored(kind, trials, common)
     units = UnitsOf(kind, trials)
     found = kind.score(trials, common.seed)
     return [_with_interval(number, scale, units, common.confidence_level) for number, scale in found]
@@ -52,41 +51,33 @@ def _with_interval(number: Number, scale: Scale, units: "UnitsOf", level: float)
     if number.influence is None or number.influence.empty:
         return replace(number, influence=None)
     influence = units.influence(number.influence)
-    low, high = number.ci_low, number.ci_high
+    low, high, notes = number.ci_low, number.ci_high, [number.note]
     if math.isnan(low):
         low, high = interval(number.value, influence, scale, level)
+        notes += [] if math.isnan(low) else [few_clusters(influence)]
     n_clusters = number.n_clusters or influence.n_clusters
-    return replace(number, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters)
+    note = "; ".join(filter(None, notes))
+    return replace(number, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters, note=note)
 
 
 def influences(
-    kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Iterable[Number], *, show_progress: bool = False
+    kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Iterable[Number]
 ) -> dict[Key, Influence]:
-    """The influences on the numbers of one cell and on those of people (`Kind.numbers_of_people`), by their keys.
+    """The influences on the numbers of one cell, by their keys; those of undefined values have a cause.
 
     Args:
         kind: of the cell.
         trials: of the cell.
-        numbers: that `score` gives for these trials. References and diagnostics have only the influences that it gives.
-        show_progress: draw a progress bar if a jackknife takes longer than two seconds.
+        numbers: that `scored` gives for these trials.
     """
     units, listed = UnitsOf(kind, trials), list(numbers)
     if trials.empty:
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
-    given = (*listed, *kind.numbers_of_people(trials))
-    known = {one.number_key: units.influence(one.influence) for one in given if one.influence is not None}
-    rest = [one.number_key for one in listed if _lacks_influence(one)] if kind.is_earlier() else []
-    known |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
-    return known | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
-
-
-def are_given(kind: type[Kind[Any]], numbers: Iterable[Number]) -> bool:
-    """Whether `score` gave the influences on all values, so that no jackknife is needed."""
-    return not (kind.is_earlier() and any(map(_lacks_influence, numbers)))
-
-
-def _lacks_influence(one: Number) -> bool:
-    return one.role == "value" and one.influence is None and not math.isnan(one.value)
+    if kind.is_earlier():
+        return former.influences(kind, trials, listed, units)
+    known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
+    undefined = [one.number_key for one in listed if math.isnan(one.value)]
+    return known | dict.fromkeys(undefined, Influence.unknown(UNDEFINED))
 
 
 def grouped(names: "pd.Series[Any] | pd.Index[Any]") -> tuple[NDArray[np.int64], pd.Index]:
@@ -151,7 +142,7 @@ class UnitsOf:
 
 def _ways(kind: type[Kind[Any]]) -> list[list[str]]:
     """The columns that name clusters, in each of the ways that are crossed."""
-    if kind.clusters_alike:
+    if kind.clusters_alike:  # of the former interface
         return [list(map(str, kind.clusters))]
     return [[way] if isinstance(way, str) else list(way) for way in kind.clusters]
 
@@ -169,45 +160,6 @@ def _units(ways: Sequence[Sequence["pd.Series[Any]"]], *, names: pd.Index | None
     starts = np.cumsum([0, *sizes[:-1]])
     clusters = np.concatenate([codes + at for codes, at in zip(codes_by_way, starts, strict=True)], axis=1)
     return Units(digest, clusters, min(sizes))
-
-
-def _left_out(
-    kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: UnitsOf, show_progress: bool
-) -> dict[Key, Influence]:
-    """By leaving out each group of clusters and scoring the rest; of crossed clusters each pair of them that occurs."""
-    table = trials[list(map(str, kind.clusters))]
-    if kind.clusters_alike:  # left out wherever it occurs
-        names = pd.Index(pd.unique(table.to_numpy().reshape(-1)), name="cluster")
-        codes, groups = grouped(names)
-        of_rows = codes[names.get_indexer(pd.Index(table.to_numpy().reshape(-1)))].reshape(table.shape)
-    elif table.shape[1] > 1:
-        combined = pd.MultiIndex.from_frame(table)
-        groups = combined.unique()
-        of_rows = groups.get_indexer(combined)[:, None]
-    else:
-        codes, groups = grouped(table.iloc[:, 0])
-        of_rows = codes[:, None]
-    if len(groups) < 2:
-        return dict.fromkeys(keys, units.influence(pd.Series(0.0, index=groups)))
-    bar = tqdm(
-        range(len(groups)),
-        desc=f"leaving out items of {kind.name}",
-        unit="group",
-        delay=2,
-        leave=False,
-        disable=not (show_progress and draws_bars()),
-    )
-    common, rows = Common(n_resamples=0), []
-    earlier: Any = kind.score
-    for group in bar:
-        kept = trials[(of_rows != group).all(axis=1)]
-        values = {one.number_key: one.value for one in earlier(kept, common)}
-        rows.append([values.get(key, math.nan) for key in keys])
-    contributions = left_out_influence(np.array(rows, np.float64))
-    return {
-        key: units.influence(pd.Series(column, index=groups))
-        for key, column in zip(keys, contributions.T, strict=True)
-    }
 
 
 def _digest(columns: Iterable["pd.Index | pd.Series[Any]"]) -> str:

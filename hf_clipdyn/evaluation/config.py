@@ -9,10 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, InstanceOf, model_validator
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
-from hf_clipdyn.benchmarks.settings import OWN_SETTINGS
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import OptionError, Options, first_values, texts_of
-from hf_clipdyn.plugins import KINDS, load_plugin, plugins
+from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.names import OPEN_CLIP
 from hf_clipdyn.revisions.series import Series
 
@@ -300,18 +299,16 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
 
 
 def settings_classes() -> dict[str, type[KindSettings]]:
-    """The settings of each kind that has some; kinds are only loaded if there are plug-ins."""
-    if not any(plugins(KINDS)):
-        return dict(OWN_SETTINGS)
+    """The settings of each kind that has some."""
     from hf_clipdyn.benchmarks.registry import kinds
 
-    own = {name: kind.settings for name, kind in kinds().items() if kind.settings.model_fields}
     general = EvaluationConfig.option_fields()
-    for name, one in own.items():
-        for key in one.option_fields():
+    found = {name: kind.settings for name, kind in kinds().items() if kind.settings.model_fields}
+    for name, settings in found.items():
+        for key in settings.option_fields():
             if f"{name}_{key}" in general:
                 raise ConfigError(f"Two options are called {name}_{key}: rename the setting of {name}.")
-    return dict(OWN_SETTINGS) | own
+    return found
 
 
 def _with_settings(values: Mapping[str, Any]) -> dict[str, Any]:

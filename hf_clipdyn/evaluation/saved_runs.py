@@ -174,7 +174,7 @@ class SavedRuns:
                 counts=None if one.counts is None else self._once(one.counts),
                 fingerprint=cell.data_fingerprint,
             )
-            for one in kind.answers(self._read(cell, kind.answers_from))
+            for one in kind.answers(self._read(cell, kind.answers_from or None))
         )
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 import pandas as pd
 from accelerate.logging import get_logger
 
+from hf_clipdyn.benchmarks import former
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
-from hf_clipdyn.benchmarks.units import are_given, influences, scored
+from hf_clipdyn.benchmarks.units import influences, scored
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
@@ -61,7 +62,8 @@ def given_influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
 ) -> Influences | None:
     """The influences on the numbers; None if that takes a jackknife, which the first report does."""
-    return influences(kind, trials, numbers) if are_given(kind, numbers) else None
+    is_given = not kind.is_earlier() or former.are_given(numbers)
+    return influences(kind, trials, numbers) if is_given else None
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:

@@ -21,13 +21,12 @@ with the factor G / (G - 1); for crossed ways V_first + V_second - V_both (Camer
 
 **Coverage.** Student's t has G - 1 degrees of freedom, for the smallest number of clusters G of any way. The interval
 of the difference of two revisions then covers 94 to 96 % where 95 % are wanted, and 98 % over images and people
-(2,000 drawn pairs of revisions for each of eight kinds of numbers;
-`tests/statistics/test_coverage_of_differences.py`). Intervals of single values are not made from influences: they are
-those of `hf_clipdyn.metrics.bootstrap`, which serve values near 0 and 1 better.
+(2,000 drawn pairs of revisions for each of eight kinds of numbers; `tests/metrics/test_coverage_of_differences.py`).
+Those of single values are made by `hf_clipdyn.metrics.scores`; docs/explanation/intervals.md has their coverage.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,8 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_numbers, check_lengths
-from hf_clipdyn.metrics.bootstrap import Statistic
+from hf_clipdyn.metrics.checks import Floats, Ints, columns, of_one_length
 from hf_clipdyn.metrics.shared_images import SharedImages
 
 __all__ = [
@@ -199,11 +197,11 @@ def left_out_influence(left_out: Floats) -> Floats:
     return np.asarray((left_out.mean(axis=0) - left_out) * (1 - 1 / len(left_out)))
 
 
-def without_each(statistic: Statistic, n_groups: int) -> Floats:
+def without_each(statistic: Callable[[Floats], Floats], n_groups: int) -> Floats:
     """`left_out_influence` of a statistic of weights.
 
     Args:
-        statistic: see `hf_clipdyn.metrics.bootstrap`.
+        statistic: from weights, shape (B, G), to values, shape (B, M).
         n_groups: G, the number of groups that it weights.
 
     Returns:
@@ -253,10 +251,9 @@ def mean_over_pairs(
         >>> result["value"], round(result["variance_seeds"], 6), result["causes"]
         (0.4, 0.013333, {'variance_items': 'no items were given'})
     """
-    numbers = as_numbers("values", values)
-    ends = np.asarray(seeds)
-    sides = np.ones(len(numbers)) if signs is None else as_numbers("signs", signs)
-    check_lengths({"values": numbers, "seeds": ends, "signs": sides})
+    (numbers,) = columns(values=values)
+    ends, sides = columns(seeds=seeds, signs=np.ones(len(numbers)) if signs is None else signs)
+    of_one_length(values=numbers, seeds=ends)
     if ends.shape != (len(numbers), 2) or (ends[:, 0] == ends[:, 1]).any():
         raise MetricError("seeds must be two different seeds for each value: leave out pairs of equal seeds.")
     groups = [sides == sign for sign in np.unique(sides)]

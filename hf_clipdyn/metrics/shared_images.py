@@ -105,12 +105,13 @@ class SharedImages:
 
     def __init__(self, images: Ints) -> None:
         self._sets = list(_sets(_distinct_in_row(images)))
-        self._share = _n_pairs(self._sets) / len(images) ** 2
+        self.share = _n_pairs(self._sets) / len(images) ** 2
+        """Of all ordered pairs of rows, those that share an image; each row with itself among them."""
 
     @property
     def is_one(self) -> bool:
         """Whether every two rows share an image: nothing then shows how much rows vary."""
-        return self._share >= 1
+        return self.share >= 1
 
     def variance(self, influences: Floats) -> Floats:
         """Variance of the sums of the columns: of a column u the sum of u[i] u[j] over all pairs that share an image.
@@ -135,7 +136,7 @@ class SharedImages:
             for sign, codes in self._sets
         ]
         total = np.sum(parts, axis=0)
-        return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]) / (1 - self._share))
+        return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]) / (1 - self.share))
 
 
 def shared_mean_intervals(

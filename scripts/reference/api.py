@@ -71,9 +71,9 @@ def _package(name: str, summary: str) -> Page:
 
 def _extending() -> Page:
     names = [
-        ("hf_clipdyn.benchmarks.base", "Kind"),
-        ("hf_clipdyn.benchmarks.base", "KindSettings"),
-        ("hf_clipdyn.benchmarks.base", "Benchmark"),
+        ("hf_clipdyn.benchmarks.kind", "Kind"),
+        ("hf_clipdyn.benchmarks.kind", "KindSettings"),
+        ("hf_clipdyn.benchmarks.kind", "Benchmark"),
         ("hf_clipdyn.results.terms", "KindTerms"),
         ("hf_clipdyn.results.terms", "Term"),
         ("hf_clipdyn.data.base", "DataBuilder"),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import (
     kinds,
     kinds_read,

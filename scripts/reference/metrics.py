@@ -33,35 +33,35 @@ a warning says why.
 
 def _question(module: Any) -> str:
     """The first sentence of a module's description."""
-    return re.split(r"(?<=[.?]) ", line(module.description))[0]
+    return re.split(r"(?<=[.?])(?<! al\.) ", line(module.description))[0]
 
 
 def _module(name: str, module: Any) -> Page:
     described = sections(module.inputs_description)
-    example = inspect.cleandoc(described["Examples"])
-    example = example.replace(f'evaluate.load("metrics/{name}")', f'hf_clipdyn.load_metric("{name}")')
     function = _FUNCTIONS.get(name, name)
+    inputs = entries(described["Args"])
+    types = {key: _type(feature) for key, feature in module.features.items()}
+    rows = [
+        (", ".join(f"`{one}`" for one in head.split(", ")), types.get(head, ""), meaning)
+        for head, meaning in inputs.items()
+    ]
     return Page(
         f"reference/metrics/{name}.md",
         name,
         _question(module),
         [
-            line(module.description),
+            module.description,
             f"[The explanation](../../{METRICS[function]}) says how to read it. "
-            f"[`hf_clipdyn.metrics.{function}`](../python/metrics/{function}.md) has the functions. "
-            f"Source: <{module.info.reference_urls[0]}>.",
-            table(("input", "type", "meaning"), _typed(described["Args"])),
-            table(("output", "type", "meaning"), _typed(described["Returns"])),
-            f"```python {_DOCTEST}\n{example}\n```",
+            f"[`hf_clipdyn.metrics.{function}`](../python/metrics/{function}.md) has the functions.",
+            table(("input", "each row", "meaning"), rows),
+            f"It returns a dict; the interval of each value is `<name>_ci`. {line(described['Returns'])}",
+            f"```python {_DOCTEST}\n{inspect.cleandoc(described['Examples'])}\n```",
+            f"```bibtex\n{module.citation}\n```",
         ],
     )
 
 
-def _typed(section: str) -> list[tuple[str, str, str]]:
-    """The entries `name, other (`type`): meaning` of a section as rows."""
-    rows = []
-    for head, meaning in entries(section).items():
-        names = re.findall(r"(\w+)(?: \((.*?)\))?(?:, |$)", head)
-        kind = names[-1][1].replace("`", "")
-        rows.append((", ".join(f"`{one}`" for one, _ in names), kind, meaning))
-    return rows
+def _type(feature: Any) -> str:
+    """`float`, `list of float`, …"""
+    inner = getattr(feature, "feature", None)
+    return feature.dtype.removesuffix("64") if inner is None else f"list of {_type(inner)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import ResNetConfig, ViTConfig
 
-from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import relations
 from hf_clipdyn.benchmarks.relation import WEIGHTS
 

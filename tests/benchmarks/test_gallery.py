@@ -1,11 +1,15 @@
 """What kinds declare for the browser of stimuli, and the small helpers that they share."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.gallery import (
     KEPT_MAP,
+    CurvesView,
     Gallery,
     GalleryView,
     kept_map,
@@ -13,14 +17,34 @@ from hf_clipdyn.benchmarks.gallery import (
     shares_below,
 )
 from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.report.page.galleries import view_of
+from hf_clipdyn.results.cells import CellStore
 
 
-def test_views_take_columns_of_the_trials_and_kinds_of_single_stimuli_have_a_gallery():
-    without = {"decodability", "geometry", "psychophysics", "representation"}
-    for name, kind in kinds().items():
-        columns = {*kind.trial_columns, "split", "row", "file"}
-        assert all(set(view.columns) <= columns for view in kind.views)
-        assert any(isinstance(view, GalleryView) for view in kind.views) == (name not in without), name
+@pytest.mark.parametrize("name", kinds())
+def test_the_trials_of_each_kind_of_single_stimuli_give_a_gallery(name):
+    store = CellStore(Path(__file__).parents[1] / "goldens" / "results.parquet")
+    trials = [store.trials(cell.key) for cell in store.cells() if cell.kind == name]
+    view = view_of(name, GalleryView)
+    assert (view is None) == (name in {"decodability", "geometry", "psychophysics", "representation"})
+    for one in trials if view is not None else ():
+        gallery = view.read(one[[column for column in view.columns if column in one]])
+        kind = kinds()[name]
+        if kind.views:  # the kind's own words, as long as it has them
+            assert str(gallery) == str(kind.views[0].read(one))
+
+
+def test_the_curves_of_psychophysics_are_means_over_exemplars():
+    store = CellStore(Path(__file__).parents[1] / "goldens" / "results.parquet")
+    (trials,) = [store.trials(cell.key) for cell in store.cells() if cell.kind == "psychophysics"][:1]
+    view = view_of("psychophysics", CurvesView)
+    found = view.read(trials[[*view.columns]])
+    kind = kinds()["psychophysics"]
+    if kind.views:
+        kept = kind.views[0].read(trials)
+        assert [replace(one, responses=()) for one in found] == [replace(one, responses=()) for one in kept]
+        for one, other in zip(found, kept, strict=True):
+            assert one.responses == pytest.approx(other.responses)
 
 
 def test_a_gallery_in_which_a_stimulus_has_two_answers_is_an_error():

@@ -1,5 +1,10 @@
 """Kinds are found by themselves, and names mean what the command line says."""
 
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import forked
 import numpy as np
 import pytest
 
@@ -18,7 +23,6 @@ from hf_clipdyn.benchmarks.registry import (
     suite_relations,
     vocabulary,
 )
-from hf_clipdyn.benchmarks.settings import OWN_SETTINGS
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.results.terms import Vocabulary
 
@@ -155,7 +159,70 @@ def test_a_zero_vector_stays_zero():
     assert unit([[0.0, 0.0], [3.0, 4.0]]).tolist() == [[0, 0], [0.6, 0.8]]
 
 
-def test_the_settings_of_every_kind_of_this_package_are_options_without_loading_it() -> None:
-    own = {name: kind for name, kind in kinds().items() if kind.__module__.startswith("hf_clipdyn.")}
-    settings = {name: kind.settings for name, kind in own.items()}
-    assert {name: one for name, one in settings.items() if one is not KindSettings} == dict(OWN_SETTINGS)
+KIND = """
+from hf_clipdyn.benchmarks.kind import Kind, KindSettings, share, words
+
+
+class BrightSettings(KindSettings):
+    gain: float = 1.5
+
+
+class Bright(Kind):
+    name, schemas, settings = "bright", ("labels",), BrightSettings
+    terms = words("Brightness", 200, share("accuracy", "accuracy", "Share of right decisions."))
+
+    def observe(self, readout): ...
+
+    @classmethod
+    def score(cls, trials, seed=0): ...
+"""
+RELATION = """
+from hf_clipdyn.benchmarks.kind import share, words
+from hf_clipdyn.benchmarks.relation import Relation
+
+
+class Same(Relation):
+    name, reads = "same", ("noise",)
+    terms = words("Same answers", 200, share("same", "same answers", "Share of equal answers."))
+"""
+
+
+def test_a_file_in_the_folder_of_a_package_is_all_that_a_kind_or_a_relation_needs(tmp_path, monkeypatch):
+    for folder, text in (("kinds", KIND), ("relations", RELATION)):
+        (tmp_path / "sight" / folder).mkdir(parents=True)
+        (tmp_path / "sight" / folder / "dropped.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = kinds("sight")
+    assert list(found) == ["bright"]
+    assert found["bright"].on("cifar10", gain=2).settings.in_key() == {"gain": 2.0}
+    assert list(relations("sight")) == ["same"]
+
+
+LOADED = """
+import sys
+from hf_clipdyn.benchmarks.registry import kinds
+kinds()
+print(*sorted({"pandas", "datasets", "torch", "scipy", "sklearn", "transformers"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.skipif(
+    any(kind.is_earlier() for kind in kinds().values()), reason="kinds of the former interface"
+)
+def test_the_kinds_and_their_settings_load_neither_pandas_nor_torch():
+    assert forked.run([sys.executable, "-c", LOADED]).stdout.strip() == ""
+
+
+def test_a_settings_key_leaves_out_paths_and_keeps_what_left():
+    class Settings(KindSettings):
+        gone: ClassVar = {"published": False}
+        folder: Path | None = Path("here")
+        names: tuple[str, ...] | None = None
+        grey: bool = False
+
+    class OnlySet(Settings):
+        gone: ClassVar = {}
+        only_set = True
+
+    assert Settings().in_key() == {"published": False, "grey": False}
+    assert OnlySet().in_key() == {}

@@ -5,9 +5,8 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias, ShapeBiasSettings
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.pixels import decode_pixels

@@ -1,32 +1,35 @@
-"""What items contribute to the errors of numbers, and so to that of any sum of them."""
+"""What items contribute to the errors of numbers, and so to their intervals and to any sum of them."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import BY_PERSON, Common, Kind, KindSettings, by_item
-from hf_clipdyn.benchmarks.kinds.quality import Quality
-from hf_clipdyn.benchmarks.kinds.saliency import Saliency
-from hf_clipdyn.benchmarks.units import influences
-from hf_clipdyn.metrics.influence import mean_influence, weighted_sum
-from hf_clipdyn.metrics.saliency_map_scores import METRICS
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.benchmarks.kind import Common, Kind, number
+from hf_clipdyn.benchmarks.units import grouped, influences, scored
+from hf_clipdyn.metrics.influence import weighted_sum
+from hf_clipdyn.metrics.scores import Score, interval, left_out, mean, over
+from hf_clipdyn.metrics.shared_images import SharedImages
+from hf_clipdyn.results.row import NumberKey
 
 
-class Mean(Kind[KindSettings]):
-    """The mean of a column, and its median."""
+class Mean(Kind):
+    """The mean of a column, its median, and the share of values above 0."""
 
     name = "mean"
-    clusters = ("item",)
-    clusters_alike = False
 
-    @staticmethod
-    def score(trials, common):
+    def observe(self, readout): ...
+
+    @classmethod
+    def score(cls, trials, seed=0):
         values = trials["value"].to_numpy()
-        return [Number(metric="mean", value=values.mean()), Number(metric="median", value=np.median(values))]
+        yield number("mean", mean(values), trials["item"])
+        codes, groups = grouped(trials["item"])
+        known = left_out(np.median, [values], codes) if len(values) else None
+        yield number("median", Score(float(np.median(values)), known), groups)
+        yield number("above", mean(values > 0, "count"), trials["item"], ci_low=0.1, ci_high=0.2)
+        yield number("n_people", Score(8.0, n=8))
 
 
 class Crossed(Mean):
@@ -34,31 +37,24 @@ class Crossed(Mean):
 
 
 class Alike(Mean):
-    clusters = ("left", "right")
-    clusters_alike = True
+    clusters = (("left", "right"),)
 
 
-class ByInfluence(Mean):
-    @staticmethod
-    def score(trials, common):
-        known = by_item(mean_influence(trials["value"]), trials["item"])
-        return [Number(metric="mean", value=trials["value"].mean(), influence=known)]
+class CrossedWithAlike(Mean):
+    clusters = ("reference", ("left", "right"))
 
 
-class WithPeople(Mean):
-    @classmethod
-    def numbers_of_people(cls, trials):
-        own = trials.groupby("observer")["value"].mean()
-        known = (own - own.mean()) / len(own)
-        place = {"metric": "mean", "role": "human", "reference": BY_PERSON}
-        return [Number(**place, value=own.mean(), influence=known)]
+MEAN, MEDIAN, ABOVE, N_PEOPLE = (
+    NumberKey(metric=name).number_key for name in ("mean", "median", "above", "n_people")
+)
+
+
+def numbers_in(kind, table, level=0.95):
+    return {one.number_key: one for one in scored(kind, table, Common(confidence_level=level))}
 
 
 def found_in(kind, table):
-    return influences(kind, table, kind.score(table, Common(n_resamples=0)))
-
-
-MEAN, MEDIAN = (NumberKey(metric=name).number_key for name in ("mean", "median"))
+    return influences(kind, table, numbers_in(kind, table).values())
 
 
 def trials(seed=0, n=40):
@@ -68,27 +64,30 @@ def trials(seed=0, n=40):
 def test_the_variance_of_a_mean_is_that_of_the_textbook():
     one = trials()
     found = found_in(Mean, one)
-    assert found.keys() == {MEAN, MEDIAN}
+    assert found.keys() == {MEAN, MEDIAN, ABOVE}
     assert found[MEAN].variance == pytest.approx(one["value"].var() / 40)
     assert found[MEAN].n_clusters == 40
-    assert found_in(ByInfluence, one)[MEAN].variance == pytest.approx(one["value"].var() / 40)
 
 
-def test_what_people_contribute_is_beside_the_numbers():
-    one = trials().assign(observer=np.arange(40) % 8)
-    found = found_in(WithPeople, one)
-    error = found[NumberKey(metric="mean", role="human", reference=BY_PERSON).number_key]
-    own = one.groupby("observer")["value"].mean()
-    assert found.keys() > {MEAN, MEDIAN}
-    assert error.variance == pytest.approx(own.var() / 8)
-    assert error.n_clusters == 8
+def test_the_framework_makes_the_interval_of_a_number_that_has_none():
+    one = trials()
+    found = numbers_in(Mean, one, level=0.9)
+    expected = interval(one["value"].mean(), over(mean(one["value"]).influence), "linear", 0.9)
+    assert (found[MEAN].ci_low, found[MEAN].ci_high) == pytest.approx(expected)
+    assert found[MEAN].n_clusters == 40
+    assert (found[ABOVE].ci_low, found[ABOVE].ci_high) == (0.1, 0.2), "a number that has ends keeps them"
+    assert np.isnan([found[N_PEOPLE].ci_low, found[N_PEOPLE].ci_high]).all()
 
 
-@pytest.mark.parametrize("kind", [Mean, ByInfluence])
-def test_any_sum_of_numbers_has_the_variance_of_the_summed_values(kind):
+def test_an_interval_over_few_clusters_says_so():
+    assert numbers_in(Mean, trials(n=100))[MEAN].note == ""
+    assert numbers_in(Mean, trials(n=8))[MEAN].note.startswith("few clusters (8")
+
+
+def test_any_sum_of_numbers_has_the_variance_of_the_summed_values():
     tables = [trials(seed) for seed in range(4)]
     weights = np.array([0.5, 0.5, -1, 0.25])
-    errors = [found_in(kind, one)[MEAN] for one in tables]
+    errors = [found_in(Mean, one)[MEAN] for one in tables]
     values = weights @ np.stack([one["value"] for one in tables])
     assert weighted_sum(errors, weights).variance == pytest.approx(values.var(ddof=1) / 40)
 
@@ -96,11 +95,17 @@ def test_any_sum_of_numbers_has_the_variance_of_the_summed_values(kind):
 def test_the_names_of_the_items_alone_decide_their_groups():
     one, other = trials(0, 250), trials(1, 250)
     shuffled = other.sample(frac=1, random_state=0)
-    first, second, third = (found_in(Mean, table)[MEAN] for table in (one, other, shuffled))
+    first, second, third = (found_in(Mean, table)[MEDIAN] for table in (one, other, shuffled))
     assert second.values == pytest.approx(third.values)
     assert first.units.names == third.units.names
     assert first.n_clusters == 100
     assert weighted_sum([second, third], [1, -1]).variance == pytest.approx(0, abs=1e-25)
+
+
+def test_the_units_have_the_names_that_they_had_in_0_3():
+    """Cells of both can be subtracted."""
+    names = found_in(Mean, trials())[MEAN].units.names
+    assert names == "8bc9d8562f62b7e6dc5ed13c3c5a8105325daa46c368e318663c55f7939cc0cc"
 
 
 def test_the_type_of_the_names_does_not_matter():
@@ -115,19 +120,18 @@ def test_the_type_of_the_names_does_not_matter():
 def test_cells_with_other_items_are_not_added():
     first, second = trials(), trials(1)
     second["item"] += 1
-    for kind in (Mean, ByInfluence):
-        errors = [found_in(kind, one)[MEAN] for one in (first, second)]
-        found = weighted_sum(errors, [1, -1])
-        assert np.isnan(found.variance)
-        assert found.cause == "not all cells have the same items"
-        assert found.n_clusters == 0
+    errors = [found_in(Mean, one)[MEAN] for one in (first, second)]
+    found = weighted_sum(errors, [1, -1])
+    assert np.isnan(found.variance)
+    assert found.cause == "not all cells have the same items"
+    assert found.n_clusters == 0
 
 
 def test_crossed_clusters_have_the_variances_of_both_ways_minus_that_of_the_cells():
     rng = np.random.default_rng(0)
     rows, columns = np.divmod(np.arange(120), 12)
     values = rng.normal(size=10)[rows] + rng.normal(size=12)[columns] + rng.normal(size=120)
-    table = pd.DataFrame({"row": rows, "column": columns, "value": values})
+    table = pd.DataFrame({"item": np.arange(120), "row": rows, "column": columns, "value": values})
 
     def jackknife(groups):
         means = np.array([values[groups != group].mean() for group in np.unique(groups)])
@@ -142,96 +146,33 @@ def test_crossed_clusters_have_the_variances_of_both_ways_minus_that_of_the_cell
     assert error.variance == pytest.approx(parts - jackknife(np.arange(120)), rel=0.15)
 
 
-def test_items_that_occur_in_several_columns_are_left_out_wherever_they_occur():
+def test_columns_in_a_tuple_share_their_names():
     pairs = np.array(list(combinations(range(12), 2)))
+    n = len(pairs)
     values = np.random.default_rng(0).normal(size=12)[pairs].sum(axis=1)
-    table = pd.DataFrame({"left": pairs[:, 0], "right": pairs[:, 1], "value": values})
-    means = np.array([values[(pairs != item).all(axis=1)].mean() for item in range(12)])
-    expected = 11 / 12 * np.square(means - means.mean()).sum()
-    assert found_in(Alike, table)[MEAN].variance == pytest.approx(expected)
+    table = pd.DataFrame(
+        {"item": np.arange(n), "left": pairs[:, 0], "right": pairs[:, 1], "value": values, "reference": 0}
+    )
+    error = found_in(Alike, table)[MEAN]
+    contributions = (values - values.mean())[:, None] / n
+    assert error.variance == pytest.approx(SharedImages(pairs).variance(contributions)[0])
+    assert error.n_clusters == 12
+    crossed = found_in(CrossedWithAlike, table.assign(reference=np.arange(n) % 5))[MEAN]
+    assert crossed.n_clusters == 5
+    codes = np.column_stack([np.arange(n) % 5, 5 + pairs])
+    assert crossed.variance == pytest.approx(SharedImages(codes).variance(contributions)[0])
 
 
 def test_what_has_no_error_has_a_cause():
     one = trials(n=1)
     assert found_in(Mean, one)[MEAN].cause == "all items belong to one cluster"
-    assert found_in(ByInfluence, one)[MEAN].cause == "all items belong to one cluster"
-    nothing = influences(Mean, trials(n=0), [Number(metric="mean", value=0.0)])
+    assert np.isnan(numbers_in(Mean, one)[MEAN].ci_low)
+    nothing = influences(Mean, trials(n=0), numbers_in(Mean, one).values())
     assert nothing[MEAN].cause == "the benchmark shows no items"
     undefined = trials().assign(value=np.nan)
+    found = numbers_in(Mean, undefined)
+    assert found[MEAN].note == "no row has this value"
     cause = "the number is undefined, at least without some of its items"
-    assert found_in(Mean, undefined)[MEAN].cause == cause
+    assert influences(Mean, undefined, found.values())[MEAN].cause == cause
     unknown = found_in(Mean, one)[MEAN]
     assert weighted_sum([found_in(Mean, trials())[MEAN], unknown], [1, 1]) is unknown
-
-
-def quality_trials():
-    rng = np.random.default_rng(0)
-    shown = pd.DataFrame(
-        {
-            "item": np.arange(90),
-            "reference_id": [f"r{at % 9}" for at in range(90)],
-            "distortion": [f"d{at // 45}" for at in range(90)],
-            "score": rng.random(90),
-            "higher_is_better": True,
-            "dropped_dimensions": 0,
-        }
-    )
-    blocks = [
-        shown.assign(probe=probe, layer=layer, distance=distance, value=rng.random(90))
-        for probe, layer, distance in (
-            ("projection", pd.NA, "cosine"),
-            ("hidden", 3, "cosine"),
-            ("pixels", pd.NA, "euclidean"),
-        )
-    ]
-    return pd.concat(blocks, ignore_index=True).astype(Quality.trial_columns)
-
-
-def saliency_trials():
-    rng = np.random.default_rng(0)
-    blocks = [
-        pd.DataFrame(
-            {
-                "item": np.arange(70),
-                "image_id": "one",
-                "n_fixations": 3,
-                "probe": probe,
-                "layer": pd.array([None] * 70, "Int64"),
-                "smoothed": smoothed,
-                "subset": "",
-                **{name: rng.random(70) for name in METRICS},
-                "causes": "",
-            }
-        )
-        for probe in ("rollout", "centre_bias")
-        for smoothed in (True, False)
-    ]
-    return pd.concat(blocks, ignore_index=True)
-
-
-@pytest.mark.parametrize(("kind", "make"), [(Quality, quality_trials), (Saliency, saliency_trials)])
-def test_what_a_kind_says_of_its_items_is_what_leaving_them_out_changes(kind, make):
-    table = make()
-    values = [one for one in kind.score(table, Common(n_resamples=0)) if one.role == "value"]
-    shown = [one for one in values[::10] if "logistic" not in one.metric]  # the fit of all rows is kept
-    found = influences(kind, table, shown)
-    left_out = influences(kind, table, [replace(one, influence=None) for one in shown])
-    assert found.keys() == left_out.keys() != set()
-    for key, error in left_out.items():
-        assert found[key].variance == pytest.approx(error.variance), key
-        assert found[key].n_clusters == error.n_clusters
-
-
-def test_a_map_that_is_constant_on_some_images_has_the_error_of_the_others():
-    table = saliency_trials()
-    table.loc[table["item"] >= 40, "nss"] = np.nan
-    (key,) = {
-        one.number_key
-        for one in Saliency.score(table, Common(n_resamples=0))
-        if (one.metric, one.probe, one.variant) == ("nss", "rollout", "")
-    }
-    rows = table[(table["probe"] == "rollout") & ~table["smoothed"]]
-    error = found_in(Saliency, table)[key]
-    assert error.variance == pytest.approx(rows["nss"].var() / 40, rel=0.02)
-    nothing = table.assign(nss=np.nan)
-    assert key not in found_in(Saliency, nothing), "without a cause it is no number of this probe"

@@ -10,9 +10,9 @@ from transformers import Siglip2Config, Siglip2ImageProcessor
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.saliency import SaliencySettings
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBiasSettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
-from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions

@@ -11,17 +11,21 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from coverage_choices import of_two_afc
 from scipy import stats
 
 from hf_clipdyn.benchmarks.kinds.shape_bias import triplet_preferences
-from hf_clipdyn.metrics.cue_preference import anchor_preference
-from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.scores import interval, over
 
 
 def coverage(draw, truth, n_draws):
-    """Share of draws whose interval holds the truth."""
+    """Share of draws whose interval contains the truth."""
     intervals = [draw(np.random.default_rng(seed)) for seed in range(n_draws)]
     return np.mean([low <= truth <= high for low, high in intervals])
+
+
+def interval_of(number):
+    return interval(number.value, number.influence, number.scale)
 
 
 def sample_and_all(names, cases, few, many):
@@ -63,11 +67,11 @@ def test_two_afc_covers_for_triplets_of_the_hundred_materials(
     triplets, votes = materials
 
     def draw(rng):
-        return two_afc(*judged(rng, triplets, votes, dimensions, noise), images=triplets)[f"{key}_ci"]
+        return interval_of(of_two_afc((*judged(rng, triplets, votes, dimensions, noise), triplets))[key])
 
     other = np.arange(900_000).reshape(-1, 3)  # triplets that share nothing
     many = judged(np.random.default_rng(10**6), other, np.resize(votes, len(other)), dimensions, noise)
-    truth = two_afc(*many, n_resamples=0)[key]
+    truth = of_two_afc((*many, np.arange(len(other))))[key].value
     assert coverage(draw, truth, n_draws) >= least
 
 
@@ -77,8 +81,7 @@ def test_clusters_of_references_do_not_cover_on_the_same_triplets(materials):
     triplets, votes = materials
 
     def draw(rng):
-        groups = triplets[:, 0]
-        return two_afc(*judged(rng, triplets, votes, 3, 0.7), groups=groups, n_resamples=300)["two_afc_ci"]
+        return interval_of(of_two_afc((*judged(rng, triplets, votes, 3, 0.7), triplets[:, 0]))["two_afc"])
 
     assert coverage(draw, 0.6857, 300) < 0.8
 
@@ -120,20 +123,16 @@ def planted(rng, rows, of_shape, of_texture, of_image, of_class):
 
 
 def preference_coverage(rows, spread, n_draws, *, mates=True):
-    """Truth and coverage; the truth is the mean of many draws, as the classes stay."""
-    results = []
+    """Coverage; the truth is the mean of many draws, as the classes stay."""
+    exemplars = rows[["shape_exemplar", "texture_exemplar"]].to_numpy()
+    values, intervals = [], []
     for seed in range(n_draws):
         preferences, effects = triplet_preferences(planted(np.random.default_rng(seed), rows, *spread), rows)
-        results.append(
-            anchor_preference(
-                preferences,
-                effects if mates else np.zeros(len(effects)),
-                shape_exemplars=rows["shape_exemplar"],
-                texture_exemplars=rows["texture_exemplar"],
-            )
-        )
-    truth = np.mean([result["shape_preference"] for result in results])
-    return np.mean([low <= truth <= high for low, high in (one["shape_preference_ci"] for one in results)])
+        anchors = ~np.isnan(preferences)
+        values.append(preferences[anchors].mean())
+        influence = np.where(anchors, preferences - values[-1], 0.0) + mates * effects
+        intervals.append(interval(values[-1], over(influence / anchors.sum(), exemplars), "share"))
+    return np.mean([low <= np.mean(values) <= high for low, high in intervals])
 
 
 SPREADS = [((1, 1, 1, 1),), ((2, 2, 0.5, 1),), ((0.3, 1, 0.3, 1),), ((1, 1, 0.3, 0.1),)]

@@ -9,7 +9,17 @@ from scipy import stats
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import columns, names, within
 from hf_clipdyn.metrics.influence import Influence
-from hf_clipdyn.metrics.scores import Score, Scores, interval, left_out, mean, over, ratio
+from hf_clipdyn.metrics.scores import (
+    Score,
+    Scores,
+    few_clusters,
+    interval,
+    left_out,
+    mean,
+    over,
+    ratio,
+    root_interval,
+)
 
 RNG = np.random.default_rng(5)
 VALUES = RNG.normal(2, 1, size=12)
@@ -142,3 +152,38 @@ def test_rows_may_be_vectors_and_names_of_any_type():
     people, ids = names(people=("b", "a"), ids=[3, 4])
     assert people.tolist() == ["b", "a"]
     assert ids.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.1, 1.0])
+def test_the_interval_of_a_root_mean_square_covers_also_near_0(truth):
+    rng, covered = np.random.default_rng(1), []
+    for _ in range(500):
+        rows = rng.normal(size=(8, 10)) * 0.3 + truth  # eight exemplars, ten conditions
+        without = (rows.sum(axis=0) - rows) / 7
+        value, *others = (math.sqrt(np.square(one).mean()) for one in (rows.mean(axis=0), *without))
+        low, high = root_interval(value, others)
+        assert 0 <= low <= value <= high
+        covered.append(low <= truth <= high)
+    assert np.mean(covered) >= 0.92
+
+
+def test_a_root_mean_square_of_one_cluster_has_no_interval():
+    assert np.isnan(root_interval(0.2, [0.2])).all()
+    assert np.isnan(root_interval(0.2, [0.2, math.nan, 0.1])).all()
+
+
+def test_few_clusters_are_noted_also_where_few_of_many_decide():
+    balanced = np.arange(100) % 2 == 0
+    assert few_clusters(over(mean(balanced, "count").influence)) == ""
+    assert "(12, about 12 in effect)" in few_clusters(over(mean(balanced[:12], "count").influence))
+    rare = mean(np.arange(1000) < 4, "count").influence
+    assert "(1000, about 12 in effect)" in few_clusters(over(rare))
+    values = mean(RNG.normal(size=300)).influence
+    assert few_clusters(over(values)) == few_clusters(over(values, np.arange(300) // 6)) == ""
+    unlike = np.where(
+        np.arange(300) < 250, np.arange(300) // 125, np.arange(300)
+    )  # two of 52 groups hold most rows
+    assert "(52, " in few_clusters(over(values, unlike))
+    triplets = np.array([RNG.choice(20, 3, replace=False) for _ in range(300)])
+    assert "(20, " in few_clusters(over(values, images=triplets))
+    assert few_clusters(Influence.unknown("no items")) == ""

@@ -104,7 +104,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (error_consistency, {"labels": ["a", "b"], "decisions": ["a", "b"]}, "2 values for each of the 2 rows"),
     (error_consistency, {"labels": ["a"], "decisions": [["a", "b"]] * 2}, "each of the 2 rows, but has 1"),
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
-    (mean_over_pairs, {"signs": [1]}, "values 2, seeds 2, signs 1"),
+    (mean_over_pairs, {"signs": [1]}, r"seeds \(2, 2\), signs \(1,\)"),
     (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
     (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),

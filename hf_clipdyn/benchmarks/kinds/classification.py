@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from hf_clipdyn.benchmarks.answers import Answers
-from hf_clipdyn.benchmarks.base import Common, KindSettings, digest
+from hf_clipdyn.benchmarks.base import Common, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers, is_summarised
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
+from hf_clipdyn.benchmarks.kind import ClassNames, KindSettings
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.settings import ClassificationSettings
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_trials import human_accuracies
@@ -27,6 +27,18 @@ _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
+
+
+class ClassificationSettings(KindSettings):
+    """What a user may choose for the classification benchmarks."""
+
+    published_prompts: bool = False
+    """Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes 80,000 prompts per
+    revision."""
+
+    classes: ClassNames = None
+    """Names of at least two classes, for a model that knows only these. Decisions are among these, and images of other
+    classes are left out. Default: all 16."""
 
 
 class Classification(ClassifiedKind[ClassificationSettings]):

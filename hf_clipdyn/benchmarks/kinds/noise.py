@@ -2,36 +2,36 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator
 
 from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
-    KindSettings,
     cosine_distance,
     decode,
     digest,
     unit,
 )
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
-from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, SIGMAS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
 from hf_clipdyn.benchmarks.input_views import corrupted
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.settings import NoiseSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
@@ -55,6 +55,76 @@ def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
     if len(rows) < 2:
         return float("nan")
     return float(np.square(rows - rows.mean(axis=0)).sum() / (len(rows) - 1))
+
+
+class NoiseSettings(KindSettings):
+    """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
+
+    sigmas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field((0.0, *SIGMAS), min_length=1)
+    """Standard deviations of the Gaussian noise, on pixels in [0, 1]."""
+
+    stage: Literal["native", "input"] = "native"
+    """When to corrupt an image: before the processor resizes it (native) or after (input)."""
+
+    conditions: tuple[str, ...] = Field(("gaussian",), min_length=1)
+    """Corruptions to show: gaussian, salt_and_pepper, blur, contrast, uniform_noise, grey_salt_and_pepper, low_pass,
+    high_pass, phase_scrambling, phase_scrambling_mirrored, power_equalisation, rotation, false_colour, grey, and
+    octave_0 to octave_6."""
+
+    levels: tuple[str, ...] | None = None
+    """Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not named keep their
+    default levels."""
+
+    classes: Literal["sixteen"] | None = None
+    """`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes."""
+
+    # Each choice in one order, so that it is one cell.
+    @field_validator("sigmas")
+    @classmethod
+    def _with_zero(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted({0.0, *sigmas}))
+
+    @field_validator("conditions")
+    @classmethod
+    def _known_conditions(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        for name in conditions:
+            if name not in CORRUPTIONS:
+                raise UnknownNameError("condition of noise", name, CORRUPTIONS)
+        return tuple(name for name in CORRUPTIONS if name in conditions)
+
+    @field_validator("levels")
+    @classmethod
+    def _known_levels(cls, levels: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if levels is None or "conditions" not in info.data:
+            return levels
+        chosen = _levels_by_condition(levels, info.data["conditions"])
+        return tuple(f"{name}={level:g}" for name in CORRUPTIONS for level in chosen.get(name, ()))
+
+    def levels_of(self, condition: str) -> tuple[float, ...]:
+        """The levels of a condition that are shown, the weakest first; NaN if it has only one."""
+        if condition == "gaussian":
+            return self.sigmas
+        chosen = _levels_by_condition(self.levels or (), self.conditions)
+        return chosen.get(condition, CORRUPTIONS[condition].levels)
+
+
+def _levels_by_condition(texts: Sequence[str], conditions: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """``["contrast=0.1"]`` as levels by condition, the weakest first."""
+    levels: dict[str, set[float]] = {}
+    for text in texts:
+        name, _, level = text.partition("=")
+        if name == "gaussian":
+            raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
+        if name not in conditions:
+            raise UnknownNameError("selected condition", name, conditions)
+        try:
+            value = float(level)
+        except ValueError:
+            raise ConfigError(
+                f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
+            ) from None
+        levels.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
+    return {name: CORRUPTIONS[name].in_order(values) for name, values in levels.items()}
 
 
 class Noise(LabelledKind[NoiseSettings]):

@@ -1,7 +1,7 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from hf_clipdyn.benchmarks.base import Common, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
 from hf_clipdyn.benchmarks.input_views import InputViews, input_views
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -29,7 +30,6 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
     quality_baselines,
 )
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.settings import QualitySettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.units import grouped
 from hf_clipdyn.data.pixels import fingerprint_of
@@ -44,6 +44,14 @@ _COLUMNS = ["reference_id", "distortion", "score", "higher_is_better"]
 _JOINS = ("metric", "condition")
 _LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
+
+
+class QualitySettings(KindSettings):
+    """What a user may choose for the image quality benchmarks."""
+
+    preprocess: Literal["processor", "squash", "tiles"] = "processor"
+    """How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, resized)
+    or tiles (native resolution)."""
 
 
 class Quality(DistanceKind[QualitySettings]):

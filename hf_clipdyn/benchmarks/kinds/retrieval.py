@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from hf_clipdyn.benchmarks.base import (
     Common,
@@ -17,8 +18,8 @@ from hf_clipdyn.benchmarks.base import (
     unit,
 )
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.settings import RetrievalSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.captioned import has_overlong
 from hf_clipdyn.errors import DatasetError
@@ -33,6 +34,13 @@ _DIRECTIONS = {
     "text_to_image": "Share of captions with their image in the top {}.",
 }
 _DEPTHS = (1, 5, 10)
+
+
+class RetrievalSettings(KindSettings):
+    """Among which images and captions the model searches."""
+
+    held_out: int | None = Field(None, ge=1)
+    """Hold out the last N images for retrieval. Default: use all images."""
 
 
 class Retrieval(Kind[RetrievalSettings]):

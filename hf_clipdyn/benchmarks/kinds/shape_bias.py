@@ -6,11 +6,11 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
-    KindSettings,
     digest,
     unit,
 )
@@ -19,9 +19,9 @@ from hf_clipdyn.benchmarks.degradations import grey, to_pixels
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.input_views import corrupted
+from hf_clipdyn.benchmarks.kind import ClassNames, KindSettings
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.benchmarks.shape_scores import (
     ALL_CLASSES,
     CONFLICT,
@@ -55,6 +55,19 @@ _BIAS: dict[str, Any] = _SHARE | {
     "neutral_title": "no preference",
     "rests_on": "cue_accuracy",
 }
+
+
+class ShapeBiasSettings(KindSettings):
+    """Which classes a decision is among, and whether the images are also shown in grey."""
+
+    classes: ClassNames = None
+    """Names of at least two classes, for a model that knows only these. Decisions are among these, and only the images
+    whose shape and texture are both among them are asked about. Default: all classes."""
+
+    grey: bool = Field(False, validation_alias="gray")
+    """Ask about each image in grey, too."""
+
+    only_set: ClassVar = True  # so that cells of earlier versions keep their key
 
 
 class ShapeBias(ClassifiedKind[ShapeBiasSettings]):

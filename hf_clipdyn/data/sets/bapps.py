@@ -8,6 +8,7 @@ from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import number_of, read_npy
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 # By configuration: folder and column of the judgements, and columns of the images by their folders.
 _COLUMNS = {
@@ -32,12 +33,7 @@ class Bapps(DataBuilder):
         licence="BSD 2-clause for the code; none stated for the images",
         licence_id="unknown",
         where="github.com/richzhang/PerceptualSimilarity (scripts/download_dataset.sh)",
-        citation="""@inproceedings{zhang2018unreasonable,
-  title = {The Unreasonable Effectiveness of Deep Features as a Perceptual Metric},
-  author = {Zhang, Richard and Isola, Phillip and Efros, Alexei A. and Shechtman, Eli and Wang, Oliver},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
-  year = {2018}
-}""",
+        citation=reference("zhang2018unreasonable"),
         config_kinds={"jnd": "same_different"},
     )
     layout = ("2afc/|twoafc/|jnd/",)

@@ -10,6 +10,7 @@ from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class Cat2000(FixationBuilder):
@@ -28,12 +29,7 @@ class Cat2000(FixationBuilder):
         where="saliency.mit.edu/results_cat2000.html (trainSet.zip)",
         # From memory, not verified: a 42-inch screen of 1,920 pixels at 106 cm.
         pixels_per_degree=38.0,
-        citation="""@article{borji2015cat2000,
-  title = {{CAT2000}: A Large Scale Fixation Dataset for Boosting Saliency Research},
-  author = {Borji, Ali and Itti, Laurent},
-  journal = {arXiv preprint arXiv:1505.03581},
-  year = {2015}
-}""",
+        citation=reference("borji2015cat2000"),
     )
     layout = ("Stimuli/", "FIXATIONLOCS/|FIXATIONMAPS/")
     default_split = "train"

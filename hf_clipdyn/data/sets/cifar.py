@@ -14,6 +14,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.tables import read_records
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
@@ -28,12 +29,7 @@ def metadata_of(classes: int) -> DatasetMetadata:
         licence="none stated",
         licence_id="unknown",
         where=f"www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar{classes} on the Hub",
-        citation="""@techreport{krizhevsky2009learning,
-  title = {Learning Multiple Layers of Features from Tiny Images},
-  author = {Krizhevsky, Alex},
-  institution = {University of Toronto},
-  year = {2009}
-}""",
+        citation=reference("krizhevsky2009learning"),
         mirror=f"uoft-cs/cifar{classes}",
         templates=CIFAR,
     )

@@ -11,6 +11,7 @@ from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.sets.cifar import PIXELS, Cifar10, png_of
 from hf_clipdyn.data.tables import check_new, integer_of, read_csv, read_npy, read_records
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _LIST, _ARRAY, _BATCH = "counts.csv", "cifar10h-counts.npy", "test_batch.bin"
 
@@ -31,12 +32,7 @@ class Cifar10h(DataBuilder):
         licence="CC BY-NC-SA 4.0",
         licence_id="cc-by-nc-sa-4.0",
         where="github.com/jcpeterson/cifar-10h (data/), with the binary version of CIFAR-10",
-        citation="""@inproceedings{peterson2019human,
-  title = {Human uncertainty makes classification more robust},
-  author = {Peterson, Joshua C. and Battleday, Ruairidh M. and Griffiths, Thomas L. and Russakovsky, Olga},
-  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
-  year = {2019}
-}""",
+        citation=reference("peterson2019human"),
         templates=CIFAR,
     )
     layout = (f"{_LIST}|{_ARRAY}",)

@@ -8,6 +8,7 @@ from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import expecting, read_json
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _ANNOTATIONS = re.compile(r"captions_(?P<split>train|val)(?P<year>2014|2017)\.json", re.IGNORECASE)
 
@@ -25,13 +26,7 @@ class CocoCaptions(CaptionListBuilder):
         rows={"total": 123_287},
         licence="CC BY 4.0 for the captions; the photographs belong to their authors on Flickr",
         where="cocodataset.org/#download",
-        citation="""@article{chen2015microsoft,
-  title = {Microsoft {COCO} Captions: Data Collection and Evaluation Server},
-  author = {Chen, Xinlei and Fang, Hao and Lin, Tsung-Yi and Vedantam, Ramakrishna and Gupta, Saurabh and
-            Doll{\\'a}r, Piotr and Zitnick, C. Lawrence},
-  journal = {arXiv preprint arXiv:1504.00325},
-  year = {2015}
-}""",
+        citation=reference("chen2015microsoft"),
     )
     layout = (
         "captions.txt|captions_train2014.json|captions_train2017.json|captions_val2014.json|captions_val2017.json",

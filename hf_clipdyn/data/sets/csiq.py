@@ -7,6 +7,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import integer_of, read_xlsx
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 # Names of the distortions in the workbook, and those in folders and file names.
 _ARCHIVE_NAMES = {
@@ -32,15 +33,7 @@ class Csiq(QualityBuilder):
         licence="none stated",
         licence_id="unknown",
         where="s2.smu.edu/~eclarson/csiq.html (src_imgs.zip, dst_imgs.zip, csiq.DMOS.xlsx)",
-        citation="""@article{larson2010most,
-  title = {Most apparent distortion: full-reference image quality assessment and the role of strategy},
-  author = {Larson, Eric C. and Chandler, Damon M.},
-  journal = {Journal of Electronic Imaging},
-  volume = {19},
-  number = {1},
-  pages = {011006},
-  year = {2010}
-}""",
+        citation=reference("larson2010most"),
     )
     layout = ("src_imgs/", "dst_imgs/|dst_imgs_all/", "csiq.DMOS.xlsx")
     higher_is_better = False

@@ -10,6 +10,7 @@ from hf_clipdyn.data.human_trials import CLASSES, read_answers
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _NAME = re.compile(r"(?P<shape>[a-z]+)(?P<m>\d+)-(?P<texture>[a-z]+)(?P<n>\d+)", re.IGNORECASE)
 
@@ -33,14 +34,7 @@ class CueConflict(DataBuilder):
         licence_id="cc-by-4.0",
         may_redistribute=True,
         where="the release v0.1 of github.com/bethgelab/model-vs-human, cue-conflict.tar.gz",
-        citation="""@inproceedings{geirhos2019imagenettrained,
-  title = {ImageNet-trained {CNNs} are biased towards texture; increasing shape bias improves accuracy and
-           robustness},
-  author = {Geirhos, Robert and Rubisch, Patricia and Michaelis, Claudio and Bethge, Matthias and
-            Wichmann, Felix A. and Brendel, Wieland},
-  booktitle = {International Conference on Learning Representations},
-  year = {2019}
-}""",
+        citation=reference("geirhos2019imagenettrained"),
         templates=("a photo of a {}.",),
     )
     companion = "-human-trials|/model-vs-human-trials"

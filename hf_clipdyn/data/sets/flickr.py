@@ -2,6 +2,7 @@
 
 from hf_clipdyn.data.captioned import CaptionListBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.references import reference
 
 
 class Flickr8k(CaptionListBuilder):
@@ -17,14 +18,7 @@ class Flickr8k(CaptionListBuilder):
         rows={"train": 8091},
         licence="research use only; the photographs belong to their authors on Flickr",
         where="forms.illinois.edu/sec/1713398, or jxie/flickr8k on the Hub",
-        citation="""@article{hodosh2013framing,
-  title = {Framing Image Description as a Ranking Task: Data, Models and Evaluation Metrics},
-  author = {Hodosh, Micah and Young, Peter and Hockenmaier, Julia},
-  journal = {Journal of Artificial Intelligence Research},
-  volume = {47},
-  pages = {853--899},
-  year = {2013}
-}""",
+        citation=reference("hodosh2013framing"),
         mirror="jxie/flickr8k",
     )
 
@@ -42,13 +36,5 @@ class Flickr30k(CaptionListBuilder):
         rows={"train": 31_783},
         licence="research use only; the photographs belong to their authors on Flickr",
         where="shannon.cs.illinois.edu/DenotationGraph, or nlphuji/flickr30k on the Hub",
-        citation="""@article{young2014image,
-  title = {From image descriptions to visual denotations: New similarity metrics for semantic inference over
-           event descriptions},
-  author = {Young, Peter and Lai, Alice and Hodosh, Micah and Hockenmaier, Julia},
-  journal = {Transactions of the Association for Computational Linguistics},
-  volume = {2},
-  pages = {67--78},
-  year = {2014}
-}""",
+        citation=reference("young2014image"),
     )

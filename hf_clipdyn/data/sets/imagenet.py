@@ -3,6 +3,7 @@
 from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
+from hf_clipdyn.references import reference
 
 
 class Imagenet(WordnetBuilder):
@@ -19,17 +20,7 @@ class Imagenet(WordnetBuilder):
         rows={"train": 1_281_167, "validation": 50_000},
         licence="ImageNet's terms of access: non-commercial research, no redistribution",
         where="image-net.org, or ILSVRC/imagenet-1k on the Hub (after accepting its terms)",
-        citation="""@article{russakovsky2015imagenet,
-  title = {{ImageNet} Large Scale Visual Recognition Challenge},
-  author = {Russakovsky, Olga and Deng, Jia and Su, Hao and Krause, Jonathan and Satheesh, Sanjeev and Ma, Sean
-            and Huang, Zhiheng and Karpathy, Andrej and Khosla, Aditya and Bernstein, Michael and Berg, Alexander C.
-            and Fei-Fei, Li},
-  journal = {International Journal of Computer Vision},
-  volume = {115},
-  number = {3},
-  pages = {211--252},
-  year = {2015}
-}""",
+        citation=reference("russakovsky2015imagenet"),
         mirror="ILSVRC/imagenet-1k",
         templates=IMAGENET,
     )

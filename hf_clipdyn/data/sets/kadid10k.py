@@ -7,6 +7,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _DISTORTIONS = (
     "Gaussian blur",
@@ -50,13 +51,7 @@ class Kadid10k(QualityBuilder):
         rows={"test": 10_125},
         licence="Pixabay licence for the photographs; research use",
         where="database.mmsp-kn.de/kadid-10k-database.html",
-        citation="""@inproceedings{lin2019kadid,
-  title = {{KADID-10k}: A Large-scale Artificially Distorted {IQA} Database},
-  author = {Lin, Hanhe and Hosu, Vlad and Saupe, Dietmar},
-  booktitle = {International Conference on Quality of Multimedia Experience},
-  pages = {1--3},
-  year = {2019}
-}""",
+        citation=reference("lin2019kadid"),
     )
     layout = ("images/|distorted_images/", "dmos.csv")
     higher_is_better = True

@@ -10,6 +10,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_mat
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 # The scores are one row of numbers: first for the first folder, img1.bmp to img227.bmp, and so on.
 _FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
@@ -31,15 +32,7 @@ class Live(QualityBuilder):
         licence="University of Texas: use, copying and distribution are free under its copyright notice",
         may_redistribute=True,
         where="live.ece.utexas.edu/research/quality/subjective.htm (release 2)",
-        citation="""@article{sheikh2006statistical,
-  title = {A Statistical Evaluation of Recent Full Reference Image Quality Assessment Algorithms},
-  author = {Sheikh, Hamid R. and Sabir, Muhammad F. and Bovik, Alan C.},
-  journal = {IEEE Transactions on Image Processing},
-  volume = {15},
-  number = {11},
-  pages = {3440--3451},
-  year = {2006}
-}""",
+        citation=reference("sheikh2006statistical"),
     )
     layout = (
         "refimgs/",

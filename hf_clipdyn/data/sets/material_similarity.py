@@ -8,6 +8,7 @@ from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new, read_json
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _MATERIALS = 100
 _SPLITS = ("train", "test")
@@ -30,15 +31,7 @@ class MaterialSimilarity(DataBuilder):
         licence_id="gpl-2.0",
         may_redistribute=True,
         where="github.com/mlagunas/material-appearance-similarity",
-        citation="""@article{lagunas2019similarity,
-  title = {A Similarity Measure for Material Appearance},
-  author = {Lagunas, Manuel and Malpica, Sandra and Serrano, Ana and Garces, Elena and Gutierrez, Diego and
-            Masia, Belen},
-  journal = {ACM Transactions on Graphics},
-  volume = {38},
-  number = {4},
-  year = {2019}
-}""",
+        citation=reference("lagunas2019similarity"),
     )
     layout = (
         "answers_processed_train.json|answers_processed_test.json",

@@ -18,6 +18,7 @@ from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import expecting, read_mat
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class Mit1003(FixationBuilder):
@@ -37,13 +38,7 @@ class Mit1003(FixationBuilder):
         # As the authors blur their maps; their detection of fixations uses 34 (below).
         pixels_per_degree=35.0,
         drop_first=True,
-        citation="""@inproceedings{judd2009learning,
-  title = {Learning to predict where humans look},
-  author = {Judd, Tilke and Ehinger, Krista and Durand, Fr{\\'e}do and Torralba, Antonio},
-  booktitle = {IEEE International Conference on Computer Vision},
-  pages = {2106--2113},
-  year = {2009}
-}""",
+        citation=reference("judd2009learning"),
     )
     layout = ("ALLSTIMULI/", "ALLFIXATIONMAPS/|DATA/")
     recordings = "ALLFIXATIONMAPS or DATA"

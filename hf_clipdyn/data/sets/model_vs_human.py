@@ -19,6 +19,7 @@ from hf_clipdyn.data.human_trials import (
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _BY_CLASS = ("edge", "silhouette", "cue-conflict", "original", "greyscale", "texture")
 _DRAWN = ("edge", "silhouette", "cue-conflict", "original", "greyscale")
@@ -49,13 +50,7 @@ class ModelVsHuman(DataBuilder):
         "for the trials",
         where="the release v0.1 of github.com/bethgelab/model-vs-human, an archive for each data set; the trials are "
         "in raw-data/ of the repository",
-        citation="""@inproceedings{geirhos2021partial,
-  title = {Partial success in closing the gap between human and machine vision},
-  author = {Geirhos, Robert and Narayanappa, Kantharaju and Mitzkus, Benjamin and Thieringer, Tizian and
-            Bethge, Matthias and Wichmann, Felix A. and Brendel, Wieland},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2021}
-}""",
+        citation=reference("geirhos2021partial"),
         templates=("a photo of a {}.",),
         caution="Lines on white and silhouettes are far from photographs: read them beside the accuracy on ordinary "
         "photographs of the same classes.",

@@ -6,6 +6,7 @@ from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new, integer_of, number_of, read_csv
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _SPLITS = ("train", "val", "test")
 _NEEDED = ("id", "left_vote", "right_vote", "ref_path", "left_path", "right_path", "split")
@@ -26,14 +27,7 @@ class Nights(DataBuilder):
         licence_id="mit",
         may_redistribute=True,
         where="github.com/ssundaram21/dreamsim (dataset/download_dataset.sh)",
-        citation="""@inproceedings{fu2023dreamsim,
-  title = {{DreamSim}: Learning New Dimensions of Human Visual Similarity using Synthetic Data},
-  author = {Fu, Stephanie and Tamir, Netanel and Sundaram, Shobhita and Chai, Lucy and Zhang, Richard and
-            Dekel, Tali and Isola, Phillip},
-  booktitle = {Advances in Neural Information Processing Systems},
-  volume = {36},
-  year = {2023}
-}""",
+        citation=reference("fu2023dreamsim"),
     )
     layout = ("ref/", "distort/", "data.csv")
 

@@ -12,6 +12,7 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new, read_csv, read_npz
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _GREY = 128
 _DIFFERS = 6  # grey levels: a pixel that differs by more in any channel belongs to the object
@@ -34,15 +35,7 @@ class Objects92(DataBuilder):
         rows={"test": 92},
         licence="MIT (repository); none stated for the photographs",
         where="github.com/rsagroup/rsatoolbox (demos/92imageData), as images/, images.csv and rdms.npz",
-        citation="""@article{kriegeskorte2008matching,
-  title = {Matching categorical object representations in inferior temporal cortex of man and monkey},
-  author = {Kriegeskorte, Nikolaus and Mur, Marieke and Ruff, Douglas A. and Kiani, Roozbeh and Bodurka, Jerzy and
-            Esteky, Hossein and Tanaka, Keiji and Bandettini, Peter A.},
-  journal = {Neuron},
-  volume = {60},
-  number = {6},
-  year = {2008}
-}""",
+        citation=reference("kriegeskorte2008matching"),
     )
     layout = ("images/", "images.csv", "rdms.npz")
 

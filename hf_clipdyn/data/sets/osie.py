@@ -10,6 +10,7 @@ from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import check_new, expecting, read_mat
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class Osie(FixationBuilder):
@@ -27,14 +28,7 @@ class Osie(FixationBuilder):
         may_redistribute=True,
         where="github.com/NUS-VIP/predicting-human-gaze-beyond-pixels (data/)",
         pixels_per_degree=24.0,
-        citation="""@article{xu2014predicting,
-  title = {Predicting human gaze beyond pixels},
-  author = {Xu, Juan and Jiang, Ming and Wang, Shuo and Kankanhalli, Mohan S. and Zhao, Qi},
-  journal = {Journal of Vision},
-  volume = {14},
-  number = {1},
-  year = {2014}
-}""",
+        citation=reference("xu2014predicting"),
     )
     layout = ("stimuli/", "fixations.mat")
 

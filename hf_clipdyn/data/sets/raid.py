@@ -8,6 +8,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.references import reference
 
 # By the prefix of the file names.
 _NAME_OF = {"rot": "rotation", "trans": "translation", "scale": "scaling", "gn": "Gaussian noise"}
@@ -33,13 +34,7 @@ class Raid(QualityBuilder):
         may_redistribute=True,
         where="huggingface.co/datasets/paudauo/Affine_Transformation_Database (images) and "
         "github.com/paudauo/BBDD_Affine_Transformations (answers)",
-        citation="""@article{daudenoliver2026raid,
-  title = {{RAID}: a database of human responses to affine image distortions},
-  author = {Daud{\\'e}n-Oliver, Paula and others},
-  journal = {Scientific Data},
-  year = {2026},
-  doi = {10.1038/s41597-026-06581-0}
-}""",
+        citation=reference("daudenoliver2026raid"),
         caution="The number of the level alone correlates 0.865 with the published scale over all images: a "
         "correlation over all distortions says little more than that the distance grows with the level. Two halves of "
         "the people's answers give scales that correlate 0.860.",

@@ -11,6 +11,7 @@ from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import expecting, read_mat
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _SPLITS = ("train", "val")
 
@@ -31,13 +32,7 @@ class Salicon(FixationBuilder):
         where="salicon.net/challenge-2017, or Jasonzhangggg/salicon on the Hub",
         # The SALICON API blurs its maps with a sigma of 19 pixels; a mouse has no visual angle.
         pixels_per_degree=19.0,
-        citation="""@inproceedings{jiang2015salicon,
-  title = {{SALICON}: Saliency in Context},
-  author = {Jiang, Ming and Huang, Shengsheng and Duan, Juanyong and Zhao, Qi},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
-  pages = {1072--1080},
-  year = {2015}
-}""",
+        citation=reference("jiang2015salicon"),
     )
     layout = ("images/|*.jpg", "train/|val/", "*.mat|*.png")
     recordings = "fixations.zip"

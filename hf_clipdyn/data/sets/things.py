@@ -11,6 +11,7 @@ from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import lines_of, read_csv, read_npy, read_whole_numbers
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 _TABLE = "triplets_large_final_correctednc_correctedorder.csv"
 _OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt", "testset1": "testset1.txt"}
@@ -51,16 +52,7 @@ class Things(DataBuilder):
         licence="judgements CC BY 4.0; photographs for research only",
         licence_id="other",
         where="osf.io/f5rn6 (judgements) and osf.io/jum2f (photographs)",
-        citation="""@article{hebart2023things,
-  title = {{THINGS-data}, a multimodal collection of large-scale datasets for investigating object representations in
-           human brain and behavior},
-  author = {Hebart, Martin N. and Contier, Oliver and Teichmann, Lina and Rockter, Adam H. and Zheng, Charles Y. and
-            Kidder, Alexis and Corriveau, Anna and Vaziri-Pashkam, Maryam and Baker, Chris I.},
-  journal = {eLife},
-  volume = {12},
-  pages = {e82580},
-  year = {2023}
-}""",
+        citation=reference("hebart2023things"),
         caution="The photographs of the objects may differ from those that people saw: the table names the part of the "
         "triplets that show the reference photographs.",
     )

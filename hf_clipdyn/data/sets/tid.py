@@ -8,6 +8,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
 from hf_clipdyn.data.tables import lines_of, read_text
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class TidBuilder(QualityBuilder):
@@ -73,16 +74,7 @@ class Tid2013(TidBuilder):
         rows={"test": 3000},
         licence="research use; no licence for redistribution stated",
         where="www.ponomarenko.info/tid2013.htm",
-        citation="""@article{ponomarenko2015image,
-  title = {Image database {TID2013}: Peculiarities, results and perspectives},
-  author = {Ponomarenko, Nikolay and Jin, Lina and Ieremeiev, Oleg and Lukin, Vladimir and Egiazarian, Karen
-            and Astola, Jaakko and Vozel, Benoit and Chehdi, Kacem and Carli, Marco and Battisti, Federica and
-            Kuo, C.-C. Jay},
-  journal = {Signal Processing: Image Communication},
-  volume = {30},
-  pages = {57--77},
-  year = {2015}
-}""",
+        citation=reference("ponomarenko2015image"),
     )
     distortions = (
         "additive Gaussian noise",
@@ -125,14 +117,6 @@ class Tid2008(TidBuilder):
         rows={"test": 1700},
         licence="research use; no licence for redistribution stated",
         where="www.ponomarenko.info/tid2008.htm",
-        citation="""@article{ponomarenko2009tid2008,
-  title = {{TID2008}: A Database for Evaluation of Full-Reference Visual Quality Assessment Metrics},
-  author = {Ponomarenko, Nikolay and Lukin, Vladimir and Zelensky, Alexander and Egiazarian, Karen and
-            Carli, Marco and Battisti, Federica},
-  journal = {Advances of Modern Radioelectronics},
-  volume = {10},
-  pages = {30--45},
-  year = {2009}
-}""",
+        citation=reference("ponomarenko2009tid2008"),
     )
     distortions = Tid2013.distortions[:17]

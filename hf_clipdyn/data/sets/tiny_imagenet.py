@@ -8,6 +8,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class TinyImagenet(WordnetBuilder):
@@ -24,12 +25,7 @@ class TinyImagenet(WordnetBuilder):
         rows={"train": 100_000, "valid": 10_000},
         licence="ImageNet's terms of access: non-commercial research, no redistribution",
         where="cs231n.stanford.edu/tiny-imagenet-200.zip, or zh-plus/tiny-imagenet on the Hub",
-        citation="""@techreport{le2015tiny,
-  title = {Tiny {ImageNet} Visual Recognition Challenge},
-  author = {Le, Ya and Yang, Xuan},
-  institution = {Stanford University, CS231n},
-  year = {2015}
-}""",
+        citation=reference("le2015tiny"),
         mirror="zh-plus/tiny-imagenet",
         templates=IMAGENET,
     )

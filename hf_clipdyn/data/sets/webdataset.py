@@ -11,6 +11,7 @@ from hf_clipdyn.data.captioned import CaptionedBuilder, check_absent, split_in
 from hf_clipdyn.data.images import IMAGE_SUFFIXES
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.references import reference
 
 
 class ShardBuilder(CaptionedBuilder):
@@ -87,12 +88,7 @@ class Cc3m(ShardBuilder):
         title="Conceptual Captions",
         licence="Google's terms for the captions; the photographs belong to their authors",
         where="ai.google.com/research/ConceptualCaptions (links), or pixparse/cc3m-wds on the Hub (shards)",
-        citation="""@inproceedings{sharma2018conceptual,
-  title = {Conceptual Captions: A Cleaned, Hypernymed, Image Alt-text Dataset For Automatic Image Captioning},
-  author = {Sharma, Piyush and Ding, Nan and Goodman, Sebastian and Soricut, Radu},
-  booktitle = {Annual Meeting of the Association for Computational Linguistics},
-  year = {2018}
-}""",
+        citation=reference("sharma2018conceptual"),
         mirror="pixparse/cc3m-wds",
     )
 
@@ -106,11 +102,6 @@ class Cc12m(ShardBuilder):
         title="Conceptual 12M",
         licence="Google's terms for the captions; the photographs belong to their authors",
         where="github.com/google-research-datasets/conceptual-12m (links), or pixparse/cc12m-wds on the Hub (shards)",
-        citation="""@inproceedings{changpinyo2021conceptual,
-  title = {Conceptual {12M}: Pushing Web-Scale Image-Text Pre-Training To Recognize Long-Tail Visual Concepts},
-  author = {Changpinyo, Soravit and Sharma, Piyush and Ding, Nan and Soricut, Radu},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
-  year = {2021}
-}""",
+        citation=reference("changpinyo2021conceptual"),
         mirror="pixparse/cc12m-wds",
     )

@@ -9,8 +9,9 @@ import pandas as pd
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.page.panels import step_words
-from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells, view_of
+from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, KindTerms, bare
 
@@ -40,7 +41,7 @@ class Psychometric(Chart):
         """
         parts = {}
         for kind, cells in kind_cells(study):
-            view = view_of(kind, CurvesView)
+            view = view_of(kind.name, CurvesView)
             part = None if view is None else _curves_part(study, kind, view, cells)
             if part is not None:
                 parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
@@ -52,12 +53,12 @@ def _curves_part(
 ) -> dict[str, Any] | None:
     conditions: dict[_Key, ResponseCurve] = {}
     by_run: dict[str, list[tuple[str, Sequence[ResponseCurve]]]] = {}
-    probe = read_view(study, kind, view, next(cells.tail(1).itertuples(index=False))) or ()
+    probe = read_view(study, view, next(cells.tail(1).itertuples(index=False))) or ()
     numbers = sum(len(curve.contrasts) for curve in probe if not curve.reference) or 1
     kept = spread_cells(spread_cells(cells), _MOST_NUMBERS // numbers)
     for run, of_run in kept.groupby("run", sort=False):
         for cell in of_run.itertuples(index=False):
-            curves = read_view(study, kind, view, cell) or ()
+            curves = read_view(study, view, cell) or ()
             for curve in curves:
                 conditions.setdefault(_key(curve), curve)
             if curves:

@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
-from hf_clipdyn.report.page.galleries import VIEWS
+from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
@@ -22,7 +22,6 @@ _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
 
 T = TypeVar("T")
-V = TypeVar("V", bound=View[Any])
 
 
 def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
@@ -41,7 +40,7 @@ def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
 
 def gallery_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
     """The `kind_cells` of kinds with a gallery."""
-    return ((kind, cells) for kind, cells in kind_cells(study) if view_of(kind, GalleryView))
+    return ((kind, cells) for kind, cells in kind_cells(study) if view_of(kind.name, GalleryView))
 
 
 def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
@@ -59,27 +58,17 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
     is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
-    view = None if is_earlier else view_of(kind, GalleryView)
-    gallery = None if view is None else read_view(study, kind, view, cell)
+    view = None if is_earlier else view_of(kind.name, GalleryView)
+    gallery = None if view is None else read_view(study, view, cell)
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
-    """The view of this type that there is of a kind's trials."""
-    views = (*kind.views, *VIEWS.get(kind.name, ()))
-    return next((view for view in views if isinstance(view, wanted)), None)
-
-
-def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
+def read_view(study: Study, view: View[T], cell: Any) -> T | None:
     """What a view shows of a cell; None without trials, or from those of an earlier version."""
     trials = study.trials.of(str(cell.cell), view.columns)
-    if (
-        trials is None
-        or trials.empty
-        or set(view.columns) - set(trials.columns) - {*view.later, *kind.later_columns}
-    ):
+    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(view.later):
         return None
     try:
         return view.read(trials)
