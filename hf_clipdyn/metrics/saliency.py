@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,8 +29,8 @@ _BUCKETS = 2**14
 
 
 def saliency(
-    predictions: Iterable[ArrayLike],
-    fixations: Iterable[ArrayLike],
+    predictions: Annotated[Iterable[ArrayLike], [["float64"]]],
+    fixations: Annotated[Iterable[ArrayLike], [["float64"]]],
     *,
     metrics: Sequence[str] = METRICS,
     sigma: float | None = None,
