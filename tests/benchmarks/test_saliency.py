@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySetti
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.benchmarks.views import crop_view, upsample_map, whole_view
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations
@@ -530,8 +531,7 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     trials = benchmark.observe(Readout(encoder, batch_size=7))
     again = benchmark.observe(Readout(encoder, batch_size=128))
     assert trials.equals(again)
-    common = Common(n_resamples=200)
-    numbers = {one.number_key: one for one in Saliency.score(trials, common)}
+    numbers = {one.number_key: one for one in scored(Saliency, trials, Common())}
     one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
     rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
     assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
@@ -616,7 +616,7 @@ def real(
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     benchmark = Saliency(source, processor, settings, common)
     trials = benchmark.observe(Readout(Looking(constant, side // SIDE)))
-    values = {one.number_key: one.value for one in Saliency.score(trials, common)}
+    values = {one.number_key: one.value for one, _ in Saliency.score(trials)}
     return lambda metric, **columns: values[NumberKey(metric=metric, **columns).number_key]
 
 
