@@ -112,7 +112,6 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
         "hendrycks2019robustness",
     ),
     "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
-    "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
     "shape_bias": (
         {"predictions": "string", "shapes": "string", "textures": "string"},
         "geirhos2019imagenettrained",

@@ -67,16 +67,16 @@ from transformers.utils import logging
 from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
 from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
-from hf_clipdyn.benchmarks.observers import Observers, Target, Viewed
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import parse_benchmark, suite
-from hf_clipdyn.benchmarks.saliency_rows import ImageRows
+from hf_clipdyn.benchmarks.saliency_rows import ImageRows, Observers, Viewed
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
+from hf_clipdyn.metrics.saliency import Target
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures, default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
@@ -307,33 +307,29 @@ def observed(rng: np.random.Generator, item: int) -> Viewed:
     return Viewed(item, str(item), whole_view(800, 600), inside, np.repeat([f"o{n}" for n in range(15)], 9))
 
 
-def scored_alone(image_map: np.ndarray, target: Target) -> list[float]:
+def scored_alone(image_map: np.ndarray, target: Target, left_out: np.ndarray) -> list[float]:
     """The metrics of a map by their definitions, each on the map in the image's own size."""
     shape, ascending = image_map.shape, np.sort(image_map.ravel())
     pixels, others = (
-        p[:, 1].astype(int) * shape[1] + p[:, 0].astype(int) for p in (target.points, target.negatives)
+        p[:, 1].astype(int) * shape[1] + p[:, 0].astype(int)
+        for p in (target.fixations, target.other_fixations)
     )
-    hits, empty = np.sort(image_map.ravel()[pixels]), np.delete(image_map.ravel(), pixels)
+    hits = np.sort(image_map.ravel()[pixels])
 
     def area(negatives: np.ndarray) -> float:
         sides = [np.searchsorted(negatives, hits, side=side) for side in ("left", "right")]
         return float(np.mean(sides) / len(negatives))
 
-    thresholds = np.unique(hits)[::-1]
-    fp, tp = ((len(one) - np.searchsorted(one, thresholds)) / len(one) for one in (np.sort(empty), hits))
-    fp, tp = np.r_[0, fp, 1], np.r_[0, tp, 1]
-    judd = np.sum(np.diff(fp) * (tp[1:] + tp[:-1]) / 2)
-    centre = target.centre.values / target.centre.values.sum()
+    centre = target.baseline / target.baseline.sum()
     p = image_map / image_map.sum()
     likelihoods = [np.log2(0.99 * one.ravel()[pixels] + 0.01 / one.size) for one in (p, centre)]
     found = [
         (hits.mean() - image_map.mean()) / image_map.std(),
         area(ascending),
-        float(judd),
         area(np.sort(image_map.ravel()[others])),
         (likelihoods[0] - likelihoods[1]).mean(),
     ]
-    for density in (target.density, target.left_out):
+    for density in (target.density, left_out):
         g = density / density.sum()
         a, b = ((one - one.min()) / (one - one.min()).sum() for one in (image_map, density))
         c, d = image_map - image_map.mean(), g - g.mean()
@@ -354,16 +350,16 @@ def saliency(n_images: int = 120) -> None:
         with ours.running():
             rows = ImageRows(observers, index).of_model(maps)
         with alone.running():
-            target = observers.target(index)
+            target, first = observers.target(index), observers.left_out(index)[0]
             expected = [
-                scored_alone(upsample_map(coarse, one.view, sigma), target)
+                scored_alone(upsample_map(coarse, one.view, sigma), target, observers.blurred(index, first))
                 for coarse in maps.values()
                 for sigma in (None, 24.0)
             ]
         every, left_out = rows[::2], rows[1::2]
-        names = ("nss", "auc", "auc_judd", "sauc", "ig", "cc", "sim", "kl")
+        names = ("nss", "auc", "sauc", "ig", "cc", "sim", "kl")
         found = [
-            [a[n] for n in names] + [b[n] for n in names[5:]] for a, b in zip(every, left_out, strict=True)
+            [a[n] for n in names] + [b[n] for n in names[4:]] for a, b in zip(every, left_out, strict=True)
         ]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
     print(

@@ -1,17 +1,19 @@
-"""Scores of the maps of one image: the model's, the baselines' and the other observers'."""
+"""Where people looked on the images of a data set, and the scores of all maps of an image against that."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hf_clipdyn.benchmarks.gallery import kept_map
-from hf_clipdyn.benchmarks.observers import Observers, Target, without
-from hf_clipdyn.benchmarks.views import SeenPart, upsample_map
-from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, SaliencyMap
+from hf_clipdyn.benchmarks.views import SeenPart, upsample_map, whole_view
+from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
+from hf_clipdyn.metrics.saliency import DENSITY_METRICS, METRICS, POINT_METRICS, Target
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.maps import Place
@@ -22,16 +24,137 @@ CENTRE_GAUSSIAN, CENTRE_BIAS, PIXELS, HUMAN = "centre_gaussian", "centre_bias", 
 LEFT_OUT = "left_out_observer"
 """Subset of the rows whose model, baselines and humans are all compared with the same one observer."""
 
-_POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
-_DENSITY_METRICS = ("cc", "sim", "kl")
-_NO_POINTS = "no fixation points"
 _NO_OBSERVERS = "the data set does not distinguish its observers"
-_NO_OTHERS = "no other image has a fixation"
-_FLAT_DENSITY = "the fixation map is constant"
 _CELLS = 8
+_NEGATIVES = 200_000
+_COARSE = 128
+# Subtracting all parts from a sum leaves 1e-16 of it, far below the edge of any Gaussian.
+_RESIDUE = 1e-13
 
 Floats = NDArray[np.float64]
 TrialRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """One image as it is scored.
+
+    Attributes:
+        item: row of the data set.
+        image_id: as in the data set.
+        view: the part that the model sees; model, baselines and observers are scored on this part only.
+        points: fixations in pixels of the view, (n, 2).
+        subjects: who looked there, (n,); "" if unknown.
+        whole: width and height of the image if small maps of it are kept with the trials; None: none is kept.
+    """
+
+    item: int
+    image_id: str
+    view: SeenPart
+    points: Floats
+    subjects: NDArray[np.str_]
+    whole: tuple[int, int] | None = None
+
+    @cached_property
+    def known_subjects(self) -> list[str]:
+        """The observers with a fixation in the view; none if fewer than two can be distinguished."""
+        names = [str(name) for name in np.unique(self.subjects)]
+        return names if len(names) > 1 and "" not in names else []
+
+
+class Observers:
+    """The fixations on all images of a data set, and what is derived from them.
+
+    Args:
+        viewed: the images.
+        sigma: pixels in one degree of visual angle.
+        seed: draws the left-out observers, and 200,000 negatives if there are more fixations on other images.
+        image_map: the data set's own fixation map of an image, cut to its view; None if it has none.
+    """
+
+    def __init__(
+        self,
+        viewed: Sequence[Viewed],
+        sigma: float,
+        seed: int,
+        image_map: Callable[[int], Floats | None] = lambda _: None,
+    ) -> None:
+        self.viewed, self.sigma = viewed, sigma
+        self._seed, self._image_map = seed, image_map
+        counts = [len(image.points) for image in viewed]
+        self._image_of = np.repeat(np.arange(len(viewed)), counts)
+        self._points = np.concatenate([np.empty((0, 2)), *(image.points for image in viewed)])
+        self._sizes = np.array([image.view.size for image in viewed], np.float64)[self._image_of]
+        self._drawn = np.arange(len(self._points))
+        if len(self._drawn) > _NEGATIVES:
+            rng = np.random.default_rng(seed)
+            self._drawn = np.sort(rng.choice(self._drawn, _NEGATIVES, replace=False))
+        self._everyone = lru_cache(maxsize=8)(self._everyone_on)  # images of one size follow each other
+
+    def target(self, index: int) -> Target:
+        """What the maps of an image are scored against.
+
+        The baseline is the density of the fixations on all other images, or of their maps where the data set has maps
+        alone; None if there are none.
+        """
+        image = self.viewed[index]
+        if not len(self._points):
+            density, centre = self._image_map(index), self._centre_of_maps(index)
+            return Target(image.view.shape, density=density, baseline=centre)
+        density, centre, others = self.blurred(index), None, self._drawn[self._image_of[self._drawn] != index]
+        if len(image.points) < len(self._points):
+            centre = without(self._everyone(image.view.size), density)  # blurring is additive
+        return Target(
+            image.view.shape,
+            image.points,
+            density=density if len(image.points) else self._image_map(index),
+            other_fixations=rescaled(self._points[others], self._sizes[others], image.view.size),
+            baseline=centre,
+        )
+
+    def blurred(self, index: int, subject: str | None = None) -> Floats:
+        """Fixations of all observers, or of one, blurred by one degree."""
+        image = self.viewed[index]
+        points = image.points if subject is None else image.points[image.subjects == subject]
+        return blurred_fixations(points, image.view.shape, self.sigma)
+
+    def left_out(self, index: int) -> list[str]:
+        """The observers of an image in the order in which they are left out, drawn from the seed."""
+        image = self.viewed[index]
+        order = np.random.default_rng([self._seed, image.item]).permutation(len(image.known_subjects))
+        return [image.known_subjects[at] for at in order]
+
+    def _everyone_on(self, size: tuple[int, int]) -> Floats:
+        """All fixations of the data set, rescaled to an image of this size and blurred."""
+        points = rescaled(self._points, self._sizes, size)
+        return blurred_fixations(points, (size[1], size[0]), self.sigma)
+
+    @cached_property
+    def _coarse_maps(self) -> Floats:
+        """Every image's own map on one square grid, each with the sum 1: the maps are smooth, and the grid fine."""
+        maps = np.zeros((len(self.viewed), _COARSE, _COARSE))
+        for index, coarse in enumerate(maps):
+            image_map = self._image_map(index)
+            if image_map is not None:
+                small = Image.fromarray(image_map.astype(np.float32))
+                coarse[:] = np.asarray(small.resize((_COARSE, _COARSE), Image.Resampling.BOX))
+                coarse /= max(coarse.sum(), np.finfo(float).tiny)
+        return maps
+
+    def _centre_of_maps(self, index: int) -> Floats | None:
+        rest = without(self._sum_of_maps, self._coarse_maps[index])
+        return upsample_map(rest, whole_view(*self.viewed[index].view.size)) if rest.any() else None
+
+    @cached_property
+    def _sum_of_maps(self) -> Floats:
+        return np.asarray(self._coarse_maps.sum(axis=0))
+
+
+def without(total: Floats, part: Floats) -> Floats:
+    """A sum of densities without one of its parts; residues of rounding become 0."""
+    rest = total - part
+    rest[rest < _RESIDUE * total.max()] = 0.0
+    return rest
 
 
 class ImageRows:
@@ -44,22 +167,10 @@ class ImageRows:
 
     def __init__(self, observers: Observers, index: int) -> None:
         self._observers, self._index = observers, index
-        self._image = observers.viewed[index]
-
-    @cached_property
-    def _target(self) -> Target:
-        return self._observers.target(self._index)
-
-    def _scorer(self, target: Target) -> Callable[[SaliencyMap], dict[str, float]]:
-        return _scorer(self._image.view.shape, target)
-
-    @cached_property
-    def _against_everyone(self) -> Callable[[SaliencyMap], dict[str, float]]:
-        return self._scorer(self._target)
-
-    @cached_property
-    def _against_left_out(self) -> Callable[[SaliencyMap], dict[str, float]]:
-        return self._scorer(Target(density=self._target.left_out))
+        self._image, self._target = observers.viewed[index], observers.target(index)
+        self._subjects = observers.left_out(index)
+        first = observers.blurred(index, self._subjects[0]) if self._subjects else None
+        self._one_observer = Target(self._target.shape, density=first)
 
     def of_model(self, maps: Mapping["Place", Floats]) -> list[TrialRow]:
         """Scores of coarse maps."""
@@ -70,11 +181,11 @@ class ImageRows:
                 rows += self.without_map(place, "the model's map is not finite")
                 continue
             for smoothed in (False, True):
-                sigma = self._observers.sigma if smoothed else None
-                fine = upsample_map(coarse, self._image.view, sigma)
-                keeps = place[0] != PIXELS and place[1] == last[place[0]] and not smoothed
-                small = self._kept(fine) if keeps else None
-                rows += self._scored(place, smoothed, SaliencyMap(fine), small)
+                fine = upsample_map(coarse, self._image.view, self._observers.sigma if smoothed else None)
+                scored = self._scored(place, smoothed, fine)
+                if place[0] != PIXELS and place[1] == last[place[0]] and not smoothed:
+                    scored[0] |= {"map": self._kept(fine)}
+                rows += scored
         return rows
 
     def of_references(self, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
@@ -87,15 +198,14 @@ class ImageRows:
         from scipy import ndimage
 
         rows = self.of_model({(PIXELS, None): gradient_energy(pixels)})
-        gaussian = SaliencyMap(_centre_gaussian(self._image.view))
-        centres = {CENTRE_GAUSSIAN: gaussian, CENTRE_BIAS: self._target.centre}
-        for probe, image_map in centres.items():
-            if image_map is None:
-                rows += self.without_map((probe, None), _NO_OTHERS)
+        centres = {CENTRE_GAUSSIAN: _centre_gaussian(self._image.view), CENTRE_BIAS: self._target.baseline}
+        for probe, centre in centres.items():
+            if centre is None:
+                rows += self.without_map((probe, None), self._target.cause("ig"))
                 continue
-            blurred = ndimage.gaussian_filter(image_map.values, self._observers.sigma, mode="nearest")
-            rows += self._scored((probe, None), False, image_map)
-            rows += self._scored((probe, None), True, SaliencyMap(blurred))
+            blurred = ndimage.gaussian_filter(np.asarray(centre), self._observers.sigma, mode="nearest")
+            rows += self._scored((probe, None), False, np.asarray(centre))
+            rows += self._scored((probe, None), True, blurred)
         return rows + self._of_humans(ceiling)
 
     def without_map(self, place: "Place", cause: str) -> list[TrialRow]:
@@ -106,65 +216,58 @@ class ImageRows:
     def _of_humans(self, ceiling: int) -> list[TrialRow]:
         """The other observers' fixations, blurred by one degree, predict those of the observer left out.
 
-        They are smooth already: the rows of raw and of smoothed maps have the same numbers.
+        They are smooth already: the rows of raw and of smoothed maps have the same numbers. CC, SIM and KL depend on
+        the number of fixations, so they are those of the one observer whom the model is compared with as well.
         """
-        place, target = (HUMAN, None), self._target
-        subjects = self._observers.left_out(self._index)
-        if not subjects:
-            if any(other.known_subjects for other in self._observers.viewed):
-                return []
-            cause = _NO_OBSERVERS if self._observers.have_points else _NO_POINTS
-            return self._with_people(self.without_map(place, cause))
-        everyone = self._observers.blurred(self._index)
-        values = []
-        for subject in subjects[:ceiling]:
-            others = without(everyone, self._observers.blurred(self._index, subject))
-            points = self._image.points[self._image.subjects == subject]
-            own = Target(points=points, centre=target.centre, negatives=target.negatives)
-            values.append(self._scorer(own)(SaliencyMap(others)))
-        means = {
-            name: float(np.mean(known)) if (known := [one[name] for one in values if name in one]) else np.nan
-            for name in _POINT_METRICS
-        }
-        others = without(everyone, self._observers.blurred(self._index, subjects[0]))
-        shared = self._against_left_out(SaliencyMap(others))
-        rows = [
-            self._row(place, smoothed, subset, scores, {})
-            for smoothed in (False, True)
-            for subset, scores in (("", means), (LEFT_OUT, shared))
-        ]
-        return self._with_people(rows)
-
-    def _with_people(self, rows: list[TrialRow]) -> list[TrialRow]:
-        """The rows of people, the first with a small map of where all of them looked."""
+        place, image = (HUMAN, None), self._image
+        if not self._subjects and any(other.known_subjects for other in self._observers.viewed):
+            return []
+        if not self._subjects:
+            missing = "" if len(image.points) else self._target.cause("nss")
+            rows = self.without_map(place, missing or _NO_OBSERVERS)
+        else:
+            values = [self._predicted(subject) for subject in self._subjects[:ceiling]]
+            means = {name: _mean([scores.get(name, np.nan) for scores in values]) for name in POINT_METRICS}
+            shared = self._one_observer.scores(self._others(self._subjects[0]))
+            rows = [
+                self._row(place, smoothed, subset, scores, {})
+                for smoothed in (False, True)
+                for subset, scores in (("", means), (LEFT_OUT, shared))
+            ]
         if self._target.density is not None:
-            rows[0] |= {"map": self._kept(self._target.density)}
+            rows[0] |= {"map": self._kept(np.asarray(self._target.density))}
         return rows
+
+    def _others(self, subject: str) -> Floats:
+        everyone, own = (self._observers.blurred(self._index, name) for name in (None, subject))
+        return without(everyone, own)
+
+    def _predicted(self, subject: str) -> dict[str, float]:
+        points = self._image.points[self._image.subjects == subject]
+        about = {"other_fixations": self._target.other_fixations, "baseline": self._target.baseline}
+        return Target(self._target.shape, points, **about).scores(self._others(subject))
 
     def _kept(self, fine: Floats) -> bytes | None:
         whole = self._image.whole
         return None if whole is None else kept_map(fine, self._image.view.first, whole)
 
-    def _scored(
-        self, place: "Place", smoothed: bool, image_map: SaliencyMap, small: bytes | None = None
-    ) -> Iterator[TrialRow]:
-        target = self._target
-        causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
-        if len(target.points):
-            causes = {} if target.centre is not None else dict.fromkeys(("sauc", "ig"), _NO_OTHERS)
-        yield self._row(place, smoothed, "", self._against_everyone(image_map), causes) | {"map": small}
-        if target.left_out is not None:
-            yield self._row(place, smoothed, LEFT_OUT, self._against_left_out(image_map), {})
+    def _scored(self, place: "Place", smoothed: bool, fine: Floats) -> list[TrialRow]:
+        asked = POINT_METRICS if self._target.density is None else METRICS
+        rows = [self._against(self._target, asked, place, smoothed, "", fine)]
+        if self._subjects:
+            rows.append(self._against(self._one_observer, DENSITY_METRICS, place, smoothed, LEFT_OUT, fine))
+        return rows
+
+    def _against(
+        self, target: Target, asked: Sequence[str], place: "Place", smoothed: bool, subset: str, fine: Floats
+    ) -> TrialRow:
+        scores = target.scores(fine)
+        causes = {name: target.cause(name) for name in asked if np.isnan(scores.get(name, np.nan))}
+        return self._row(place, smoothed, subset, scores, causes)
 
     def _row(
-        self, place: "Place", smoothed: bool, subset: str, values: dict[str, float], causes: dict[str, str]
+        self, place: "Place", smoothed: bool, subset: str, scores: dict[str, float], causes: dict[str, str]
     ) -> TrialRow:
-        # CC of a constant map is 0: only the density that it is compared with leaves it undefined.
-        flat = _DENSITY_METRICS if np.isnan(values.get("cc", 0.0)) else ()
-        known = {"auc_judd": "every pixel is fixated", **dict.fromkeys(flat, _FLAT_DENSITY)}
-        degenerate = {
-            name: known.get(name, "the map is constant") for name, value in values.items() if np.isnan(value)
-        }
         return {
             "item": self._image.item,
             "image_id": self._image.image_id,
@@ -174,34 +277,15 @@ class ImageRows:
             "smoothed": smoothed,
             "subset": subset,
             **dict.fromkeys(METRICS, np.nan),
-            **values,
+            **scores,
             "map": None,
-            "causes": json.dumps(causes | degenerate) if causes or degenerate else "",
+            "causes": json.dumps(causes) if causes else "",
         }
 
 
-def _scorer(shape: tuple[int, int], target: Target) -> Callable[[SaliencyMap], dict[str, float]]:
-    """From a map of an image to the metrics that the target allows."""
-    wanted: list[str] = []
-    if len(target.points):
-        wanted += ["nss", "auc", "auc_judd"]
-        wanted += ["sauc"] if target.negatives is not None else []
-        wanted += ["ig"] if target.centre is not None else []
-    if target.density is not None:
-        wanted += _DENSITY_METRICS
-    scorer = ImageScorer(
-        shape,
-        target.points,
-        density=target.density,
-        other_fixations=target.negatives,
-        baseline=target.centre,
-    )
-
-    def scores(image_map: SaliencyMap) -> dict[str, float]:
-        scores = scorer.scores(image_map, wanted)
-        return {name: scores[name] for name in wanted}
-
-    return scores
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:

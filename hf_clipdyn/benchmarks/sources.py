@@ -190,6 +190,8 @@ def _under_names(source: Source, names: Mapping[str, str], templates: tuple[str,
         named = source.dataset.cast_column("label", datasets.ClassLabel(names=labels))
     metadata = replace(source.metadata, templates=templates or source.metadata.templates)
     return replace(source, dataset=named, metadata=metadata)
+
+
 def begin_call() -> None:
     """Say again what is left out, in a new call."""
     _said.clear()

@@ -47,7 +47,6 @@ def saliency_maps(
     probes: Sequence[str],
     *,
     text: NDArray[np.floating] | None = None,
-    captions: NDArray[np.floating] | None = None,
 ) -> SaliencyMaps:
     """Maps of a batch of images.
 
@@ -70,7 +69,6 @@ def saliency_maps(
             begin at the query of the pooling head, which counts as a further block L + 1; elsewhere (I-JEPA) at the
             mean of all tokens.
         text: (d,), the text of the cosine; None for a model that reads none.
-        captions: (n, d), each image's own text, for the place ("gradient_input_caption", None).
 
     Returns:
         Attention on the patch grid, gradients on the pixels of the input; registers and class token left out.
@@ -80,7 +78,7 @@ def saliency_maps(
         if _ATTENTION_PROBES.intersection(probes):
             _read_attention(result, encoder, pixels, probes)
         if set(GRADIENT_PROBES).intersection(probes):
-            _read_gradients(result, encoder, pixels, probes, text, captions)
+            _read_gradients(result, encoder, pixels, probes, text)
     return result
 
 
@@ -207,14 +205,10 @@ def _read_gradients(
     pixels: NDArray[np.uint8],
     probes: Sequence[str],
     text: NDArray[np.floating] | None,
-    captions: NDArray[np.floating] | None,
 ) -> None:
     step = encoder.images_per_pass or _GRADIENT_BATCH
     batches = [slice(start, start + step) for start in range(0, len(pixels), step)]
-    parts = [
-        _gradients(encoder, pixels[rows], probes, text, None if captions is None else captions[rows])
-        for rows in batches
-    ]
+    parts = [_gradients(encoder, pixels[rows], probes, text) for rows in batches]
     result.maps |= _concatenated(parts)
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
         result.unavailable["grad_cam", None] = (
@@ -228,7 +222,6 @@ def _gradients(
     pixels: NDArray[np.uint8],
     probes: Sequence[str],
     text: NDArray[np.floating] | None,
-    captions: NDArray[np.floating] | None,
 ) -> dict[Place, Floats]:
     values = encoder.pixel_values(pixels).requires_grad_()
     with _outputs_of(_attributed(encoder.model)) as seen:
@@ -237,18 +230,14 @@ def _gradients(
     is_convolutional = last is not None and last.ndim == 4
     features: Any = seen[0] if seen and not is_convolutional else last
 
-    def similarity(texts: NDArray[np.floating]) -> torch.Tensor:
-        target = torch.as_tensor(texts).to(projection)
-        # Images do not see each other: the gradient of the sum holds that of each cosine.
-        return torch.cosine_similarity(projection, target, dim=-1).sum()
-
+    # Images do not see each other: the gradient of the sum holds that of each image.
     if text is None:
         logits = encoder.logits(values, output)
         target = (projection.norm(dim=-1) if logits is None else logits.amax(dim=-1)).sum()
     else:
-        target = similarity(text[None])
+        target = torch.cosine_similarity(projection, torch.as_tensor(text[None]).to(projection), dim=-1).sum()
     wanted = [values, features] if "grad_cam" in probes and (seen or is_convolutional) else [values]
-    gradients = torch.autograd.grad(target, wanted, retain_graph=captions is not None, allow_unused=True)
+    gradients = torch.autograd.grad(target, wanted, allow_unused=True)
     of_features = gradients[1] if len(gradients) > 1 else None
     maps: dict[Place, Floats] = {}
     if "gradient_input" in probes:
@@ -257,9 +246,6 @@ def _gradients(
         grid = _grid_of(encoder, pixels, features)
         if grid is not None:
             maps["grad_cam", None] = _cam(features, of_features, grid)
-    if captions is not None and "gradient_input" in probes:
-        (gradient,) = torch.autograd.grad(similarity(captions), [values])
-        maps["gradient_input_caption", None] = _times_input(gradient, values)
     return maps
 
 

@@ -14,22 +14,23 @@ from scipy import ndimage
 from transformers import BitImageProcessor, CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySettings
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.benchmarks.views import crop_view, upsample_map, whole_view
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations
-from hf_clipdyn.metrics.saliency import METRICS, auc, cc, kl_divergence, nss, shuffled_auc, sim
+from hf_clipdyn.metrics.saliency import METRICS
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
+from tests.metrics.saliency_scores import auc, cc, kl_divergence, nss, shuffled_auc, sim
 
 SIDE = 16
 SIGMA = 2.0
 SUBJECTS = ("a", "b", "c", "d")
-POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
+POINT_METRICS = ("nss", "auc", "sauc", "ig")
 DENSITY_METRICS = ("cc", "sim", "kl")
 BASELINES = ("centre_bias", "centre_gaussian", "pixels")
 ATTENTION = {"probe": "attention", "layer": 1}
@@ -183,7 +184,7 @@ def test_a_constant_map_has_learned_nothing(gazed, measure):
     for variant in ("", "smoothed"):
         assert found("nss", variant=variant, **ATTENTION).value == 0
         assert found("cc", variant=variant, **ATTENTION).value == 0
-        for metric in ("auc", "auc_judd", "sauc"):
+        for metric in ("auc", "sauc"):
             assert found(metric, variant=variant, **ATTENTION).value == 0.5
         assert found("sim", variant=variant, **ATTENTION).note == "the map is constant"
 
@@ -265,7 +266,7 @@ def test_a_map_that_is_not_finite_is_named(gazed, build, measure):
     found = measure(gazed, lambda n: constant(n) * (np.nan if n == 3 else 1), probes=("attention",))
     assert found("nss", **ATTENTION).n == 4
     trials = build(gazed, probes=("attention",)).observe(Readout(Looking(lambda n: constant(n) * np.nan)))
-    notes = {one.number_key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    notes = {one.number_key: one.note for one, _ in Saliency.score(trials)}
     for metric in METRICS:
         assert notes[NumberKey(metric=metric, **ATTENTION).number_key] == "the model's map is not finite"
 
@@ -292,7 +293,7 @@ def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(ma
     for columns in (ATTENTION, *map(baseline, BASELINES), HUMANS):
         for metric in POINT_METRICS:
             for variant in ("", "smoothed"):
-                assert found(metric, variant=variant, **columns).note == "no fixation points"
+                assert found(metric, variant=variant, **columns).note == "there is no fixation point"
     # The other images' maps, each with the sum 1, are the centre bias.
     centres = [sum(given[m] / given[m].sum() for m in range(4) if m != n) for n in range(4)]
     expected = np.mean([cc(centre, image_map) for centre, image_map in zip(centres, given, strict=True)])
@@ -306,7 +307,7 @@ def test_a_fixation_map_without_any_fixation_is_named_as_the_cause(source, measu
         source("fixations", rows, pixels_per_degree=SIGMA), lambda _: np.arange(SIDE**2.0).reshape(SIDE, SIDE)
     )
     for metric in DENSITY_METRICS:
-        assert found(metric, **ATTENTION).note == "the fixation map is constant"
+        assert found(metric, **ATTENTION).note == "the density is constant"
 
 
 def test_observers_that_are_not_told_apart_have_no_ceiling(source, measure):
@@ -332,8 +333,8 @@ def test_all_words_that_numbers_use_are_declared(gazed, measure):
 
 def test_the_order_of_the_probes_names_no_other_cell():
     first, second = (SaliencySettings(probes=probes) for probes in (("rollout", "attention"), PROBES[::2]))
-    assert first.in_key() == SaliencySettings().as_json()
-    assert first.in_key() != second.as_json()
+    assert first.in_key() == SaliencySettings().in_key()
+    assert first.in_key() != second.in_key()
 
 
 @pytest.mark.parametrize("n", [99, 100])
@@ -346,17 +347,16 @@ def test_a_shuffled_auc_of_the_centre_bias_is_cautioned_below_a_hundred_images(n
             for item in range(n)
         ]
     )
-    found = Saliency.score(trials, Common(n_resamples=0))
-    cautions = {(one.reference, one.metric): one.note for one in found if one.note}
+    cautions = {(one.reference, one.metric): one.note for one, _ in Saliency.score(trials) if one.note}
     expected = {("centre_bias", "sauc"): "biased below 0.5 with fewer than 100 images"}
     assert cautions == (expected if n < 100 else {})
 
 
 def test_one_image_alone_has_no_centre_bias(source, measure):
     found = measure(source("fixations", [row(0, looked(0))], pixels_per_degree=SIGMA), constant)
-    assert found("nss", **baseline("centre_bias")).note == "no other image has a fixation"
-    for metric in ("sauc", "ig"):
-        assert found(metric, **ATTENTION).note == "no other image has a fixation"
+    missing = "the baseline, a density of the centre bias, is not given"
+    assert found("nss", **baseline("centre_bias")).note == found("ig", **ATTENTION).note == missing
+    assert found("sauc", **ATTENTION).note == "there are no fixations on other images"
     assert found("nss", **ATTENTION).value == 0
 
 
@@ -384,7 +384,7 @@ def test_a_map_that_a_model_does_not_have_is_a_note(gazed, build, measure):
     assert {one.probe for one in found} == {"", "attention", "rollout"}
     assert found("nss", **ATTENTION).value == 0
     trials = build(gazed).observe(Readout(Looking(constant, None)))
-    notes = {one.probe: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    notes = {one.probe: one.note for one, _ in Saliency.score(trials)}
     assert notes["rollout"] == "Identity has no patches: choose the probes gradient_input and grad_cam."
 
 
@@ -400,28 +400,6 @@ def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, 
     assert len({one.fingerprint for one in benchmarks}) == 5
     assert build(gazed).fingerprint == benchmarks[0].fingerprint
     assert [one.preprocess for one in benchmarks[:3]] == ["squash", "squash", "crop"]
-
-
-def test_captions_are_found_by_id_or_file_name(tmp_path):
-    file = tmp_path / "captions.csv"
-    file.write_text("image,caption\np1.jpg,a cat\nAction/002,two dogs\np1.jpg,another cat\n")
-    assert first_captions(file, ["Action/002", "p1"]) == ["two dogs", "a cat"]
-    with pytest.raises(ConfigError, match="no caption for 1 of 2 images, for example p2"):
-        first_captions(file, ["p1", "p2"])
-    file.write_text("name,text\n")
-    with pytest.raises(ConfigError, match="it needs the columns image and caption"):
-        first_captions(file, ["p1"])
-    with pytest.raises(ConfigError, match="cannot be read"):
-        first_captions(tmp_path / "absent.csv", ["p1"])
-
-
-def test_captions_without_the_probe_that_reads_them_are_refused(gazed, build, tmp_path):
-    (tmp_path / "captions.csv").write_text(
-        "image,caption\n" + "".join(f"p{n}.png,picture {n}\n" for n in range(5))
-    )
-    with pytest.raises(ConfigError, match="only the probe gradient_input uses captions"):
-        SaliencySettings(captions=tmp_path / "captions.csv")
-    build(gazed, captions=tmp_path / "captions.csv", probes=("gradient_input",))
 
 
 def test_a_lower_precision_is_checked_on_the_first_images(gazed, build):
@@ -553,8 +531,7 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     trials = benchmark.observe(Readout(encoder, batch_size=7))
     again = benchmark.observe(Readout(encoder, batch_size=128))
     assert trials.equals(again)
-    common = Common(n_resamples=200)
-    numbers = {one.number_key: one for one in Saliency.score(trials, common)}
+    numbers = {one.number_key: one for one in scored(Saliency, trials, Common())}
     one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
     rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
     assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
@@ -562,7 +539,7 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     assert one.ci_low < one.value < one.ci_high
     error = rows["nss"].std() / np.sqrt(60)
     assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
-    for other in Saliency.score(trials.sample(frac=1, random_state=0), common):
+    for other, _ in Saliency.score(trials.sample(frac=1, random_state=0)):
         assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 
 
@@ -639,7 +616,7 @@ def real(
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     benchmark = Saliency(source, processor, settings, common)
     trials = benchmark.observe(Readout(Looking(constant, side // SIDE)))
-    values = {one.number_key: one.value for one in Saliency.score(trials, common)}
+    values = {one.number_key: one.value for one, _ in Saliency.score(trials)}
     return lambda metric, **columns: values[NumberKey(metric=metric, **columns).number_key]
 
 
