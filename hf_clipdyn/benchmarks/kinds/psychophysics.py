@@ -218,8 +218,8 @@ def _gratings(source: "Source", limit: float) -> "tuple[pd.DataFrame, list[tuple
         for contrast, (exemplar, look) in product(contrasts, enumerate(LOOKS)):
             rows.append((item, contrast, exemplar))
             pairs.append(test.pair(level, contrast, look))
-    judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
-    described = items.iloc[judged["item"].astype("int64")].reset_index(drop=True)
+    judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"]).astype({"item": "int64"})
+    described = items.iloc[judged["item"]].reset_index(drop=True)
     return described.assign(**judged, highest_frequency=limit), pairs
 
 
