@@ -74,7 +74,7 @@ def numbers() -> list[dict[str, Any]]:
     add("noise", "accuracy")
     add("noise", "area", condition="gaussian")
     add("noise", "accuracy", role="chance")
-    for condition in ("masking_contrast", "masking_orientation"):
+    for condition in ("masking_contrast", "csf_achromatic"):
         add("psychophysics", "log_rmse", variant="cosine", condition=condition)
         add("psychophysics", "alignment", variant="cosine", condition=condition)
         for layer in range(5):

@@ -114,10 +114,10 @@ def test_a_kappa_at_chance_is_not_drawn_but_written_into_the_table(drawn, epochs
 
 
 def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
-    """Equal values at two levels stay two points, and each criterion of contrast matching has a panel."""
+    """Equal values at two levels stay two points, and each criterion has a panel."""
     rows = []
     for parameter in (0.1, 0.2):
-        at = {"condition": "contrast_matching", "parameter": parameter}
+        at = {"condition": "csf_achromatic", "parameter": parameter}
         for level, value in ((2.0, 0.02), (1.0, 0.04), (10.0, 0.04)):
             own = {"level": level, **at}
             cell = "psychophysics/procedural", "contrast"

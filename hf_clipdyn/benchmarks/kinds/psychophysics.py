@@ -2,177 +2,103 @@
 
 The stimuli are gratings that are drawn at the model's own input size, without random numbers. For every condition the
 contrast is sought at which the distance to the stimulus without the grating reaches a criterion. These contrasts are
-compared with those that people need, in log units (`hf_clipdyn.benchmarks.grating_tests`).
+compared with those that people need, in log units (`hf_clipdyn.benchmarks.gratings`).
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest
-from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
-from hf_clipdyn.benchmarks.grating_tests import TESTS, fitting_items, grating_items, observers
-from hf_clipdyn.benchmarks.gratings import Drawing, Field, distinct
-from hf_clipdyn.benchmarks.pair_tables import (
-    DISTANCE_COLUMNS,
-    DISTANCES,
-    PROBES,
-    by_place,
-    pair_trials,
-)
-from hf_clipdyn.benchmarks.pairs import pair_distances
-from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.pixels import draw_pixels
-from hf_clipdyn.metrics.bootstrap import student_interval
-from hf_clipdyn.metrics.influence import left_out_influence
-from hf_clipdyn.metrics.psychophysics import (
-    FEWEST_CONDITIONS,
-    FLAT_SD,
-    agreement,
-    flat_log_rmse,
-    iso_response_contrast,
-    log_slope,
-)
-from hf_clipdyn.preprocess import input_size
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, term, words
+from hf_clipdyn.benchmarks.places import DISTANCES, PROBES
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.terms import Axis, Condition, Overview, Reference
 
-_DRAWING = 1  # to be raised if the same items are drawn otherwise
-_SLOPE_FROM = 0.019  # contrast of a mask
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from hf_clipdyn.benchmarks.gratings import Drawing
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
+
+    Floats = NDArray[np.float64]
+
+_DRAWING = 2  # to be raised if the same items are drawn otherwise
 _CURVE = "cosine"  # the distance whose contrasts are reported one by one
 _PIXELS = "rmse"
-_ORDER = ["is_criterion", "item", "contrast", "exemplar"]
-_DRAWN_FROM = (*_ORDER, "test", "level", "criterion", "human", "probe", "layer", "distance", "value")
-_FREQUENCY = Axis(title="spatial frequency", unit="cycles/degree", log=True)
-Floats = NDArray[np.float64]
-
-
-class _Codes:
-    """Drawn images of one channel and of three, read as one array of three channels."""
-
-    def __init__(self, parts: Sequence[NDArray[np.float32]], places: Sequence[tuple[int, int]]) -> None:
-        self._parts, self._places = parts, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
-        if np.ndim(rows):
-            return np.stack([self[row] for row in rows])
-        part, row = self._places[int(rows)]
-        image = self._parts[part][row]
-        return np.broadcast_to(image, (*image.shape[:2], 3))
-
-
-def _drawn(field: Field, drawings: Sequence[Drawing], key: str, common: Common) -> _Codes:
-    """The drawings from the cache of pixels, or drawn now."""
-    directions = list(dict.fromkeys(one.direction for one in drawings))
-    groups = [[one for one in drawings if one.direction == direction] for direction in directions]
-    parts = [
-        draw_pixels(
-            lambda row, group=group: field.draw(group[row]),  # type: ignore[misc]
-            len(group),
-            f"{key} {direction}",
-            origin=f"gratings {direction.replace('_', '-')} {field.height}x{field.width}",
-            cache_dir=common.cache_dir,
-            disable_tqdm=not common.show_progress,
-        )
-        for direction, group in zip(directions, groups, strict=True)
-    ]
-    counts = [0] * len(directions)
-    places = []
-    for one in drawings:
-        part = directions.index(one.direction)
-        places.append((part, counts[part]))
-        counts[part] += 1
-    return _Codes(parts, places)
+_ORDER = ("is_criterion", "item", "contrast", "exemplar")
+_SILENT = "the distance that sets the criterion is 0"
+_OUTSIDE = "the contrast lies outside the range that was shown"
+_BY_CONDITION = ("metric", "condition", "level", "parameter")
 
 
 class Psychophysics(Kind[KindSettings]):
     """Contrasts at which the distance reaches a criterion, by condition, and how much they differ from people's.
 
-    Six experiments: masking by contrast, contrast sensitivity (achromatic and red-green), masking by orientation and by
-    spatial frequency, and contrast matching. A distance is the mean over eight exemplars (orientation and phase), which
-    are the clusters. The projection has all scores; hidden states have only `log_rmse` and `alignment`. If the
-    model's pixels are too coarse for a test, the scores of this test are NaN. The baseline ``pixels`` is the
-    root-mean-square difference of sRGB codes.
+    Two experiments: masking by contrast, and contrast sensitivity. A distance is the mean over eight exemplars
+    (orientation and phase), which are the clusters. The projection has all numbers; hidden states have only `log_rmse`
+    and `alignment`. If the model's pixels are too coarse for a test, the scores of this test are NaN. The baseline
+    ``pixels`` is the root-mean-square difference of sRGB codes.
 
     Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this stimulus sets
     it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the highest that
-    the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
-    dropped_dimensions.
+    the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance,
+    dropped_dimensions, value.
     """
 
     name = "psychophysics"
     schemas = ()
-    terms = KindTerms(
-        title="Low-level psychophysics",
-        rank=45,
+    clusters = ("exemplar",)
+    needs_text = False
+    needs_float32 = True
+    reads_layers = True
+    preprocess = "drawn"
+    score_version = 2
+    terms = words(
+        "Low-level psychophysics",
+        45,
+        term(
+            "contrast",
+            "contrast of equal response",
+            "Contrast at which the distance to the stimulus without the grating reaches the criterion. "
+            "People's contrasts are scaled to the criterion.",
+            log=True,
+        ),
+        term(
+            "alignment",
+            "agreement with people's contrasts",
+            "1 if the contrasts equal those that people need, 0 for an observer whose "
+            "contrasts do not depend on the condition.",
+            better="high",
+            perception="low",
+            neutral=0.0,
+            neutral_title="no effect",
+            overview=Overview(rank=65, condition="masking_contrast"),
+        ),
+        term(
+            "log_rmse",
+            "error of the contrasts",
+            "Root-mean-square difference between the log10 contrasts of the model and of people, without their "
+            "mean difference.",
+            unit="log10 units",
+            better="low",
+            perception="low",
+            mirrors="alignment",
+        ),
         draws="drawn gratings",
         parameter=Axis(title="criterion at contrast"),
         conditions={
             "masking_contrast": Condition(
                 title="masking by contrast", level=Axis(title="contrast of the mask", log=True)
             ),
-            "csf_achromatic": Condition(title="contrast sensitivity", level=_FREQUENCY),
-            "masking_orientation": Condition(
-                title="masking by orientation", level=Axis(title="turn of the mask", unit="degrees")
-            ),
-            "masking_frequency": Condition(
-                title="masking by spatial frequency",
-                level=Axis(title="spatial frequency of the mask", unit="cycles/degree", log=True),
-            ),
-            "contrast_matching": Condition(title="contrast matching", level=_FREQUENCY),
-            "csf_red_green": Condition(title="contrast sensitivity, red-green", level=_FREQUENCY),
-        },
-        terms={
-            "contrast": Term(
-                title="contrast of equal response",
-                meaning="Contrast at which the distance to the stimulus without the grating reaches the criterion. "
-                "People's contrasts are scaled to the criterion.",
-                log=True,
-            ),
-            "alignment": Term(
-                title="agreement with people's contrasts",
-                meaning="1 if the contrasts equal those that people need, 0 for an observer whose "
-                "contrasts do not depend on the condition.",
-                better="high",
-                perception="low",
-                neutral=0.0,
-                neutral_title="no effect",
-                overview=Overview(rank=65, condition="masking_contrast"),
-            ),
-            "log_rmse": Term(
-                title="error of the contrasts",
-                meaning="Root-mean-square difference between the log10 contrasts of the model and of "
-                "people. If the criterion is arbitrary, the mean difference is removed first.",
-                unit="log10 units",
-                better="low",
-                perception="low",
-                mirrors="alignment",
-            ),
-            "slope": Term(
-                title="slope of masking",
-                meaning="Slope of log threshold against log mask contrast, for mask contrasts of 0.019 "
-                "and above; 0 without masking.",
-                perception="low",
-                neutral=0.0,
-                neutral_title="no masking",
-            ),
-            "pearson": Term(
-                title="correlation of log contrasts",
-                meaning="Pearson's correlation with people's log contrasts. Even a tiny effect of the "
-                "right sign can give 1. NaN if the model's contrasts are flat.",
-                limits=(-1.0, 1.0),
-                mirrors="alignment",
+            "csf_achromatic": Condition(
+                title="contrast sensitivity",
+                level=Axis(title="spatial frequency", unit="cycles/degree", log=True),
             ),
         },
         variants=DISTANCES | {_PIXELS: "RMSE of sRGB codes"},
@@ -180,132 +106,121 @@ class Psychophysics(Kind[KindSettings]):
         references=(
             Reference(role="null", title="flat observer", joins=("metric", "condition")),
             Reference(role="ceiling", title="one person", joins=("metric", "condition")),
-            Reference(role="human", title="people", joins=("metric", "condition", "level", "parameter")),
-            Reference(
-                role="baseline",
-                name="pixels",
-                title="pixels",
-                joins=("metric", "condition", "level", "parameter"),
-            ),
+            Reference(role="human", title="people", joins=_BY_CONDITION),
+            Reference(role="baseline", name="pixels", title="pixels", joins=_BY_CONDITION),
         ),
     )
-    trial_columns: ClassVar = {
-        "item": "int64",
-        "test": "str",
-        "level": "float64",
-        "criterion": "float64",
-        "is_criterion": "bool",
-        "contrast": "float64",
-        "exemplar": "int64",
-        "human": "float64",
-        "highest_frequency": "float64",
-        **DISTANCE_COLUMNS,
-        "value": "float64",
-    }
-    needs_text = False
-    needs_float32 = True
-    reads_layers = True
-    preprocess = "drawn"
-    clusters = ("exemplar",)
 
     @classmethod
     def items(cls) -> Mapping[str, Sequence[Any]]:
-        """Criteria and conditions of all tests."""
+        """Criteria and conditions of both tests."""
+        from hf_clipdyn.benchmarks.gratings import grating_items
+
         return {str(name): column.tolist() for name, column in grating_items().items()}
 
-    @classmethod
-    def count_drawn(cls, source: Source, image_processor: Any) -> int:
-        """Number of different gratings; none is drawn here."""
-        _, pairs = _gratings(source, Field(*input_size(image_processor)).highest_frequency)
-        return len(distinct([one for pair in pairs for one in pair])[0])
+    def __init__(
+        self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
+    ) -> None:
+        import numpy as np
 
-    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        from hf_clipdyn.benchmarks.gratings import Field, distinct
+        from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
+        from hf_clipdyn.data.pixels import draw_pixels
+        from hf_clipdyn.preprocess import input_size
+
+        del settings
         field = Field(*input_size(image_processor))
-        limit = field.highest_frequency
-        judged, pairs = _gratings(source, limit)
-        self._judged = judged.assign(highest_frequency=limit)
-        drawings, numbers = distinct([one for pair in pairs for one in pair])
-        shown = digest(_DRAWING, field.height, field.width, [repr(one) for one in drawings])
+        self._judged, pairs = _gratings(source, field.highest_frequency)
+        drawings, numbers = distinct([drawing for pair in pairs for drawing in pair])
+        shown = digest(_DRAWING, field.height, field.width, [repr(drawing) for drawing in drawings])
         self._show_progress = common.show_progress
-        self.drawn = len(drawings)
         self._ends = numbers.reshape(-1, 2)
-        self._codes = _drawn(field, drawings, shown, common)
-        self._sides = [Stimuli(self._codes, side) for side in self._ends.T]
         self._pixels: Floats = np.empty((0, 1))
         if pairs:
-            self._pixels = cached_per_row(
-                "RMSE of gratings", [shown, numbers.tolist()], np.arange(len(pairs)), self._rmse, common
+            codes = draw_pixels(
+                lambda row: field.draw(drawings[row]),
+                len(drawings),
+                shown,
+                origin=f"gratings {field.height}x{field.width}",
+                cache_dir=common.cache_dir,
+                disable_tqdm=not common.show_progress,
             )
-        self.facts = {"highest_frequency": round(limit, 2)}
+            self._codes = _Channels(codes)
+            key = [shown, numbers.tolist()]
+            self._pixels = cached_per_row("RMSE of gratings", key, np.arange(len(pairs)), self._rmse, common)
+        self.facts = {"highest_frequency": round(field.highest_frequency, 2)}
         self.fingerprint = digest(self.name, shown, self._judged.to_dict("list"))
 
     def _rmse(self, pair: int) -> tuple[float]:
+        import numpy as np
+
         first, second = (self._codes[end].astype(np.float64) for end in self._ends[pair])
         return (float(np.sqrt(np.square(first - second).mean())),)
 
-    def observe(self, readout: Readout) -> pd.DataFrame:
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distance of every stimulus to the same one without the grating that is tested, at every place."""
+        from hf_clipdyn.benchmarks.pairs import pair_distances
+        from hf_clipdyn.benchmarks.places import beside_each_distance
+        from hf_clipdyn.benchmarks.readout import Stimuli
+
         if self._judged.empty:
-            return pd.DataFrame(columns=list(self.trial_columns)).astype(self.trial_columns)
-        distances = pair_distances(readout, *self._sides, show_progress=self._show_progress)
-        pixels = pd.DataFrame({"value": self._pixels[:, 0]})
-        baseline = pixels.assign(pair=pixels.index, probe="pixels", distance=_PIXELS)
-        return pair_trials(self._judged, [distances, baseline], self.trial_columns)
+            named = ("probe", "layer", "distance", "dropped_dimensions", "value")
+            return self._judged.assign(**dict.fromkeys(named, 0.0))
+        sides = [Stimuli(self._codes, side) for side in self._ends.T]
+        distances = pair_distances(readout, *sides, show_progress=self._show_progress)
+        return beside_each_distance(self._judged, distances, {("pixels", _PIXELS): self._pixels[:, 0]})
 
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+    @classmethod
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
         """Scores of every test at every place, contrasts by condition, people and the flat observer."""
-        numbers = [one for name in TESTS for one in _not_shown(name, trials)]
-        for columns, rows in by_place(trials):
+        from hf_clipdyn.benchmarks.gratings import TESTS
+        from hf_clipdyn.benchmarks.places import by_place
+
+        for name in TESTS:
+            yield from _not_shown(name, trials)
+        if trials.empty:
+            return
+        for place, rows in by_place(trials):
             for name, part in rows.groupby("test", sort=False):
-                numbers += _scores(str(name), _Answers.of(part), columns, common)
+                yield from _scores(str(name), _Answers.of(part), place)
         for name, part in trials.drop_duplicates("item").groupby("test", sort=False):
-            numbers += _references(str(name), part[~part["is_criterion"]])
-        return numbers
-
-    @staticmethod
-    def response_curves(trials: pd.DataFrame) -> list[ResponseCurve]:
-        """Distances by contrast over the criterion's, of the projection's cosine and of the pixels."""
-        curves: list[ResponseCurve] = []
-        for columns, rows in by_place(trials):
-            is_model = columns["probe"] == "projection" and columns["variant"] == _CURVE
-            if not (is_model or columns["variant"] == _PIXELS):
-                continue
-            for name, part in rows.groupby("test", sort=False):
-                curves += _Answers.of(part).curves(str(name), columns.get("reference", ""))
-        return curves
-
-    views = (CurvesView(_DRAWN_FROM, response_curves, metric="contrast"),)
-
-    @staticmethod
-    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """The scores of both over the conditions whose contrasts lie inside the grid for both."""
-        common = Common(n_resamples=0)
-        of_sides: tuple[list[Number], list[Number]] = ([], [])
-        for (columns, first), (_, second) in zip(by_place(a), by_place(b), strict=True):
-            for name, part in first.groupby("test", sort=False):
-                sides = [_Answers.of(one) for one in (part, second[second["test"] == name])]
-                contrasts = [one.contrasts() for one in sides]
-                outside = np.isnan([own[0] for own in contrasts]).any(axis=0)
-                for numbers, side, own in zip(of_sides, sides, contrasts, strict=True):
-                    own[:, outside] = np.nan
-                    numbers += _scores(str(name), side, columns, common, own)
-        return of_sides
+            yield from _references(str(name), part[~part["is_criterion"]])
 
 
-def _gratings(source: Source, limit: float) -> tuple[pd.DataFrame, list[tuple[Drawing, Drawing]]]:
-    """The judgements of all items whose frequencies the pixels show, and with and without the grating of each."""
+class _Channels:
+    """Grey images (n, height, width, 1), read as images of three channels."""
+
+    def __init__(self, grey: "NDArray[np.float32]") -> None:
+        self._grey = grey
+
+    def __len__(self) -> int:
+        return len(self._grey)
+
+    def __getitem__(self, rows: Any) -> "NDArray[np.float32]":
+        import numpy as np
+
+        found = self._grey[rows]
+        return np.broadcast_to(found, (*found.shape[:-1], 3))
+
+
+def _gratings(source: "Source", limit: float) -> "tuple[pd.DataFrame, list[tuple[Drawing, Drawing]]]":
+    """The judgements of all items whose frequencies the pixels show, and without and with the grating of each."""
+    import pandas as pd
+
+    from hf_clipdyn.benchmarks.gratings import LOOKS, TESTS, fitting_items
+
     items: pd.DataFrame = source.dataset.to_pandas()
     rows, pairs = [], []
     for item in fitting_items(items, limit):
         test = TESTS[items["test"][item]]
         level, criterion = items["level"][item], items["criterion"][item]
         contrasts = (criterion,) if items["is_criterion"][item] else test.contrasts
-        for contrast, (exemplar, look) in product(contrasts, enumerate(test.exemplars)):
+        for contrast, (exemplar, look) in product(contrasts, enumerate(LOOKS)):
             rows.append((item, contrast, exemplar))
-            pairs.append(test.pair(level, contrast, look, limit))
-    judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
-    return items.iloc[judged["item"]].reset_index(drop=True).assign(**judged), pairs
+            pairs.append(test.pair(level, contrast, look))
+    judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"]).astype({"item": "int64"})
+    described = items.iloc[judged["item"]].reset_index(drop=True)
+    return described.assign(**judged, highest_frequency=limit), pairs
 
 
 @dataclass(frozen=True)
@@ -320,19 +235,25 @@ class _Answers:
         exemplars: their names.
     """
 
-    conditions: pd.DataFrame
-    grid: Floats
-    distances: Floats
-    criteria: Mapping[float, Floats]
-    exemplars: NDArray[np.int64]
+    conditions: "pd.DataFrame"
+    grid: "Floats"
+    distances: "Floats"
+    criteria: "Mapping[float, Floats]"
+    exemplars: "NDArray[np.int64]"
 
     @classmethod
-    def of(cls, trials: pd.DataFrame) -> "_Answers":
+    def of(cls, trials: "pd.DataFrame") -> "_Answers":
         """From the trials of one test at one place."""
+        import numpy as np
+        import pandas as pd
+
         columns = {name: trials[name].to_numpy() for name in (*_ORDER, "value", "criterion")}
         order = np.lexsort([columns[name] for name in reversed(_ORDER)])
         exemplars = np.unique(columns["exemplar"])
-        means = _samples(columns["value"][order].reshape(-1, len(exemplars)))
+        values = columns["value"][order].reshape(-1, len(exemplars))
+        means = values.mean(axis=1)[None]
+        if len(exemplars) > 1:
+            means = np.concatenate([means, (values.sum(axis=1) - values.T) / (len(exemplars) - 1)])
         stimuli = order[:: len(exemplars)]
         is_criterion = columns["is_criterion"][stimuli]
         shown = stimuli[~is_criterion]
@@ -346,184 +267,135 @@ class _Answers:
             exemplars=exemplars,
         )
 
-    def contrasts(self, criterion: float | None = None) -> Floats:
+    def contrasts(self, criterion: float) -> "Floats":
         """(samples, conditions): those of equal response; NaN outside the grid.
 
         Args:
-            criterion: contrast that sets the criterion; None for that of each condition.
+            criterion: contrast that sets the criterion.
         """
-        wanted = self.conditions["criterion"] if criterion is None else [criterion] * len(self.conditions)
-        d0 = np.stack([self.criteria[one] for one in wanted], axis=1)
-        contrasts = iso_response_contrast(self.grid, self.distances, d0)
+        import numpy as np
+
+        from hf_clipdyn.metrics.psychophysics import iso_response_contrast
+
+        contrasts = iso_response_contrast(self.grid, self.distances, self.criteria[criterion][:, None])
         # A condition that is left out of the value is left out of its error, too.
         return np.asarray(np.where(np.isnan(contrasts[0]), np.nan, contrasts))
 
-    def curves(self, test: str, reference: str) -> Iterator[ResponseCurve]:
-        """Distances over that of the criterion; none where that is 0."""
-        for (level, criterion, human), distances in zip(
-            self.conditions.itertuples(index=False), self.distances[0], strict=True
-        ):
-            d0 = self.criteria[criterion][0]
-            if d0 > 0:
-                yield ResponseCurve(
-                    condition=test,
-                    level=float(level),
-                    parameter=float(criterion),
-                    contrasts=tuple(map(float, self.grid)),
-                    responses=tuple(map(float, distances / d0)),
-                    human=float(human),
-                    reference=reference,
-                )
-
-    @property
+    @cached_property
     def is_silent(self) -> bool:
         """Whether a criterion is 0: the model does not see the stimulus that sets it."""
-        return bool(min(one[0] for one in self.criteria.values()) <= 0)
+        return bool(min(samples[0] for samples in self.criteria.values()) <= 0)
 
 
-def _samples(values: Floats) -> Floats:
-    """(rows, exemplars) to (samples, rows): the mean over all exemplars, then without each of them."""
-    mean: Floats = values.mean(axis=1)[None]
-    if values.shape[1] < 2:
-        return mean
-    others = (values.sum(axis=1) - values.T) / (values.shape[1] - 1)
-    return np.asarray(np.concatenate([mean, others]))
+def _scores(name: str, answers: _Answers, place: Mapping[str, Any]) -> "Iterator[tuple[Number, Scale]]":
+    """The numbers of one test at one place."""
+    from hf_clipdyn.benchmarks.gratings import TESTS
+    from hf_clipdyn.metrics.psychophysics import FEWEST_CONDITIONS, agreement
 
-
-def _scores(
-    name: str, answers: _Answers, columns: Mapping[str, Any], common: Common, contrasts: Floats | None = None
-) -> list[Number]:
-    """The numbers of one test at one place.
-
-    Args:
-        contrasts: of equal response; by default all that lie inside the grid.
-    """
-    test, conditions = TESTS[name], answers.conditions
-    own = answers.contrasts() if contrasts is None else contrasts
-    place = {**columns, "condition": name, "n_clusters": len(answers.exemplars)}
-    people, flat = conditions["human"].to_numpy(), conditions["criterion"].to_numpy()
-
-    def numbered(key: str, values: Floats, n: int, cause: str, **others: Any) -> Number:
-        return _number(key, values, answers.exemplars, common, n=n, note=cause, **{**place, **others})
-
-    def agreements(own: Floats, keys: Iterable[str], **others: Any) -> Iterator[Number]:
-        result = agreement(own, people, flat, free_offset=test.free_offset)
-        n = int(result.n[0])
-        causes = defaultdict(lambda: _cause(answers, n), pearson=_cause(answers, n) or _FLAT)
-        yield from (numbered(key, getattr(result, key), n, causes[key], **others) for key in keys)
-
-    is_hidden = columns["probe"] == "hidden"
-    numbers = [
-        *agreements(own, ["log_rmse", "alignment"] if is_hidden else ["log_rmse", "alignment", "pearson"])
-    ]
-    if is_hidden:
-        return numbers
-    if name == "masking_contrast":
-        masked = (conditions["level"] > _SLOPE_FROM).to_numpy()
-        slopes, n = log_slope(conditions["level"][masked], own[:, masked]), int(masked.sum())
-        counted = n - int(np.isnan(own[0, masked]).sum())
-        numbers.append(numbered("slope", slopes, counted, _cause(answers, counted, n)))
-    if columns["probe"] == "projection" and contrasts is None:
-        for criterion in test.other_criteria:
-            others = {"parameter": criterion, "role": "diagnostic"}
-            numbers += agreements(answers.contrasts(criterion), ["log_rmse"], **others)
-    if columns["variant"] in (_CURVE, _PIXELS):
-        for (level, criterion, _), values in zip(conditions.itertuples(index=False), own.T, strict=True):
-            at = {"level": level, "parameter": criterion}
-            numbers.append(
-                numbered("contrast", values, len(answers.exemplars), _cause(answers, 0) or _OUTSIDE, **at)
+    test, conditions, exemplars = TESTS[name], answers.conditions, answers.exemplars
+    columns = {**place, "condition": name, "n_clusters": len(exemplars)}
+    criteria = [test.criterion]
+    if place["probe"] == "projection":
+        criteria += test.other_criteria
+    for criterion in criteria:
+        found = agreement(answers.contrasts(criterion), conditions["human"])
+        n, note = int(found.n[0]), _SILENT if answers.is_silent else ""
+        if not note and n < FEWEST_CONDITIONS:
+            note = (
+                f"only {n} of {len(conditions)} contrasts lie inside the range that was shown, at least "
+                f"{FEWEST_CONDITIONS} are needed"
             )
-    return numbers
-
-
-_OUTSIDE = "the contrast lies outside the range that was shown"
-_FLAT = f"flat: the model's contrasts vary by less than {FLAT_SD} log10 units"
-
-
-def _cause(answers: _Answers, n: int, of: int | None = None) -> str:
-    """Why a score over n conditions is undefined; empty if it is defined."""
-    if answers.is_silent:
-        return "the distance that sets the criterion is 0"
-    if n >= FEWEST_CONDITIONS:
-        return ""
-    whole = len(answers.conditions) if of is None else of
-    return (
-        f"only {n} of {whole} contrasts lie inside the range that was shown, at least "
-        f"{FEWEST_CONDITIONS} are needed"
-    )
+        about = {**columns, "n": n, "note": note}
+        if criterion != test.criterion:
+            yield _number(
+                "log_rmse", found.log_rmse, exemplars, about, parameter=criterion, role="diagnostic"
+            )
+            continue
+        yield _number("log_rmse", found.log_rmse, exemplars, about)
+        yield _number("alignment", found.alignment, exemplars, about)
+    if place["probe"] == "hidden" or place["variant"] not in (_CURVE, _PIXELS):
+        return
+    own = answers.contrasts(test.criterion)
+    for (level, criterion, _), values in zip(conditions.itertuples(index=False), own.T, strict=True):
+        about = {**columns, "n": len(exemplars), "note": _SILENT if answers.is_silent else _OUTSIDE}
+        yield _number("contrast", values, exemplars, about, level=level, parameter=criterion)
 
 
 def _number(
-    key: str, values: Floats, exemplars: NDArray[np.int64], common: Common, *, note: str, **columns: Any
-) -> Number:
-    """A number with its interval; the first of its values counts, the others lack one exemplar each."""
-    on_logs, n = key == "contrast", len(exemplars)
-    samples = np.log10(values) if on_logs else values
-    ends = [np.nan, np.nan]
-    if n > 1:
-        of_exemplars = pd.Index(exemplars, name="exemplar")
-        columns |= {"influence": pd.Series(left_out_influence(values[1:]), index=of_exemplars)}
-    if common.n_resamples and n > 1 and not np.isnan(samples).any():
-        variance = float(np.square(left_out_influence(samples[1:])).sum()) * n / (n - 1)
-        ends = student_interval(samples[0], variance, "linear", common.confidence_level, n - 1)
-        ends = [float(10**end) if on_logs else float(end) for end in ends]
-    value = float(values[0])
-    return Number(
-        metric=key,
-        value=value,
-        ci_low=ends[0],
-        ci_high=ends[1],
-        note=note if np.isnan(value) else "",
-        **columns,
-    )
+    metric: str, values: "Floats", exemplars: "NDArray[np.int64]", about: Mapping[str, Any], **others: Any
+) -> "tuple[Number, Scale]":
+    """A number with its interval, of values over all exemplars and without each of them.
+
+    Errors and agreements have the interval of a root mean square, contrasts one that is symmetric on their logarithms.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from hf_clipdyn.metrics.influence import left_out_influence
+    from hf_clipdyn.metrics.scores import interval, over, root_interval
+
+    value, without = float(values[0]), values[1:]
+    columns: dict[str, Any] = {**about, **others}
+    if not np.isnan(value):
+        columns["note"] = ""
+    if len(without):
+        columns["influence"] = pd.Series(left_out_influence(without), pd.Index(exemplars, name="exemplar"))
+        if metric == "contrast":
+            logs = np.log10(values)
+            ends = interval(float(logs[0]), over(left_out_influence(logs[1:])))
+            columns["ci_low"], columns["ci_high"] = (10**end for end in ends)
+        elif metric == "log_rmse":
+            columns["ci_low"], columns["ci_high"] = root_interval(value, without)
+        else:  # 1 - a root mean square over that of the flat observer
+            low, high = root_interval(1 - value, 1 - without)
+            columns["ci_low"], columns["ci_high"] = 1 - high, 1 - low
+    return Number(metric=metric, value=value, **columns), "linear"
 
 
-def _references(name: str, conditions: pd.DataFrame) -> list[Number]:
+def _references(name: str, conditions: "pd.DataFrame") -> "Iterator[tuple[Number, Scale]]":
     """The flat observer, people and the agreement of people with each other, for the conditions that are shown."""
-    test = TESTS[name]
-    people, flat = conditions["human"].to_numpy(), conditions["criterion"].to_numpy()
+    from hf_clipdyn.metrics.psychophysics import flat_log_rmse
+
     place: dict[str, Any] = {"condition": name, "probe": ""}
-    error = flat_log_rmse(people, flat, free_offset=test.free_offset)
-    numbers = [Number(metric="log_rmse", role="null", value=error, n=len(conditions), **place)]
+    of_all = place | {"n": len(conditions)}
+    yield Number(metric="log_rmse", role="null", value=flat_log_rmse(conditions["human"]), **of_all), "none"
     for level, criterion, human in conditions[["level", "criterion", "human"]].itertuples(index=False):
         at = {"level": level, "parameter": criterion}
-        numbers.append(Number(metric="contrast", role="human", value=human, **at, **place))
-    if name == "masking_contrast":
-        masked = conditions[conditions["level"] > _SLOPE_FROM]
-        slope = float(log_slope(masked["level"], masked["human"]))
-        numbers.append(Number(metric="slope", role="human", value=slope, n=len(masked), **place))
-    ceiling = {"log_rmse": np.nan, "alignment": np.nan}
+        yield Number(metric="contrast", role="human", value=human, **at, **place), "none"
+    ceiling = dict.fromkeys(("log_rmse", "alignment"), float("nan"))
     note = "the thresholds of single observers are not available"
     if name == "csf_achromatic":
         ceiling, note = _observer_ceiling(conditions["level"]), ""
-    for key, value in ceiling.items():
-        numbers.append(Number(metric=key, role="ceiling", value=value, note=note, n=len(conditions), **place))
-    return numbers
+    for metric, value in ceiling.items():
+        yield Number(metric=metric, role="ceiling", value=value, note=note, **of_all), "none"
 
 
-def _observer_ceiling(frequencies: Iterable[float]) -> dict[str, float]:
+def _observer_ceiling(frequencies: "pd.Series") -> dict[str, float]:
     """Scores of one of the 16 observers of ModelFest against the mean of the others, averaged over them."""
+    import numpy as np
     from scipy.stats import gmean
 
+    from hf_clipdyn.benchmarks.gratings import observers
+    from hf_clipdyn.metrics.psychophysics import agreement
+
     table = observers().loc[list(frequencies)]
-    agreements = []
-    for observer in table:
-        others = gmean(table.drop(columns=observer), axis=1)
-        agreements.append(agreement(table[observer], others, np.ones(len(table)), free_offset=True))
+    found = [agreement(table[observer], gmean(table.drop(columns=observer), axis=1)) for observer in table]
     return {
-        key: float(np.mean([getattr(one, key) for one in agreements])) for key in ("log_rmse", "alignment")
+        name: float(np.mean([getattr(each, name) for each in found])) for name in ("log_rmse", "alignment")
     }
 
 
-def _not_shown(name: str, trials: pd.DataFrame) -> Iterator[Number]:
+def _not_shown(name: str, trials: "pd.DataFrame") -> "Iterator[tuple[Number, Scale]]":
     """NaN for a test that needs finer pixels, with that cause; it has no distance and so no variant."""
+    from hf_clipdyn.benchmarks.gratings import TESTS
+    from hf_clipdyn.metrics.psychophysics import FEWEST_CONDITIONS
+
     if (trials["test"] == name).any():
         return
-    if trials.empty:
-        cause = "the model's input has too few pixels for any of the tests"
-    else:
+    cause = "the model's input has too few pixels for any of the tests"
+    if not trials.empty:
         test, limit = TESTS[name], float(trials["highest_frequency"].iloc[0])
-        needed = test.frequency(test.criterion_at, limit)
+        needed = test.frequency(test.criterion_at)
         cause = f"the model's pixels show at most {limit:.1f} cycles per degree: "
         cause += (
             f"{needed:g} are needed"
@@ -531,4 +403,4 @@ def _not_shown(name: str, trials: pd.DataFrame) -> Iterator[Number]:
             else f"fewer than {FEWEST_CONDITIONS} of the frequencies are below that limit"
         )
     for metric in ("log_rmse", "alignment"):
-        yield Number(metric=metric, condition=name, value=np.nan, note=cause)
+        yield Number(metric=metric, condition=name, value=float("nan"), note=cause), "none"
