@@ -284,7 +284,7 @@ def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_m
 
 @pytest.mark.parametrize("names", [[], [["me/run"]]])
 def test_names_that_are_no_texts_are_one_sentence(names):
-    with pytest.raises(ConfigError, match="repo_id is"):
+    with pytest.raises(ConfigError, match="repo_id"):
         evaluate_revisions(names)
 
 
