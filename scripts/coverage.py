@@ -23,6 +23,7 @@ from coverage_designs import COVERAGE, all_designs, covered, read_coverage  # no
 
 PAGE = CHECKOUT / "docs" / "explanation" / "intervals.md"
 BEGIN, END = "<!-- scripts/coverage.py writes this table. -->\n", "<!-- end of the table -->\n"
+FEWEST = 200  # intervals of a percentage in the table
 COLUMNS = {"to 8": (2, 8), "20 to 25": (9, 25), "48 to 100": (26, 100), "more": (101, 10**9)}
 
 
@@ -44,13 +45,13 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     """A row for each metric: the least and the most coverage of its numbers; in italics those that carry a note."""
     yield "| metric | " + " | ".join(f"{name} clusters" for name in COLUMNS) + " |"
     yield "| --- |" + " --- |" * len(COLUMNS)
-    table = table[table["intervals"] > 0]
-    has_note = table["noted"] > table["intervals"] / 2
+    table = table[table["intervals"] >= FEWEST]
+    table = table.assign(has_note=table["noted"] > table["intervals"] / 2)
     for metric, rows in table.groupby("metric", sort=True):
         cells = []
         for ends in COLUMNS.values():
-            within = rows["clusters"].between(*ends)
-            parts = [_cell(rows[within & (has_note == noted)]) for noted in (False, True)]
+            some = rows[rows["clusters"].between(*ends)]
+            parts = [_cell(some[some["has_note"] == noted]) for noted in (False, True)]
             cells.append(", ".join(f"*{part}*" if at else part for at, part in enumerate(parts) if part))
         yield f"| `{metric}` | " + " | ".join(cells) + " |"
 
