@@ -220,7 +220,10 @@ def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
     if "threshold" in known:
         one = known["threshold"]
         low, high = np.clip(interval(one.value, one.influence), places[0], places[-1])
-        known["threshold"] = replace(one, ends=(low, high))
+        below = influences["accuracy"][0] / 2 - influences["accuracy"][-1]
+        is_rare = (clean + chance) / 2 - last < 2 * np.sqrt(over(below, None).variance)
+        caution = "other samples may not fall halfway" if is_rare else ""
+        known["threshold"] = replace(one, ends=(low, high), caution=caution)
     return known
 
 
