@@ -90,7 +90,9 @@ def main() -> None:
             from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
 
             def call() -> None:
-                evaluate_revisions(options.run, output=f"{folder}/results.parquet", show_progress=False)
+                evaluate_revisions(
+                    options.run, show_progress=False
+                )  # without the rows that training recorded
 
             direct, holding = receivers(call, (Common, KindSettings, Benchmark), "CellStore.write")
     print(*direct, f"{len(direct)} functions get it, {len(holding)} more an object that holds it", sep="\n")

@@ -218,10 +218,13 @@ class _Work:
         with_seed = (one for one in seen if one.cell.seed is not None)
         for one in sorted(with_seed, key=lambda one: (one.cell.seed, one.cell.repo_id)):
             arms[one.cell.scale, one.cell.arm].append(one)
-        for runs in arms.values():
+        for (scale, arm), runs in arms.items():
+            # The key of these cells also names the other arms, as when their pairs were in them.
+            names = [name for at, name in arms if at == scale and name != arm and self._compares(arm, name)]
+            everyone = [*runs[1:], *chain(*(arms[scale, name] for name in names))]
             enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
             if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
-                yield _Pair("pairs", runs[0], runs[1:], partial(self._all_pairs, runs, known))
+                yield _Pair("pairs", runs[0], everyone, partial(self._all_pairs, runs, known))
 
     def _compares(self, *arms: str) -> bool:
         """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
