@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.degradations import grey
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.kind import Common
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
 
 _VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more

@@ -19,7 +19,7 @@ from hf_clipdyn.benchmarks.base import (
     unit,
 )
 from hf_clipdyn.benchmarks.hidden_states import pooled_states
-from hf_clipdyn.benchmarks.linear_probe import decide_crossed
+from hf_clipdyn.benchmarks.probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_scores import OTHER_CUE
 from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
