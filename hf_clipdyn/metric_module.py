@@ -101,7 +101,6 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
 
 _LISTS = ["float64"]
 _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
-    "contrastive_geometry": ({"images": _LISTS, "texts": _LISTS}, "liang2022mind"),
     "cue_preference": (
         {"distances_shape": "float64", "distances_texture": "float64"},
         "geirhos2019imagenettrained",
@@ -111,7 +110,6 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
         {"predictions": "float64", "references": "float64", "sigmas": "float64"},
         "hendrycks2019robustness",
     ),
-    "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
     "shape_bias": (
         {"predictions": "string", "shapes": "string", "textures": "string"},
         "geirhos2019imagenettrained",

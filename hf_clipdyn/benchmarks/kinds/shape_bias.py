@@ -20,7 +20,7 @@ from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.input_views import corrupted
 from hf_clipdyn.benchmarks.kind import ClassNames, KindSettings
-from hf_clipdyn.benchmarks.linear_probe import decide_crossed
+from hf_clipdyn.benchmarks.probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
     ALL_CLASSES,
