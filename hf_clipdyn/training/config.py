@@ -162,7 +162,7 @@ class TrainingConfig(Options):
     Default: cached if that takes at most 4 GB."""
 
     crop_scale_min: float | None = Field(None, gt=0, le=1)
-    """In each epoch, crop each image again, to at least this share of its area, as CLIP and open_clip do (0.9). Crops of
+    """In each epoch, crop each image again to at least this share of its area, as CLIP and open_clip do (0.9). Crops of
     cached images come from the centre square, those of decoded ones from the whole image. Default: no crops."""
 
     random_flip: bool = False
