@@ -78,7 +78,10 @@ _OF_RELATIONS = {
 METRICS = (
     {module: kind_path(kind) for kind, modules in _OF_KINDS.items() for module in modules}
     | {module: relation_path(name) for name, modules in _OF_RELATIONS.items() for module in modules}
-    | dict.fromkeys(("bootstrap", "estimate", "shared_images"), "explanation/intervals.md")
+    | dict.fromkeys(
+        ("bootstrap", "checks", "influence", "scores", "shared_images", "weighted_correlation"),
+        "explanation/intervals.md",
+    )
 )
 """Page below docs/ by the name of a module of `hf_clipdyn.metrics`."""
 
