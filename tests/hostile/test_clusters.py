@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.errors import EvaluationError, MetricError
-from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
@@ -19,18 +17,6 @@ N = 4
 FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]
 CALLS: dict[str, Any] = {
     "iqa_correlation groups": lambda column: iqa_correlation(FIRST, SECOND, groups=column),
-    "shape_bias exemplars": lambda column: shape_bias(
-        list("abab"), list("aabb"), list("bbaa"), shape_exemplars=column, texture_exemplars=list("abcd")
-    ),
-    "cue_preference exemplars": lambda column: cue_preference(
-        FIRST, SECOND, shape_exemplars=column, texture_exemplars=column
-    ),
-    "anchor_preference effects": lambda column: anchor_preference(
-        SECOND, column, shape_exemplars=list("aabb"), texture_exemplars=list("abab")
-    ),
-    "anchor_preference preferences": lambda column: anchor_preference(
-        column, [0.0] * N, shape_exemplars=list("aabb"), texture_exemplars=list("abab")
-    ),
 }
 HOSTILE: dict[str, Any] = {
     "no rows": [],
