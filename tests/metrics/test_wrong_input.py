@@ -13,7 +13,6 @@ from hf_clipdyn.metrics.contrastive_geometry import (
 )
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
-from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.representation import representation_similarity
@@ -26,7 +25,6 @@ CORNER = [[0, 0]]
 # Valid inputs; each case replaces some of them.
 RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
-    iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
@@ -45,12 +43,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
     (mean_over_pairs, {"signs": [1]}, r"seeds \(2, 2\), signs \(1,\)"),
-    (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
-    (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
-    (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
-    (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
-    (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
-    (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
