@@ -81,16 +81,11 @@ def of_people(data: Data) -> dict[str, Known]:
     people, model = right[:, 1:], right[:, :1]
     result = {}
     for name, one in {"model": model[:, 0], "people": None}.items():
-        found = observer_consistency(people, one, n_resamples=0)
+        found = observer_consistency(people, one)["kappa"]
         rare = rarest(*observer_pairs(people, one))
-        result[name] = Known(
-            found["kappa"], over(found["influences"]["kappa"], groups), *scale_of_kappa(rare)
-        )
-    agreed = observer_agreement(people, model[:, 0])
-    value, influence = (
-        agreed["accuracy_difference"],
-        over(agreed["influences"]["accuracy_difference"], groups),
-    )
+        result[name] = Known(found.value, over(found.influence, groups), *scale_of_kappa(rare))
+    agreed = observer_agreement(people, model[:, 0])["accuracy_difference"]
+    value, influence = agreed.value, over(agreed.influence, groups)
     caution = "near 0" if value < 3 * np.sqrt(influence.variance) else ""
     return result | {"accuracy_difference": Known(value, influence, "linear", None, caution)}
 

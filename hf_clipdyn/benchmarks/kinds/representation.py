@@ -105,7 +105,6 @@ class Representation(Kind[KindSettings]):
         """Dissimilarities of the images themselves: a name, how they are compared, and the vector."""
         import numpy as np
         from PIL import Image
-        from scipy.spatial.distance import pdist
 
         from hf_clipdyn.data.images import decode_image
 
