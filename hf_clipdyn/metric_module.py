@@ -107,10 +107,6 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
         "geirhos2019imagenettrained",
     ),
     "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
-    "noise_robustness": (
-        {"predictions": "float64", "references": "float64", "sigmas": "float64"},
-        "hendrycks2019robustness",
-    ),
     "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
     "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
     "shape_bias": (

@@ -186,6 +186,11 @@ def protocol_in(trials: pd.DataFrame) -> str:
     return str(trials["protocol"].iloc[0]) if "protocol" in trials and len(trials) else ""
 
 
+def probe_in(trials: pd.DataFrame) -> str:
+    """Where all of these decisions are read out, for the column ``probe`` of their numbers."""
+    return probe_of(protocol_in(trials))
+
+
 def class_scores(
     readout: Readout, stimuli: Stimuli, names: Sequence[str], templates: Sequence[str]
 ) -> NDArray[np.float64]:

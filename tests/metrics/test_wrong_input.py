@@ -16,7 +16,6 @@ from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
@@ -33,7 +32,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     anchor_preference: {"preferences": [0.5, 1.0]},
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
-    noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
@@ -85,13 +83,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
     (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
     (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
-    (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
-    (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
-    (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
-    (noise_robustness, {"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
-    (noise_robustness, {"n_classes": 1}, "below n_classes = 1"),
-    (noise_robustness, {"n_classes": 0}, "1 or more"),
-    (noise_robustness, {"predictions": [1.5, 1]}, "class ids"),
     (zero_shot_accuracy, {"references": [0]}, "predictions 2, references 1"),
     (zero_shot_accuracy, {"predictions": [[0, 0], [1, 0]]}, "row 0 repeats one"),
     (zero_shot_accuracy, {"predictions": [[0, 1], [1]]}, "the same number in each row"),
