@@ -102,22 +102,13 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
 _LISTS = ["float64"]
 _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
     "contrastive_geometry": ({"images": _LISTS, "texts": _LISTS}, "liang2022mind"),
-    "cue_preference": (
-        {"distances_shape": "float64", "distances_texture": "float64"},
-        "geirhos2019imagenettrained",
-    ),
     "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
     "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
     "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
-    "shape_bias": (
-        {"predictions": "string", "shapes": "string", "textures": "string"},
-        "geirhos2019imagenettrained",
-    ),
     "two_afc": (
         {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},
         "zhang2018unreasonable",
     ),
-    "zero_shot_accuracy": ({"predictions": _LISTS, "references": "float64"}, "radford2021learning"),
 }
 
 

@@ -27,7 +27,8 @@ from hf_clipdyn.metrics.bootstrap import bootstrap_weights
 from hf_clipdyn.metrics.fixation_maps import fixation_density
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.saliency import image_scores
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
+from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedSpearman
 
 Case = tuple[str, Callable[[], object], Callable[[], object], float]
@@ -114,8 +115,8 @@ def shape_bias_case(rng: np.random.Generator, n: int, n_resamples: int) -> Case:
         return biases, nulls
 
     return (
-        f"shape bias, {n_resamples} resamples of {n} images and 1000 permutations, against loops of NumPy",
-        lambda: shape_bias(*columns, n_resamples=n_resamples),
+        f"shape bias of {n} images and 1000 permutations, against {n_resamples} resamples in loops of NumPy",
+        lambda: shape_bias(*columns).report(),
         loop,
         _PART,
     )

@@ -242,7 +242,6 @@ class _Items:
         )
 
     def _conflicts(self, bias: float, rng: np.random.Generator) -> pd.DataFrame:
-        kind = kind_named("shape_bias")
         shape, texture = np.divmod(np.arange(_EXEMPLARS**2), _EXEMPLARS)
         names = np.array([f"class{number}" for number in range(_EXEMPLARS)])
         apart = shape != texture
@@ -250,7 +249,7 @@ class _Items:
         says_shape = _answers(latent, bias, rng)
         neither = rng.random(len(shape)) < 0.1
         decided = np.where(says_shape, shape, texture)
-        trials = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "item": np.arange(len(shape)),
                 "image_id": [f"{one}-{other}" for one, other in zip(shape, texture, strict=True)],
@@ -260,9 +259,9 @@ class _Items:
                 "texture_exemplar": names[texture],
                 "protocol": "",
                 "decision": names[np.where(neither, (decided + 1) % _EXEMPLARS, decided)],
+                **dict.fromkeys(("cue", "observer", "condition")),
             }
         )
-        return trials.reindex(columns=list(kind.trial_columns)).astype(kind.trial_columns)
 
     def _gratings(self, error: float) -> pd.DataFrame:
         kind, items = kind_named("psychophysics"), grating_items()

@@ -59,7 +59,7 @@ def cue_conflict_trials(
     ]
     free = images.assign(protocol="text_free", preference=np.nan, mate_effect=0.0)
     trials = pd.concat([free, model, *people], ignore_index=True)
-    return trials.reindex(columns=list(ShapeBias.trial_columns)).astype(ShapeBias.trial_columns)
+    return trials.assign(cue=None, condition=None)
 
 
 def zero_shot_trials(seed: int, right: float, n_classes: int = 10, n: int = 400) -> pd.DataFrame:

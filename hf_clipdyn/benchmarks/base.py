@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.sources import Source
 
 __all__ = [
-    "BY_IMAGE",
-    "BY_PERSON",
     "NO_INTERVAL",
     "Benchmark",
     "Common",
@@ -38,9 +36,6 @@ __all__ = [
     "similarity",
     "unit",
 ]
-
-BY_IMAGE, BY_PERSON = "people by image", "people by person"
-"""What `Kind.numbers_of_people` gives the influences of."""
 
 
 class ImageKind(Kind[S]):

@@ -10,11 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item
+from hf_clipdyn.benchmarks.classes import right_by_observer
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
-from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS, right_by_observer
+from hf_clipdyn.benchmarks.shape_scores import ASKED, HUMAN, OBSERVERS
 from hf_clipdyn.data.human_trials import HumanAccuracy, human_accuracies
 from hf_clipdyn.metrics.bootstrap import Scale, influence_interval
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
+from hf_clipdyn.metrics.scores import Scores
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import Number
 
@@ -28,7 +30,6 @@ _AT_CHANCE = "the accuracy is indistinguishable from chance"
 _NO_RANGE = "kappa has no range if an observer is always correct or never correct"
 _SCALES: Mapping[str, Scale] = {
     "accuracy": "share",
-    "observed_consistency": "share",
     "error_consistency": "fisher",
     "top_class_share": "share",
 }
@@ -37,13 +38,11 @@ _AGREEMENT: Mapping[str, Mapping[str, Any]] = {
     "kappa": {"metric": "error_consistency"},
     "kappa_min": {"metric": "error_consistency", "role": "lower_bound"},
     "kappa_max": {"metric": "error_consistency", "role": "upper_bound"},
-    "observed_consistency": {"metric": "observed_consistency"},
     "accuracy_difference": {"metric": "accuracy_difference"},
 }
 _SUMMARY: Mapping[str, str] = {
     "accuracy": "accuracy",
     "accuracy_difference": "accuracy_difference",
-    "observed_consistency": "observed_consistency",
     "kappa_all_agree": "error_consistency",
 }
 _PEOPLE: Mapping[str, Any] = {"probe": "", "role": "human", "reference": OBSERVERS}
@@ -55,7 +54,7 @@ def classification_numbers(trials: pd.DataFrame, common: Common) -> list[Number]
     All are smooth functions of means over images.
     """
     humans = trials[trials["protocol"] == HUMAN]
-    protocols = [str(name) for name in trials["protocol"].unique() if name != HUMAN]
+    protocols = [str(name) for name in trials["protocol"].unique() if name in ASKED]
     numbers: list[Number] = []
     for protocol in protocols:
         parts = list(_parts(trials[trials["protocol"] == protocol], humans))
@@ -124,14 +123,14 @@ class _Part:
     def of_model(self) -> dict[str, Any]:
         """Its accuracy, and with people its agreement with each."""
         if self.people.shape[1]:
-            return observer_agreement(self.people, self.right, conditions=self.conditions)
+            return _plain(observer_agreement(self.people, self.right, conditions=self.conditions))
         return _accuracy(self.right[:, None], self.conditions)
 
     @cached_property
     def of_people(self) -> dict[str, Any]:
         """People among themselves; their accuracy only if there is one of them."""
         if self.people.shape[1] > 1:
-            return observer_agreement(self.people, conditions=self.conditions)
+            return _plain(observer_agreement(self.people, conditions=self.conditions))
         return _accuracy(self.people, self.conditions)
 
     def estimate(self, result: Mapping[str, Any], key: str, common: Common, **columns: Any) -> Number:
@@ -174,7 +173,17 @@ def _accuracy(right: NDArray[np.float64], conditions: list[str]) -> dict[str, An
     if not right.shape[1]:
         return {}
     alone = observer_agreement(np.repeat(right, 2, axis=1)[:, :2], conditions=conditions)
-    return {"accuracy": alone["accuracy"], "influences": {"accuracy": alone["influences"]["accuracy"]}}
+    return {"accuracy": alone["accuracy"].value, "influences": {"accuracy": alone["accuracy"].influence}}
+
+
+def _plain(scores: Scores) -> dict[str, Any]:
+    """Values, influences and causes apart."""
+    return {
+        **{name: score.value for name, score in scores.items()},
+        **scores.facts,
+        "influences": {name: score.influence for name, score in scores.items()},
+        "causes": {name: score.cause for name, score in scores.items() if np.isnan(score.value)},
+    }
 
 
 def _estimate(
@@ -241,7 +250,7 @@ def _of_people(parts: list[_Part], common: Common) -> Iterator[Number]:
         result, place = kept.of_people, {**_PEOPLE, "condition": ""}
         yield kept.estimate(result, "accuracy", common, metric="accuracy", **place)
         cause = _CHOSEN.get(part.subset, "")
-        for key in ("kappa", "observed_consistency", "accuracy_difference"):
+        for key in ("kappa", "accuracy_difference"):
             if key in result:
                 says = {"interpretable": False, "note": cause} if cause and key == "kappa" else {}
                 yield kept.estimate(result, key, common, **place, **_AGREEMENT[key], **says)

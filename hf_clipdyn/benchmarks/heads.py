@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.errors import ConfigError, naming, shorten, shown
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
@@ -83,7 +81,9 @@ class Head:
         table = np.asarray(logits, np.float64)
         if all(len(group) == 1 for group in groups):
             return table[:, [group[0] for group in groups]]
-        probabilities = special.softmax(table, axis=1)
+        from scipy.special import softmax
+
+        probabilities = softmax(table, axis=1)
         means = np.stack([probabilities[:, group].mean(axis=1) for group in groups], axis=1)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(means))
@@ -113,6 +113,8 @@ def _imagenet(labels: tuple[str, ...]) -> list[str] | None:
     numbered = [match and int(match[1]) for match in map(_INDEX.fullmatch, labels)]
     if numbered == list(range(_THOUSAND)):
         return list(unique_names(imagenet_names()).values())
+    from hf_clipdyn.data.labels import WordnetBuilder
+
     names = list(WordnetBuilder.label_names(labels))
     return None if names == list(labels) else names
 

@@ -8,19 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
-from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.machine import usable_cores
 
-QUALITY_BASELINES = ("psnr", "ssim")
 _WINDOW = 7
 _COLUMN_VALUES = 2**18  # in one call; more would leave the processor's cache
 Image = NDArray[np.uint8]
@@ -88,24 +84,8 @@ def _window(height: int, width: int) -> int:
 
 
 def quality_baselines(first: Image, second: Image) -> tuple[float, ...]:
-    """Distances by `QUALITY_BASELINES`: minus the PSNR, 1 - SSIM."""
+    """Two distances: minus the PSNR, 1 - SSIM."""
     return psnr_distance(first, second), 1 - ssim(first, second)
-
-
-def full_resolution(dataset: datasets.Dataset, row: int) -> tuple[float, ...]:
-    """`quality_baselines` of the reference and the distorted image of a row, as they are in their files.
-
-    Raises:
-        DatasetError: they differ in size.
-    """
-    cells = dataset[row]
-    first, second = (np.asarray(decode_image(cells[name])) for name in ("reference", "distorted"))
-    if first.shape != second.shape:
-        raise DatasetError(
-            f"The distorted image {row} of {cells.get('reference_id')} is {second.shape[1]}x{second.shape[0]}, its "
-            f"reference {first.shape[1]}x{first.shape[0]}: use the official files."
-        )
-    return quality_baselines(first, second)
 
 
 def cached_per_row(

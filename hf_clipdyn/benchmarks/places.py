@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, number, term
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S, digest, number, term
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,15 +87,75 @@ class PairKind(Kind[KindSettings]):
         model = sides[0].assign(
             **{name: side["value"] for name, side in zip(self.values, sides, strict=True)}
         )
-        pixels = pd.DataFrame(self._of_pixels, columns=list(self.values)).assign(
-            pair=np.arange(n), probe="pixels", distance="euclidean", dropped_dimensions=0
+        pixels = {("pixels", "euclidean"): pd.DataFrame(self._of_pixels, columns=list(self.values))}
+        return beside_each_distance(self.table[["item", *columns]], model, pixels)
+
+
+def beside_each_distance(
+    judged: "pd.DataFrame", model: "pd.DataFrame", baselines: Mapping[tuple[str, str], Any]
+) -> "pd.DataFrame":
+    """The trials: what people answered to each item, beside each of its distances.
+
+    Args:
+        judged: a row for each item.
+        model: distances of the model, as `pair_distances` gives them, with the numbers of the rows of ``judged``.
+        baselines: by probe and distance, values in the order of ``judged``, or a table of several columns of them.
+    """
+    import pandas as pd
+
+    tables = [model]
+    for (probe, distance), values in baselines.items():
+        table = pd.DataFrame(values) if hasattr(values, "columns") else pd.DataFrame({"value": values})
+        tables.append(
+            table.assign(pair=range(len(judged)), probe=probe, distance=distance, dropped_dimensions=0)
         )
-        places = pd.concat([model, pixels], ignore_index=True).astype({"layer": "Int64"})
-        items = self.table[["item", *columns]].iloc[places["pair"]].reset_index(drop=True)
-        joined: pd.DataFrame = items.join(
-            places[["probe", "layer", "distance", "dropped_dimensions", *self.values]]
+    places = pd.concat(tables, ignore_index=True).astype({"layer": "Int64"})
+    named = ["probe", "layer", "distance", "dropped_dimensions"]
+    measured = [name for name in tables[-1] if name not in ("pair", *named)]
+    trials: pd.DataFrame = (
+        judged.iloc[places["pair"]].reset_index(drop=True).join(places[[*named, *measured]])
+    )
+    return trials
+
+
+class ReferenceKind(Kind[S]):
+    """Base of kinds that compare distorted images with their references, of which each occurs in many rows.
+
+    Attributes:
+        judged: columns of the data set that are asked about.
+        pixels, stimuli: of the references, each decoded once, and of the distorted images.
+    """
+
+    needs_text = False
+    images = ("reference", "distorted")
+    clusters = ("reference_id",)
+    judged: ClassVar[tuple[str, ...]]
+
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
+        import numpy as np
+        import pandas as pd
+
+        from hf_clipdyn.benchmarks.readout import Stimuli, decode
+
+        squash = getattr(settings, "preprocess", "") == "squash"
+        self.described = source.dataset.select_columns(list(self.judged)).to_pandas()
+        reference_of = pd.factorize(self.described["reference_id"])[0]
+        first = np.unique(reference_of, return_index=True)[1]
+        distorted = decode(source.dataset, image_processor, common, "distorted", squash=squash)
+        alone = source.dataset.select(first)
+        references = decode(alone, image_processor, common, "reference", squash=squash)
+        broken = distorted.broken | references.broken[reference_of]
+        self.shown = np.flatnonzero(~broken)
+        self.reference_of = reference_of[self.shown]
+        self.pixels = [references, distorted]
+        rows = (self.reference_of, self.shown)
+        self.stimuli = [Stimuli(one.array, of) for one, of in zip(self.pixels, rows, strict=True)]
+        self.table = self.described.iloc[self.shown].assign(item=self.shown)
+        self.left_out = int(broken.sum())
+        self.facts = source.incomplete(len(self.shown))
+        self.fingerprint = digest(
+            self.name, references.fingerprint, distorted.fingerprint, self.described.to_dict("list")
         )
-        return joined
 
 
 class Stacked:

@@ -1,36 +1,27 @@
 """Agreement of a perceptual distance (or quality score) with human opinion scores (IQA)."""
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled_intervals
-from hf_clipdyn.metrics.influence import without_each
-from hf_clipdyn.metrics.logistic_fit import fit_logistic
-from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
+from hf_clipdyn.metrics.checks import Floats, columns, names, of_one_length
+from hf_clipdyn.metrics.scores import Scale, Score, Scores, groups_of_rows, left_out
 
-__all__ = ["correlation_influences", "iqa_correlation"]
-
-_FEW = 10  # below it the left-out correlations of a jackknife are often all the same
+_FITS = ("plcc_logistic", "rmse_logistic")
 
 
 def iqa_correlation(
-    predictions: ArrayLike,
-    references: ArrayLike,
+    predictions: Annotated[ArrayLike, "float64"],
+    references: Annotated[ArrayLike, "float64"],
     *,
     groups: ArrayLike | None = None,
     predictions_are: Literal["distance", "score"] = "distance",
     higher_is_better: bool = True,
-    logistic: Literal[4, 5] | None = None,
-    kendall: bool = True,
-    n_resamples: int = 1000,
-    confidence_level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Any]:
+    logistic: Literal[4] | None = None,
+    only_alignment: bool = False,
+) -> Scores:
     """SRCC, KRCC and PLCC of predictions with opinion scores, raw and after a logistic fit.
 
     The correlations are signed: a distance that agrees with humans is negative against MOS (higher
@@ -39,170 +30,72 @@ def iqa_correlation(
     Args:
         predictions: distances to the reference image, or quality scores; shape (n,).
         references: opinion scores (MOS or DMOS), shape (n,).
-        groups: reference image of each row, shape (n,), strings or numbers. The distorted versions
-            of one picture are not independent, so the intervals are over the references: jackknife
-            below 50 of them, else the percentile bootstrap. None: every row is on its own, and the
-            interval is too narrow for the usual data sets (53 % coverage instead of 95 % was seen); fewer
-            than 10 rows have Fisher's interval, with the standard error of the coefficient.
+        groups: reference image of each row, shape (n,), strings or numbers. The distorted versions of one picture are
+            not independent, so the influence is by reference image, in their order. Without groups every row is on its
+            own, and the interval is too narrow for the usual data sets.
         predictions_are: "distance" (larger is worse) or "score" (larger is better).
         higher_is_better: of the references: True for MOS (TID2013; KADID-10k in spite of its
             file's name), False for DMOS (CSIQ, LIVE).
-        logistic: number of parameters of the fit behind PLCC, 4 or 5 (VQEG; see `fit_logistic`);
-            None for no fit. The fit of the full sample is kept in every resample.
-        kendall: False leaves ``krcc`` out, whose cost grows with the power 1.5 of the rows.
-        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
+        logistic: 4 for the fit of a logistic with four parameters (VQEG) behind PLCC, whose influence keeps the fit of
+            all rows; None for no fit.
+        only_alignment: whether to leave out all others, which take longer.
 
     Returns:
-        - ``srcc``, ``krcc`` (tau-b), ``plcc``, in [-1, 1], signed.
-        - ``alignment``: the SRCC, oriented so that larger is always closer to humans.
-        - with ``logistic``: ``plcc_logistic`` (Pearson with the fitted values, positive by its
-          construction) and ``rmse_logistic`` (in units of the references).
-        - ``n``, and ``n_groups`` (= n without groups).
-        - ``<key>_ci``: [low, high]. NaN, with a cause, where the error cannot be estimated:
-          for fewer than 4 rows (5 for ``krcc``); for fewer than 10 rows, a correlation of exactly 1 or -1, and all
-          fits; for fewer than 10 groups, where leaving out any group changes nothing. [-1, 1] where a correlation is
-          undefined without one of fewer than 50 groups.
-        - ``causes``. Constant predictions or references leave all correlations NaN.
+        ``srcc``, ``krcc`` (tau-b), ``plcc``, in [-1, 1], signed; ``alignment``, the SRCC, oriented so that larger is
+        always closer to humans; with ``logistic`` also ``plcc_logistic`` (Pearson with the fitted values, positive by
+        its construction) and ``rmse_logistic`` (in units of the references); ``n``, and ``n_groups`` (= n without
+        groups). Constant predictions or references leave all correlations undefined.
 
     Raises:
         MetricError: different lengths, no rows, NaN, an unknown ``predictions_are`` or ``logistic``.
 
     Examples:
         >>> from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-        >>> result = iqa_correlation([0.1, 0.4, 0.2, 0.9], [4.5, 2.5, 4.0, 1.0], n_resamples=0)
-        >>> round(result["srcc"], 6), round(result["alignment"], 6)
+        >>> result = iqa_correlation([0.1, 0.4, 0.2, 0.9], [4.5, 2.5, 4.0, 1.0])
+        >>> round(result["srcc"].value, 6), round(result["alignment"].value, 6)
         (-1.0, 1.0)
-    """
-    from scipy import stats
 
-    resampling = Resampling(n_resamples, confidence_level, seed)
+    References:
+        ponomarenko2015image
+    """
+    if logistic not in (None, 4):
+        raise MetricError(f"logistic must be None or 4 (parameters), but is {logistic!r}.")
     if predictions_are not in ("distance", "score"):
         raise MetricError(f"predictions_are must be 'distance' or 'score', but is {predictions_are!r}.")
-    if logistic not in (None, 4, 5):
-        raise MetricError(f"logistic must be None, 4 or 5 (parameters), but is {logistic!r}.")
-    x, y = as_numbers("predictions", predictions), as_numbers("references", references)
-    check_lengths({"predictions": x, "references": y})
+    x, y = columns(predictions=predictions, references=references)
     n = len(x)
-    clusters, n_groups = as_codes("groups", groups, n)
-
+    (given,) = names(groups=groups_of_rows(n) if groups is None else groups)
+    of_one_length(predictions=x, groups=given)
+    found, codes = np.unique(given, return_inverse=True)
+    facts = {"n": n, "n_groups": n if groups is None else len(found)}
     sign = (1 if predictions_are == "score" else -1) * (1 if higher_is_better else -1)
-    fitted = None
-    names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment"]
-    fit_names = ["plcc_logistic", "rmse_logistic"] if logistic else []
-    values = dict.fromkeys([*names, *fit_names], float("nan"))
-    cause = _constant(x, y)
-    causes = dict.fromkeys(values, cause) if cause else {}
-    if not cause:
-        values["srcc"] = float(stats.spearmanr(x, y).statistic)
-        if kendall:
-            values["krcc"] = float(stats.kendalltau(x, y).statistic)
-        values |= {"plcc": _pearson(x, y), "alignment": sign * values["srcc"]}
-        if logistic:
-            fitted = _fitted_values(x, y, logistic)
-        if fitted is not None:
-            rmse = float(np.sqrt(np.mean((fitted - y) ** 2)))
-            values |= {"plcc_logistic": _pearson(fitted, y), "rmse_logistic": rmse}
-        else:
-            causes = dict.fromkeys(
-                fit_names, f"a logistic function of {logistic} parameters cannot be fitted to {n} rows"
-            )
-    result: dict[str, Any] = {**values, "n": n, "n_groups": n_groups, "causes": causes}
-    if not resampling:
-        return result
+    fits = _FITS if logistic else ()
+    wanted = ["alignment"] if only_alignment else ["srcc", "krcc", "plcc", "alignment", *fits]
+    if cause := _constant(x, y):
+        return Scores({name: Score(np.nan, None, "correlation", n, cause) for name in wanted}, **facts)
+    srcc, of_rows = _spearman(x, y)
+    of_groups = np.asarray(np.bincount(codes, of_rows), np.float64)
+    scores = {
+        "srcc": Score(srcc, of_groups, "correlation", n),
+        "alignment": Score(sign * srcc, sign * of_groups, "correlation", n),
+    }
+    if only_alignment:
+        return Scores({"alignment": scores["alignment"]}, **facts)
+    fitted = _fitted(x, y) if logistic else None
 
-    if n_groups == n < _FEW:
-        intervals = {name: _fisher(name, value, n, confidence_level) for name, value in values.items()}
-    else:
-        statistic = _statistic(x, y, fitted, clusters, n_groups, sign, kendall)
-        correlations: list[Scale] = ["fisher"] * (len(names) + 1)
-        ones = np.ones(n_groups, dtype=np.int64)
-        ends = resampled_intervals(statistic, ones, [*correlations, "linear"], resampling)
-        intervals = dict(zip(values, ends.tolist(), strict=False))
-    for name, value in values.items():
-        interval = [float("nan")] * 2 if np.isnan(value) else intervals[name]
-        if n_groups < min(n, _FEW) and not isinstance(interval, str) and interval[1] - interval[0] <= 1e-9:
-            interval = (
-                f"with fewer than {_FEW} groups, the error cannot be estimated if leaving out any "
-                f"of the {n_groups} groups changes nothing"
-            )
-        if isinstance(interval, str):
-            causes[f"{name}_ci"], interval = interval, [float("nan")] * 2
-        result[f"{name}_ci"] = interval
-    return result
+    def others(x: Floats, y: Floats, fitted: Floats) -> list[float]:
+        tau, pearson = _tau(x, y), _pearson(x, y)
+        return [tau, pearson, _pearson(fitted, y), float(np.sqrt(np.mean((fitted - y) ** 2)))]
 
-
-def correlation_influences(
-    predictions: ArrayLike,
-    references: ArrayLike,
-    groups: ArrayLike,
-    *,
-    higher_is_better: bool = True,
-    logistic: Literal[4, 5] | None = None,
-    kendall: bool = True,
-) -> dict[str, Floats]:
-    """What each group of rows contributes to the correlations of distances, by leaving it out.
-
-    Args:
-        predictions, references: as for `iqa_correlation`, shape (n,).
-        groups: reference image of each row, shape (n,).
-        higher_is_better, logistic, kendall: as for `iqa_correlation`.
-
-    Returns:
-        For each value of `iqa_correlation` an array (G,) in the order of the sorted groups; NaN where leaving out a
-        group leaves it undefined. Nothing for one group or constant numbers.
-
-    Raises:
-        MetricError: different lengths, no rows, NaN.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.iqa_correlation import correlation_influences
-        >>> found = correlation_influences(
-        ...     [0.1, 0.4, 0.2, 0.9, 0.3, 0.5], [4.5, 2.5, 4.0, 1.0, 3.0, 3.5], ["a", "a", "b", "b", "c", "c"]
-        ... )
-        >>> found["srcc"].round(3).tolist()
-        [0.044, -0.222, 0.178]
-    """
-    x, y = as_numbers("predictions", predictions), as_numbers("references", references)
-    check_lengths({"predictions": x, "references": y})
-    clusters, n_groups = as_codes("groups", groups, len(x))
-    if n_groups < 2 or _constant(x, y):
-        return {}
-    fitted = _fitted_values(x, y, logistic) if logistic else None
-    statistic = _statistic(x, y, fitted, clusters, n_groups, -1 if higher_is_better else 1, kendall)
-    names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment", "plcc_logistic", "rmse_logistic"]
-    return dict(zip(names, without_each(statistic, n_groups).T, strict=True))
-
-
-def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float] | str:
-    """Symmetric interval after arctanh, by the large-sample error of the coefficient, or why there is none.
-
-    The squared error is 1 / (n - 3) for Pearson's (Fisher 1921), (1 + r² / 2) / (n - 3) for Spearman's (Bonett and
-    Wright 2000, doi 10.1007/BF02294183), 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957, doi
-    10.1093/biomet/44.3-4.470).
-    """
-    needed = 5 if name == "krcc" else 4
-    if name in ("plcc_logistic", "rmse_logistic"):
-        return f"the error of a fit cannot be estimated from {n} rows; at least {_FEW} are needed"
-    if n < needed:
-        return f"the error cannot be estimated from {n} rows; at least {needed} are needed"
-    if 1 - abs(value) < 1e-9:
-        return (
-            f"with fewer than {_FEW} rows, the error of a correlation of exactly {value:.0f} cannot be "
-            f"estimated (n = {n})"
-        )
-    variances = {"krcc": 0.437 / max(n - 4, 1), "plcc": 1 / (n - 3)}
-    variance = variances.get(name, (1 + value**2 / 2) / (n - 3))
-    half = special.ndtri((1 + confidence_level) / 2) * np.sqrt(variance)
-    low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
-    return [float(low), float(high)]
-
-
-def _fitted_values(x: Floats, y: Floats, n_parameters: Literal[4, 5]) -> Floats | None:
-    fit = fit_logistic(x, y, n_parameters)
-    if fit is None:
-        return None
-    values = fit(x)
-    return values if np.isfinite(values).all() and np.ptp(values) > 0 else None
+    arrays = x, y, np.full(n, np.nan) if fitted is None else fitted
+    found_others = zip(
+        ("krcc", "plcc", *_FITS), others(*arrays), left_out(others, arrays, codes).T, strict=True
+    )
+    for name, value, influence in found_others:
+        cause = "" if value == value else f"a logistic function of 4 parameters cannot be fitted to {n} rows"
+        scale: Scale = "linear" if name == "rmse_logistic" else "correlation"
+        scores[name] = Score(value, influence, scale, n, cause)
+    return Scores({name: scores[name] for name in wanted}, **facts)
 
 
 def _constant(x: Floats, y: Floats) -> str:
@@ -214,27 +107,84 @@ def _constant(x: Floats, y: Floats) -> str:
 
 
 def _pearson(x: Floats, y: Floats) -> float:
-    # SciPy's warns of nearly constant input, which the distances of an untrained model are.
-    return float(np.corrcoef(x, y)[0, 1])
+    """NaN for a constant column. SciPy's warns of nearly constant ones, as the distances of an untrained model are."""
+    x, y = x - x.mean(), y - y.mean()
+    return float(x @ y / np.sqrt((x @ x) * (y @ y))) if x.any() and y.any() else np.nan
 
 
-def _statistic(
-    x: Floats, y: Floats, fitted: Floats | None, clusters: Ints, n_clusters: int, sign: int, kendall: bool
-) -> Statistic:
-    """Weights of the clusters (B, K) -> (B, 5 or 6): srcc, krcc, plcc, alignment, plcc and rmse of the fit."""
-    spearman = WeightedSpearman(x, y, clusters)
-    tau = [WeightedKendall(x, y, clusters, n_clusters)] if kendall else []
-    pearson = WeightedPearson(x, y, clusters, n_clusters)
-    pearson_fit = None if fitted is None else WeightedPearson(fitted, y, clusters, n_clusters)
+def _tau(x: Floats, y: Floats) -> float:
+    """Kendall's tau-b; NaN for a constant column."""
+    from scipy import stats
 
-    def statistic(weights: Floats) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            srcc = spearman(weights)
-            columns = [srcc, *(one(weights) for one in tau), pearson(weights), sign * srcc]
-            if pearson_fit is None:
-                columns += [np.full(len(weights), np.nan)] * 2
-            else:
-                columns += [pearson_fit(weights), pearson_fit.rmse(weights)]
-        return np.stack(columns, axis=1)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    # The method is that of the p value, which is not asked for; this one is the fastest.
+    return float(stats.kendalltau(x, y, method="auto" if len(x) < 3 else "asymptotic").statistic)
 
-    return statistic
+
+def _spearman(x: Floats, y: Floats) -> tuple[float, Floats]:
+    """The correlation of mid-ranks, and what each row contributes to it: also as one that shifts the others' ranks."""
+    from scipy import stats
+
+    n = len(x)
+    codes = [np.unique(column, return_inverse=True)[1] for column in (x, y)]
+    ranks = [(stats.rankdata(code) - 0.5) / n for code in codes]
+
+    def above(one: int, weights: Floats) -> Floats:
+        """Of each row the mean weight of the rows with larger values, and half of that of equal ones."""
+        totals = np.bincount(codes[one], weights)
+        return np.asarray((totals.sum() - np.cumsum(totals) + totals / 2)[codes[one]] / n)
+
+    def product(one: int, other: int) -> tuple[float, Floats]:
+        """The covariance of two columns of ranks, and what each row contributes to n times it."""
+        both = ranks[one] * ranks[other]
+        shifts = above(one, ranks[other]) + above(other, ranks[one])
+        return float(both.mean()) - 0.25, both + shifts - 3 * both.mean()
+
+    (cross, of_cross), (own_x, of_x), (own_y, of_y) = product(0, 1), product(0, 0), product(1, 1)
+    value = cross / np.sqrt(own_x * own_y)
+    of_scale = value / 2 * (of_x / own_x + of_y / own_y)
+    return float(value), (of_cross / np.sqrt(own_x * own_y) - of_scale) / n
+
+
+def _fitted(x: Floats, y: Floats) -> Floats | None:
+    """The values of the least-squares logistic (b1 - b2) / (1 + exp(-(x - b3) / b4)) + b2; None without one.
+
+    It starts at [max y, min y, mean x, std x / 4]. Predictions that fall as the references rise are negated first. The
+    derivatives are exact and the parameters scaled by them, so that distances of any unit, also those of an untrained
+    model, near 1e-9, are fitted alike.
+    """
+    from scipy import optimize, special
+
+    if len(x) <= 4:
+        return None
+    x = -x if _spearman(x, y)[0] < 0 else x
+
+    def curve(b: Floats) -> tuple[Floats, Floats]:
+        """Values (n,) and their derivatives by the parameters (n, 4)."""
+        width = (
+            b[3] if abs(b[3]) > 1e-300 else 1e-300
+        )  # the limit of a step, which the optimiser may run into
+        z = (x - b[2]) / width
+        high, low = special.expit(z), special.expit(-z)
+        steepness = (b[0] - b[1]) * high * low / width
+        slopes = np.stack([high, low, -steepness, -steepness * z], axis=1)
+        return b[0] * high + b[1] * low, slopes
+
+    def residuals(b: Floats) -> Floats:
+        return np.nan_to_num(curve(b)[0] - y, nan=1e10)
+
+    def derivatives(b: Floats) -> Floats:
+        return np.nan_to_num(curve(b)[1], posinf=1e100, neginf=-1e100)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        fit = optimize.least_squares(
+            residuals,
+            [y.max(), y.min(), x.mean(), x.std() / 4],
+            derivatives,
+            method="lm",
+            x_scale="jac",
+            max_nfev=20_000,
+        )
+        values = curve(fit.x)[0]
+    return values if np.isfinite(values).all() and np.ptp(values) > 0 else None

@@ -1,21 +1,19 @@
 """How a model decides beside people, condition by condition (Geirhos et al. 2021, model-vs-human)."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes
+from hf_clipdyn.metrics.checks import Floats, Ints, names, of_one_length
 from hf_clipdyn.metrics.error_consistency import PAIR_STATISTICS, observer_pairs, pair_statistics
+from hf_clipdyn.metrics.scores import Scale, Score, Scores
 
-__all__ = ["observer_agreement"]
-
-_ALL_AGREE = "kappa_all_agree"
+_FEWEST, _FEW = 5, 20  # of the rarer outcome: for an interval of kappa, and for one without a caution
+_UNDEFINED = "in each pair, both are right, or both wrong, on all images"
 
 
 def observer_agreement(
     observers: ArrayLike, predictions: ArrayLike | None = None, *, conditions: ArrayLike | None = None
-) -> dict[str, Any]:
+) -> Scores:
     """Agreement of one observer with several others, or of all pairs of these, averaged over conditions.
 
     Every number is computed for each condition and each pair, then averaged over the conditions of a pair, then over
@@ -30,12 +28,11 @@ def observer_agreement(
     Returns:
         - ``accuracy`` of the one observer, or the mean of the m;
         - ``accuracy_difference``, the squared difference of the two accuracies;
-        - ``observed_consistency``, the share of images on which both are right or both wrong;
         - ``kappa`` and the range that the accuracies allow, ``kappa_min`` and ``kappa_max``, over the pairs and
-          conditions in which kappa is defined;
+          conditions in which kappa is defined. Without an interval if the rarer outcome (right, or wrong) of the
+          observer who has fewer of it occurs fewer than five times, in the mean over pairs and conditions;
         - ``kappa_all_agree``, as model-vs-human has it: 1 where two observers are right, or wrong, on all images;
-        - ``kappas``, one for each pair, its mean over the conditions; ``n``, ``n_pairs``; ``causes``;
-        - ``influences``: for each of the numbers an array (n,), what each image contributes to its error.
+        - ``kappas``, one for each pair, its mean over the conditions; ``n``, ``n_pairs``.
 
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare.
@@ -43,38 +40,65 @@ def observer_agreement(
     Examples:
         >>> from hf_clipdyn.metrics.observer_agreement import observer_agreement
         >>> result = observer_agreement([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0])
-        >>> result["kappa"], result["observed_consistency"], result["accuracy_difference"]
-        (0.35, 0.625, 0.15625)
+        >>> result["kappa"].value, result["accuracy_difference"].value
+        (0.35, 0.15625)
     """
     first, second = observer_pairs(observers, predictions)
     n, n_pairs = first.shape
-    codes, n_conditions = (
-        (np.zeros(n, np.int64), 1) if conditions is None else as_codes("conditions", conditions, n)
-    )
+    (named,) = names(conditions=np.zeros(n) if conditions is None else conditions)
+    of_one_length(observers=first, conditions=named)
+    codes = np.unique(named, return_inverse=True)[1]
+    n_conditions = int(codes.max()) + 1
     values = np.empty((len(PAIR_STATISTICS), n_conditions, n_pairs))
     influences = np.zeros((len(PAIR_STATISTICS), n, n_pairs))
+    rarer = np.empty((n_conditions, n_pairs))
     for condition in range(n_conditions):
         rows = codes == condition
         values[:, condition], influences[:, rows] = pair_statistics(first[rows], second[rows])
+        rarer[condition] = _rarer_outcome(first[rows], second[rows])
     by_name = dict(zip(PAIR_STATISTICS, zip(values, influences, strict=True), strict=True))
+    agree = by_name.pop("observed_consistency")[0] == 1
     kappas, of_kappas = by_name["kappa"]
-    agree = by_name["observed_consistency"][0] == 1
-    by_name[_ALL_AGREE] = np.where(agree, 1.0, kappas), np.where(agree[codes], 0.0, of_kappas)
-    means = {name: _mean(*one, codes) for name, one in by_name.items()}
+    by_name["kappa_all_agree"] = np.where(agree, 1.0, kappas), np.where(agree[codes], 0.0, of_kappas)
     right = np.asarray(observers, np.float64) if predictions is None else first[:, :1]
-    means["accuracy"] = _mean(*_accuracies(right, codes, n_conditions), codes)
-    undefined = np.isnan(means["kappa"][0])
-    cause = "in each pair, both are right, or both wrong, on all images"
-    with np.errstate(invalid="ignore"):
-        of_pairs = np.nansum(kappas, axis=0) / (~np.isnan(kappas)).sum(axis=0)
-    return {
-        **{name: value for name, (value, _) in means.items()},
-        "kappas": of_pairs.tolist(),
-        "n": n,
-        "n_pairs": int((~np.isnan(of_pairs)).sum()),
-        "causes": dict.fromkeys(PAIR_STATISTICS[:3], cause) if undefined else {},
-        "influences": {name: influence for name, (_, influence) in means.items()},
+    by_name["accuracy"] = _accuracies(right, codes, n_conditions)
+    means = {name: _mean(*one, codes) for name, one in by_name.items()}
+    scores = {
+        "accuracy": Score(*means["accuracy"], "count", n),
+        "accuracy_difference": Score(
+            *means["accuracy_difference"], "linear", n, _near_zero(*means["accuracy_difference"])
+        ),
     }
+    scale: Scale = "none" if rarer.mean() < _FEWEST else "correlation"
+    for name in ("kappa", "kappa_min", "kappa_max", "kappa_all_agree"):
+        value, influence = means[name]
+        cause = _UNDEFINED if np.isnan(value) else _few_outcomes(float(rarer.mean()))
+        scores[name] = Score(value, influence, scale, n, cause)
+    defined = ~np.isnan(kappas)
+    with np.errstate(invalid="ignore"):
+        of_pairs = np.where(defined, kappas, 0.0).sum(axis=0) / defined.sum(axis=0)
+    return Scores(scores, kappas=of_pairs.tolist(), n=n, n_pairs=int(defined.any(axis=0).sum()))
+
+
+def _rarer_outcome(first: Floats, second: Floats) -> Floats:
+    """How often the rarer outcome occurs, right or wrong, of the observer of each pair who has fewer of it, (P,)."""
+    seen = ~np.isnan(first + second)
+    right = np.stack([np.where(seen, one, 0.0).sum(axis=0) for one in (first, second)])
+    return np.asarray(np.minimum(right, seen.sum(axis=0) - right).min(axis=0))
+
+
+def _few_outcomes(rarer: float) -> str:
+    """A caution for a kappa whose rarer outcome occurs this often; empty if it occurs often enough."""
+    if rarer >= _FEW:
+        return ""
+    effect = "its interval may be too narrow" if rarer >= _FEWEST else "it has no interval"
+    return f"an observer is right, or wrong, on only {rarer:.3g} images: {effect}"
+
+
+def _near_zero(value: float, influence: Floats) -> str:
+    """A caution for a squared difference near 0, where its error is not linear."""
+    is_near = 0 < value < 1.5 * float(np.sqrt(np.square(influence).sum()))
+    return "the squared difference is near 0: its interval may be too narrow" if is_near else ""
 
 
 def _accuracies(right: Floats, codes: Ints, n_conditions: int) -> tuple[Floats, Floats]:

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from hf_clipdyn.errors import MetricError
 
@@ -83,7 +82,9 @@ def shape_decisions(
     if np.isnan(table).any():
         raise MetricError("scores must be numbers, but some are NaN.")
     if protocol == "1000-way":
-        probabilities = special.softmax(table, axis=1)
+        from scipy.special import softmax  # kinds load the classes alone
+
+        probabilities = softmax(table, axis=1)
         columns = [probabilities[:, list(indices)].mean(axis=1) for indices in IMAGENET_CATEGORIES.values()]
         table = np.stack(columns, axis=1)
     return [names[i] for i in table.argmax(axis=1)]

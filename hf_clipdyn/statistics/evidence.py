@@ -10,8 +10,8 @@ from itertools import product
 import pandas as pd
 from scipy import special
 
-from hf_clipdyn.benchmarks.base import BY_IMAGE, BY_PERSON
 from hf_clipdyn.benchmarks.relation import WITHIN_ARM, with_arm
+from hf_clipdyn.benchmarks.shape_scores import BY_IMAGE, BY_PERSON
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.results.row import NumberKey

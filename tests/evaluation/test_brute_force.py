@@ -4,7 +4,6 @@ It shares no code with the package but the data loaders and lists; its formulas 
 """
 
 import shutil
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,13 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import dataset_metadata, load_dataset
-from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
-from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 
 REVISION = "epoch-001"
 TOLERANCE = 1e-5
@@ -118,18 +114,6 @@ def probed_within(
     return list(answers)
 
 
-def decided_among_1000(slow: Slow, images: list[np.ndarray]) -> list[str]:
-    """The mean probability of each category's classes, and the largest."""
-    metadata = pytest.importorskip("open_clip.zero_shot_metadata")
-    classes = slow.classes(metadata.IMAGENET_CLASSNAMES, ["a photo of a {}."])
-    decisions = []
-    for image in images:
-        logits = np.exp(100 * (classes @ image - (classes @ image).max()))
-        means = {name: np.mean([logits[i] for i in rows]) for name, rows in IMAGENET_CATEGORIES.items()}
-        decisions.append(max(means, key=lambda name: means[name]))
-    return decisions
-
-
 @pytest.fixture
 def slow(store: Path) -> Slow:
     return Slow(store)
@@ -140,17 +124,9 @@ def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate
     files = sorted(data["cue_conflict"].glob("*/*.png"))
     cues = [file.stem.split("-") for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
-    for variant, templates in (
-        ("", ["a photo of a {}."]),
-        ("name", ["{}"]),
-        ("imagenet_80", list(IMAGENET)),
-        ("imagenet_1000", []),
-    ):
-        if templates:
-            classes = slow.classes(GEIRHOS, templates)
-            decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
-        else:
-            decisions = decided_among_1000(slow, images)
+    for variant, template in (("", "a photo of a {}."), ("name", "{}")):
+        classes = slow.classes(GEIRHOS, [template])
+        decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
         n_shape = sum(cue[0].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         n_texture = sum(cue[1].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         for cue, hits in (("shape", n_shape), ("texture", n_texture)):
@@ -184,41 +160,32 @@ def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate
         assert value(table, f"{cue}_accuracy", probe="linear_probe") == pytest.approx(expected)
 
 
-def test_error_consistency_equals_scikit_learns_kappa_observer_by_observer(slow, data, evaluate, tmp_path):
+def test_the_mean_person_has_the_mean_of_the_biases_of_the_trials_by_observer(data, evaluate, tmp_path):
     root = tmp_path / "cue-conflict"
     shutil.copytree(data["cue_conflict"], root)
     Image.open(next(root.glob("bird/*.png"))).save(root / "bird" / "bird1-bird9.png")  # no conflict
     files = sorted(root.glob("*/*.png"))
     rng = np.random.default_rng(0)
-    answers = {
-        who: [str(rng.choice(["airplane", "bird", "truck", "na"])) for _ in files] for who in ("a", "b", "c")
-    }
     (tmp_path / "cue-conflict-human-trials").mkdir()
-    for number, told in enumerate(answers.values(), start=1):
+    biases = []
+    for number in (1, 2, 3):
+        told = [str(rng.choice(["airplane", "bird", "truck", "na"])) for _ in files]
         rows = ["subj,session,trial,rt,object_response,category,condition,imagename"]
+        named = {"shape": 0, "texture": 0}
         for i, (file, answer) in enumerate(zip(files, told, strict=True)):
             shape = file.parent.name
             name = f"{i:04d}_cue_s01_0_{shape}_00_{file.name}"
             rows.append(f"subject-{number:02d},1,{i},0.5,{answer},{shape},0,{name}")
+            cues = [cue.rstrip("0123456789") for cue in file.stem.split("-")]
+            for position, cue in enumerate(named) if cues[0] != cues[1] else ():
+                named[cue] += answer == cues[position]
         trials = tmp_path / "cue-conflict-human-trials" / f"cue-conflict_subject-{number:02d}_session_1.csv"
         trials.write_text("\n".join(rows) + "\n")
+        biases.append(named["shape"] / (named["shape"] + named["texture"]))
     table = evaluate("shape_bias/cue_conflict", data_dirs={"cue_conflict": root}, revisions=[REVISION])
-
-    classes = slow.classes(GEIRHOS, ["a photo of a {}."])
-    images = [slow.image(Image.open(file).convert("RGB")) for file in files]
-    decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
-    conflicts = [not file.stem.startswith("bird1-bird") for file in files]
-    for subset, shown in (("", [True] * 37), ("conflict", conflicts)):
-        assert sum(shown) == (36 if subset else 37)
-
-        def right(told: list[str], shown: list[bool] = shown) -> list[bool]:
-            return [f.stem.startswith(t) for f, t, use in zip(files, told, shown, strict=True) if use]
-
-        people = [right(told) for told in answers.values()]
-        expected = np.mean([cohen_kappa_score(right(decisions), one) for one in people])
-        assert value(table, "error_consistency", subset=subset) == pytest.approx(expected)
-        pairs = [cohen_kappa_score(one, other) for one, other in combinations(people, 2)]
-        assert value(table, "error_consistency", subset=subset, **PEOPLE) == pytest.approx(np.mean(pairs))
+    for reference in ("people by image", "people by person"):
+        found = value(table, "shape_bias", **PEOPLE | {"reference": reference})
+        assert found == pytest.approx(np.mean(biases))
 
 
 def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
@@ -373,28 +340,22 @@ def test_real_cue_conflict_with_its_observers_equals_the_slow_evaluator(slow, ev
     cues = [[cue.rstrip("0123456789") for cue in file.stem.split("-")] for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
     classes = slow.classes(GEIRHOS, ["a photo of a {}."])
-    for variant, decisions in (
-        ("", [GEIRHOS[int(np.argmax(classes @ image))] for image in images]),
-        ("imagenet_1000", decided_among_1000(slow, images)),
-    ):
-        conflicts = [(d, *cue) for d, cue in zip(decisions, cues, strict=True) if cue[0] != cue[1]]
-        assert value(table, "shape_accuracy", variant=variant) == pytest.approx(
-            np.mean([d == s for d, s, _ in conflicts])
-        )
-        assert value(table, "texture_accuracy", variant=variant) == pytest.approx(
-            np.mean([d == t for d, _, t in conflicts])
-        )
-        if not variant:
-            model = [d == cue[0] for d, cue in zip(decisions, cues, strict=True)]
-    people = [
-        [told[file.stem] == cue[0] for file, cue in zip(files, cues, strict=True)]
-        for told in answers.values()
-    ]
-    expected = np.mean([cohen_kappa_score(model, one) for one in people])
-    assert value(table, "error_consistency") == pytest.approx(expected)
-    pairs = [cohen_kappa_score(one, other) for one, other in combinations(people, 2)]
-    assert len(pairs) == 45
-    assert value(table, "error_consistency", **PEOPLE) == pytest.approx(np.mean(pairs))
+    decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
+    conflicts = [(d, *cue) for d, cue in zip(decisions, cues, strict=True) if cue[0] != cue[1]]
+    assert value(table, "shape_accuracy") == pytest.approx(np.mean([d == s for d, s, _ in conflicts]))
+    assert value(table, "texture_accuracy") == pytest.approx(np.mean([d == t for d, _, t in conflicts]))
+    biases = []
+    for told in answers.values():
+        named = [
+            [told[file.stem] == cue for cue in pair]
+            for file, pair in zip(files, cues, strict=True)
+            if pair[0] != pair[1]
+        ]
+        shape, texture = np.sum(named, axis=0)
+        biases.append(shape / (shape + texture))
+    assert len(biases) == 10
+    found = value(table, "shape_bias", **PEOPLE | {"reference": "people by image"})
+    assert found == pytest.approx(np.mean(biases))
     for cue, position in (("shape", 0), ("texture", 1)):
         shown = [i for i, pair in enumerate(cues) if pair[0] != pair[1]]
         exemplars = [files[i].stem.split("-")[position] for i in shown]

@@ -91,7 +91,7 @@ def test_a_classifier_of_imagenet_decides_among_sixteen_as_people_do(save, trees
     data = trees("cue_conflict", "model_vs_human", "imagenet")
     table = evaluate_revisions(save(THOUSAND, "ResNet"), benchmarks, data_dirs=data, **SMALL)
     head = values(table, probe="head")
-    assert {"shape_bias", "cue_accuracy", "error_consistency", "accuracy", "top1"} <= set(head["metric"])
+    assert {"shape_bias", "cue_accuracy", "accuracy", "top1"} <= set(head["metric"])
     assert set(head["variant"]) == {""}
     assert values(table, metric="shape_preference")["probe"].tolist() == ["projection"]
     each = table.to_pandas().query("metric == 'observer_consistency'")

@@ -7,20 +7,15 @@ import pytest
 
 from hf_clipdyn.errors import MetricError
 
-NAMES = {"shape_bias": {"predictions": "cdc", "shapes": "ccd", "textures": "ddc"}}
-NUMBERS: dict[str, dict[str, list[Any]]] = {
-    "cue_preference": {"distances_shape": [0.1, 0.2, 0.3], "distances_texture": [0.2, 0.1, 0.5]},
+VALID: dict[str, dict[str, list[Any]]] = {
     "contrastive_geometry": {"images": [[1.0, 2], [3, 4], [5, 7]], "texts": [[1.0, 0], [1, 1], [2, 1]]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, True, False]},
     "representation_similarity": {"x": [[1.0, 2], [3, 4], [5, 7], [0, 1]], "y": [[1.0], [0], [2], [5]]},
     "learning_order": {"right": [[[True, False], [True, True]]] * 3},
-    "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "noise_robustness": {"predictions": [0, 1, 0], "references": [0, 1, 1], "sigmas": [0, 0, 0.1]},
-    "zero_shot_accuracy": {"predictions": [[0, 1, 2], [1, 0, 2], [2, 1, 0]], "references": [0, 0, 2]},
     "saliency": {"predictions": [[[0.0, 1], [0, 0]]] * 3, "fixations": [[[1.0, 0]]] * 3},
 }
 FILES = {"representation_similarity": "representation"}  # of functions that are not called like their file
-VALID = NUMBERS | {name: {key: list(text) for key, text in rows.items()} for name, rows in NAMES.items()}
 HOSTILE: dict[str, Any] = {
     "no rows": [],
     "none": None,

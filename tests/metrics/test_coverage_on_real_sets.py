@@ -14,7 +14,8 @@ import pytest
 from coverage_choices import of_two_afc
 from scipy import stats
 
-from hf_clipdyn.benchmarks.kinds.shape_bias import triplet_preferences
+from hf_clipdyn.benchmarks.vectors import unit
+from hf_clipdyn.metrics.cue_preference import triplet_preferences
 from hf_clipdyn.metrics.scores import interval, over
 
 
@@ -125,9 +126,12 @@ def planted(rng, rows, of_shape, of_texture, of_image, of_class):
 def preference_coverage(rows, spread, n_draws, *, mates=True):
     """Coverage; the truth is the mean of many draws, as the classes stay."""
     exemplars = rows[["shape_exemplar", "texture_exemplar"]].to_numpy()
+    cues = [rows[name] for name in ("shape", "texture", "shape_exemplar", "texture_exemplar")]
     values, intervals = [], []
     for seed in range(n_draws):
-        preferences, effects = triplet_preferences(planted(np.random.default_rng(seed), rows, *spread), rows)
+        preferences, effects = triplet_preferences(
+            unit(planted(np.random.default_rng(seed), rows, *spread)), *cues
+        )
         anchors = ~np.isnan(preferences)
         values.append(preferences[anchors].mean())
         influence = np.where(anchors, preferences - values[-1], 0.0) + mates * effects

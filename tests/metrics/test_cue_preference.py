@@ -5,81 +5,70 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference, triplet_preferences
+from hf_clipdyn.metrics.scores import interval, left_out, over
 
 ROWS = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from("ab"), st.sampled_from("xyz")),
-    min_size=1,
-    max_size=50,
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from("abcdef")), min_size=1, max_size=50
 )
 
 
 @given(ROWS)
-def test_without_exemplars_every_row_counts_alike(rows):
-    to_shape, to_texture, *_ = zip(*rows, strict=True)
-    result = cue_preference(to_shape, to_texture, n_resamples=0)
-    wins = [0.5 if a == b else float(a < b) for a, b, *_ in rows]
-    assert result["shape_preference"] == pytest.approx(sum(wins) / len(wins))
-    assert result["n_ties"] == wins.count(0.5)
-    assert result["n"] == len(rows)
+def test_without_anchors_every_row_counts_alike(rows):
+    to_shape, to_texture, _ = zip(*rows, strict=True)
+    result = cue_preference(to_shape, to_texture)
+    wins = [0.5 if a == b else float(a < b) for a, b, _ in rows]
+    assert result["shape_preference"].value == pytest.approx(sum(wins) / len(wins))
+    assert result.facts == {"n": len(rows), "n_ties": wins.count(0.5)}
 
 
 @given(ROWS)
-def test_with_exemplars_the_rows_of_an_anchor_are_averaged_first(rows):
-    to_shape, to_texture, shape, texture = zip(*rows, strict=True)
-    result = cue_preference(
-        to_shape, to_texture, shape_exemplars=shape, texture_exemplars=texture, n_resamples=0
-    )
+def test_the_rows_of_an_anchor_are_averaged_first(rows):
+    to_shape, to_texture, anchor = zip(*rows, strict=True)
+    result = cue_preference(to_shape, to_texture, anchors=anchor)["shape_preference"]
     anchors = {}
-    for a, b, *anchor in rows:
-        anchors.setdefault(tuple(anchor), []).append(0.5 if a == b else float(a < b))
-    assert result["shape_preference"] == pytest.approx(np.mean([np.mean(wins) for wins in anchors.values()]))
+    for a, b, name in rows:
+        anchors.setdefault(name, []).append(0.5 if a == b else float(a < b))
+    assert result.value == pytest.approx(np.mean([np.mean(wins) for wins in anchors.values()]))
+    if len(anchors) > 1:  # the influence of an anchor is that of the jackknife
+        names = np.array(anchor)
+        without = left_out(
+            lambda a, b, of: cue_preference(a, b, anchors=of)["shape_preference"].value,
+            [np.array(to_shape), np.array(to_texture), names],
+            names,
+        )
+        of_anchors = np.bincount(np.unique(names, return_inverse=True)[1], result.influence)
+        assert of_anchors == pytest.approx(without)
 
 
 @given(ROWS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_nothing(agree, rows, random):
     def compute(chosen):
-        to_shape, to_texture, shape, texture = zip(*chosen, strict=True)
-        return cue_preference(to_shape, to_texture, shape_exemplars=shape, texture_exemplars=texture)
+        to_shape, to_texture, anchor = zip(*chosen, strict=True)
+        return cue_preference(to_shape, to_texture, anchors=anchor).report(anchor)
 
     agree(compute(random.sample(rows, len(rows))), compute(rows))
 
 
 @given(ROWS)
 def test_swapping_the_cues_mirrors_the_preference_and_a_monotone_transform_changes_nothing(agree, rows):
-    to_shape, to_texture, *_ = (np.array(column) for column in zip(*rows, strict=True))
-    result = cue_preference(to_shape, to_texture, n_resamples=0)
-    swapped = cue_preference(to_texture, to_shape, n_resamples=0)
-    assert swapped["shape_preference"] == pytest.approx(1 - result["shape_preference"])
-    agree(cue_preference(np.exp(to_shape), np.exp(to_texture), n_resamples=0), result)
+    to_shape, to_texture, _ = (np.array(column) for column in zip(*rows, strict=True))
+    result = cue_preference(to_shape, to_texture).report()
+    swapped = cue_preference(to_texture, to_shape)["shape_preference"]
+    assert swapped.value == pytest.approx(1 - result["shape_preference"])
+    agree(cue_preference(np.exp(to_shape), np.exp(to_texture)).report(), result)
 
 
 def test_embeddings_that_have_collapsed_prefer_neither_cue():
     result = cue_preference(np.zeros(100), np.zeros(100))
-    assert result["shape_preference"] == 0.5
-    assert result["n_ties"] == 100
+    assert result["shape_preference"].value == 0.5
+    assert result.facts["n_ties"] == 100
 
 
 def test_a_planted_encoder_of_the_silhouette_prefers_the_shape_always_with_an_interval_of_some_width():
-    exemplars = [np.repeat([f"cat{i}" for i in range(20)], 10), np.tile([f"dog{i}" for i in range(10)], 20)]
-    result = cue_preference(
-        np.zeros(200), np.ones(200), shape_exemplars=exemplars[0], texture_exemplars=exemplars[1]
-    )
-    assert result["shape_preference"] == 1
-    assert result["shape_preference_ci"] == pytest.approx(wilson_interval(1.0, 200, 0.95, 9))
-
-
-def test_preferences_counted_by_the_caller_have_the_interval_of_the_triplets_written_out(agree):
-    rng = np.random.default_rng(0)
-    shape, texture = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
-    wins = rng.integers(0, 5, size=72)  # of four triplets each
-    to_shape = np.concatenate([np.repeat([0.0, 2.0], [w, 4 - w]) for w in wins])
-    triplets = cue_preference(
-        to_shape, np.ones(288), shape_exemplars=np.repeat(shape, 4), texture_exemplars=np.repeat(texture, 4)
-    )
-    anchors = anchor_preference(wins / 4, shape_exemplars=shape, texture_exemplars=texture)
-    agree({**anchors, "n": 288, "n_ties": 0}, triplets)
+    low, high = cue_preference(np.zeros(200), np.ones(200)).report()["shape_preference_ci"]
+    assert 0.9 < low < high == 1
 
 
 def triplets_of(shapes, textures):
@@ -95,73 +84,77 @@ def triplets_of(shapes, textures):
     ]
 
 
+def classes_of(exemplars):
+    return [one[0] for one in exemplars]
+
+
 @given(st.integers(0, 2**32 - 1))
-def test_the_mates_exemplars_count_as_in_a_double_loop_over_images(seed):
+def test_preferences_and_mate_effects_are_those_of_a_triple_loop_over_images(seed):
     rng = np.random.default_rng(seed)
     shapes, textures = (
-        rng.choice(["a1", "a2", "b1", "b2", "c1"], 24),
-        rng.choice(["x1", "x2", "y1", "y2"], 24),
+        rng.choice(names, 24) for names in (["a1", "a2", "b1", "b2", "c1"], ["x1", "x2", "y1"])
     )
     shapes, textures = (list(one) for one in zip(*set(zip(shapes, textures, strict=True)), strict=True))
-    rows = triplets_of(shapes, textures)
-    if len({a for a, *_ in rows}) < 3:
-        return
-    wins = rng.integers(0, 3, len(rows)) / 2
-    names = [[[column[image] for image in row] for row in rows] for column in (shapes, textures)]
-    result = cue_preference(
-        1 - wins, np.full(len(rows), 0.5), shape_exemplars=names[0], texture_exemplars=names[1]
-    )
-
-    anchors = sorted({a for a, *_ in rows})
-    preference = {a: np.mean([w for (b, *_), w in zip(rows, wins, strict=True) if a == b]) for a in anchors}
-    mean = np.mean(list(preference.values()))
-    assert result["shape_preference"] == pytest.approx(mean)
-    influence = dict.fromkeys(range(len(shapes)), 0.0)
-    for a in anchors:
-        influence[a] += (preference[a] - mean) / len(anchors)
-    for (a, s, t), win in zip(rows, wins, strict=True):
-        n = sum(a == b for b, *_ in rows)
-        for mate in (s, t):
-            influence[mate] += (win - preference[a]) / n / len(anchors)
-    shown = sorted({image for row in rows for image in row})
-    parts = [
-        sum(influence[i] * influence[j] for i in shown for j in shown if same(i, j)) * count / (count - 1)
-        for same, count in (
-            (lambda i, j: shapes[i] == shapes[j], len({shapes[i] for i in shown})),
-            (lambda i, j: textures[i] == textures[j], len({textures[i] for i in shown})),
-            (lambda i, j: i == j, len(shown)),
-        )
-    ]
-    variance = parts[0] + parts[1] - parts[2]
-    variance = variance if variance > 0 else max(parts)
-    effective = mean * (1 - mean) / variance if variance > 0 else len(anchors)
-    effective = min(max(effective, 1.0), len(anchors))
-    df = min(len({shapes[i] for i in shown}), len({textures[i] for i in shown})) - 1
-    assert result["shape_preference_ci"] == pytest.approx(wilson_interval(mean, effective, 0.95, df))
+    rows = rng.integers(0, 2, (len(shapes), 3)).astype(float)  # with ties
+    found = triplet_preferences(rows, classes_of(shapes), classes_of(textures), shapes, textures)
+    preferences, effects = np.full(len(shapes), np.nan), np.zeros(len(shapes))
+    by_anchor = {}
+    for a, s, t in triplets_of(shapes, textures):
+        to_shape, to_texture = (np.square(rows[a] - rows[mate]).sum() for mate in (s, t))
+        by_anchor.setdefault(a, []).append((s, t, (np.sign(to_texture - to_shape) + 1) / 2))
+    for a, triplets in by_anchor.items():
+        preferences[a] = np.mean([won for *_, won in triplets])
+        for s, t, won in triplets:
+            effects[[s, t]] += (won - preferences[a]) / len(triplets)
+    np.testing.assert_allclose(found[0], preferences)
+    np.testing.assert_allclose(found[1], effects, atol=1e-12)
+    score = anchor_preference(*found)["shape_preference"]
+    if by_anchor:
+        assert score.value == pytest.approx(np.nanmean(preferences))
+        assert score.influence.sum() == pytest.approx(0, abs=1e-12)
+    else:
+        assert score.cause == "no image has both a shape and a texture mate"
 
 
-def test_what_images_do_as_mates_widens_the_interval_counted_by_the_caller_too(agree):
+def test_preferences_counted_by_the_caller_are_those_of_the_triplets_written_out():
+    rng = np.random.default_rng(0)
+    wins = rng.integers(0, 5, size=72)  # of four triplets each
+    to_shape = np.concatenate([np.repeat([0.0, 2.0], [w, 4 - w]) for w in wins])
+    anchors = np.repeat(np.arange(72), 4)
+    triplets = cue_preference(to_shape, np.ones(288), anchors=anchors)
+    counted = anchor_preference(wins / 4)
+    assert counted["shape_preference"].value == pytest.approx(triplets["shape_preference"].value)
+    of_anchors = np.bincount(anchors, triplets["shape_preference"].influence)
+    assert counted["shape_preference"].influence == pytest.approx(of_anchors)
+    assert counted.facts == {"n": 72}
+
+
+def test_what_images_do_as_mates_widens_the_interval():
     rng = np.random.default_rng(0)
     images = [(f"{s}{i}", f"{t}{j}") for s in "abc" for i in range(4) for t in "xyz" for j in range(4)]
     shapes, textures = zip(*images, strict=True)
-    rows = triplets_of(shapes, textures)
     by_exemplar = {name: rng.normal() for name in sorted({*shapes, *textures})}
-    depth = [by_exemplar[shape] + by_exemplar[texture] for shape, texture in images]
-    to_shape, to_texture = (
-        np.abs([depth[row[0]] - depth[row[i]] for row in rows]) + (i - 1) * 0.2 for i in (1, 2)
+    angles = np.array([by_exemplar[shape] + by_exemplar[texture] for shape, texture in images]) / 4
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    preferences, effects = triplet_preferences(
+        rows, classes_of(shapes), classes_of(textures), shapes, textures
     )
-    names = [[[column[image] for image in row] for row in rows] for column in (shapes, textures)]
-    triplets = cue_preference(to_shape, to_texture, shape_exemplars=names[0], texture_exemplars=names[1])
-    wins = np.where(to_shape < to_texture, 1.0, 0.0)
-    preference, effects = np.full(len(images), np.nan), np.zeros(len(images))
-    for a in range(len(images)):
-        of_a = [index for index, row in enumerate(rows) if row[0] == a]
-        preference[a] = wins[of_a].mean()
-        for index in of_a:
-            for mate in rows[index][1:]:
-                effects[mate] += (wins[index] - preference[a]) / len(of_a)
-    keywords = {"shape_exemplars": shapes, "texture_exemplars": textures}
-    counted = anchor_preference(preference, effects, **keywords)
-    agree({**counted, "n": len(rows), "n_ties": 0}, triplets)
-    alone = anchor_preference(preference, **keywords)["shape_preference_ci"]
-    assert np.ptp(counted["shape_preference_ci"]) > 1.2 * np.ptp(alone)
+    ends = [
+        interval(one.value, over(one.influence, images), one.scale)
+        for one in (anchor_preference(preferences, of)["shape_preference"] for of in (effects, None))
+    ]
+    assert np.ptp(ends[0]) > 1.2 * np.ptp(ends[1])
+
+
+@pytest.mark.parametrize(
+    ("function", "wrong", "message"),
+    [
+        (cue_preference, ([1.0, 2.0], [1.0]), r"distances_shape \(2,\), distances_texture \(1,\)"),
+        (cue_preference, ([np.nan, 1.0], [1.0, 2.0]), "distances_shape must be finite"),
+        (anchor_preference, ([0.5, 1.5],), r"preferences must be in \[0, 1\]"),
+        (anchor_preference, ([0.5, 1.0], [0.0]), r"preferences \(2,\), mate_effects \(1,\)"),
+    ],
+)
+def test_a_wrong_argument_is_named(function, wrong, message):
+    with pytest.raises(MetricError, match=message):
+        function(*wrong)

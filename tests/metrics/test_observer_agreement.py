@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.bootstrap import (
-    clustered_correlation_interval,
-    clustered_share_interval,
-    influence_interval,
-)
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
 
-NAMES = ("accuracy_difference", "observed_consistency", "kappa_all_agree")
+NAMES = ("accuracy_difference", "kappa_all_agree")
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ def brute_force(pairs, conditions):
             observed = np.mean(a == b)
             expected = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
             kappa = 1.0 if observed == 1 else (observed - expected) / (1 - expected)
-            by_condition.append([(a.mean() - b.mean()) ** 2, observed, kappa])
+            by_condition.append([(a.mean() - b.mean()) ** 2, kappa])
         by_pair.append(np.mean(by_condition, axis=0))
     return np.mean(by_pair, axis=0)
 
@@ -46,10 +41,12 @@ def test_a_model_is_compared_with_each_observer_in_each_condition(answers):
     observers, model, conditions = answers
     result = observer_agreement(observers, model, conditions=conditions)
     expected = brute_force([(model, one) for one in observers.T], conditions)
-    assert [result[name] for name in NAMES] == pytest.approx(expected)
-    assert result["accuracy"] == pytest.approx(np.mean([model[conditions == one].mean() for one in "abc"]))
-    assert (result["n"], result["n_pairs"], len(result["kappas"])) == (60, 4, 4)
-    assert np.mean(result["kappas"]) == pytest.approx(result["kappa"])
+    assert [result[name].value for name in NAMES] == pytest.approx(expected)
+    of_conditions = [model[conditions == one].mean() for one in "abc"]
+    assert result["accuracy"].value == pytest.approx(np.mean(of_conditions))
+    facts = result.facts
+    assert (facts["n"], facts["n_pairs"], len(facts["kappas"])) == (60, 4, 4)
+    assert np.mean(facts["kappas"]) == pytest.approx(result["kappa"].value)
 
 
 def test_people_are_compared_in_all_pairs_on_what_both_have_seen(answers):
@@ -57,7 +54,7 @@ def test_people_are_compared_in_all_pairs_on_what_both_have_seen(answers):
     observers[::7, 1] = np.nan
     result = observer_agreement(observers, conditions=conditions)
     expected = brute_force(list(combinations(observers.T, 2)), conditions)
-    assert [result[name] for name in NAMES] == pytest.approx(expected)
+    assert [result[name].value for name in NAMES] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -73,22 +70,43 @@ def test_influences_are_the_derivatives_by_the_weights_of_the_images(answers, al
             *(None if one is None else one[rows] for one in given), conditions=conditions[rows]
         )
         for name in (*NAMES, "kappa", "accuracy"):  # the ends of its range have kinks
-            influence = result["influences"][name]
-            assert (more[name] - result[name]) * copies == pytest.approx(influence[image], rel=0.03, abs=2e-4)
-    for influence in result["influences"].values():
-        assert influence.sum() == pytest.approx(0, abs=1e-12)
+            moved = (more[name].value - result[name].value) * copies
+            assert moved == pytest.approx(result[name].influence[image], rel=0.03, abs=2e-4)
+    for score in result.values():
+        assert score.influence.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_two_who_are_always_right_have_no_kappa_and_count_as_one_in_the_official_summary():
     always = np.ones((20, 2))
     result = observer_agreement(always)
-    assert np.isnan([result["kappa"], result["kappa_min"], result["kappa_max"]]).all()
-    assert result["causes"]["kappa"] == "in each pair, both are right, or both wrong, on all images"
-    assert (result["kappa_all_agree"], result["n_pairs"]) == (1, 0)
-    assert result["observed_consistency"] == 1
+    for name in ("kappa", "kappa_min", "kappa_max"):
+        assert np.isnan(result[name].value)
+        assert result[name].cause == "in each pair, both are right, or both wrong, on all images"
+    assert (result["kappa_all_agree"].value, result.facts["n_pairs"]) == (1, 0)
     with_one_error = always.copy()
     with_one_error[0, 1] = 0
-    assert observer_agreement(with_one_error)["kappa"] == 0, "an observer without errors gives 0"
+    of_one = observer_agreement(with_one_error)["kappa"]
+    assert of_one.value == 0, "an observer without errors gives 0"
+
+
+@pytest.mark.parametrize(
+    ("errors", "scale", "says"),
+    [(4, "none", "no interval"), (5, "correlation", "too narrow"), (20, "correlation", "")],
+)
+def test_kappa_of_few_errors_has_no_interval_and_of_some_a_caution(errors, scale, says):
+    observers = np.ones((100, 2))
+    observers[:errors, 0] = observers[errors // 2 : errors // 2 + errors, 1] = 0
+    found = observer_agreement(observers)["kappa"]
+    assert found.scale == scale
+    assert says in found.cause
+    assert bool(found.cause) == bool(says)
+
+
+def test_a_squared_difference_near_0_has_a_caution():
+    rng = np.random.default_rng(0)
+    first, second = (rng.random(100) < 0.7).astype(float), (rng.random(100) < 0.7).astype(float)
+    assert "near 0" in observer_agreement(second[:, None], first)["accuracy_difference"].cause
+    assert not observer_agreement(1 - first[:, None], first)["accuracy_difference"].cause
 
 
 def test_conditions_of_another_length_and_a_single_observer_are_refused():
@@ -96,19 +114,3 @@ def test_conditions_of_another_length_and_a_single_observer_are_refused():
         observer_agreement([[1, 0], [0, 1]], conditions=["a"])
     with pytest.raises(MetricError, match="At least two observers"):
         observer_agreement([[1], [0]])
-
-
-def test_the_interval_from_influences_is_that_of_the_clustered_share_and_of_the_correlation():
-    rng = np.random.default_rng(0)
-    clusters = np.repeat(np.arange(20), 3)
-    hits = (rng.random(60) < 0.7).astype(float)
-    influence = (hits - hits.mean()) / 60
-    wanted = clustered_share_interval(hits, np.ones(60), [clusters])
-    assert influence_interval(hits.mean(), influence, [clusters], "share") == pytest.approx(wanted)
-    everything = clustered_share_interval(np.ones(60), np.ones(60), [clusters])
-    assert influence_interval(1.0, np.zeros(60), [clusters], "share") == pytest.approx(everything)
-    wanted = clustered_correlation_interval(0.4, influence, [clusters])
-    assert influence_interval(0.4, influence, [clusters], "fisher") == wanted
-    low, high = influence_interval(0.4, influence, [clusters], "linear")
-    assert (low + high) / 2 == pytest.approx(0.4)
-    assert np.isnan(influence_interval(0.4, influence, [np.zeros(60, int)], "linear")).all()

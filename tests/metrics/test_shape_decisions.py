@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
-from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES, shape_decisions
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES, shape_decisions
 
 PUBLISHED_SIZES = {
     "airplane": 1,

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.scores import left_out
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 SIZES = st.tuples(st.integers(1, 80), st.integers(6, 12), st.integers(0, 1000))
@@ -22,10 +24,20 @@ def test_accuracies_equal_scikit_learns(sizes):
     ranked = np.argsort(-scores, axis=1)
     result = zero_shot_accuracy(ranked, truth)
     labels = np.arange(scores.shape[1])
-    assert result["top1"] == pytest.approx(accuracy_score(truth, scores.argmax(axis=1)))
-    assert result["top5"] == pytest.approx(top_k_accuracy_score(truth, scores, k=5, labels=labels))
-    assert result["chance"] == 1 / scores.shape[1]
-    assert result["n"] == len(truth)
+    assert result["top1"].value == pytest.approx(accuracy_score(truth, scores.argmax(axis=1)))
+    assert result["top5"].value == pytest.approx(top_k_accuracy_score(truth, scores, k=5, labels=labels))
+    assert result["chance"].value == 1 / scores.shape[1]
+    assert result["top5_chance"].value == 5 / scores.shape[1]
+    assert result.facts["n"] == len(truth)
+
+
+@given(SIZES.filter(lambda sizes: sizes[0] > 1))
+def test_the_influence_is_that_of_the_jackknife(sizes):
+    scores, truth = scored(*sizes)
+    ranked = np.argsort(-scores, axis=1)
+    for name in ("top1", "top5"):
+        without = left_out(lambda *part, name=name: zero_shot_accuracy(*part)[name].value, [ranked, truth])
+        assert zero_shot_accuracy(ranked, truth)[name].influence == pytest.approx(without)
 
 
 @given(SIZES, st.randoms(use_true_random=False))
@@ -33,7 +45,9 @@ def test_the_order_of_the_rows_changes_nothing(agree, sizes, random):
     scores, truth = scored(*sizes)
     ranked = np.argsort(-scores, axis=1)
     order = random.sample(range(len(truth)), len(truth))
-    agree(zero_shot_accuracy(ranked[order], truth[order]), zero_shot_accuracy(ranked, truth))
+    agree(
+        zero_shot_accuracy(ranked[order], truth[order]).report(), zero_shot_accuracy(ranked, truth).report()
+    )
 
 
 def test_people_name_the_shape_as_often_as_their_trials_say(human_trials):
@@ -43,32 +57,50 @@ def test_people_name_the_shape_as_often_as_their_trials_say(human_trials):
     conflict = human_trials.shapes != human_trials.textures
     answers = [[known.index(answer)] for answer in human_trials.predictions[conflict].tolist()]
     truth = [known.index(shape) for shape in human_trials.shapes[conflict].tolist()]
-    result = zero_shot_accuracy(answers, truth, n_classes=len(known), n_resamples=0)
-    assert "top5" in result["causes"]
-    assert (round(result["top1"] * result["n"]), result["n"]) == (9236, 12_000)
+    result = zero_shot_accuracy(answers, truth, n_classes=len(known))
+    assert result["top5"].cause
+    assert (round(result["top1"].value * 12_000), result.facts["n"]) == (9236, 12_000)
 
 
 def test_the_best_five_of_many_classes_suffice_when_their_number_is_given(agree):
     scores, truth = scored(200, 100, 0)
     ranked = np.argsort(-scores, axis=1)
-    agree(zero_shot_accuracy(ranked[:, :5], truth, n_classes=100), zero_shot_accuracy(ranked, truth))
+    five = zero_shot_accuracy(ranked[:, :5], truth, n_classes=100)
+    agree(five.report(), zero_shot_accuracy(ranked, truth).report())
 
 
 def test_without_the_number_of_classes_the_chance_of_a_truncated_ranking_is_unknown():
     result = zero_shot_accuracy([[9, 1, 2, 3, 4]], [9])
-    assert "n_classes is not given" in result["causes"]["chance"]
-    assert np.isnan(result["chance"])
-    assert result["top1"] == 1
+    for name in ("chance", "top5_chance"):
+        assert "n_classes is not given" in result[name].cause
+        assert np.isnan(result[name].value)
+    assert result["top1"].value == 1
 
 
 def test_fewer_than_five_of_more_classes_leave_top5_unknown_but_fewer_classes_than_five_do_not():
-    result = zero_shot_accuracy([[9, 1]], [9], n_classes=10)
+    result = zero_shot_accuracy([[9, 1]] * 2, [9] * 2, n_classes=10).report()
     assert "only the best 2 classes are given" in result["causes"]["top5"]
     assert np.isnan([result["top5"], *result["top5_ci"]]).all()
-    assert zero_shot_accuracy([[1, 0, 2]], [2])["top5"] == 1
+    few = zero_shot_accuracy([[1, 0, 2]], [2])
+    assert few["top5"].value == few["top5_chance"].value == 1
 
 
 def test_all_right_keeps_an_interval_of_some_width():
-    result = zero_shot_accuracy([[0, 1, 2, 3, 4]] * 100, [0] * 100)
-    low, high = result["top1_ci"]
+    low, high = zero_shot_accuracy([[0, 1, 2, 3, 4]] * 100, [0] * 100).report()["top1_ci"]
     assert 0.9 < low < high == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"references": [0]}, r"predictions \(2, 2\), references \(1,\)"),
+        ({"predictions": [[0, 0], [1, 0]]}, "each id once in a row"),
+        ({"predictions": [[0.9, 0.1], [0.2, 0.8]]}, "must rank class ids"),
+        ({"predictions": [0, 1]}, "must rank class ids"),
+        ({"predictions": [[0, 1], [1]]}, "predictions must be numbers"),
+        ({"references": [5, 0]}, r"references must be in \[0, 1\]"),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong, message):
+    with pytest.raises(MetricError, match=message):
+        zero_shot_accuracy(**{"predictions": [[0, 1], [1, 0]], "references": [0, 1]} | wrong)

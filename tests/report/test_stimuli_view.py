@@ -47,7 +47,7 @@ def _trials(decisions):
     people = images["shape"].where(images["item"] > 0, images["texture"])
     blocks = [images.assign(protocol="", decision=decisions)]
     blocks += [images.assign(protocol="human", observer=name, decision=people) for name in ("ann", "ben")]
-    return pd.concat(blocks).reindex(columns=list(ShapeBias.trial_columns)).astype(ShapeBias.trial_columns)
+    return pd.concat(blocks).assign(cue=None, condition=None)
 
 
 def _decided(words):

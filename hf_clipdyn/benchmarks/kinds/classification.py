@@ -9,21 +9,18 @@ from hf_clipdyn.benchmarks.answers import Answers
 from hf_clipdyn.benchmarks.base import Common, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers, is_summarised
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.kind import ClassNames, KindSettings
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
+from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_trials import human_accuracies
-from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names
+from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Classification", "ClassificationSettings"]
 
-_SHOWN = ("image_id", "subset", "category", "exemplar")
-_THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
@@ -32,9 +29,7 @@ _REACH = Axis(title="log2 of the reach")
 class ClassificationSettings(KindSettings):
     """What a user may choose for the classification benchmarks."""
 
-    published_prompts: bool = False
-    """Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes 80,000 prompts per
-    revision."""
+    gone: ClassVar = {"published_prompts": False}
 
     classes: ClassNames = None
     """Names of at least two classes, for a model that knows only these. Decisions are among these, and images of other
@@ -46,8 +41,8 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16). ``protocol``
-    is the name of a prompt set ("" is the default one), ``imagenet_1000``, ``head`` (of a classifier) or ``human``. For
-    ``human``, ``decision`` is the answer of ``observer``.
+    is the name of a prompt set ("" is the default one), ``head`` (of a classifier) or ``human``. For ``human``,
+    ``decision`` is the answer of ``observer``.
     """
 
     name = "classification"
@@ -85,13 +80,6 @@ class Classification(ClassifiedKind[ClassificationSettings]):
                 neutral=0.0,
                 neutral_title="none",
                 perception="high",
-            ),
-            "observed_consistency": Term(
-                title="observed consistency",
-                meaning="Share of images on which model and observer are both right or both wrong. It "
-                "depends mostly on the two accuracies.",
-                better="high",
-                **_SHARE,
             ),
             "accuracy_difference": Term(
                 title="squared accuracy difference",
@@ -137,12 +125,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             "pow": Condition(title="mean power spectrum"),
             "inf": Condition(title="not filtered"),
         },
-        variants={
-            "imagenet_80": "80 ImageNet templates",
-            "name": "class name alone",
-            _THOUSAND: "1,000-way",
-            _PUBLISHED: "1,000-way, 80 templates",
-        },
+        variants={"name": "class name alone"},
         subsets={
             "uniform-noise": "uniform noise",
             "phase-scrambling": "phase scrambling",
@@ -197,18 +180,13 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     ) -> None:
         super().__init__(source, image_processor, settings, common)
         self._classes = self.keep_classes(settings.classes, GEIRHOS_CLASSES, "category")
-        self._thousand: dict[str, tuple[str, ...]] = {}
-        if settings.classes is None:  # the 1,000 classes map onto all 16
-            self._thousand = {_THOUSAND: PHOTO} | (
-                {_PUBLISHED: IMAGENET} if settings.published_prompts else {}
-            )
         self.facts = _present(self.images["subset"])
         self.fingerprint = digest(
             self.name,
-            self.pixels.fingerprint,
-            self.described.to_dict("list"),
-            self.prompts,
-            self._thousand,
+            self.pixels[0].fingerprint,
+            self.described[list(self.columns)].to_dict("list"),
+            self.asked_before(with_thousand=False)[0],
+            {"imagenet_1000": PHOTO} if settings.classes is None else {},
             list(imagenet_names().values()),
             self.humans[["item", "observer", "decision"]].to_dict("list"),
             *([] if settings.classes is None else [settings.classes]),
@@ -221,31 +199,9 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, and add the answers of people."""
-        blocks = [*self.ask(readout, self._classes, self._thousand), self.humans]
+        blocks = [*self.ask(readout, self._classes, self.stimuli[0]), self.humans]
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True).assign(n_classes=len(self._classes))
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
-
-    @staticmethod
-    def gallery(trials: pd.DataFrame) -> Gallery:
-        """Images with their class, the decisions of every way of asking, and what most observers said."""
-        shown = trials.drop_duplicates("item").set_index("item")
-        asked = trials[trials["protocol"] != HUMAN].set_index("item").groupby("protocol", sort=False)
-        titles = Classification.terms.variants
-        return Gallery(
-            answer="class",
-            answers={
-                titles.get(str(protocol), str(protocol)) or "prompts": decisions
-                for protocol, decisions in asked["decision"]
-            },
-            truth=shown["category"],
-            truth_title="class",
-            **Classification.people(trials),
-            groups=shown["subset"].map(lambda name: Classification.terms.subsets.get(name, name)),
-            group_title="data set",
-            check=shown[["image_id", "category"]],
-        )
-
-    views = (GalleryView(("item", *_SHOWN, "protocol", "decision", "observer"), gallery),)
 
     answers_from = ("item", "subset", "condition", "category", "exemplar", "protocol", "decision", "observer")
 
