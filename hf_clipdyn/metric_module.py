@@ -102,10 +102,6 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
 _LISTS = ["float64"]
 _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
     "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
-    "noise_robustness": (
-        {"predictions": "float64", "references": "float64", "sigmas": "float64"},
-        "hendrycks2019robustness",
-    ),
     "two_afc": (
         {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},
         "zhang2018unreasonable",

@@ -1,13 +1,14 @@
 """Corruptions of the pixels: Gaussian noise, salt and pepper, blur, and the published degradations.
 
-Random numbers are drawn from (seed, row), so that each revision and each level sees the same draw.
+`CORRUPTIONS` is a table of them. `CORRUPTIONS[name](level, seed)` changes the pixels of a row of a data set. Random
+numbers are drawn from (seed, row), so that each revision and each level sees the same draw.
 """
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,366 +18,302 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.terms import Axis, Condition
 
 Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Standard deviations of the Gaussian noise that are shown by default, beside 0."""
 
 
-def _is_within(value: float, interval: str) -> bool:
-    """Whether a number is in ``[low, high]``; a parenthesis excludes the bound. NaN is in no interval."""
-    low, high = map(float, interval[1:-1].split(","))
-    above = value >= low if interval[0] == "[" else value > low
-    return above and (value <= high if interval[-1] == "]" else value < high)
+@dataclass(frozen=True)
+class Corruption:
+    """A way to change pixels, at several levels or at one.
+
+    Attributes:
+        name: in the column ``condition``.
+        term: its words.
+        change: from pixels (H, W, 3), a level and a generator of random numbers to pixels. With ``contrast`` from and
+            to grey values (H, W) in [0, 1].
+        scale: what the level measures, for `Corrupted.key`.
+        levels: to show unless others are asked for, the weakest first; NaN alone for a corruption without levels.
+        within: the interval of possible levels, or all of them; a parenthesis excludes the bound.
+        is_random: whether random numbers are drawn.
+        contrast: of the grey picture that is changed; None if the picture in colour is.
+        neutral: the level at which nothing but the contrast of the grey picture is changed: what looks alike has one
+            key, and goes through the model once.
+        has_order: whether a stronger level is always a stronger change, so that there is an area under its curve.
+    """
+
+    name: str
+    term: Condition
+    change: Callable[[Any, float, np.random.Generator], NDArray[Any]]
+    scale: str = ""
+    levels: tuple[float, ...] = (math.nan,)
+    within: str | tuple[float, ...] = ""
+    is_random: bool = False
+    contrast: float | None = None
+    neutral: float = math.nan
+    has_order: bool = True
+
+    def __call__(self, level: float = math.nan, seed: int = 0) -> "Corrupted":
+        """The change at a level.
+
+        Raises:
+            ConfigError: there is no such level.
+        """
+        if not self.within and not math.isnan(level):
+            raise ConfigError(f"{self.name} has no levels, but the level {level:g} is given: leave it out.")
+        if self.within and not _is_within(level, self.within):
+            known = (
+                self.within if isinstance(self.within, str) else " ".join(f"{one:g}" for one in self.within)
+            )
+            raise ConfigError(f"{self.name} has the level {level:g}: it must be in {known}.")
+        return Corrupted(self, level, seed)
+
+    def in_order(self, levels: Iterable[float]) -> tuple[float, ...]:
+        """Distinct levels, the weakest first."""
+        descending = self.term.level is not None and self.term.level.descending
+        return tuple(sorted(set(levels), reverse=descending))
 
 
 @dataclass(frozen=True)
-class Corruption(ABC):
-    """A change of the uint8 pixels (H, W, 3) of row ``i`` of a data set.
+class Corrupted:
+    """A corruption at one level, with the seed of its random numbers."""
 
-    Attributes:
-        level: strength, in the unit of its axis; NaN if there is only one.
-        seed: of the random numbers.
-        name, term: its name in the column ``condition``, and its words (of the class).
-        scale: what the level measures, for `key` (of the class).
-        levels: levels to show unless others are asked for, the weakest first (of the class).
-        within: the interval of possible levels; empty if there is only one (of the class).
-        has_order: whether a stronger level is always a stronger change, so that there is an area under its curve (of
-            the class).
-    """
-
-    level: float = math.nan
-    seed: int = 0
-    name: ClassVar[str]
-    term: ClassVar[Condition]
-    scale: ClassVar[str]
-    levels: ClassVar[tuple[float, ...]]
-    within: ClassVar[str] = "[0, inf)"
-    has_order: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if not self.within and not math.isnan(self.level):
-            raise ConfigError(
-                f"{self.name} has no levels, but the level {self.level:g} is given: leave it out."
-            )
-        if self.within and not _is_within(self.level, self.within):
-            raise ConfigError(f"{self.name} has the level {self.level:g}: it must be in {self.within}.")
+    corruption: Corruption
+    level: float
+    seed: int
 
     @property
     def key(self) -> str:
         """Names the change in the cache of decoded pixels."""
-        return f"{self.name},{self.scale}={self.level!r},seed={self.seed}"
+        kind = self.corruption
+        if self.level == kind.neutral or kind.name == "grey":
+            return f"contrast,contrast={kind.contrast!r}"
+        parts = [kind.name, f"{kind.scale}={self.level!r}" if kind.within else ""]
+        return ",".join(filter(None, [*parts, f"seed={self.seed}" if kind.is_random else ""]))
 
-    @classmethod
-    def in_order(cls, levels: Iterable[float]) -> tuple[float, ...]:
-        """Distinct levels, the weakest first."""
-        descending = cls.term.level is not None and cls.term.level.descending
-        return tuple(sorted(set(levels), reverse=descending))
-
-    @abstractmethod
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]: ...
-
-
-class GaussianNoise(Corruption):
-    """x' = clamp(x + sigma n, 0, 1) on pixels in [0, 1], rounded to uint8; the same n for all sigmas."""
-
-    name, scale = "gaussian", "sigma"
-    term = Condition(
-        title="Gaussian noise", level=Axis(title="sigma", unit="of the pixel range"), untouched=0.0
-    )
-    levels = SIGMAS
-    within = "[0, 1]"
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        noise = np.random.default_rng([self.seed, row]).standard_normal(pixels.shape, np.float32)
-        return np.clip(np.rint(pixels + 255 * np.float32(self.level) * noise), 0, 255).astype(np.uint8)
-
-
-class SaltAndPepper(Corruption):
-    """Turn a fraction ``amount`` of the pixels black or white, half each, all channels of a pixel at once.
-
-    The pixels of a smaller amount are among those of a larger one.
-    """
-
-    name, scale = "salt_and_pepper", "amount"
-    term = Condition(title="salt and pepper", level=Axis(title="amount", unit="of the pixels"), untouched=0.0)
-    levels = (0.01, 0.02, 0.05, 0.1, 0.2)
-    within = "[0, 1]"
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        drawn = np.random.default_rng([self.seed, row]).random(pixels.shape[:2])
-        noisy = pixels.copy()
-        noisy[drawn < self.level / 2] = 0
-        noisy[drawn >= 1 - self.level / 2] = 255
-        return noisy
-
-
-class Blur(Corruption):
-    """Convolve with a Gaussian of ``sigma`` pixels: pixels of the file or of the model's input, depending on the stage.
-
-    It is not noise: it removes high spatial frequencies, which Gaussian noise adds.
-    """
-
-    name, scale = "blur", "sigma"
-    term = Condition(title="blur", level=Axis(title="sigma", unit="px"), untouched=0.0)
-    levels = (0.5, 1.0, 1.5, 2.0, 3.0)
-
-    @property
-    def key(self) -> str:
-        return f"{self.name},{self.scale}={self.level!r}"
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        from scipy.ndimage import gaussian_filter
-
-        blurred = gaussian_filter(pixels.astype(np.float32), (self.level, self.level, 0))
-        return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
-
-
-# --- the published degradations ------------------------------------------------------------------------
-
-_SIGMA = "px of 224"
-
-
-class Degradation(Corruption):
-    """A degradation of the grey picture, as people have seen it; see `hf_clipdyn.benchmarks.degradations`.
-
-    At its weakest level most of them show the grey picture as it is, and share it with the condition ``grey``.
-
-    Attributes:
-        neutral: the level at which nothing but the contrast is changed (of the class).
-        contrast: of the grey picture, before it is changed (of the class).
-        is_random: whether random numbers are drawn (of the class).
-    """
-
-    neutral: ClassVar[float] = math.nan
-    contrast: ClassVar[float] = 1.0
-    is_random: ClassVar[bool] = False
-
-    @property
-    def key(self) -> str:
-        if self.level == self.neutral:
-            return f"{Contrast.name},{Contrast.scale}={self.contrast!r}"
-        seed = f",seed={self.seed}" if self.is_random else ""
-        return f"{self.name},{self.scale}={self.level!r}{seed}"
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        values = degradations.scale_contrast(degradations.grey(pixels), self.contrast)
-        if self.level != self.neutral:
-            values = self.change(values, row)
+    def __call__(self, pixels: Pixels, row: int) -> Pixels:
+        """The pixels (H, W, 3) of a row, changed."""
+        kind, random = self.corruption, generator(self.seed, row)
+        if kind.contrast is None:
+            return kind.change(pixels, self.level, random)
+        values = degradations.scale_contrast(degradations.grey(pixels), kind.contrast)
+        if self.level != kind.neutral:
+            values = kind.change(values, self.level, random)
         return degradations.to_pixels(values)
 
-    @abstractmethod
-    def change(self, values: Floats, row: int) -> Floats:
-        """Degrade grey values (H, W) in [0, 1]."""
 
-    def draw(self, row: int, *shape: int) -> Floats:
-        """Random numbers on [0, 1), the same at every level."""
-        return np.random.default_rng([self.seed, row]).random(shape)
+def generator(seed: int, row: int) -> np.random.Generator:
+    """The random numbers of a row, the same for each level and each revision."""
+    return np.random.default_rng([seed, row])
 
 
-class Contrast(Degradation):
-    """Grey, and the contrast scaled around the middle grey."""
-
-    name, scale, within = "contrast", "contrast", "(0, 1]"
-    term = Condition(title="contrast", level=Axis(title="contrast", log=True, descending=True))
-    levels = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01)
-
-    @property
-    def key(self) -> str:
-        return f"{self.name},{self.scale}={self.level!r}"
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return degradations.scale_contrast(values, self.level)
+def _is_within(value: float, known: str | tuple[float, ...]) -> bool:
+    if not isinstance(known, str):
+        return value in known
+    low, high = map(float, known[1:-1].split(","))
+    above = value >= low if known[0] == "[" else value > low
+    return above and (value <= high if known[-1] == "]" else value < high)
 
 
-class UniformNoise(Degradation):
-    """Grey at contrast 0.3, and one value of [-width, width) added to each pixel."""
-
-    name, scale, within = "uniform_noise", "width", "[0, 1]"
-    term = Condition(title="uniform noise", level=Axis(title="width", unit="of the pixel range"))
-    levels = (0.0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9)
-    neutral, contrast, is_random = 0.0, 0.3, True
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return degradations.add_uniform_noise(values, self.level, self.draw(row, *values.shape))
+def _gaussian(pixels: Pixels, sigma: float, random: np.random.Generator) -> Pixels:
+    """x' = clamp(x + sigma n, 0, 1) on pixels in [0, 1], rounded to uint8; the same n for all sigmas."""
+    noise = random.standard_normal(pixels.shape, np.float32)
+    return np.clip(np.rint(pixels + 255 * np.float32(sigma) * noise), 0, 255).astype(np.uint8)
 
 
-class GreySaltAndPepper(Degradation):
-    """Grey at contrast 0.3, and a share of the pixels turned black or white."""
-
-    name, scale, within = "grey_salt_and_pepper", "amount", "[0, 1]"
-    term = Condition(
-        title="salt and pepper on grey of contrast 0.3", level=Axis(title="amount", unit="of the pixels")
-    )
-    levels = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-    neutral, contrast, is_random = 0.0, 0.3, True
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return degradations.salt_and_pepper(values, self.level, self.draw(row, *values.shape))
+def _salt_and_pepper(pixels: Pixels, amount: float, random: np.random.Generator) -> Pixels:
+    """A fraction of the pixels becomes black or white, half each, all channels at once; a larger one has these too."""
+    drawn = random.random(pixels.shape[:2])
+    noisy = pixels.copy()
+    noisy[drawn < amount / 2] = 0
+    noisy[drawn >= 1 - amount / 2] = 255
+    return noisy
 
 
-class LowPass(Degradation):
-    """Grey, and high spatial frequencies removed."""
+def _blur(pixels: Pixels, sigma: float, random: np.random.Generator) -> Pixels:
+    """Convolved with a Gaussian of sigma pixels: of the file or of the model's input, depending on the stage."""
+    from scipy.ndimage import gaussian_filter
 
-    name, scale = "low_pass", "sigma"
-    term = Condition(title="low-pass filter", level=Axis(title="sigma", unit=_SIGMA, log=True))
-    levels = (0.0, 1.0, 3.0, 5.0, 7.0, 10.0, 15.0, 40.0)
-    neutral = 0.0
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return degradations.low_pass(values, self.level)
+    blurred = gaussian_filter(pixels.astype(np.float32), (sigma, sigma, 0))
+    return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 
 
-class HighPass(Degradation):
-    """Grey, and low spatial frequencies removed."""
-
-    name, scale, within = "high_pass", "sigma", "(0, inf]"
-    term = Condition(
-        title="high-pass filter", level=Axis(title="sigma", unit=_SIGMA, log=True, descending=True)
-    )
-    levels = (math.inf, 3.0, 1.5, 1.0, 0.7, 0.55, 0.45, 0.4)
-    neutral = math.inf
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return degradations.high_pass(values, self.level)
+def _uniform_noise(values: Floats, width: float, random: np.random.Generator) -> Floats:
+    return degradations.add_uniform_noise(values, width, random.random(values.shape))
 
 
-class PhaseScrambling(Degradation):
-    """Grey, and the phases changed by the published rule, which lowers the contrast too."""
-
-    name, scale, within = "phase_scrambling", "width", "[0, 180]"
-    term = Condition(title="phase scrambling", level=Axis(title="width of the phase noise", unit="degrees"))
-    levels = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
-    neutral, is_random = 0.0, True
-    mirrored: ClassVar[bool] = False
-
-    def change(self, values: Floats, row: int) -> Floats:
-        height, width = values.shape
-        draws = self.draw(row, degradations.phase_draws((height, width)))
-        return degradations.scramble_phases(values, self.level, draws, mirrored=self.mirrored)
+def _grey_salt_and_pepper(values: Floats, share: float, random: np.random.Generator) -> Floats:
+    return degradations.salt_and_pepper(values, share, random.random(values.shape))
 
 
-class MirroredPhaseScrambling(PhaseScrambling):
-    """Grey, and the phases changed with the symmetry of a real image, so that the contrast stays."""
-
-    name = "phase_scrambling_mirrored"
-    term = Condition(
-        title="phase scrambling, mirrored", level=Axis(title="width of the phase noise", unit="degrees")
-    )
-    mirrored = True
+def _scrambled(values: Floats, width: float, random: np.random.Generator, *, mirrored: bool) -> Floats:
+    draws = random.random(degradations.phase_draws((values.shape[0], values.shape[1])))
+    return degradations.scramble_phases(values, width, draws, mirrored=mirrored)
 
 
-class Rotation(Degradation):
-    """Grey, and rotated counter-clockwise. A quarter turn is not weaker than a half, so there is no area."""
-
-    name, scale, within, has_order = "rotation", "angle", "[0, 270]", False
-    term = Condition(title="rotation", level=Axis(title="angle", unit="degrees"))
-    levels = (0.0, 90.0, 180.0, 270.0)
-    neutral = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.level % 90:
-            raise ConfigError(f"{self.name} has the level {self.level:g}: give 0, 90, 180 or 270.")
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return np.rot90(values, int(self.level) // 90)
-
-
-class Grey(Degradation):
-    """The grey picture."""
-
-    name, within = "grey", ""
-    term = Condition(title="grey")
-    levels = (math.nan,)
-
-    @property
-    def key(self) -> str:
-        return Contrast(1.0).key
-
-    def change(self, values: Floats, row: int) -> Floats:
-        return values
-
-
-class FalseColour(Corruption):
-    """Red and green, and blue and yellow swapped, at equal luminance."""
-
-    name, within = "false_colour", ""
-    term = Condition(title="false colour")
-    levels = (math.nan,)
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        return degradations.false_colours(pixels)
-
-
-class PowerEqualisation(Degradation):
-    """Grey, and every image with the same amplitudes; only images of 224 x 224 pixels have it."""
-
-    name, within = "power_equalisation", ""
-    term = Condition(title="power equalisation")
-    levels = (math.nan,)
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-    def change(self, values: Floats, row: int) -> Floats:
-        side = degradations.FRAME
-        if values.shape != (side, side):
-            height, width = values.shape
-            raise EvaluationError(
-                f"{self.name} needs images of {side}x{side} pixels, but row {row} has {width}x{height}: "
-                "leave this condition out, or use the stage input and a model of that size."
-            )
-        return degradations.equalise_power(values)
-
-
-class BandNoise(Degradation):
-    """Grey at contrast 0.3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
-
-    Attributes:
-        frequency: centre of the octave, in cycles per shorter side (of the class).
-    """
-
-    scale, within = "sigma", "[0, 1]"
-    levels = (0.0, 0.02, 0.04, 0.08, 0.16)
-    neutral, contrast, is_random = 0.0, 0.3, True
-    frequency: ClassVar[float]
-
-    def change(self, values: Floats, row: int) -> Floats:
-        side = min(values.shape)
-        if self.frequency > side / 2:
-            raise EvaluationError(
-                f"{self.name} is noise of {self.frequency:g} cycles per image, but row {row} has only {side} pixels, "
-                f"which show {side / 2:g} cycles: leave this condition out."
-            )
-        noise = degradations.octave_noise(self.draw(row, *values.shape) - 0.5, self.frequency)
-        return values + self.level * noise
-
-
-def _band(at: int) -> type[BandNoise]:
-    frequency = 1.75 * 2**at
-    axis = Axis(title="sigma", unit="of the pixel range", log=True)
-    term = Condition(title=f"noise around {frequency:g} cycles per image", level=axis)
-    declared = {"name": f"octave_{at}", "frequency": frequency, "term": term, "__doc__": BandNoise.__doc__}
-    return type(f"BandNoise{at}", (BandNoise,), declared)
-
-
-BANDS: dict[str, type[BandNoise]] = {one.name: one for one in map(_band, range(7))}
-"""Noise in the octaves around 1.75, 3.5, ..., 112 cycles per image, by name."""
-
-CORRUPTIONS: dict[str, type[Corruption]] = {
-    **{
-        one.name: one
-        for one in (
-            *(GaussianNoise, SaltAndPepper, Blur),
-            *(Contrast, UniformNoise, GreySaltAndPepper, LowPass, HighPass),
-            *(PhaseScrambling, MirroredPhaseScrambling, PowerEqualisation, Rotation, FalseColour, Grey),
+def _equalised(values: Floats, level: float, random: np.random.Generator) -> Floats:
+    height, width = values.shape
+    if (height, width) != (degradations.FRAME, degradations.FRAME):
+        raise EvaluationError(
+            f"power_equalisation needs images of 224x224 pixels, but one has {width}x{height}: leave this condition "
+            "out, or use the stage input and a model of that size."
         )
-    },
-    **BANDS,
-}
+    return degradations.equalise_power(values)
+
+
+def _octave(values: Floats, sigma: float, random: np.random.Generator, *, frequency: float) -> Floats:
+    side = min(values.shape)
+    if frequency > side / 2:
+        raise EvaluationError(
+            f"Noise of {frequency:g} cycles per image is not seen in an image of {side} pixels, which show "
+            f"{side / 2:g}: leave this condition out."
+        )
+    return values + sigma * degradations.octave_noise(random.random(values.shape) - 0.5, frequency)
+
+
+def _axis(title: str, unit: str = "", untouched: float | None = None, **axis: Any) -> dict[str, Any]:
+    return {"level": Axis(title=title, unit=unit, **axis), "untouched": untouched}
+
+
+_SHARE, _RANGE, _PX = "of the pixels", "of the pixel range", "px of 224"
+_DEGREES = _axis("width of the phase noise", "degrees")
+
+_TABLE = (
+    Corruption(
+        "gaussian",
+        Condition(title="Gaussian noise", **_axis("sigma", _RANGE, 0.0)),
+        _gaussian,
+        "sigma",
+        SIGMAS,
+        "[0, 1]",
+        is_random=True,
+    ),
+    Corruption(
+        "salt_and_pepper",
+        Condition(title="salt and pepper", **_axis("amount", _SHARE, 0.0)),
+        _salt_and_pepper,
+        "amount",
+        (0.01, 0.02, 0.05, 0.1, 0.2),
+        "[0, 1]",
+        is_random=True,
+    ),
+    # It is not noise: it removes high spatial frequencies, which Gaussian noise adds.
+    Corruption(
+        "blur",
+        Condition(title="blur", **_axis("sigma", "px", 0.0)),
+        _blur,
+        "sigma",
+        (0.5, 1.0, 1.5, 2.0, 3.0),
+        "[0, inf)",
+    ),
+    # The published degradations of the grey picture, as people have seen it.
+    Corruption(
+        "contrast",
+        Condition(title="contrast", **_axis("contrast", log=True, descending=True)),
+        lambda values, level, _: degradations.scale_contrast(values, level),
+        "contrast",
+        (1.0, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01),
+        "(0, 1]",
+        contrast=1.0,
+    ),
+    Corruption(
+        "uniform_noise",
+        Condition(title="uniform noise", **_axis("width", _RANGE)),
+        _uniform_noise,
+        "width",
+        (0.0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9),
+        "[0, 1]",
+        is_random=True,
+        contrast=0.3,
+        neutral=0.0,
+    ),
+    Corruption(
+        "grey_salt_and_pepper",
+        Condition(title="salt and pepper on grey of contrast 0.3", **_axis("amount", _SHARE)),
+        _grey_salt_and_pepper,
+        "amount",
+        (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95),
+        "[0, 1]",
+        is_random=True,
+        contrast=0.3,
+        neutral=0.0,
+    ),
+    Corruption(
+        "low_pass",
+        Condition(title="low-pass filter", **_axis("sigma", _PX, log=True)),
+        lambda values, sigma, _: degradations.low_pass(values, sigma),
+        "sigma",
+        (0.0, 1.0, 3.0, 5.0, 7.0, 10.0, 15.0, 40.0),
+        "[0, inf)",
+        contrast=1.0,
+        neutral=0.0,
+    ),
+    Corruption(
+        "high_pass",
+        Condition(title="high-pass filter", **_axis("sigma", _PX, log=True, descending=True)),
+        lambda values, sigma, _: degradations.high_pass(values, sigma),
+        "sigma",
+        (math.inf, 3.0, 1.5, 1.0, 0.7, 0.55, 0.45, 0.4),
+        "(0, inf]",
+        contrast=1.0,
+        neutral=math.inf,
+    ),
+    # By the published rule, which lowers the contrast too, and with the symmetry of a real image, which keeps it.
+    *(
+        Corruption(
+            name,
+            Condition(title=title, **_DEGREES),
+            partial(_scrambled, mirrored=mirrored),
+            "width",
+            (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
+            "[0, 180]",
+            is_random=True,
+            contrast=1.0,
+            neutral=0.0,
+        )
+        for name, title, mirrored in (
+            ("phase_scrambling", "phase scrambling", False),
+            ("phase_scrambling_mirrored", "phase scrambling, mirrored", True),
+        )
+    ),
+    # Every image with the same amplitudes; only images of 224 x 224 pixels have it.
+    Corruption("power_equalisation", Condition(title="power equalisation"), _equalised, contrast=1.0),
+    # A quarter turn, counter-clockwise, is not weaker than a half, so there is no area.
+    Corruption(
+        "rotation",
+        Condition(title="rotation", **_axis("angle", "degrees")),
+        lambda values, angle, _: np.rot90(values, int(angle) // 90),
+        "angle",
+        (0.0, 90.0, 180.0, 270.0),
+        (0.0, 90.0, 180.0, 270.0),
+        contrast=1.0,
+        neutral=0.0,
+        has_order=False,
+    ),
+    Corruption(
+        "false_colour",
+        Condition(title="false colour"),
+        lambda pixels, _, __: degradations.false_colours(pixels),
+    ),
+    Corruption("grey", Condition(title="grey"), lambda values, _, __: values, contrast=1.0),
+    # Grey at contrast 0.3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
+    *(
+        Corruption(
+            f"octave_{at}",
+            Condition(
+                title=f"noise around {1.75 * 2**at:g} cycles per image", **_axis("sigma", _RANGE, log=True)
+            ),
+            partial(_octave, frequency=1.75 * 2**at),
+            "sigma",
+            (0.0, 0.02, 0.04, 0.08, 0.16),
+            "[0, 1]",
+            is_random=True,
+            contrast=0.3,
+            neutral=0.0,
+        )
+        for at in range(7)
+    ),
+)
+CORRUPTIONS = {one.name: one for one in _TABLE}
 """By name."""

@@ -15,6 +15,7 @@ scale           interval
 ``correlation`` symmetric after arctanh (Fisher's z)
 ``linear``      symmetric
 ``none``        none: the influence serves differences alone
+a function      that it gives: of a number whose interval cannot be any of these
 =============== ===================================================================================
 """
 
@@ -31,7 +32,9 @@ from hf_clipdyn.metrics.checks import Floats, Ints, names, of_one_length
 from hf_clipdyn.metrics.influence import MOST_GROUPS, Influence, Units, left_out_influence
 from hf_clipdyn.metrics.shared_images import image_clusters
 
-Scale = Literal["share", "count", "correlation", "linear", "none"]
+Ends = Callable[[float, Influence, float], tuple[float, float]]
+"""From a value, its influence and the confidence level to the ends of an interval of its own."""
+Scale = Literal["share", "count", "correlation", "linear", "none"] | Ends
 """On which scale the error of a value is symmetric."""
 NO_INTERVAL = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
@@ -162,6 +165,8 @@ def interval(
         >>> [round(end, 3) for end in interval(1.0, over(np.zeros(10)), "share")]
         [0.661, 1.0]
     """
+    if callable(scale):
+        return scale(value, influence, level)
     n_clusters, variance = influence.n_clusters, influence.variance
     if scale == "none" or n_clusters < 2 or not math.isfinite(value) or not math.isfinite(variance):
         return NO_INTERVAL

@@ -94,8 +94,7 @@ def compare_revisions(
         ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters`` (0 for a number that does not depend on the model). The
         p value is two-sided, for no difference; it is 1 if the difference is 0 without any error. All are NaN if either
         value is undefined. Interval and p value are NaN if no item changes the difference, so that its error cannot be
-        estimated. Noise benchmarks add ``drop_when_both_right``: the drop on the images that both revisions classify
-        correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
+        estimated.
 
         For the rows of the family, ``p_adjusted``, ``correction``, ``family_size``, and ``ci_low_simultaneous`` and
         ``ci_high_simultaneous``: intervals that are together right at the confidence level. They exclude 0 exactly if

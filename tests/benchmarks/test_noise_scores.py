@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.benchmarks.units import influences
+from hf_clipdyn.benchmarks.units import influences, scored
 from hf_clipdyn.metrics.influence import weighted_sum
 
 N = 120
@@ -28,10 +28,7 @@ def noise_trials(seed=0, accuracy=0.8):
             "level": level,
             "decision": np.where(right, labels, (labels + 3) % 10),
             "probe_decision": pd.array(np.where(np.arange(N) == 3, -1, probed), "Int64"),
-            "distance": rng.random(N) * strength,
-            "mean_pairwise_distance": 0.8,
             "n_classes": 10,
-            "rms": 0.1,
             "human_accuracy": 0.9,
         }
         blocks.append(pd.DataFrame(block))
@@ -39,25 +36,25 @@ def noise_trials(seed=0, accuracy=0.8):
 
 
 def values(trials):
-    numbers = Noise.score(trials, Common(n_resamples=0))
-    return {one.number_key: one.value for one in numbers if one.role != "diagnostic"}
+    return {one.number_key: one.value for one, _ in Noise.score(trials)}
 
 
 def found_in(trials):
-    return influences(Noise, trials, Noise.score(trials, Common(n_resamples=0)))
+    return influences(Noise, trials, scored(Noise, trials, Common()))
 
 
 def test_every_number_has_influences_that_leaving_an_image_out_confirms():
     trials = noise_trials()
     whole = values(trials)
-    numbers = [one for one in Noise.score(trials, Common(n_resamples=0)) if one.role == "value"]
+    numbers = [one for one, _ in Noise.score(trials) if one.role == "value"]
     found = {one.number_key: one.influence for one in numbers}
     shown = range(0, N, 8)
     left_out = pd.DataFrame([values(trials[trials["item"] != item]) for item in shown])
     for key, influence in found.items():
-        assert influence.sum() == pytest.approx(0, abs=1e-9), key
         if np.isnan(whole[key]):
+            assert influence is None
             continue
+        assert influence.sum() == pytest.approx(0, abs=1e-9), key
         some = influence.reindex(shown, fill_value=0.0)
         jackknife = ((whole[key] - left_out[key]) * (N - 1) / N).to_numpy()
         assert some.to_numpy() == pytest.approx(jackknife, rel=0.06, abs=0.02 / N), key
@@ -67,7 +64,7 @@ def test_the_variance_of_a_mean_drop_is_that_of_a_bootstrap_over_images():
     trials = noise_trials()
     keys = [
         one.number_key
-        for one in Noise.score(trials, Common(n_resamples=0))
+        for one, _ in Noise.score(trials)
         if (one.metric, one.condition, one.probe) == ("chance_corrected_drop", "gaussian", "projection")
     ]
     assert len(keys) == 2

@@ -61,7 +61,7 @@ def test_a_classifier_of_cifars_classes_answers_every_benchmark_of_them(save, tr
     data = trees("cifar10", "cifar10h")
     table = evaluate_revisions(save(OBJECTS), benchmarks, data_dirs=data, **SMALL)
     rows = values(table)
-    decisions = rows[~rows["metric"].isin(["displacement"]) & (rows["probe"] != "linear_probe")]
+    decisions = rows[rows["probe"] != "linear_probe"]
     assert set(decisions["probe"]) == {"head"}
     assert {"top1", "accuracy", "relative_drop", "cross_entropy"} <= set(decisions["metric"])
     assert {json.loads(one)["answers"] for one in table["settings"]} == {"head"}

@@ -249,15 +249,13 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
         groups=trials["item"].tolist(),
         n_resamples=50,
     )
-    assert number("accuracy", condition="none") == (module["clean_accuracy"], module["clean_accuracy_ci"])
-    assert number("area", condition="gaussian") == (module["area"], module["area_ci"])
-    threshold = number("threshold", condition="gaussian")
-    assert str(threshold) == str((module["threshold"], module["threshold_ci"]))
-    at = module["sigmas"].index(0.2)
-    assert number("accuracy", condition="gaussian", level=0.2) == (
-        module["accuracy"][at],
-        module["accuracy_ci"][at],
-    )
+    for key, columns in {
+        "accuracy_at_0.0": {"condition": "none"},
+        "area": {"condition": "gaussian"},
+        "accuracy_at_0.2": {"condition": "gaussian", "level": 0.2},
+    }.items():
+        value, ends = number(key.partition("_at_")[0], **columns)
+        assert (value, *ends) == pytest.approx((module[key], *module[f"{key}_ci"]))
 
     trials = trials_of(output, "zero_shot/cifar10")
     module = load_metric("zero_shot_accuracy").compute(

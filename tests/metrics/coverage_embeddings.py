@@ -79,28 +79,24 @@ def softmax(scores: Floats) -> Floats:
 LABELS = {
     "cross_entropy": "linear",
     "kl": "linear",
-    "second_choice": "count",
-    "top1_mode": "count",
     "entropy_spearman": "correlation",
-    "label_spearman": "correlation",
-    "off_label_pearson": "correlation",
 }
 
 
 def of_labels(data: Data) -> dict[str, Known]:
     groups = np.arange(len(data[0])) % 100
-    found = label_distribution(*data, groups=groups, n_resamples=0)
+    found = label_distribution(*data, groups=groups)
     return {
-        name: Known(found[name], over(found["influences"][name], None), scale)
+        name: Known(found[name].value, over(found[name].influence, None), scale)
         for name, scale in LABELS.items()
-        if np.isfinite(found[name])
+        if np.isfinite(found[name].value)
     }
 
 
 @cache
 def truth_of_labels() -> dict[str, float]:
-    many = label_distribution(*doubted(np.random.default_rng(10**6), 200_000), n_resamples=0)
-    return {name: many[name] for name in LABELS}
+    many = label_distribution(*doubted(np.random.default_rng(10**6), 200_000), groups=np.arange(200_000) % 2)
+    return {name: many[name].value for name in LABELS}
 
 
 DESIGNS["label distribution"] = Design(

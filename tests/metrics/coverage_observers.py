@@ -9,7 +9,7 @@ from scipy import stats
 
 from hf_clipdyn.metrics.error_consistency import observer_consistency, observer_pairs, pair_statistics
 from hf_clipdyn.metrics.learning_order import rank_agreement
-from hf_clipdyn.metrics.noise_robustness import clear_of_chance, halfway_place, robustness_influences
+from hf_clipdyn.metrics.noise_robustness import accuracy_curve
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.scores import Scale, interval, mean, over, ratio
 
@@ -197,28 +197,17 @@ def of_noise(data: Data) -> dict[str, Known]:
 
 def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
     """The numbers of a curve over levels, and those of its last level; those that are undefined are left out."""
-    values, chance = right.mean(axis=0), 0.1
-    influences = robustness_influences(right, places, chance)
-    clean, last = values[0], values[-1]
-    drop = (clean - last) / (clean - chance) if clear_of_chance(clean, len(right), 10) else np.nan
-    found = {
-        "accuracy": (last, influences["accuracy"][-1], "count"),
-        "chance_corrected_drop": (drop, influences["chance_corrected_drop"][-1], "linear"),
-        "area": (np.trapezoid(values, places) / places[-1], influences["area"][0], "share"),
-        "threshold": (halfway_place(values, places, clean, chance), influences["threshold"][0], "linear"),
-    }
+    by_level, whole = accuracy_curve(right, places, n_classes=10)
+    names = ("accuracy", "chance_corrected_drop", "area", "threshold")
     known = {
-        name: Known(float(value), over(influence, None), scale)
-        for name, (value, influence, scale) in found.items()
-        if np.isfinite(value)
+        name: Known(score.value, over(score.influence), score.scale)
+        for name, score in (by_level[-1] | whole).items()
+        if name in names and score.influence is not None and np.isfinite(score.value)
     }
     if "threshold" in known:
-        one = known["threshold"]
-        low, high = np.clip(interval(one.value, one.influence), places[0], places[-1])
-        below = influences["accuracy"][0] / 2 - influences["accuracy"][-1]
-        is_rare = (clean + chance) / 2 - last < 2 * np.sqrt(over(below, None).variance)
-        caution = "other samples may not fall halfway" if is_rare else ""
-        known["threshold"] = replace(one, ends=(low, high), caution=caution)
+        threshold = known["threshold"]
+        low, high = np.clip(interval(threshold.value, threshold.influence), places[0], places[-1])
+        known["threshold"] = replace(threshold, ends=(low, high))
     return known
 
 

@@ -12,7 +12,6 @@ from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 
@@ -22,7 +21,6 @@ CORNER = [[0, 0]]
 # Valid inputs; each case replaces some of them.
 RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
-    noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
     image_scores: {"saliency_map": MAP, "fixations": CORNER},
@@ -39,13 +37,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
     (mean_over_pairs, {"signs": [1]}, r"seeds \(2, 2\), signs \(1,\)"),
-    (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
-    (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
-    (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
-    (noise_robustness, {"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
-    (noise_robustness, {"n_classes": 1}, "below n_classes = 1"),
-    (noise_robustness, {"n_classes": 0}, "1 or more"),
-    (noise_robustness, {"predictions": [1.5, 1]}, "class ids"),
     (shape_decisions, {"scores": np.zeros((2, 10))}, r"\(n, 16\)"),
     (shape_decisions, {"protocol": "1000-way"}, r"\(n, 1000\)"),
     (shape_decisions, {"protocol": "17-way"}, "protocol"),

@@ -1,42 +1,23 @@
-"""How much classification accuracy and embeddings suffer from corrupted pixels."""
+"""How much classification accuracy suffers from corrupted pixels."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import datasets
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
-from hf_clipdyn.benchmarks.answers import Answers, answers_of
-from hf_clipdyn.benchmarks.base import (
-    Common,
-    cosine_distance,
-    decode,
-    digest,
-    unit,
-)
-from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
-from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, SIGMAS, Corruption, GaussianNoise
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
-from hf_clipdyn.benchmarks.heads import HEAD, probe_of
-from hf_clipdyn.benchmarks.input_views import corrupted
-from hf_clipdyn.benchmarks.kind import KindSettings
-from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
-from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.human_trials import human_accuracies
-from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.data.prompts import imagenet_names, unique_names
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, SIGMAS, Corrupted
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, share, term, words
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
-from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
-from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.terms import Axis, Condition, Overview, Reference
 
-__all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hf_clipdyn.benchmarks.answers import Answers
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
 
 _ONE_LEVEL = {  # data set of model-vs-human, and its condition
     "none": ("colour", "cr"),
@@ -44,17 +25,8 @@ _ONE_LEVEL = {  # data set of model-vs-human, and its condition
     "false_colour": ("false-colour", "false"),
     "power_equalisation": ("power-equalisation", "pow"),
 }
-_VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about 0.003
 _DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
-
-
-def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
-    """Mean cosine distance between two different images of (n, d) embeddings, without cancellation."""
-    rows = unit(images)
-    if len(rows) < 2:
-        return float("nan")
-    return float(np.square(rows - rows.mean(axis=0)).sum() / (len(rows) - 1))
 
 
 class NoiseSettings(KindSettings):
@@ -127,279 +99,210 @@ def _levels_by_condition(texts: Sequence[str], conditions: Sequence[str]) -> dic
     return {name: CORRUPTIONS[name].in_order(values) for name, values in levels.items()}
 
 
-class Noise(LabelledKind[NoiseSettings]):
-    """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
+class Noise(Kind[NoiseSettings]):
+    """Accuracy and its drop by the level of a corruption.
 
     Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
     images, null if the condition has only one level), decision (class id), probe_decision (class id from a linear
-    probe that has not seen the item; -1 if the class has no other image), distance (cosine, between the corrupted and
-    the clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (root-mean-square change of the
-    pixels at that level, in [0, 1]; null if the shape of an image changes), human_accuracy (of people at that level,
-    on their own photographs; null unless the classes are the same), protocol (``head`` if a classifier's own head
-    decided; empty for prompts). With the texts of another revision, the four
-    columns that do not depend on texts are null.
+    probe that has not seen the item; -1 if the class has no other image; null with the texts of another revision, which
+    a probe does not read), n_classes, human_accuracy (of people at that level, on their own photographs; null unless
+    the classes are the same), protocol (``head`` if a classifier's own head decided; empty for prompts). Earlier
+    versions had neither of the last two.
     """
 
     name = "noise"
     settings = NoiseSettings
     schemas = ("labels",)
-    terms = KindTerms(
-        title="Sensitivity to noise",
-        rank=40,
+    text_drift = True
+    score_version = 3
+    terms = words(
+        "Sensitivity to noise",
+        40,
+        share(
+            "accuracy",
+            "accuracy",
+            "Share of correct decisions among all images. Prompts make the decisions unless a linear probe is named.",
+        ),
+        term(
+            "relative_drop",
+            "relative accuracy drop",
+            f"(clean - noisy) / clean; larger is more sensitive to the noise. {_NOT_ABOVE_CHANCE}",
+            **_DROP,
+        ),
+        term(
+            "chance_corrected_drop",
+            "accuracy drop, chance-corrected",
+            f"(clean - noisy) / (clean - chance); larger is more sensitive to the noise. {_NOT_ABOVE_CHANCE}",
+            overview=Overview(rank=50, level=0.2, condition="gaussian"),
+            **_DROP,
+        ),
+        share(
+            "area",
+            "area under the accuracy-noise curve",
+            "Mean accuracy between the weakest and the strongest level, on the axis as drawn. A logarithmic axis "
+            "leaves out 0 and inf.",
+        ),
+        term(
+            "threshold",
+            "noise threshold",
+            "Level at which the accuracy is halfway between clean and chance, interpolated on the axis as drawn. Not "
+            f"defined if the accuracy never falls that far. {_NOT_ABOVE_CHANCE}",
+            is_level=True,
+        ),
+        share(
+            "drop_when_right",
+            "correct when clean, wrong under noise",
+            "Share of images that are wrong under noise, among those that are correct when clean. "
+            f"{_NOT_ABOVE_CHANCE}",
+            better="low",
+        ),
         level=Axis(title="level"),
-        conditions={CLEAN: Condition(title="no noise")}
+        conditions={"none": Condition(title="no noise")}
         | {name: one.term for name, one in CORRUPTIONS.items()},
-        terms={
-            "accuracy": Term(
-                title="accuracy",
-                meaning="Share of correct decisions among all images. Prompts make the decisions unless a "
-                "linear probe is named.",
-                limits=(0.0, 1.0),
-                better="high",
-            ),
-            "relative_drop": Term(
-                title="relative accuracy drop",
-                meaning=f"(clean - noisy) / clean; larger is more sensitive to the noise. {_NOT_ABOVE_CHANCE}",
-                **_DROP,
-            ),
-            "chance_corrected_drop": Term(
-                title="accuracy drop, chance-corrected",
-                meaning="(clean - noisy) / (clean - chance); larger is more sensitive to the noise. "
-                f"{_NOT_ABOVE_CHANCE}",
-                overview=Overview(rank=50, level=0.2, condition=GaussianNoise.name),
-                **_DROP,
-            ),
-            "area": Term(
-                title="area under the accuracy-noise curve",
-                meaning="Mean accuracy between the weakest and the strongest level, on the axis as drawn. "
-                "A logarithmic axis leaves out 0 and inf.",
-                limits=(0.0, 1.0),
-                better="high",
-            ),
-            "threshold": Term(
-                title="noise threshold",
-                meaning="Level at which the accuracy is halfway between clean and chance, interpolated on "
-                "the axis as drawn. Not defined if the accuracy never falls that far. "
-                f"{_NOT_ABOVE_CHANCE}",
-                is_level=True,
-            ),
-            "drop_when_right": Term(
-                title="correct when clean, wrong under noise",
-                meaning="Share of images that are wrong under noise, among those that are correct when "
-                f"clean. {_NOT_ABOVE_CHANCE}",
-                limits=(0.0, 1.0),
-                better="low",
-            ),
-            "drop_when_both_right": Term(
-                title="correct for both when clean, wrong under noise",
-                meaning="Share of images that are wrong under noise, among those that both revisions "
-                "classify correctly when clean. Not defined if either clean accuracy is "
-                "indistinguishable from chance.",
-                limits=(0.0, 1.0),
-                better="low",
-            ),
-            "displacement": Term(
-                title="displacement of the embedding",
-                meaning="Mean distance between the noisy and the clean embedding of an image, relative to the mean "
-                "distance between two clean images.",
-                better="low",
-                neutral=0.0,
-                neutral_title="none",
-            ),
-            "noise_rms": Term(
-                title="effective noise",
-                meaning="Root-mean-square change of the pixels, in [0, 1]. For Gaussian noise it is "
-                "smaller than the nominal sigma, since values are clipped at black and white.",
-                limits=(0.0, 1.0),
-            ),
-        },
-        probes={HEAD: "own head"},
+        probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
             Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),
         ),
     )
-    trial_columns: ClassVar = {
-        "item": "int64",
-        "label": "int64",
-        "condition": "str",
-        "level": "float64",
-        "decision": "int64",
-        "probe_decision": "Int64",
-        "distance": "float64",
-        "mean_pairwise_distance": "float64",
-        "n_classes": "int64",
-        "rms": "float64",
-        "human_accuracy": "float64",
-        "protocol": "str",
-    }
-    later_columns = ("human_accuracy", "protocol")
-    score_version = 2
 
-    def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
+    def __init__(
+        self, source: "Source", image_processor: Any, settings: NoiseSettings, common: Common
+    ) -> None:
+        import numpy as np
+
+        from hf_clipdyn.benchmarks.classes import default_templates
+        from hf_clipdyn.benchmarks.readout import Stimuli
+        from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
+
         super().__init__(source, image_processor, settings, common)
-        self._dataset = source.dataset
-        self._is_native = settings.stage == "native"
-        clean = self.pixels
-        intact = ~clean.broken
+        self.facts = {}
+        self.names: Sequence[str] = source.dataset.features["label"].names
+        self.templates = default_templates(source.metadata)
+        labels = self.described["label"].to_numpy(np.int64)
         if settings.classes == "sixteen":
-            self.names, self.labels = _sixteen(source.name, self.names, self.labels)
-            intact &= self.labels >= 0
-        self._rows = np.flatnonzero(intact)
-        self._has_people = not source.metadata.synthetic and set(self.names) == set(GEIRHOS_CLASSES)
-        self._inputs = clean.array
-        self._clean = Stimuli(clean.array, self._rows)
-        shown: dict[str, Stimuli] = {}  # some conditions share their weakest level
-        self._corrupted: list[tuple[Corruption, Stimuli]] = []
-        for one in _corruptions(settings, common.seed):
-            if one.key not in shown and self._is_native:
-                pixels = decode(source.dataset, image_processor, common, distort=one, distort_key=one.key)
-                shown[one.key] = Stimuli(pixels.array, self._rows)
-            elif one.key not in shown:
-                shown[one.key] = corrupted(clean, self._rows, one, one.key, common)
-            self._corrupted.append((one, shown[one.key]))
+            self.names, labels = GEIRHOS_CLASSES, _sixteen(source.name, self.names)[labels]
+            self.shown = self.shown[labels[self.shown] >= 0]
+            self.stimuli = [Stimuli(self.pixels[0].array, self.shown)]
+        self.labels = labels[self.shown]
+        self.has_people = not source.metadata.synthetic and set(self.names) == set(GEIRHOS_CLASSES)
+        self.corrupted = self._corrupted(source, image_processor, settings, common)
         self.fingerprint = digest(
             self.name,
-            clean.fingerprint,
-            self.names,
-            self.labels.tolist(),
+            self.pixels[0].fingerprint,
+            list(self.names),
+            labels.tolist(),
             self.templates,
-            [one.key for one, _ in self._corrupted],
+            [one.key for one, _ in self.corrupted],
             settings.stage,
         )
 
-    @classmethod
-    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
-        sixteen = isinstance(settings, NoiseSettings) and settings.classes == "sixteen"
-        return GEIRHOS_CLASSES if sixteen else super().classes(source, settings)
+    def _corrupted(
+        self, source: "Source", image_processor: Any, settings: NoiseSettings, common: Common
+    ) -> list[tuple[Corrupted, Any]]:
+        """By condition and level, the weakest first; a level that leaves the image untouched is left out."""
+        from hf_clipdyn.benchmarks.input_views import corrupted
+        from hf_clipdyn.benchmarks.readout import Stimuli, decode
 
-    @cached_property
-    def _effective_rms(self) -> list[float]:
-        """Root mean square of the change of the pixels, in [0, 1], by each corruption.
-
-        It is measured at the stage where the pixels are corrupted. Those of files are kept as the model takes them, so
-        some are corrupted once more.
-        """
-        files = self._dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-        squares, count = np.zeros(len(self._corrupted)), 0
-        for place in map(int, np.random.default_rng(0).permutation(len(self._rows))):
-            row = int(self._rows[place])
-            if self._is_native:
-                pixels = np.asarray(decode_image(files[row]["image"]))
-                changed = [corruption(pixels, row) for corruption, _ in self._corrupted]
-            else:
-                pixels = np.asarray(self._inputs[row])
-                changed = [stimuli.read([place])[0] for _, stimuli in self._corrupted]
-            squares += [
-                np.square((one - pixels.astype(np.float64)) / 255).sum()
-                if one.shape == pixels.shape
-                else np.nan
-                for one in changed
-            ]
-            count += pixels.size
-            if count >= _VALUES_FOR_RMS:
-                break
-        return [float(value) for value in np.sqrt(squares / count)]
-
-    def observe(self, readout: Readout) -> pd.DataFrame:
-        """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""
-        clean = readout.images(self._clean)
-        labels = self.labels[self._rows]
-        probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
-        scale = np.nan if probe is None else mean_pairwise_distance(clean)
-        rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
-        shown = [(CLEAN, 0.0, self._clean, 0.0)]
-        shown += [
-            (one.name, one.level, stimuli, change)
-            for (one, stimuli), change in zip(self._corrupted, rms, strict=True)
+        changes = [
+            CORRUPTIONS[name](level, common.seed)
+            for name in settings.conditions
+            for level in settings.levels_of(name)
+            if level != CORRUPTIONS[name].term.untouched
         ]
+        stimuli: dict[str, Stimuli] = {}
+        for key, change in {
+            one.key: one for one in reversed(changes)
+        }.items():  # some share their weakest level
+            if settings.stage == "native":
+                pixels = decode(source.dataset, image_processor, common, distort=change, distort_key=key)
+                stimuli[key] = Stimuli(pixels.array, self.shown)
+            else:
+                stimuli[key] = corrupted(self.pixels[0], self.shown, change, key, common)
+        return [(one, stimuli[one.key]) for one in changes]
+
+    @classmethod
+    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
+        """The sixteen categories, or those of the data set."""
+        from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
+
+        names: list[str] = source.dataset.features["label"].names
+        return GEIRHOS_CLASSES if isinstance(settings, NoiseSettings) and settings.classes else names
+
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
+        """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""
+        import numpy as np
+        import pandas as pd
+
+        from hf_clipdyn.benchmarks.classes import class_scores, protocol_of, ranking
+        from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
+        from hf_clipdyn.benchmarks.vectors import unit
+
+        probe = None
+        if not readout.only_text:
+            clean = unit(readout.images(self.stimuli[0]))
+            probe = LinearProbe(clean, self.labels, probe_folds(self.labels))
         blocks = []
-        for condition, level, stimuli, change in shown:
-            images = readout.images(stimuli)
+        shown = [(one.corruption.name, one.level, stimuli) for one, stimuli in self.corrupted]
+        for condition, level, stimuli in [("none", 0.0, self.stimuli[0]), *shown]:
+            scores = class_scores(readout, stimuli, self.names, self.templates)
             columns = {
-                "item": self._rows,
-                "label": labels,
+                "item": self.shown,
+                "label": self.labels,
                 "condition": condition,
                 "level": level,
-                "decision": ranking(class_scores(readout, stimuli, self.names, self.templates))[:, 0],
-                "probe_decision": pd.NA if probe is None else probe.decide(unit(images)),
-                "distance": np.nan if probe is None else cosine_distance(clean, images),
-                "mean_pairwise_distance": scale,
+                "decision": ranking(scores)[:, 0],
+                "probe_decision": pd.NA if probe is None else probe.decide(unit(readout.images(stimuli))),
                 "n_classes": len(self.names),
-                "rms": change,
-                "human_accuracy": _human_accuracy(condition, level) if self._has_people else np.nan,
+                "human_accuracy": _human_accuracy(condition, level) if self.has_people else np.nan,
                 "protocol": protocol_of(readout),
             }
-            blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
+            blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64"}))
         return pd.concat(blocks, ignore_index=True)
 
-    @staticmethod
-    def gallery(trials: pd.DataFrame) -> Gallery:
-        """Images with their class, and the decision at every level of every corruption."""
-        shown = trials.drop_duplicates("item").set_index("item")
-        levels = trials.groupby(["condition", "level"], sort=False, dropna=False)
-        return Gallery(
-            answer="class",
-            answers={
-                _way(Noise.terms, *cast("tuple[str, float]", key)): rows.set_index("item")["decision"]
-                for key, rows in levels
-            },
-            truth=shown["label"],
-            truth_title="class",
-            check=shown[["label"]],
-            note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
-        )
+    @classmethod
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
+        """Accuracies and drops by condition and level, area and threshold by condition."""
+        from hf_clipdyn.benchmarks.noise_scores import noise_numbers
 
-    views = (GalleryView(("item", "label", "condition", "level", "decision"), gallery),)
-    answers_from = ("item", "label", "condition", "level", "decision", "probe_decision", "protocol")
+        yield from noise_numbers(trials)
 
     @classmethod
-    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+    def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The decisions of prompts or of the own head, and of the probe, by condition and level."""
-        own = probe_of(protocol_in(trials))
-        for probe, column in ((own, "decision"), ("linear_probe", "probe_decision")):
+        from hf_clipdyn.benchmarks.answers import answers_of
+        from hf_clipdyn.benchmarks.classes import probe_in
+        from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level
+
+        for probe, column in ((probe_in(trials), "decision"), ("linear_probe", "probe_decision")):
             decided = trials[(trials[column] >= 0).fillna(False)]  # -1: the class has no other image
             clean = decided[decided["condition"] == CLEAN]
             for at, rows in [({}, clean), *by_level(decided)]:
                 if len(rows):
                     yield answers_of(rows, NumberKey(metric="accuracy", probe=probe, **at), decision=column)
 
-    score = staticmethod(noise_numbers)
-    score_together = staticmethod(noise_numbers_together)
 
+def _sixteen(dataset: str, names: Sequence[str]) -> Any:
+    """The category of each class, (classes,); -1 if it belongs to none."""
+    import numpy as np
 
-def _way(terms: KindTerms, condition: str, level: float) -> str:
-    title = terms.conditions[condition].title if condition in terms.conditions else condition
-    return title if condition == CLEAN or np.isnan(level) else f"{title} {level:g}"
+    from hf_clipdyn.data.prompts import imagenet_names, unique_names
+    from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 
-
-def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:
-    """By condition and level, the weakest first; a level that leaves the image untouched is left out."""
-    return [
-        CORRUPTIONS[name](level, seed)
-        for name in settings.conditions
-        for level in settings.levels_of(name)
-        if level != CORRUPTIONS[name].term.untouched
-    ]
-
-
-def _sixteen(
-    dataset: str, names: Sequence[str], labels: NDArray[np.int64]
-) -> tuple[list[str], NDArray[np.int64]]:
-    """The 16 categories, and that of each row; -1 if its class belongs to none."""
     ordered = list(unique_names(imagenet_names()).values())
     category = {ordered[index]: one for one, of in enumerate(IMAGENET_CATEGORIES.values()) for index in of}
-    of_class = np.array([category.get(name, -1) for name in names])
-    if (of_class < 0).all():
+    found = np.array([category.get(name, -1) for name in names])
+    if (found < 0).all():
         raise EvaluationError(
-            f"{dataset} has none of ImageNet's classes, which `classes` groups into sixteen: leave "
-            "`classes` out."
+            f"{dataset} has none of ImageNet's classes, which `classes` groups into sixteen: leave `classes` out."
         )
-    return list(GEIRHOS_CLASSES), of_class[labels]
+    return found
 
 
 def _human_accuracy(condition: str, level: float) -> float:
     """Of people in that condition of model-vs-human; NaN if they were not asked."""
+    from hf_clipdyn.data.human_trials import human_accuracies
+
     dataset, only = _ONE_LEVEL.get(condition, (condition.replace("_", "-"), ""))
     for one in human_accuracies():
         if one.dataset == dataset and (one.condition == only if only else one.level == level):
