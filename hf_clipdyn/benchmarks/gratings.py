@@ -172,8 +172,8 @@ def grating_items() -> pd.DataFrame:
         people = mean.loc[name].set_index("level")["contrast"]
         scale = 1.0 if test.is_masked else test.criterion / people[test.criterion_at]
         rows += [
-            (name, float(level), test.criterion, round(scale * contrast, 9), False)
-            for level, contrast in people.items()
+            (name, float(level), test.criterion, round(float(scale * contrast), 9), False)
+            for level, contrast in zip(people.index.to_numpy(np.float64), people, strict=True)
         ]
     return pd.DataFrame(rows, columns=["test", "level", "criterion", "human", "is_criterion"])
 

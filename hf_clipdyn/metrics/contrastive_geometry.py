@@ -46,8 +46,8 @@ def contrastive_geometry(
     Returns:
         Of both together, with rows of length 1:
 
-        - ``gap`` in [0, 2], the distance of the mean image from the mean text (Liang et al. 2022). ``gap_chance`` is what
-          finite samples of one distribution have, about sqrt(2/n).
+        - ``gap`` in [0, 2], the distance of the mean image from the mean text (Liang et al. 2022). ``gap_chance`` is
+          what finite samples of one distribution have, about sqrt(2/n).
         - ``alignment`` in [0, 4], the mean squared distance of the pairs (Wang and Isola 2020); smaller is closer.
           ``alignment_chance`` is that of images from the texts of others.
 

@@ -181,10 +181,10 @@ class Psychophysics(Kind[KindSettings]):
         if trials.empty:
             return
         for place, rows in by_place(trials):
-            for name, part in rows.groupby("test", sort=False):
-                yield from _scores(str(name), _Answers.of(part), place)
-        for name, part in trials.drop_duplicates("item").groupby("test", sort=False):
-            yield from _references(str(name), part[~part["is_criterion"]])
+            for test, part in rows.groupby("test", sort=False):
+                yield from _scores(str(test), _Answers.of(part), place)
+        for test, part in trials.drop_duplicates("item").groupby("test", sort=False):
+            yield from _references(str(test), part[~part["is_criterion"]])
 
 
 class _Channels:

@@ -339,6 +339,7 @@ class Saliency(Kind[SaliencySettings]):
         from hf_clipdyn.metrics.saliency import SCALES
         from hf_clipdyn.metrics.scores import mean
 
+        key: Any
         for key, rows in trials.groupby(_PLACE, sort=False, dropna=False):
             probe, layer, smoothed, subset = key
             place = {
