@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import datasets
 import evaluate
+import numpy as np
 
 from hf_clipdyn.references import reference
 
@@ -87,7 +88,8 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         result.pop("influences", None)
         names: dict[str, list[str]] = {}
         for name, cause in result.pop("causes", {}).items():
-            names.setdefault(cause, []).append(name)
+            if np.isnan(result[name]).any():  # else it is a caution
+                names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
         return result
