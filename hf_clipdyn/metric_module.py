@@ -11,7 +11,6 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import datasets
 import evaluate
-import numpy as np
 
 from hf_clipdyn.references import reference
 
@@ -88,7 +87,8 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         result.pop("influences", None)
         names: dict[str, list[str]] = {}
         for name, cause in result.pop("causes", {}).items():
-            if np.isnan(result[name]).any():  # else it is a caution
+            value = result.get(name)
+            if not isinstance(value, float) or value != value:  # else it is a caution
                 names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
