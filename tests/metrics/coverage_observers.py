@@ -80,11 +80,9 @@ def of_people(data: Data) -> dict[str, Known]:
     people, model = right[:, 1:], right[:, :1]
     result = {}
     for name, one in {"model": model[:, 0], "people": None}.items():
-        found = observer_consistency(people, one, n_resamples=0)
+        found = observer_consistency(people, one)["kappa"]
         rare = rarest(*observer_pairs(people, one))
-        result[name] = Known(
-            found["kappa"], over(found["influences"]["kappa"], groups), *scale_of_kappa(rare)
-        )
+        result[name] = Known(found.value, over(found.influence, groups), *scale_of_kappa(rare))
     agreed = observer_agreement(people, model[:, 0])
     value, influence = (
         agreed["accuracy_difference"],
@@ -121,8 +119,8 @@ def margins(rng: np.random.Generator, n: int, r: float) -> Data:
 
 
 def of_order(data: Data) -> dict[str, Known]:
-    found = rank_agreement(*data)
-    return {"spearman": Known(found["spearman"], over(found["influences"], None), "correlation")}
+    found = rank_agreement(*data)["spearman"]
+    return {"spearman": Known(found.value, over(found.influence, None), found.scale)}
 
 
 for at in (0.3, 0.9):

@@ -139,7 +139,7 @@ def test_error_consistency_covers_for_observers_who_share_the_difficulty_of_the_
     def draw(rng, seed):
         difficulty = np.sqrt(shared) * rng.normal(size=n_images)
         evidence = difficulty + np.sqrt(1 - shared) * rng.normal(size=(2, n_images)) + biases[:, None]
-        return error_consistency(*(evidence > 0), seed=seed)
+        return error_consistency(*(evidence > 0)).report()
 
     both = stats.multivariate_normal([0, 0], [[1, shared], [shared, 1]]).cdf(biases)
     p1, p2 = stats.norm.cdf(biases)
