@@ -1,5 +1,6 @@
 """Designs of coverage_designs.py for observers who agree, for rankings, for cues and for curves over levels."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from hf_clipdyn.metrics.error_consistency import observer_consistency, observer_
 from hf_clipdyn.metrics.learning_order import rank_agreement
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, halfway_place, robustness_influences
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
-from hf_clipdyn.metrics.scores import Scale, mean, over, ratio
+from hf_clipdyn.metrics.scores import Scale, interval, mean, over, ratio
 
 # --- agreement of observers --------------------------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ def rarest(first: Floats, second: Floats) -> float:
 
 
 def scale_of_kappa(rare: float) -> tuple[Scale, None, str]:
-    return "correlation" if rare >= 5 else "none", None, "few errors" if rare < 20 else ""
+    return "correlation" if rare >= 5 else "none", None, "few errors" if rare < 40 else ""
 
 
 for p1, p2, shared in (
@@ -88,7 +89,7 @@ def of_people(data: Data) -> dict[str, Known]:
         agreed["accuracy_difference"],
         over(agreed["influences"]["accuracy_difference"], groups),
     )
-    caution = "near 0" if value < 1.5 * np.sqrt(influence.variance) else ""
+    caution = "near 0" if value < 3 * np.sqrt(influence.variance) else ""
     return result | {"accuracy_difference": Known(value, influence, "linear", None, caution)}
 
 
@@ -209,11 +210,19 @@ def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
         "area": (np.trapezoid(values, places) / places[-1], influences["area"][0], "share"),
         "threshold": (halfway_place(values, places, clean, chance), influences["threshold"][0], "linear"),
     }
-    return {
+    known = {
         name: Known(float(value), over(influence, None), scale)
         for name, (value, influence, scale) in found.items()
         if np.isfinite(value)
     }
+    if "threshold" in known:
+        one = known["threshold"]
+        low, high = np.clip(interval(one.value, one.influence), places[0], places[-1])
+        below = influences["accuracy"][0] / 2 - influences["accuracy"][-1]
+        is_rare = (clean + chance) / 2 - last < 2 * np.sqrt(over(below, None).variance)
+        caution = "other samples may not fall halfway" if is_rare else ""
+        known["threshold"] = replace(one, ends=(low, high), caution=caution)
+    return known
 
 
 def truth_of_noise(clean: float, middle: float, last: float) -> dict[str, float]:
@@ -223,7 +232,7 @@ def truth_of_noise(clean: float, middle: float, last: float) -> dict[str, float]
         "chance_corrected_drop": (clean - last) / (clean - 0.1),
         "area": (0.1 * (clean + middle) / 2 + 0.2 * (middle + last) / 2) / 0.3,
     }
-    if last < half < middle:
+    if last < half - 1e-9 and half < middle:
         found["threshold"] = 0.1 + 0.2 * (middle - half) / (middle - last)
     return found
 
