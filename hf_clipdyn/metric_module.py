@@ -87,7 +87,9 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         result.pop("influences", None)
         names: dict[str, list[str]] = {}
         for name, cause in result.pop("causes", {}).items():
-            names.setdefault(cause, []).append(name)
+            value = result.get(name)
+            if not isinstance(value, float) or value != value:  # else it is a caution
+                names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
         return result

@@ -21,7 +21,7 @@ _KAPPAS = ("kappa", "kappa_min", "kappa_max")
 PAIR_STATISTICS = (*_KAPPAS, "observed_consistency", "accuracy_difference")
 """The rows of `pair_statistics`."""
 
-_FEWEST, _FEW = 5, 10  # of the rarer outcome: for an interval, and for one without a note
+_FEWEST, _FEW = 5, 40  # of the rarer outcome: for an interval, and for one without a note
 _UNDEFINED = "both observers are right, or both are wrong, on all images"
 
 
@@ -36,7 +36,7 @@ def error_consistency(
     which have no conflict.
 
     If one observer is right, or wrong, on fewer than five images, kappa has no interval, since none of its usual ones
-    covers: its influence still serves differences. Below ten, a note says that its interval is too narrow.
+    covers: its influence still serves differences. Below forty, a note says that its interval may be too narrow.
 
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
@@ -70,10 +70,10 @@ def error_consistency(
     statistics, influences = pair_statistics(first[:, None], second[:, None])
     kappa, low, high = statistics[:3, 0].tolist()
     n, p1, p2 = len(first), first.mean(), second.mean()
-    rarest = int(min(min(right.sum(), n - right.sum()) for right in (first, second)))
-    scale: Scale = "correlation" if rarest >= _FEWEST else "none"
+    rarest = float(_rarest(first[:, None], second[:, None])[0])
+    scale, note = _scale(rarest)
     undefined = _UNDEFINED if np.isnan(kappa) else ""
-    cause = undefined or _rare(rarest)
+    cause = undefined or note
     influence = None if np.isnan(kappa) else influences[0, :, 0]
     unbiased = n * kappa / (n - 1 + kappa) if rarest and n - 1 + kappa else np.nan
     one_sided = cause if rarest or np.isnan(kappa) else "one observer is right, or wrong, on all images"
@@ -90,12 +90,20 @@ def error_consistency(
     )
 
 
-def _rare(rarest: int) -> str:
-    """What to say of a kappa whose rarer outcome occurs this often; empty if it occurs often enough."""
+def _rarest(first: Floats, second: Floats) -> Floats:
+    """How often an observer of each pair has the rarer of its two outcomes, at least, (P,)."""
+    seen = ~np.isnan(first + second)
+    counts = np.stack([np.where(seen, right, 0).sum(axis=0) for right in (first, second)])
+    return np.asarray(np.minimum(counts, seen.sum(axis=0) - counts).min(axis=0))
+
+
+def _scale(rarest: float) -> tuple[Scale, str]:
+    """The scale of a kappa whose rarer outcome occurs this often, and a caution; empty if it occurs often enough."""
     if rarest >= _FEW:
-        return ""
-    effect = "its interval is too narrow" if rarest >= _FEWEST else "it has no interval"
-    return f"an observer is right, or wrong, on only {rarest} images: {effect}"
+        return "correlation", ""
+    effect = "its interval may be too narrow" if rarest >= _FEWEST else "it has no interval"
+    note = f"an observer is right, or wrong, on only {rarest:g} images: {effect}"
+    return "correlation" if rarest >= _FEWEST else "none", note
 
 
 def observer_consistency(observers: ArrayLike, predictions: ArrayLike | None = None) -> Scores:
@@ -127,9 +135,10 @@ def observer_consistency(observers: ArrayLike, predictions: ArrayLike | None = N
         cause = "in each pair, both are right, or both wrong, on all images"
         return Scores({name: Score(np.nan, None, "correlation", n, cause) for name in _KAPPAS}, **facts)
     values, known = statistics[:, defined].mean(axis=1), influences[:, :, defined].mean(axis=2)
+    scale, note = _scale(float(_rarest(first, second)[defined].mean().round(1)))
     return Scores(
         {
-            name: Score(float(value), of_images, "correlation", n)
+            name: Score(float(value), of_images, scale, n, note)
             for name, value, of_images in zip(_KAPPAS, values, known, strict=True)
         },
         **facts,

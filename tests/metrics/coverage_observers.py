@@ -117,8 +117,8 @@ def margins(rng: np.random.Generator, n: int, r: float) -> Data:
 
 
 def of_order(data: Data) -> dict[str, Known]:
-    found = rank_agreement(*data)
-    return {"spearman": Known(found["spearman"], over(found["influences"], None), "correlation")}
+    found = rank_agreement(*data)["spearman"]
+    return {"spearman": Known(found.value, over(found.influence, None), found.scale)}
 
 
 for at in (0.3, 0.9):

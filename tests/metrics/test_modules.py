@@ -89,7 +89,7 @@ def example(name: str) -> tuple[dict, dict]:
         ),
         "learning_order": (
             {"right": (rng.random((N, 4, 9)) < 0.6).tolist()},
-            {"clusters": [f"image{i // 2}" for i in range(9)]},
+            {"groups": [f"image{i // 2}" for i in range(9)]},
         ),
         "zero_shot_accuracy": (
             {
