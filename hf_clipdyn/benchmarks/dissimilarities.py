@@ -48,9 +48,7 @@ def image_dissimilarities(
             for rows in _batches(len(shown), readout.batch_size, show_progress):
                 features = readout.features(shown.read(rows))
                 if not files:
-                    shapes = [
-                        block.shape[1:] for block in blocks_of(features) for _ in range(block.shape[0])
-                    ]
+                    shapes = [block.shape[1:] for block in blocks_of(features) for _ in range(block.shape[0])]
                     files = [
                         stack.enter_context(closing(RowFile(tokens * width))) for tokens, width in shapes
                     ]

@@ -46,8 +46,8 @@ def contrastive_geometry(
     Returns:
         Of both together, with rows of length 1:
 
-        - ``gap`` in [0, 2], the distance of the mean image from the mean text (Liang et al. 2022). ``gap_chance`` is what
-          finite samples of one distribution have, about sqrt(2/n).
+        - ``gap`` in [0, 2], the distance of the mean image from the mean text (Liang et al. 2022). ``gap_chance`` is
+          what finite samples of one distribution have, about sqrt(2/n).
         - ``alignment`` in [0, 4], the mean squared distance of the pairs (Wang and Isola 2020); smaller is closer.
           ``alignment_chance`` is that of images from the texts of others.
 
@@ -103,13 +103,13 @@ def contrastive_geometry(
 
 def _counts(n: int) -> Floats:
     """Of all rows and without each, (1 + n,)."""
-    return np.r_[float(n), np.repeat(n - 1.0, n)]
+    return np.asarray(np.r_[float(n), np.repeat(n - 1.0, n)])
 
 
 def _without_each(rows: Floats) -> Floats:
     """Sums of all rows and without each, (n, ...) -> (1 + n, ...)."""
     whole = rows.sum(axis=0)
-    return np.concatenate([whole[None], whole - rows])
+    return np.asarray(np.concatenate([whole[None], whole - rows]))
 
 
 def _of_both(images: Floats, texts: Floats) -> Iterator[tuple[str, Floats]]:

@@ -69,7 +69,9 @@ def mutual_knn(a: ArrayLike, b: ArrayLike, k: int = 10) -> Scores:
 
 def _by_distance(rows: Floats) -> Ints:
     """The other items of each, nearest first, the first of equal ones first, (n, n - 1)."""
-    distinct, copies = np.unique(rows + 0.0, axis=0, return_inverse=True)  # products of equal rows may round differently
+    distinct, copies = np.unique(
+        rows + 0.0, axis=0, return_inverse=True
+    )  # products of equal rows may round differently
     kernel = (distinct @ distinct.T)[np.ix_(copies.reshape(-1), copies.reshape(-1))]
     np.fill_diagonal(kernel, -np.inf)
     return np.argsort(-kernel, axis=1, kind="stable")[:, :-1]

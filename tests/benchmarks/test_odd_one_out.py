@@ -73,7 +73,9 @@ def test_repeated_triplets_give_the_ceiling_and_are_not_asked(objects, measure, 
     assert (ceiling.n, ceiling.n_clusters) == (3, 1)
 
 
-def test_the_baseline_is_the_distance_of_the_pixels_and_its_interval_is_over_objects(objects, measure, planted):
+def test_the_baseline_is_the_distance_of_the_pixels_and_its_interval_is_over_objects(
+    objects, measure, planted
+):
     found = measure(OddOneOut, objects, planted(of_group))
     pixels = np.array([(60 * GROUP[number], 20 * number) for number in range(N)], float)
     scores = []

@@ -76,7 +76,9 @@ def test_independent_images_and_texts_have_a_gap_by_chance_alone():
     assert result["gap"].value == pytest.approx(np.sqrt(2 / 100), abs=0.01)
     assert result.facts["gap_chance"] == pytest.approx(result["gap"].value, rel=0.05)
     assert result["alignment"].value == pytest.approx(2, abs=0.05)
-    shuffled = [np.square(unit(images) - np.roll(unit(texts), by, axis=0)).sum(axis=1) for by in range(1, 100)]
+    shuffled = [
+        np.square(unit(images) - np.roll(unit(texts), by, axis=0)).sum(axis=1) for by in range(1, 100)
+    ]
     assert result.facts["alignment_chance"] == pytest.approx(np.mean(shuffled))
     assert result["uniformity_image"].value == pytest.approx(-4, abs=0.03)
 

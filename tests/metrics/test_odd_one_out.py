@@ -38,7 +38,9 @@ def test_each_answer_is_compared_with_the_mode_of_the_others():
         expected.setdefault(key, []).append((answer in modes) / len(modes))
     found = leave_one_out_ceiling(np.array(shown), odd)
     ceiling = found["ceiling"]
-    assert ceiling.value == pytest.approx(np.mean([score for scores in expected.values() for score in scores]))
+    assert ceiling.value == pytest.approx(
+        np.mean([score for scores in expected.values() for score in scores])
+    )
     assert list(map(tuple, found.facts["triplets"].tolist())) == sorted(expected)
     of_triplets = [np.sum(np.subtract(expected[key], ceiling.value)) for key in sorted(expected)]
     assert ceiling.influence == pytest.approx(np.array(of_triplets) / found.facts["n"])

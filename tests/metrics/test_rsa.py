@@ -45,9 +45,7 @@ def test_the_values_of_other_code_come_out():
 def test_the_ceiling_leaves_each_person_out_of_the_lower_bound_only(data):
     _, people = data
     ranks = stats.rankdata(people, axis=1)
-    lower = [
-        spearman(person, np.delete(ranks, at, axis=0).mean(axis=0)) for at, person in enumerate(people)
-    ]
+    lower = [spearman(person, np.delete(ranks, at, axis=0).mean(axis=0)) for at, person in enumerate(people)]
     ceiling = noise_ceiling(people)
     assert ceiling["lower"] == pytest.approx(np.mean(lower))
     assert ceiling["upper"] == pytest.approx(np.mean([spearman(one, ranks.mean(axis=0)) for one in people]))

@@ -24,8 +24,8 @@ from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
 from hf_clipdyn.benchmarks.input_views import corrupted
 from hf_clipdyn.benchmarks.kind import KindSettings
-from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
+from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_trials import human_accuracies

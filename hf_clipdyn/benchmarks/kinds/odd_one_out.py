@@ -86,7 +86,9 @@ class OddOneOut(Kind[KindSettings]):
         odd, asked = listed["item"].astype("int64"), ~others["only_repeated"].astype(bool)
         table = pd.DataFrame(dict(zip(_OBJECTS, (first, second, odd), strict=True))).assign(asked=asked)
         table = table.dropna().astype(dict.fromkeys(_OBJECTS, "int64")).reset_index(drop=True)
-        is_reference = self.described["is_reference"].to_numpy(bool)[table[[*_OBJECTS]].to_numpy()].all(axis=1)
+        is_reference = (
+            self.described["is_reference"].to_numpy(bool)[table[[*_OBJECTS]].to_numpy()].all(axis=1)
+        )
         subset = np.where(is_reference, "reference_photographs", "other_photographs")
         return table.assign(item=np.arange(len(table)), subset=subset)
 
@@ -106,7 +108,7 @@ class OddOneOut(Kind[KindSettings]):
                 probe="projection", similarity="dot_product"
             ),
             self._of_pixels.assign(probe="pixels", similarity="euclidean"),
-            people.assign(probe="people", similarity="", choice=pd.NA, score=np.nan),
+            people.assign(probe="people", similarity="", choice=np.nan, score=np.nan),
         ]
         return pd.concat([one.astype({"choice": "Int64"}) for one in blocks], ignore_index=True)
 

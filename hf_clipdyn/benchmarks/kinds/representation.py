@@ -55,7 +55,8 @@ class Representation(Kind[KindSettings]):
         term(
             "alignment",
             "alignment with people",
-            "Spearman's correlation between the model's dissimilarities and those of each person, averaged over people.",
+            "Spearman's correlation between the model's dissimilarities and those of each person, averaged over "
+            "people.",
             better="high",
             perception="high",
             overview=Overview(rank=88),
@@ -105,7 +106,6 @@ class Representation(Kind[KindSettings]):
         """Dissimilarities of the images themselves: a name, how they are compared, and the vector."""
         import numpy as np
         from PIL import Image
-        from scipy.spatial.distance import pdist
 
         from hf_clipdyn.data.images import decode_image
 
@@ -141,8 +141,9 @@ class Representation(Kind[KindSettings]):
         ]
         pairs = self.shown[np.stack(np.triu_indices(len(self.shown), 1))]
         frames = [
-            pd.DataFrame({"item": pairs[0], "partner": pairs[1], "probe": probe, "name": name, "value": vector})
-            .assign(layer=pd.array([layer] * len(vector), dtype="Int64"), distance=distance)
+            pd.DataFrame(
+                {"item": pairs[0], "partner": pairs[1], "probe": probe, "name": name, "value": vector}
+            ).assign(layer=pd.array([layer] * len(vector), dtype="Int64"), distance=distance)
             for probe, name, layer, distance, vector in vectors
         ]
         return pd.concat(frames, ignore_index=True)
