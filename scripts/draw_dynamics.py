@@ -137,17 +137,16 @@ def cue_learning(demo: Path) -> Figure:
 
 
 def geometry(demo: Path) -> Figure:
-    """Gap, uniformity, and classes."""
+    """Gap, uniformity, and dimensions."""
     figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.4))
     titles = {
         "gap": "modality gap",
         "uniformity_image": "uniformity of the images",
-        "nc1_ratio": "variance within / between classes",
+        "participation_ratio_debiased_image": "participation ratio of the images",
     }
     for ax, (metric, title) in zip(axes, titles.items(), strict=True):
         line(ax, rows_of(demo, "geometry", metric), BLUE, "")
         ax.set_title(title)
-    axes[2].set_yscale("log")
     return finish(figure)
 
 

@@ -83,4 +83,4 @@ def unbiased_hsic(x: Floats, y: Floats) -> Floats:
     n[n < 4] = np.nan
     terms = traces, sums_x * sums_y / ((n - 1) * (n - 2)), -2 * chains / (n - 2)
     total, size = sum(terms), sum(map(np.abs, terms))
-    return np.where(np.abs(total) <= _CANCELLED * size, 0 * n, total / (n * (n - 3)))
+    return np.asarray(np.where(np.abs(total) <= _CANCELLED * size, 0 * n, total / (n * (n - 3))))

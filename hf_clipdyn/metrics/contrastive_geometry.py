@@ -103,13 +103,13 @@ def contrastive_geometry(
 
 def _counts(n: int) -> Floats:
     """Of all rows and without each, (1 + n,)."""
-    return np.r_[float(n), np.repeat(n - 1.0, n)]
+    return np.asarray(np.r_[float(n), np.repeat(n - 1.0, n)])
 
 
 def _without_each(rows: Floats) -> Floats:
     """Sums of all rows and without each, (n, ...) -> (1 + n, ...)."""
     whole = rows.sum(axis=0)
-    return np.concatenate([whole[None], whole - rows])
+    return np.asarray(np.concatenate([whole[None], whole - rows]))
 
 
 def _of_both(images: Floats, texts: Floats) -> Iterator[tuple[str, Floats]]:

@@ -105,7 +105,7 @@ def leave_one_out_ceiling(objects: ArrayLike, odd: ArrayLike) -> Scores:
     others[rows, answers] -= 1
     modes = others == others.max(axis=1, keepdims=True)
     of_answers = mean(modes[rows, answers] / modes.sum(axis=1), "share", "no triplet was judged twice")
-    influence = np.bincount(codes, of_answers.influence, is_repeated.sum())
+    influence = np.bincount(codes, of_answers.influence, is_repeated.sum()).astype(np.float64)
     ceiling = Score(of_answers.value, influence, "share", of_answers.n, of_answers.cause)
     return Scores({"ceiling": ceiling}, n=of_answers.n, triplets=triplets[is_repeated])
 

@@ -4,7 +4,7 @@ All matrices of dissimilarities are vectors of the P = n (n - 1) / 2 pairs of n 
 (``numpy.triu_indices(n, 1)``). Larger is less similar; the scale of each person is arbitrary.
 """
 
-from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,11 +38,11 @@ def rsa(predictions: ArrayLike, references: ArrayLike) -> Scores:
         >>> round(found["alignment"].value, 4), [round(one, 4) for one in found.facts["by_person"]]
         (0.9429, [1.0, 0.8857])
     """
-    (found,) = rsa_of_models([predictions], references)
+    (found,) = rsa_of_models(cast("ArrayLike", [predictions]), references)
     return found
 
 
-def rsa_of_models(predictions: Sequence[ArrayLike] | Floats, references: ArrayLike) -> list[Scores]:
+def rsa_of_models(predictions: ArrayLike, references: ArrayLike) -> list[Scores]:
     """`rsa` of several models, which share the ranks of people.
 
     Spearman's correlation favours predictions with ties. What an image contributes is what leaving it out with all its
@@ -56,7 +56,7 @@ def rsa_of_models(predictions: Sequence[ArrayLike] | Floats, references: ArrayLi
     Raises:
         MetricError: as for `rsa`.
     """
-    (models,), (people,) = embeddings(predictions=predictions), embeddings(references=references)  # type: ignore[arg-type]
+    (models,), (people,) = embeddings(predictions=predictions), embeddings(references=references)
     ends = _pairs_of_images(people)
     if models.shape[1] != people.shape[1]:
         raise MetricError(

@@ -134,10 +134,11 @@ class Geometry(Kind[KindSettings]):
         blocks += [self._block("hidden", layer, _scaled(rows)) for layer, rows in enumerate(hidden)]
         blocks.append(self._block("pixels", None, self._small))
         if readout.encoder.reads_text:
-            if self._captions:
-                texts = readout.texts(self._captions)
-            else:
-                texts = class_embeddings(readout, self._names, self._templates)[self._labels]
+            texts: Floats = (
+                readout.texts(self._captions)
+                if self._captions
+                else class_embeddings(readout, self._names, self._templates)[self._labels]
+            )
             blocks[0]["caption"] = list(texts.astype(np.float16))
             blocks[0]["logit_scale"] = readout.encoder.logit_scale
         return pd.concat(blocks, ignore_index=True)
@@ -146,9 +147,10 @@ class Geometry(Kind[KindSettings]):
         import numpy as np
         import pandas as pd
 
+        labels: list[Any] = self._labels or [pd.NA] * len(rows)
         columns: dict[str, Any] = {
             "item": self.shown,
-            "label": pd.array(self._labels or [None] * len(rows), dtype="Int64"),
+            "label": pd.array(labels, dtype="Int64"),
             "probe": probe,
             "layer": pd.array([layer] * len(rows), dtype="Int64"),
             "vector": list(rows.astype(np.float16)),

@@ -108,7 +108,7 @@ class OddOneOut(Kind[KindSettings]):
                 probe="projection", similarity="dot_product"
             ),
             self._of_pixels.assign(probe="pixels", similarity="euclidean"),
-            people.assign(probe="people", similarity="", choice=pd.NA, score=np.nan),
+            people.assign(probe="people", similarity="", choice=np.nan, score=np.nan),
         ]
         return pd.concat([one.astype({"choice": "Int64"}) for one in blocks], ignore_index=True)
 

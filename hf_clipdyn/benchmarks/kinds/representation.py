@@ -55,7 +55,8 @@ class Representation(Kind[KindSettings]):
         term(
             "alignment",
             "alignment with people",
-            "Spearman's correlation of the model's dissimilarities with those of each person, averaged over people.",
+            "Spearman's correlation between the model's dissimilarities and those of each person, averaged over "
+            "people.",
             better="high",
             perception="high",
             overview=Overview(rank=88),
