@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
+from hf_clipdyn.metrics.scores import interval, mean, over
 from hf_clipdyn.report.style import GREY, INK, figure_style, hue
 from hf_clipdyn.statistics.verdicts import word_of
 
@@ -40,18 +40,19 @@ def decisions(rng: np.random.Generator) -> np.ndarray:
 def draw_coverage() -> plt.Figure:
     """How often either interval contains the true accuracy, in forty repetitions."""
     rng = np.random.default_rng(0)
-    studies = [decisions(rng) for _ in range(REPETITIONS)]
+    studies = [mean(decisions(rng), "count") for _ in range(REPETITIONS)]
+    clusters = {"over 60 images": None, "over 6 objects": OBJECTS}
     intervals = {
-        "over 60 images": [wilson_interval(right.mean(), 60) for right in studies],
-        "over 6 objects": [clustered_share_interval(right, np.ones(60), [OBJECTS]) for right in studies],
+        name: [interval(one.value, over(one.influence, groups), "count") for one in studies]
+        for name, groups in clusters.items()
     }
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
     for panel, (title, drawn) in zip(panels, intervals.items(), strict=True):
         covers = [low <= 0.5 <= high for low, high in drawn]
-        for x, ((low, high), covered, right) in enumerate(zip(drawn, covers, studies, strict=True)):
+        for x, ((low, high), covered, study) in enumerate(zip(drawn, covers, studies, strict=True)):
             colour = hue(0) if covered else hue(1)
             panel.plot([x, x], [low, high], color=colour, linewidth=1.5)
-            panel.plot(x, right.mean(), "o" if covered else "s", color=colour, markersize=3.5)
+            panel.plot(x, study.value, "o" if covered else "s", color=colour, markersize=3.5)
         panel.axhline(0.5, color=GREY, linewidth=1, zorder=0)
         panel.set(
             title=f"{title}: {sum(covers)} of {REPETITIONS} contain .5", xlabel="repetition", ylim=(0, 1)

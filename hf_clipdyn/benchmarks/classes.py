@@ -58,7 +58,7 @@ class ClassifiedKind(Kind[S]):
 
     Attributes:
         columns: of the data set, which the trials have too.
-        images: these columns and ``item``, of the images that are asked about.
+        asked: these columns and ``item``, of the images that are asked about.
         humans: one row for each answer of an observer to one of them.
         prompts: sets of templates by name; the default one is named "".
     """
@@ -69,14 +69,14 @@ class ClassifiedKind(Kind[S]):
         import pandas as pd
 
         super().__init__(source, image_processor, settings, common)
-        self.images = self.table[[*self.columns, "item"]].reset_index(drop=True)
+        self.asked = self.table[[*self.columns, "item"]].reset_index(drop=True)
         answers = [
             (item, answer["subject"], answer["response"])
             for item, given in zip(self.shown, self.table["human_responses"], strict=True)
             for answer in (given if given is not None else ())
         ]
         told = pd.DataFrame(answers, columns=["item", "observer", "decision"]).astype({"item": "int64"})
-        self.humans: pd.DataFrame = self.images.merge(told, on="item").assign(protocol=HUMAN)
+        self.humans: pd.DataFrame = self.asked.merge(told, on="item").assign(protocol=HUMAN)
         templates = default_templates(source.metadata)
         # A data set with templates of its own is asked with these alone: the embedded world knows no origami.
         self.prompts = {"": templates} | ({"name": _BY_NAME} if templates == PHOTO else {})
@@ -111,11 +111,11 @@ class ClassifiedKind(Kind[S]):
         for name in chosen:
             if name not in offered:
                 raise UnknownNameError("class", name, offered)
-        kept = self.images[list(columns)].isin(chosen).all(axis=1)
+        kept = self.asked[list(columns)].isin(chosen).all(axis=1)
         if not kept.any():
             raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")
-        self.images = self.images[kept].reset_index(drop=True)
-        self.humans = self.humans[self.humans["item"].isin(self.images["item"])].reset_index(drop=True)
+        self.asked = self.asked[kept].reset_index(drop=True)
+        self.humans = self.humans[self.humans["item"].isin(self.asked["item"])].reset_index(drop=True)
         self.stimuli = [one.select(np.flatnonzero(kept)) for one in self.stimuli]
         return list(chosen)
 
@@ -130,7 +130,7 @@ class ClassifiedKind(Kind[S]):
         way = protocol_of(readout)
         for name, templates in self.prompts.items() if way != HEAD else [(HEAD, ())]:
             best = ranking(class_scores(readout, stimuli, classes, templates))[:, 0]
-            yield self.images.assign(protocol=name, decision=np.asarray(classes)[best])
+            yield self.asked.assign(protocol=name, decision=np.asarray(classes)[best])
 
     @classmethod
     def answers_by_protocol(cls, trials: "pd.DataFrame", label: str, **key: Any) -> "Iterator[Answers]":

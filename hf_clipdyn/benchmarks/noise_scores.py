@@ -101,4 +101,5 @@ def _with_note(threshold: Score, on_axis: list[float]) -> Score:
         return threshold
     ends = interval(threshold.value, over(threshold.influence), threshold.scale)
     is_open = np.isclose(ends, [min(on_axis), max(on_axis)], rtol=1e-12).any()
-    return replace(threshold, cause=_OPEN) if is_open else threshold
+    cause = "; ".join(filter(None, [threshold.cause, _OPEN]))
+    return replace(threshold, cause=cause) if is_open else threshold

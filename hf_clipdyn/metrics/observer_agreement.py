@@ -97,7 +97,7 @@ def _few_outcomes(rarer: float) -> str:
 
 def _near_zero(value: float, influence: Floats) -> str:
     """A caution for a squared difference near 0, where its error is not linear."""
-    is_near = 0 < value < 1.5 * float(np.sqrt(np.square(influence).sum()))
+    is_near = 0 < value < 3 * float(np.sqrt(np.square(influence).sum()))
     return "the squared difference is near 0: its interval may be too narrow" if is_near else ""
 
 

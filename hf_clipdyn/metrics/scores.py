@@ -39,7 +39,7 @@ Scale = Literal["share", "count", "correlation", "linear", "none"] | Ends
 NO_INTERVAL = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
 _MOST_ALONE = 1000  # rows that are left out one by one
-_MANY = 20  # clusters in effect
+_FEW = 25  # clusters in effect
 _DEPENDENT = 1 / 6  # of all pairs of rows: 48 objects in triplets, or six clusters
 _NOTHING = 1e-12  # standard errors, and distances of a share from 0 and 1, that are rounding
 
@@ -189,8 +189,8 @@ def few_clusters(influence: Influence) -> str:
 
     Student's t counts on many clusters of which none decides alone. In effect there are 3 (Σ u²)² / Σ u⁴ of them, for
     the contributions u of the clusters: all G if these vary as normal ones do, few if some clusters are much larger
-    than others, or if a few rare answers decide. With less than 20, or if more than a sixth of all pairs of rows share
-    a cluster, 95 % intervals contain the truth in 81 to 99 % of simulated samples (docs/explanation/intervals.md).
+    than others, or if a few rare answers decide. With 25 or less, or if more than a sixth of all pairs of rows share a
+    cluster, 95 % intervals contain the truth in 80 to 99 % of simulated samples (docs/explanation/intervals.md).
 
     Args:
         influence: on the value.
@@ -210,7 +210,7 @@ def few_clusters(influence: Influence) -> str:
     squares = np.square(totals)
     fourth = float(squares @ squares)
     effective = min(3 * float(squares.sum()) ** 2 / fourth, n_clusters) if fourth else n_clusters
-    if effective >= _MANY and influence.units.shared.share <= _DEPENDENT:
+    if effective > _FEW and influence.units.shared.share <= _DEPENDENT:
         return ""
     return f"few clusters ({n_clusters}, about {effective:.0f} in effect): the interval may be too narrow"
 

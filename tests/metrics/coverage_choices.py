@@ -211,6 +211,5 @@ for at in (1.4, 0.3, 0.1):
         of_opinions,
         always(truth_of_opinions(at)),
         (8, 20, 25, 50, 81),
-        fewer={50: 1000, 81: 1000},
         metric="iqa_correlation",
     )

@@ -104,7 +104,6 @@ DESIGNS["label distribution"] = Design(
     of_labels,
     lambda _: truth_of_labels(),
     (20, 50, 1000),
-    fewer={1000: 1000},
     metric="label_distribution",
 )
 
@@ -267,7 +266,6 @@ for at in (0.8, 0.2):
         of_neighbours,
         partial(truth_of_neighbours, at),
         (20, 50, 200),
-        fewer={200: 1000},
         metric="mutual_knn",
     )
 
@@ -312,7 +310,6 @@ for images, people in ((24, 8), (40, 8), (92, 4)):
         of_dissimilarities,
         lambda people, images=images: truth_of_dissimilarities(images, people),
         (people,),
-        fewer={4: 500},
         metric="rsa",
     )
 

@@ -45,7 +45,7 @@ def rarest(first: Floats, second: Floats) -> float:
 
 
 def scale_of_kappa(rare: float) -> tuple[Scale, None, str]:
-    return "correlation" if rare >= 5 else "none", None, "few errors" if rare < 20 else ""
+    return "correlation" if rare >= 5 else "none", None, "few errors" if rare < 40 else ""
 
 
 for p1, p2, shared in (
@@ -80,17 +80,12 @@ def of_people(data: Data) -> dict[str, Known]:
     people, model = right[:, 1:], right[:, :1]
     result = {}
     for name, one in {"model": model[:, 0], "people": None}.items():
-        found = observer_consistency(people, one, n_resamples=0)
+        found = observer_consistency(people, one)["kappa"]
         rare = rarest(*observer_pairs(people, one))
-        result[name] = Known(
-            found["kappa"], over(found["influences"]["kappa"], groups), *scale_of_kappa(rare)
-        )
-    agreed = observer_agreement(people, model[:, 0])
-    value, influence = (
-        agreed["accuracy_difference"],
-        over(agreed["influences"]["accuracy_difference"], groups),
-    )
-    caution = "near 0" if value < 1.5 * np.sqrt(influence.variance) else ""
+        result[name] = Known(found.value, over(found.influence, groups), *scale_of_kappa(rare))
+    agreed = observer_agreement(people, model[:, 0])["accuracy_difference"]
+    value, influence = agreed.value, over(agreed.influence, groups)
+    caution = "near 0" if value < 3 * np.sqrt(influence.variance) else ""
     return result | {"accuracy_difference": Known(value, influence, "linear", None, caution)}
 
 
@@ -204,7 +199,7 @@ def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
     by_level, whole = accuracy_curve(right, places, n_classes=10)
     names = ("accuracy", "chance_corrected_drop", "area", "threshold")
     return {
-        name: Known(score.value, over(score.influence), score.scale)
+        name: Known(score.value, over(score.influence), score.scale, None, score.cause)
         for name, score in (by_level[-1] | whole).items()
         if name in names and score.influence is not None
     }
@@ -217,7 +212,7 @@ def truth_of_noise(clean: float, middle: float, last: float) -> dict[str, float]
         "chance_corrected_drop": (clean - last) / (clean - 0.1),
         "area": (0.1 * (clean + middle) / 2 + 0.2 * (middle + last) / 2) / 0.3,
     }
-    if last < half < middle:
+    if last < half - 1e-9 and half < middle:
         found["threshold"] = 0.1 + 0.2 * (middle - half) / (middle - last)
     return found
 

@@ -31,13 +31,16 @@ def test_accuracies_equal_scikit_learns(sizes):
     assert result.facts["n"] == len(truth)
 
 
-@given(SIZES.filter(lambda sizes: sizes[0] > 1))
-def test_the_influence_is_that_of_the_jackknife(sizes):
-    scores, truth = scored(*sizes)
-    ranked = np.argsort(-scores, axis=1)
-    for name in ("top1", "top5"):
-        without = left_out(lambda *part, name=name: zero_shot_accuracy(*part)[name].value, [ranked, truth])
-        assert zero_shot_accuracy(ranked, truth)[name].influence == pytest.approx(without)
+def test_the_influence_is_that_of_the_jackknife():
+    scores, truth = scored(60, 8, 0)
+    ranked, names = np.argsort(-scores, axis=1), ("top1", "top5")
+    without = left_out(
+        lambda *part: [zero_shot_accuracy(*part)[name].value for name in names], [ranked, truth]
+    )
+    found = zero_shot_accuracy(ranked, truth)
+    np.testing.assert_allclose(
+        np.stack([found[name].influence for name in names], axis=1), without, atol=1e-12
+    )
 
 
 @given(SIZES, st.randoms(use_true_random=False))

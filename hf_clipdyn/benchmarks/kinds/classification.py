@@ -160,7 +160,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     ) -> None:
         super().__init__(source, image_processor, settings, common)
         self._classes = self.keep_classes(settings.classes, GEIRHOS_CLASSES, "category")
-        self.facts = _present(self.images["subset"])
+        self.facts = _present(self.asked["subset"])
         self.fingerprint = digest(
             self.name,
             self.pixels[0].fingerprint,

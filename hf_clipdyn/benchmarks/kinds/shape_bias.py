@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hf_clipdyn.benchmarks.answers import Answers
-    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.readout import Readout, Stimuli
     from hf_clipdyn.benchmarks.shape_scores import Scored
     from hf_clipdyn.benchmarks.sources import Source
 
@@ -151,14 +151,14 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
         super().__init__(source, image_processor, settings, common)
         (pixels,) = self.pixels
-        self.every = self.images
-        forms = {None: self.stimuli[0]}
+        self.every = self.asked
+        forms: dict[str | None, Stimuli] = {None: self.stimuli[0]}
         if settings.grey:
             forms[GREY] = corrupted(pixels, self.shown, _in_grey, GREY, common)
-        offered = _classes(self.images)
+        offered = _classes(self.asked)
         self.names = self.keep_classes(settings.classes, offered, "shape", "texture")
         self.is_restricted = settings.classes is not None
-        self.is_asked = self.every["item"].isin(self.images["item"]).to_numpy()
+        self.is_asked = self.every["item"].isin(self.asked["item"]).to_numpy()
         self.forms = {
             form: (shown, shown.select(np.flatnonzero(self.is_asked))) for form, shown in forms.items()
         }
@@ -202,7 +202,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
         every, asked = self.forms[form]
         if not readout.only_text:
             embeddings = unit(readout.images(every))
-            yield _preferred(embeddings[self.is_asked], self.images, TEXT_FREE)
+            yield _preferred(embeddings[self.is_asked], self.asked, TEXT_FREE)
             if self.is_restricted:
                 yield _preferred(embeddings, self.every, TEXT_FREE_ALL)
             yield from (self._probed(embeddings[self.is_asked], cue) for cue in OTHER_CUE)
@@ -215,8 +215,8 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
         from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 
-        conflict = (self.images["shape"] != self.images["texture"]).to_numpy()
-        rows, other = self.images[conflict], OTHER_CUE[cue]
+        conflict = (self.asked["shape"] != self.asked["texture"]).to_numpy()
+        rows, other = self.asked[conflict], OTHER_CUE[cue]
         classes, names = pd.factorize(rows[cue], sort=True)
         decided = decide_crossed(
             embeddings[conflict],

@@ -75,9 +75,10 @@ class ZeroShot(Kind[KindSettings]):
         from hf_clipdyn.benchmarks.classes import class_scores, protocol_of, ranking
 
         ranked = ranking(class_scores(readout, self.stimuli[0], self.names, self.templates))
-        return self.table[["item", "label"]].assign(
+        trials: pd.DataFrame = self.table[["item", "label"]].assign(
             ranking=ranked[:, :_KEPT].tolist(), n_classes=len(self.names), protocol=protocol_of(readout)
         )
+        return trials
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
