@@ -101,9 +101,7 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
 
 _LISTS = ["float64"]
 _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
-    "contrastive_geometry": ({"images": _LISTS, "texts": _LISTS}, "liang2022mind"),
     "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
-    "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
     "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
     "two_afc": (
         {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},

@@ -8,83 +8,64 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import unit
 from hf_clipdyn.benchmarks.hidden_states import RowFile, Rows, blocks_of, flat_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
+from hf_clipdyn.benchmarks.vectors import unit
+from hf_clipdyn.metrics.checks import Floats
 
 DISSIMILARITIES = {"cosine": "cosine", "correlation": "1 - Pearson", "euclidean": "Euclidean"}
 """How two embeddings are compared, with titles."""
 
-Floats = NDArray[np.float64]
-Projections = dict[bytes, NDArray[np.float32]]
 
-
-def image_dissimilarities(readout: Readout, stimuli: Stimuli, *, show_progress: bool = False) -> pd.DataFrame:
-    """All dissimilarities of n images, the upper triangle row by row.
+def image_dissimilarities(
+    readout: Readout, stimuli: Stimuli, *, show_progress: bool = False
+) -> list[dict[str, Floats]]:
+    """All dissimilarities of n images, by place.
 
     Cosine is 1 - cos, correlation the same after subtracting each vector's mean over its dimensions, Euclidean the
     length of the difference. At a hidden state they are taken per token and averaged over the tokens. One process
     computes, the others receive the result.
 
     Args:
-        readout: the revision; the projections found on the way are its own from then on.
+        readout: the revision; it keeps the projections.
         stimuli: the images.
         show_progress: a bar over the images.
 
     Returns:
-        Long table: probe (``projection`` or ``hidden``), layer (null for the projection), distance
-        (`DISSIMILARITIES`), and value: n (n - 1) / 2 rows for each, in the order of ``numpy.triu_indices(n, 1)``.
+        For the projection, then for each hidden state, by the names of `DISSIMILARITIES`: n (n - 1) / 2 numbers, in the
+        order of ``numpy.triu_indices(n, 1)``.
     """
 
-    def work(shown: Stimuli) -> tuple[list[dict[str, Floats]], Projections]:
-        return _compared(readout, shown, show_progress)
+    def work(shown: Stimuli) -> tuple[list[dict[str, Floats]], dict[bytes, NDArray[np.float32]]]:
+        projections: dict[bytes, NDArray[np.float32]] = {}
+        with ExitStack() as stack:
+            files: list[RowFile] = []
+            shapes: list[tuple[int, int]] = []
+            for rows in _batches(len(shown), readout.batch_size, show_progress):
+                features = readout.features(shown.read(rows))
+                if not files:
+                    shapes = [block.shape[1:] for block in blocks_of(features) for _ in range(block.shape[0])]
+                    files = [
+                        stack.enter_context(closing(RowFile(tokens * width))) for tokens, width in shapes
+                    ]
+                ends = np.cumsum([tokens * width for tokens, width in shapes])[:-1]
+                for at, row in enumerate(rows):
+                    for file, state in zip(files, np.split(flat_states(features, at), ends), strict=True):
+                        file.append(state[None])
+                    projections[shown.keys[row]] = features.projection[at]
+            places = [
+                _dissimilarities(file.read(0, len(file)).reshape(-1, *shape))
+                for file, shape in zip(files, shapes, strict=True)
+            ]
+        return places, projections
 
     [(places, projections)] = map_over_processes([stimuli], work)
     readout.keep(projections)
-    frames = [
-        pd.DataFrame(
-            {
-                "probe": "hidden" if place else "projection",
-                "layer": pd.array([place - 1 if place else None] * len(value), dtype="Int64"),
-                "distance": distance,
-                "value": value,
-            }
-        )
-        for place, values in enumerate(places)
-        for distance, value in values.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-def _compared(
-    readout: Readout, stimuli: Stimuli, show_progress: bool
-) -> tuple[list[dict[str, Floats]], Projections]:
-    """The dissimilarities of each place, the projection first; the projections by key."""
-    projections: Projections = {}
-    shapes: list[tuple[int, int]] = []
-    with ExitStack() as stack:
-        files: list[RowFile] = []
-        for rows in _batches(len(stimuli), readout.batch_size, show_progress):
-            features = readout.features(stimuli.read(rows))
-            if not files:
-                blocks = blocks_of(features)
-                shapes = [block.shape[1:] for block in blocks for _ in range(block.shape[0])]
-                files = [stack.enter_context(closing(RowFile(tokens * width))) for tokens, width in shapes]
-            ends = np.cumsum([tokens * width for tokens, width in shapes])[:-1]
-            for at, row in enumerate(rows):
-                for file, state in zip(files, np.split(flat_states(features, at), ends), strict=True):
-                    file.append(state[None])
-                projections[stimuli.keys[row]] = features.projection[at]
-        places = [
-            _dissimilarities(file.read(0, len(file)).reshape(-1, *shape))
-            for file, shape in zip(files, shapes, strict=True)
-        ]
-    return places, projections
+    return places
 
 
 def _batches(n: int, size: int, show_progress: bool) -> Iterator[list[int]]:

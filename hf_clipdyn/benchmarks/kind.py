@@ -329,7 +329,8 @@ def number(metric: str, score: "Score", units: Any = None, **columns: Any) -> "t
 
     known = None
     if score.influence is not None and units is not None:
-        known = pd.Series(score.influence, index=pd.Index(units))
+        index = units if isinstance(units, pd.Index) else pd.Index(units)
+        known = pd.Series(score.influence, index=index)
     described: dict[str, Any] = {"n": score.n, "note": score.cause} | columns
     return Number(metric=metric, value=float(score.value), influence=known, **described), score.scale
 

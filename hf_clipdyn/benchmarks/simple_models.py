@@ -85,7 +85,7 @@ def simple_decisions(
     import pandas as pd
 
     from hf_clipdyn.benchmarks.kept_tables import KeptTable
-    from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+    from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
 
     items = list(range(len(labels)))
     dtypes = {"item": "int64", "decision": "int64"}

@@ -1,4 +1,4 @@
 from hf_clipdyn.metric_module import module_of
-from hf_clipdyn.metrics.representation import representation_similarity
+from hf_clipdyn.metrics.cka import cka
 
-RepresentationSimilarity = module_of(representation_similarity)
+RepresentationSimilarity = module_of(cka)

@@ -61,7 +61,7 @@ _OF_KINDS = {
     "odd_one_out": ("odd_one_out",),
     "psychophysics": ("psychophysics",),
     "quality": ("iqa_correlation",),
-    "representation": ("representational_similarity",),
+    "representation": ("rsa",),
     "retrieval": ("recall_at_k",),
     "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
@@ -72,7 +72,7 @@ _OF_RELATIONS = {
     "cue_learning": ("phases",),
     "error_consistency": ("error_consistency",),
     "learning_order": ("learning_order",),
-    "representation_change": ("cka", "mutual_knn", "representation"),
+    "representation_change": ("cka", "mutual_knn"),
     "weights": ("weight_path",),
 }
 METRICS = (

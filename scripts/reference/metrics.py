@@ -9,8 +9,8 @@ from hf_clipdyn.bundled import load_metric, metric_names
 from .explained import METRICS
 from .page import Page, entries, line, sections, table
 
-# Modules that are not called as the module of `hf_clipdyn.metrics` behind them.
-_FUNCTIONS = {"representation_similarity": "representation"}
+# Modules that are not called as the function behind them.
+_FUNCTIONS = {"representation_similarity": "cka"}
 _DOCTEST = "no-run: the tests run this example where it is declared"
 
 

@@ -71,14 +71,23 @@ def test_repeated_triplets_give_the_ceiling_and_are_not_asked(objects, measure, 
     # Each of two who said 3 is told by one more 3 and one 6: a tie; the third meets two who said 3.
     assert ceiling.value == pytest.approx((0.5 + 0.5 + 0) / 3)
     assert (ceiling.n, ceiling.n_clusters) == (3, 1)
-    assert found("most_frequent", probe="", role="diagnostic").value == pytest.approx(2 / 3)
 
 
-def test_the_distances_of_pixels_are_those_of_the_images(objects, measure, planted):
-    from hf_clipdyn.benchmarks.kinds.odd_one_out import _distances
-
-    array = np.random.default_rng(0).integers(0, 256, (5, 90, 90, 3)).astype(np.uint8)
-    rows = np.array([0, 2, 3])
-    flat = array[rows].reshape(3, -1).astype(float)
-    expected = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
-    assert _distances(array, rows) == pytest.approx(expected)
+def test_the_baseline_is_the_distance_of_the_pixels_and_its_interval_is_over_objects(
+    objects, measure, planted
+):
+    found = measure(OddOneOut, objects, planted(of_group))
+    pixels = np.array([(60 * GROUP[number], 20 * number) for number in range(N)], float)
+    scores = []
+    for three in combinations(range(N), 3):
+        groups = [GROUP[one] for one in three]
+        if len(set(groups)) == 2:
+            first, second, odd = sorted(three, key=lambda one: groups.count(GROUP[one]), reverse=True)
+            pairs = ((first, second), (first, odd), (second, odd))
+            distances = [np.square(pixels[a] - pixels[b]).sum() for a, b in pairs]
+            nearest = np.flatnonzero(np.array(distances) == min(distances))
+            scores.append((0 in nearest) / len(nearest))
+    one = found("accuracy", probe="", role="baseline", reference="pixels", variant="euclidean")
+    assert one.value == pytest.approx(np.mean(scores))
+    assert one.n_clusters == N
+    assert one.ci_low < one.value < one.ci_high

@@ -6,14 +6,14 @@ import numpy as np
 from coverage_designs import DESIGNS, Data, Design, Floats, Known, always, known, rows_of_means
 from scipy import stats
 
+from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.label_distribution import label_distribution
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.odd_one_out import odd_one_out_scores
 from hf_clipdyn.metrics.psychophysics import agreement, flat_log_rmse, log_slope
-from hf_clipdyn.metrics.representation import representation_similarity
-from hf_clipdyn.metrics.representational_similarity import similarities_with_people, similarity_influences
+from hf_clipdyn.metrics.rsa import rsa
 from hf_clipdyn.metrics.scores import mean, over, root_interval
 
 # --- distributions over images -----------------------------------------------------------------------------------
@@ -222,11 +222,7 @@ def two_views(rng: np.random.Generator, n: int, noise: float) -> Data:
 
 
 def of_views(data: Data) -> dict[str, Known]:
-    found = representation_similarity(*data)
-    return {
-        name: Known(found[name], over(found["influences"][name], None), "correlation")
-        for name in ("cka_debiased",)
-    }
+    return {"cka_debiased": known(cka(*data)["cka_debiased"])}
 
 
 @cache
@@ -246,8 +242,7 @@ for at in (np.inf, 0.8, 0.2):
 
 
 def of_neighbours(data: Data) -> dict[str, Known]:
-    found = mutual_knn(*data, k=5)
-    return {"mutual_knn": Known(found["mutual_knn"], over(found["influences"]["mutual_knn"], None), "linear")}
+    return {"mutual_knn": known(mutual_knn(*data, k=5)["mutual_knn"])}
 
 
 @cache
@@ -255,7 +250,7 @@ def truth_of_neighbours(noise: float, n: int) -> dict[str, float]:
     rngs = [np.random.default_rng(10**6 + at) for at in range(400)]
     return {
         "mutual_knn": float(
-            np.mean([mutual_knn(*two_views(rng, n, noise), k=5, n_resamples=0)["mutual_knn"] for rng in rngs])
+            np.mean([mutual_knn(*two_views(rng, n, noise), k=5)["mutual_knn"].value for rng in rngs])
         )
     }
 
@@ -283,16 +278,10 @@ def dissimilarities(rng: np.random.Generator, n: int, people: int) -> Data:
 
 
 def of_dissimilarities(data: Data) -> dict[str, Known]:
-    model, persons = data
-    (result,) = similarities_with_people(model[None], persons, n_resamples=0)
-    (contributions,) = similarity_influences(model[None], persons)
-    n, people = contributions.shape
-    image, person = np.divmod(np.arange(n * people), people)
-    of_each = np.array(result["by_person"]) - result["alignment"]
-    both = ((contributions + of_each / n) / people).ravel()
-    return {
-        "alignment": Known(result["alignment"], over(both, np.stack([image, person], axis=1)), "correlation")
-    }
+    found = rsa(*data)
+    n, people = found.facts["n_images"], found.facts["n_people"]
+    crossed = np.stack(np.divmod(np.arange(n * people), people), axis=1)
+    return {"alignment": known(found["alignment"], crossed)}
 
 
 @cache
@@ -300,7 +289,7 @@ def truth_of_dissimilarities(n: int, people: int) -> dict[str, float]:
     found = []
     for at in range(3000):
         model, persons = dissimilarities(np.random.default_rng(10**6 + at), n, 2)
-        found.append(similarities_with_people(model[None], persons, n_resamples=0)[0]["alignment"])
+        found.append(rsa(model, persons)["alignment"].value)
     return {"alignment": float(np.mean(found))}
 
 
@@ -314,7 +303,7 @@ for images, people in ((24, 8), (40, 8), (92, 4)):
     )
 
 
-GEOMETRY = ("gap", "relative_modality_gap", "alignment", "uniformity_image", "effective_rank_image")
+GEOMETRY = ("gap", "alignment", "uniformity_image", "effective_rank_image")
 
 
 def paired(rng: np.random.Generator, n: int) -> Data:
@@ -324,17 +313,17 @@ def paired(rng: np.random.Generator, n: int) -> Data:
 
 def of_geometry(data: Data) -> dict[str, Known]:
     found = contrastive_geometry(*data)
-    return {name: Known(found[name], over(found["influences"][name], None), "linear") for name in GEOMETRY}
+    return {name: known(found[name]) for name in GEOMETRY}
 
 
 @cache
 def truth_of_geometry(n: int) -> dict[str, float]:
     """Of as many pairs: ranks and gaps depend on them."""
     draws = [
-        contrastive_geometry(*paired(np.random.default_rng(10**6 + at), n), n_resamples=0)
+        contrastive_geometry(*paired(np.random.default_rng(10**6 + at), n))
         for at in range(2000 if n < 200 else 500)
     ]
-    return {name: float(np.mean([one[name] for one in draws])) for name in GEOMETRY}
+    return {name: float(np.mean([one[name].value for one in draws])) for name in GEOMETRY}
 
 
 DESIGNS["geometry"] = Design(

@@ -26,9 +26,7 @@ FOLDERS = sorted(
 )
 NAMES = [folder.name for folder in FOLDERS]
 FEATURES = ("predictions", "references")
-FILES = {
-    "representation_similarity": "representation"
-}  # of pure functions that are not called like their file
+FUNCTIONS = {"representation_similarity": "cka"}  # of modules that are not called like their function
 N = 24
 
 
@@ -114,7 +112,8 @@ def example(name: str) -> tuple[dict, dict]:
 
 def pure(name: str):
     """The function behind a module."""
-    return getattr(importlib.import_module(f"hf_clipdyn.metrics.{FILES.get(name, name)}"), name)
+    function = FUNCTIONS.get(name, name)
+    return getattr(importlib.import_module(f"hf_clipdyn.metrics.{function}"), function)
 
 
 def of_function(name: str, keywords: dict) -> dict:

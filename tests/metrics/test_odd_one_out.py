@@ -29,70 +29,62 @@ def test_each_answer_is_compared_with_the_mode_of_the_others():
     odd = rng.integers(0, 3, 70)
     answers = [(tuple(sorted(one)), one[position]) for one, position in zip(shown, odd, strict=True)]
     counts = {key: Counter(answer for other, answer in answers if other == key) for key, _ in answers}
-    expected, most = [], {}
+    expected = {}
     for key, answer in answers:
         others = counts[key] - Counter([answer])
         if not others:
             continue
         modes = [one for one, count in others.items() if count == max(others.values())]
-        expected.append((answer in modes) / len(modes))
-        most[key] = max(counts[key].values()) / counts[key].total()
-    found = leave_one_out_ceiling(np.array(shown), odd, n_resamples=200)
-    assert found["ceiling"] == pytest.approx(np.mean(expected))
-    assert found["most_frequent"] == pytest.approx(np.mean(list(most.values())))
-    assert (found["n"], found["n_triplets"]) == (len(expected), len(most))
-    assert found["ceiling_ci"][0] < found["ceiling"] < found["ceiling_ci"][1]
+        expected.setdefault(key, []).append((answer in modes) / len(modes))
+    found = leave_one_out_ceiling(np.array(shown), odd)
+    ceiling = found["ceiling"]
+    assert ceiling.value == pytest.approx(
+        np.mean([score for scores in expected.values() for score in scores])
+    )
+    assert list(map(tuple, found.facts["triplets"].tolist())) == sorted(expected)
+    of_triplets = [np.sum(np.subtract(expected[key], ceiling.value)) for key in sorted(expected)]
+    assert ceiling.influence == pytest.approx(np.array(of_triplets) / found.facts["n"])
+    low, high = found.report()["ceiling_ci"]
+    assert low < ceiling.value < high
 
 
-def test_the_ceiling_of_random_answers_is_a_third_and_the_most_frequent_answer_is_above_it():
+def test_the_ceiling_of_random_answers_is_a_third():
     rng = np.random.default_rng(2)
     objects = np.repeat(np.arange(300)[:, None] * 3 + np.arange(3), 40, axis=0)
-    found = leave_one_out_ceiling(objects, rng.integers(0, 3, len(objects)), n_resamples=0)
-    assert found["ceiling"] == pytest.approx(1 / 3, abs=0.015)
-    assert found["most_frequent"] > 0.38
+    found = leave_one_out_ceiling(objects, rng.integers(0, 3, len(objects)))
+    assert found["ceiling"].value == pytest.approx(1 / 3, abs=0.015)
 
 
 def test_no_repeated_triplet_leaves_the_ceiling_undefined_with_a_cause():
     found = leave_one_out_ceiling([[0, 1, 2], [0, 1, 3]], [0, 1])
-    assert np.isnan([found["ceiling"], found["most_frequent"]]).all()
-    assert (found["n"], found["n_triplets"]) == (0, 0)
-    assert found["causes"] == {"ceiling": "no triplet was judged twice"}
+    assert np.isnan(found["ceiling"].value)
+    assert found.facts["n"] == len(found.facts["triplets"]) == 0
+    assert found["ceiling"].cause == "no triplet was judged twice"
 
 
 def test_objects_that_occur_together_make_the_interval_wider_than_triplets_do():
     rng = np.random.default_rng(3)
     objects = np.array(list(combinations(range(24), 3)))
     hard = rng.random(24) < 0.5  # whole objects are easy or hard
-    scores = (rng.random(len(objects)) < np.where(hard[objects[:, 0]], 0.2, 0.9)).astype(float)
-    found = odd_one_out(scores, objects, n_resamples=400)
-    over_objects, over_triplets = (np.diff(found[key])[0] for key in ("accuracy_ci", "same_objects_ci"))
-    assert found["accuracy"] == found["same_objects"] == pytest.approx(scores.mean())
+    right = rng.random(len(objects)) < np.where(hard[objects[:, 0]], 0.2, 0.9)
+    found = odd_one_out(np.eye(3)[np.where(right, 2, 0)], np.full(len(objects), 2))
+    assert found["accuracy"].value == pytest.approx(right.mean())
+    over_objects, over_triplets = (
+        np.diff(found.report(images=images)["accuracy_ci"])[0] for images in (objects, None)
+    )
     assert over_objects > 3 * over_triplets
-
-
-def test_the_interval_over_objects_is_that_of_drawing_objects_one_by_one():
-    rng = np.random.default_rng(4)
-    objects = np.array([rng.choice(30, 3, replace=False) for _ in range(400)])
-    scores = (rng.random(400) < 0.5).astype(float)
-    found = odd_one_out(scores, objects, n_resamples=2000)
-    means = []
-    for _ in range(2000):
-        drawn = Counter(rng.integers(0, 30, 30).tolist())
-        weights = [drawn[a] * drawn[b] * drawn[c] for a, b, c in objects.tolist()]
-        means.append(np.average(scores, weights=weights))
-    assert found["accuracy_ci"] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.02)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: odd_one_out([], np.empty((0, 3))), "one number per judgement"),
-        (lambda: odd_one_out([2.0], [[0, 1, 2]]), r"in \[0, 1\]"),
-        (lambda: odd_one_out([0.5], [[0, 1]]), "3 values for each"),
         (lambda: odd_one_out_scores([[0, 1]], [0]), "three numbers per triplet"),
-        (lambda: odd_one_out_scores([[0, 1, np.nan]], [0]), "NaN"),
-        (lambda: odd_one_out_scores([[0, 1, 2]], [3]), "0, 1 or 2"),
-        (lambda: leave_one_out_ceiling([[0, 1, 2]], [3]), "0, 1 or 2"),
+        (lambda: odd_one_out_scores([], []), "at least one"),
+        (lambda: odd_one_out_scores([[0, 1, np.nan]], [0]), "must be finite"),
+        (lambda: odd_one_out_scores([[0, 1, 2]], [3]), r"odd must be in \[0, 2\]"),
+        (lambda: odd_one_out_scores([[0, 1, 2]], [0.5]), "0, 1 or 2"),
+        (lambda: leave_one_out_ceiling([[0, 1, 2]], [3]), r"odd must be in \[0, 2\]"),
+        (lambda: leave_one_out_ceiling([[0, 1]], [1]), "three names per triplet"),
     ],
 )
 def test_wrong_input_is_refused_in_one_sentence(call, message):

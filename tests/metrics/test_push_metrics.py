@@ -32,7 +32,7 @@ def push_metrics(checkout) -> ModuleType:
 def test_the_main_file_of_a_space_imports_every_other_module_relatively(push_metrics, name):
     files = push_metrics.space_files(name, "org")
     modules = {path.removesuffix(".py") for path in files if path.startswith("hf_clipdyn_")}
-    file = {"representation_similarity": "representation"}.get(name, name)
+    file = {"representation_similarity": "cka"}.get(name, name)
     assert {f"hf_clipdyn_metrics_{file}", "hf_clipdyn_metric_module", "hf_clipdyn_errors"} <= modules
     for path, content in files.items():
         if path.endswith(".py"):

@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.contrastive_geometry import (
-    contrastive_geometry,
-    neural_collapse,
-)
+from hf_clipdyn.metrics.cka import cka
+from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
-from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 
@@ -32,8 +29,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     kl_divergence: {"saliency_map": MAP, "density": MAP},
     sim: {"saliency_map": MAP, "density": MAP},
     contrastive_geometry: {"images": MAP, "texts": MAP},
-    neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
-    representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
+    cka: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     mutual_knn: {"a": MAP, "b": MAP, "k": 1},
     information_gain: {"saliency_map": MAP, "fixations": CORNER, "baseline": MAP},
 }
@@ -60,16 +56,14 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cc, {"density": np.eye(2)}, r"shape \(2, 2\), but its map has \(3, 3\)"),
     (kl_divergence, {"density": -MAP}, "must not be negative"),
     (sim, {"convention": "min-max"}, "'mit' or 'shift'"),
-    (contrastive_geometry, {"texts": np.eye(2)}, "images 3, texts 2"),
+    (contrastive_geometry, {"texts": np.eye(2)}, r"images \(3, 3\), texts \(2, 2\)"),
     (contrastive_geometry, {"texts": np.ones((3, 2))}, "dimensions, but have 3 and 2"),
     (contrastive_geometry, {"images": MAP - np.diag([0, 1, 0])}, "Row 1 of images has length 0"),
-    (contrastive_geometry, {"images": MAP * np.nan}, r"3 of 3 rows are not \(first: row 0\)"),
-    (contrastive_geometry, {"images": [[1], [1, 2]]}, "a row of the same length"),
-    (contrastive_geometry, {"groups": ["a"]}, "each of the 3 rows"),
-    (neural_collapse, {"labels": [0, 1]}, "each of the 3 rows"),
-    (representation_similarity, {"x": MAP, "y": MAP}, "at least 4"),
-    (representation_similarity, {"y": MAP}, "x 4, y 3"),
-    (representation_similarity, {"x": [1.0, 2.0]}, r"shape \(2,\)"),
+    (contrastive_geometry, {"images": MAP * np.nan}, "images must be finite"),
+    (contrastive_geometry, {"images": [[1], [1, 2]]}, "images must be numbers"),
+    (cka, {"x": MAP, "y": MAP}, "at least 4"),
+    (cka, {"y": MAP}, r"x \(4, 4\), y \(3, 3\)"),
+    (cka, {"x": [1.0, 2.0, 3.0, 4.0]}, r"shape \(4,\)"),
     (mutual_knn, {"k": 3}, "from 1 to 2 for 3 items, but is 3"),
     (mutual_knn, {"k": 1.5}, "whole number"),
     (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_clipdyn.benchmarks.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
+from hf_clipdyn.benchmarks.probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
 from hf_clipdyn.errors import MetricError
 
 
