@@ -74,6 +74,8 @@ def noise_robustness(
         predictions=predicted,
         references=truth,
     )
+    if not predicted.ndim == truth.ndim == noise.ndim == 1:
+        raise MetricError("predictions, references and sigmas must have one number in each row.")
     levels, level_of = np.unique(noise, return_inverse=True)
     if levels[0] != 0:
         raise MetricError(
