@@ -88,8 +88,8 @@ class _Part:
     @cached_property
     def chance(self) -> float:
         """One of the number of classes that a decision is among."""
-        known = self.images["n_classes"].dropna() if "n_classes" in self.images else ()
-        return 1 / (int(known.iloc[0]) if len(known) else len(GEIRHOS_CLASSES))
+        known = self.images["n_classes"].dropna().tolist() if "n_classes" in self.images else []
+        return 1 / (int(known[0]) if known else len(GEIRHOS_CLASSES))
 
     @cached_property
     def of_model(self) -> Scores:
@@ -182,7 +182,7 @@ def _of_people(parts: list[_Part]) -> Iterator[Scored]:
 
 
 def _shares_of_people(part: _Part) -> Right:
-    return np.ma.masked_invalid(part.people).mean(axis=1).filled(np.nan)
+    return np.asarray(np.ma.masked_invalid(part.people).mean(axis=1).filled(np.nan))
 
 
 def _by_condition(
@@ -286,7 +286,8 @@ def _gaps(
         found = _gap([part.images.assign(right=right(part)).dropna(subset="right") for part in sides])
         if found is not None:
             subset = " and ".join(names)
-            yield number("accuracy_gap", *found, subset=subset, condition="", **place, **says)
+            score, items = found
+            yield number("accuracy_gap", score, items, subset=subset, condition="", **place, **says)
 
 
 def _gap(sides: Sequence[pd.DataFrame]) -> "tuple[Score, pd.Series[Any]] | None":
