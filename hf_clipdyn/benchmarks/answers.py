@@ -33,8 +33,6 @@ class Answers:
         scores: how much each item looks like each class, such as cosines, (n, classes), if labels are numbers from 0;
             None if unknown.
         logit_scale: factor on the scores before the softmax.
-        by_pixels: what a linear model on pixels answered, (n,), if labels are numbers from 0; -1 where it was not
-            asked; None if no such model belongs to the kind.
     """
 
     key: NumberKey
@@ -46,7 +44,6 @@ class Answers:
     counts: NDArray[np.int64] | None = None
     scores: NDArray[np.float64] | None = None
     logit_scale: float = 1.0
-    by_pixels: NDArray[np.int64] | None = None
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

@@ -25,7 +25,10 @@ _OPEN = "the interval is open: it reaches the weakest or the strongest level tha
 def by_level(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """The trials of each condition and level, with these two columns of their numbers; the clean ones are left out."""
     corrupted = trials[trials["condition"] != CLEAN]
-    for (condition, level), rows in corrupted.groupby(["condition", "level"], sort=False, dropna=False):
+    groups = corrupted.groupby(["condition", "level"], sort=False, dropna=False)
+    at: tuple[Any, Any]
+    for at, rows in groups:  # type: ignore[assignment]
+        condition, level = at
         yield {"condition": condition, "level": None if np.isnan(level) else float(level)}, rows
 
 
@@ -101,4 +104,5 @@ def _with_note(threshold: Score, on_axis: list[float]) -> Score:
         return threshold
     ends = interval(threshold.value, over(threshold.influence), threshold.scale)
     is_open = np.isclose(ends, [min(on_axis), max(on_axis)], rtol=1e-12).any()
-    return replace(threshold, cause=_OPEN) if is_open else threshold
+    cause = "; ".join(filter(None, [threshold.cause, _OPEN]))
+    return replace(threshold, cause=cause) if is_open else threshold

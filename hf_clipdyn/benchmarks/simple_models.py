@@ -1,4 +1,4 @@
-"""What simple models see of images: pixels, amplitudes, colours; and what they decide."""
+"""What simple models see of images: pixels, amplitudes, colours."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.degradations import grey
-from hf_clipdyn.benchmarks.kind import Common
 
-_VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
 _BINS = 4  # of each channel of colour
 Images = NDArray[np.uint8]
@@ -57,43 +55,3 @@ SIMPLE_TITLES = {
     "amplitudes": "linear model on the amplitude spectrum",
     "colours": "linear model on the colour histogram",
 }
-
-
-def simple_decisions(
-    name: str,
-    images: Images,
-    labels: NDArray[np.int64],
-    common: Common,
-    *,
-    key: str,
-) -> NDArray[np.int64]:
-    """The class that a linear model gives to each image, fitted on the other four of five folds; kept on disk.
-
-    Args:
-        name: what the model sees, of `SIMPLE_FEATURES`.
-        images: (n, H, W, 3).
-        labels: their classes, (n,).
-        common: the folder of the cache.
-        key: names images and labels, such as `Kind.fingerprint`.
-
-    Returns:
-        Shape (n,); -1 for the only image of its class.
-
-    Raises:
-        DatasetError: they cannot be written.
-    """
-    import pandas as pd
-
-    from hf_clipdyn.benchmarks.kept_tables import KeptTable
-    from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
-
-    items = list(range(len(labels)))
-    dtypes = {"item": "int64", "decision": "int64"}
-    kept = KeptTable(f"linear model on {name}", [_VERSION, key], dtypes, items, common)
-    table = kept.read()
-    if table is None:
-        rows = SIMPLE_FEATURES[name](images)
-        codes = LinearProbe(rows, labels, probe_folds(labels)).decide(rows)
-        table = pd.DataFrame({"item": items, "decision": codes})
-        kept.write(table)
-    return table["decision"].to_numpy(np.int64)

@@ -4,9 +4,10 @@ People's answers to an image are counts over classes, a model's a distribution. 
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from scipy.stats import rankdata
 
@@ -197,7 +198,7 @@ def _shares(counts: ArrayLike, labels: ArrayLike) -> tuple[Floats, Ints]:
     return _normalised(numbers), truth.astype(np.int64)
 
 
-def _normalised(rows: Floats) -> Floats:
+def _normalised(rows: NDArray[Any]) -> Floats:
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 

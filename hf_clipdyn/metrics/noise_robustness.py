@@ -74,6 +74,8 @@ def noise_robustness(
         predictions=predicted,
         references=truth,
     )
+    if not predicted.ndim == truth.ndim == noise.ndim == 1:
+        raise MetricError("predictions, references and sigmas must have one number in each row.")
     levels, level_of = np.unique(noise, return_inverse=True)
     if levels[0] != 0:
         raise MetricError(
@@ -236,8 +238,11 @@ def _threshold(
         of_high, of_low = (np.asarray(shown[at].influence) for at in (before, after))
         moved = (of_high - clean.influence / 2) * fall - (curve[before] - half) * (of_high - of_low)
         influence = span * moved / fall**2 * (math.log(10) * level if log else 1.0)
+        below = clean.influence / 2 - np.asarray(shown[-1].influence)
+        if half - curve[-1] < 2 * math.sqrt(over(below).variance):
+            cause = "other images may not fall halfway: the interval may be too narrow"
     ends = sorted(10 ** places[[0, -1]] if log else places[[0, -1]])
-    return Score(level, influence, partial(_cut_to, (ends[0], ends[1]), log), clean.n)
+    return Score(level, influence, partial(_cut_to, (ends[0], ends[1]), log), clean.n, cause)
 
 
 def _cut_to(

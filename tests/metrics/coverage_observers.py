@@ -1,6 +1,5 @@
 """Designs of coverage_designs.py for observers who agree, for rankings, for cues and for curves over levels."""
 
-from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -11,7 +10,7 @@ from hf_clipdyn.metrics.error_consistency import observer_consistency, observer_
 from hf_clipdyn.metrics.learning_order import rank_agreement
 from hf_clipdyn.metrics.noise_robustness import accuracy_curve
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
-from hf_clipdyn.metrics.scores import Scale, interval, mean, over, ratio
+from hf_clipdyn.metrics.scores import Scale, mean, over, ratio
 
 # --- agreement of observers --------------------------------------------------------------------------------------
 
@@ -200,7 +199,7 @@ def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
     by_level, whole = accuracy_curve(right, places, n_classes=10)
     names = ("accuracy", "chance_corrected_drop", "area", "threshold")
     known = {
-        name: Known(score.value, over(score.influence), score.scale)
+        name: Known(score.value, over(score.influence), score.scale, None, score.cause)
         for name, score in (by_level[-1] | whole).items()
         if name in names and score.influence is not None and np.isfinite(score.value)
     }

@@ -1,27 +1,26 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
-from hf_clipdyn.benchmarks.answers import Answers
-from hf_clipdyn.benchmarks.base import Common, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
-from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers, is_summarised
-from hf_clipdyn.benchmarks.heads import HEAD
-from hf_clipdyn.benchmarks.kind import ClassNames, KindSettings
-from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.benchmarks.kind import ClassNames, Common, KindSettings, digest, share, term, words
 from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
-from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import Axis, Condition, Overview, Reference
 
-__all__ = ["Classification", "ClassificationSettings"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
+    from hf_clipdyn.benchmarks.answers import Answers
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
+
+PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
+"""Subsets that show the same objects; their difference is taken object by object."""
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
 
@@ -40,67 +39,59 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     """Zero-shot decisions among 16 classes on the subsets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
-    the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16). ``protocol``
-    is the name of a prompt set ("" is the default one), ``head`` (of a classifier) or ``human``. For ``human``,
-    ``decision`` is the answer of ``observer``.
+    the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16; earlier
+    versions lacked it). ``protocol`` is the name of a prompt set ("" is the default one), ``head`` (of a classifier) or
+    ``human``. For ``human``, ``decision`` is the answer of ``observer``.
     """
 
     name = "classification"
     settings = ClassificationSettings
     schemas = ("classification",)
-    terms = KindTerms(
-        title="Classification compared with people",
-        rank=15,
-        terms={
-            "error_consistency": Term(
-                title="error consistency with people",
-                meaning="Cohen's kappa between the correct decisions of the model and of one observer, "
-                "averaged over conditions and observers. 0 is the agreement that the accuracies "
-                "alone predict. It is not drawn if the model is at chance.",
-                better="high",
-                neutral=0.0,
-                neutral_title="chance",
-                hide_not_interpretable=True,
-                overview=Overview(rank=25),
-                perception="high",
-            ),
-            "accuracy": Term(
-                title="accuracy",
-                meaning="Share of correct decisions among 16 classes. For a subset: the mean over the "
-                "conditions of the official summary, which excludes undegraded images and "
-                "conditions in which people score below 0.2.",
-                better="high",
-                overview=Overview(rank=26),
-                **_SHARE,
-            ),
-            "accuracy_gap": Term(
-                title="accuracy on one set minus accuracy on the other",
-                meaning="Both subsets show the same objects, so the accuracies are compared object by "
-                "object. Edges minus silhouettes is the effect of the inner contours.",
-                neutral=0.0,
-                neutral_title="none",
-                perception="high",
-            ),
-            "accuracy_difference": Term(
-                title="squared accuracy difference",
-                meaning="Square of the difference between the model's and an observer's accuracy, "
-                "averaged over conditions and observers.",
-                better="low",
-                perception="high",
-            ),
-            "top_class_share": Term(
-                title="share of the most frequent decision",
-                meaning="Share of the decisions that name the most frequent class; 1/16 if all classes "
-                "are named equally often.",
-                **_SHARE,
-            ),
-            "observer_consistency": Term(
-                title="error consistency with each observer",
-                meaning="Cohen's kappa with one person, averaged over conditions.",
-            ),
-        },
+    clusters = ("exemplar",)
+    columns = ("image_id", "subset", "condition", "category", "exemplar")
+    score_version = 2
+    terms = words(
+        "Classification compared with people",
+        15,
+        term(
+            "error_consistency",
+            "error consistency with people",
+            "Cohen's kappa between the correct decisions of the model and of one observer, averaged over conditions "
+            "and observers. 0 is the agreement that the accuracies alone predict. It is not drawn if the model is at "
+            "chance.",
+            better="high",
+            neutral=0.0,
+            neutral_title="chance",
+            hide_not_interpretable=True,
+            overview=Overview(rank=25),
+            perception="high",
+        ),
+        share(
+            "accuracy",
+            "accuracy",
+            "Share of correct decisions among 16 classes. For a subset: the mean over the conditions of the official "
+            "summary, which excludes undegraded images and conditions in which people score below 0.2.",
+            overview=Overview(rank=26),
+            perception="high",
+        ),
+        term(
+            "accuracy_gap",
+            "accuracy on one set minus accuracy on the other",
+            "Both subsets show the same objects, so the accuracies are compared object by object. Edges minus "
+            "silhouettes is the effect of the inner contours.",
+            neutral=0.0,
+            neutral_title="none",
+            perception="high",
+        ),
+        term(
+            "accuracy_difference",
+            "squared accuracy difference",
+            "Square of the difference between the model's and an observer's accuracy, averaged over conditions and "
+            "observers.",
+            better="low",
+            perception="high",
+        ),
         level=Axis(title="level"),
-        parameter=Axis(title="observer"),
         conditions={
             "contrast": Condition(title="contrast", level=Axis(title="contrast"), untouched=1.0),
             "uniform-noise": Condition(title="uniform noise", level=Axis(title="width of the noise")),
@@ -137,7 +128,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             **_DRAWN,
             **{f"{a} and {b}": f"{_DRAWN[a]} minus {_DRAWN[b]}" for a, b in PAIRED},
         },
-        probes={HEAD: "own head"},
+        probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance"),
             Reference(
@@ -157,26 +148,15 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             ),
             Reference(
                 role="human",
-                name=OBSERVERS,
+                name="observers",
                 title="people",
                 joins=("metric", "subset", "condition", "level"),
             ),
         ),
     )
-    columns = ("image_id", "subset", "condition", "category", "exemplar")
-    trial_columns: ClassVar = {
-        "item": "int64",
-        **dict.fromkeys(columns, "string"),
-        "protocol": "string",
-        "decision": "string",
-        "observer": "string",
-        "n_classes": "Int64",
-    }
-    later_columns = ("n_classes",)
-    clusters = ("exemplar",)
 
     def __init__(
-        self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
+        self, source: "Source", image_processor: Any, settings: ClassificationSettings, common: Common
     ) -> None:
         super().__init__(source, image_processor, settings, common)
         self._classes = self.keep_classes(settings.classes, GEIRHOS_CLASSES, "category")
@@ -193,26 +173,36 @@ class Classification(ClassifiedKind[ClassificationSettings]):
         )
 
     @classmethod
-    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
+        """Those of the settings, else all 16."""
         chosen = settings.classes if isinstance(settings, ClassificationSettings) else None
         return GEIRHOS_CLASSES if chosen is None else chosen
 
-    def observe(self, readout: Readout) -> pd.DataFrame:
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Decide for a class with each prompt set, and add the answers of people."""
-        blocks = [*self.ask(readout, self._classes, self.stimuli[0]), self.humans]
-        trials: pd.DataFrame = pd.concat(blocks, ignore_index=True).assign(n_classes=len(self._classes))
-        return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
+        import pandas as pd
 
-    answers_from = ("item", "subset", "condition", "category", "exemplar", "protocol", "decision", "observer")
+        blocks = [*self.ask(readout, self._classes, self.stimuli[0]), self.humans]
+        trials = pd.concat(blocks, ignore_index=True).assign(n_classes=len(self._classes))
+        texts = [*self.columns, "protocol", "decision", "observer"]
+        dtypes = {"item": "int64"} | dict.fromkeys(texts, "string") | {"n_classes": "Int64"}
+        return trials.reindex(columns=list(dtypes)).astype(dtypes)
 
     @classmethod
-    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
+        """Accuracies by condition, agreement with people by subset, and the summary of model-vs-human."""
+        from hf_clipdyn.benchmarks.classification_scores import classification_numbers
+
+        yield from classification_numbers(trials)
+
+    @classmethod
+    def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The answers to each subset, in the conditions that the official summary counts."""
+        from hf_clipdyn.benchmarks.classification_scores import is_summarised
+
         for subset, rows in trials[is_summarised(trials)].groupby("subset", sort=False):
             key = {"metric": "accuracy", "subset": str(subset), "condition": ""}
             yield from cls.answers_by_protocol(rows, "category", **key)
-
-    score = staticmethod(classification_numbers)
 
 
 def _present(subsets: "pd.Series[str]") -> dict[str, str]:

@@ -105,12 +105,13 @@ class LabelDistribution(Kind[KindSettings]):
 
         scores = class_scores(readout, self.stimuli[0], self.names, self.templates)
         protocol = protocol_of(readout)
-        return self.table[["item", "label", "counts"]].assign(
+        trials: pd.DataFrame = self.table[["item", "label", "counts"]].assign(
             counts=[one.tolist() for one in self.table["counts"]],
             cosines=scores.tolist(),
             logit_scale=1.0 if protocol else readout.encoder.logit_scale,
             protocol=protocol,
         )
+        return trials
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
