@@ -1,5 +1,6 @@
 """Designs of coverage_designs.py for observers who agree, for rankings, for cues and for curves over levels."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from hf_clipdyn.metrics.error_consistency import observer_consistency, observer_
 from hf_clipdyn.metrics.learning_order import rank_agreement
 from hf_clipdyn.metrics.noise_robustness import accuracy_curve
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
-from hf_clipdyn.metrics.scores import Scale, mean, over, ratio
+from hf_clipdyn.metrics.scores import Scale, interval, mean, over, ratio
 
 # --- agreement of observers --------------------------------------------------------------------------------------
 
