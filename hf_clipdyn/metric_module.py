@@ -58,9 +58,6 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
     citation = "\n\n".join(map(reference, sections.pop("References", "").split()))
     hints = get_type_hints(function, include_extras=True)
     rows = {name: get_args(hint)[1] for name, hint in hints.items() if get_origin(hint) is Annotated}
-    if not rows:
-        rows, key = _EARLIER[function.__name__]
-        citation = reference(key)
     features = datasets.Features({name: _feature(kind) for name, kind in rows.items()})
     parameters = inspect.signature(function).parameters
     added = [f"    {name}: {text}" for name, text in _FOR_INTERVALS.items() if name not in parameters]
@@ -83,10 +80,9 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         shared = {name: inputs.get(name) for name in ("groups", "images") if name not in rows}
         given = {name: value for name, value in inputs.items() if name in parameters or name not in shared}
         found = function(**given)
-        result: dict[str, Any] = found.report(level=level, **shared) if hasattr(found, "report") else found
-        result.pop("influences", None)
+        result: dict[str, Any] = found.report(level=level, **shared)
         names: dict[str, list[str]] = {}
-        for name, cause in result.pop("causes", {}).items():
+        for name, cause in result.pop("causes").items():
             value = result.get(name)
             if not isinstance(value, float) or value != value:  # else it is a caution
                 names.setdefault(cause, []).append(name)
@@ -101,14 +97,6 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
     return metric
 
 
-_LISTS = ["float64"]
-_EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
-    "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
-    "two_afc": (
-        {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},
-        "zhang2018unreasonable",
-    ),
-}
 
 
 def _feature(kind: Any) -> Any:

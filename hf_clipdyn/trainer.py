@@ -27,7 +27,7 @@ from transformers import TrainingArguments as Args
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.trainer_utils import has_length
 
-from hf_clipdyn.benchmarks.base import Benchmark
+from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model

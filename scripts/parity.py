@@ -26,10 +26,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_clipdyn.benchmarks.base import Common, decode, unit
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.places import Stacked
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, decode
+from hf_clipdyn.benchmarks.vectors import unit
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown

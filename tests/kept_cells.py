@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.row import Row

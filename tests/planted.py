@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_clipdyn.benchmarks.base import Benchmark, Common, Kind
 from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
+from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
 from hf_clipdyn.benchmarks.registry import kind_named, vocabulary
 from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore

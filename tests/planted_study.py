@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
+from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias

@@ -15,7 +15,7 @@ import pytest
 from goldens import write as goldens
 from goldens import write_lists as lists
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.registry import kind_named, kinds
 from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import ImageKind
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S
 from hf_clipdyn.benchmarks.shape_scores import HUMAN

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.data.cache import cache_folder, touch
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.parquet import read_parquet

@@ -38,7 +38,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic
 from pydantic import AfterValidator, Field
 from typing_extensions import TypeVar
 
-from hf_clipdyn.benchmarks.earlier import Earlier
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import Options
 from hf_clipdyn.results.row import Number
@@ -135,7 +134,7 @@ ClassNames = Annotated[tuple[str, ...] | None, AfterValidator(_in_one_order)]
 S = TypeVar("S", bound=KindSettings, default=Any)
 
 
-class Kind(Earlier, ABC, Generic[S]):
+class Kind(ABC, Generic[S]):
     """A subclass is a kind of measurement; an instance shows one data set to all revisions with one processor.
 
     The class declares the attributes from ``name`` to ``score_version``. The constructor sets the others.

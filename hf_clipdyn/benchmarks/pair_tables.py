@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn.benchmarks import places
-from hf_clipdyn.benchmarks.base import Kind, S
 from hf_clipdyn.benchmarks.gallery import shares_below
+from hf_clipdyn.benchmarks.kind import Kind, S
 from hf_clipdyn.benchmarks.places import DISTANCES as DISTANCES
 from hf_clipdyn.benchmarks.places import PROBES as PROBES
 from hf_clipdyn.results.row import Number

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks import former
 from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units
 from hf_clipdyn.metrics.scores import Scale, few_clusters, interval
@@ -40,8 +39,6 @@ def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[
     Raises:
         MetricError, ValueError, TypeError, LookupError, ArithmeticError: the trials are not those of this kind.
     """
-    if kind.is_earlier():
-        return former.scored(kind, trials, common)
     units = UnitsOf(kind, trials)
     return [
         with_interval(number, scale, units.of(number), common.confidence_level)
@@ -75,8 +72,6 @@ def influences(
     units, listed = UnitsOf(kind, trials), list(numbers)
     if trials.empty:
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
-    if kind.is_earlier():
-        return former.influences(kind, trials, listed, units)
     known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
     undefined = [one.number_key for one in listed if math.isnan(one.value)]
     return known | dict.fromkeys(undefined, Influence.unknown(UNDEFINED))
@@ -149,8 +144,6 @@ class UnitsOf:
 
 def ways_of(kind: type[Kind[Any]]) -> list[list[str]]:
     """The columns that name clusters, in each of the ways that are crossed."""
-    if kind.clusters_alike:  # of the former interface
-        return [list(map(str, kind.clusters))]
     return [[way] if isinstance(way, str) else list(way) for way in kind.clusters]
 
 

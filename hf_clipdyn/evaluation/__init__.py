@@ -11,7 +11,7 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 if TYPE_CHECKING:
     import datasets
 
-    from hf_clipdyn.benchmarks.base import Benchmark
+    from hf_clipdyn.benchmarks.kind import Benchmark
     from hf_clipdyn.revisions.names import Name
     from hf_clipdyn.revisions.series import Series
 

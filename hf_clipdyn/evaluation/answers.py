@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import similarity
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds, suite
 from hf_clipdyn.benchmarks.sources import cues, is_local, local_source
+from hf_clipdyn.benchmarks.vectors import similarity
 from hf_clipdyn.data.images import Source, decode_image
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (

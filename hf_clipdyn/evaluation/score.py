@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import pandas as pd
 from accelerate.logging import get_logger
 
-from hf_clipdyn.benchmarks import former
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
 from hf_clipdyn.benchmarks.registry import kinds, vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
@@ -63,8 +62,7 @@ def given_influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
 ) -> Influences | None:
     """The influences on the numbers; None if that takes a jackknife, which the first report does."""
-    is_given = not kind.is_earlier() or former.are_given(numbers)
-    return influences(kind, trials, numbers) if is_given else None
+    return influences(kind, trials, numbers)
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:

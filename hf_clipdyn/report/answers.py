@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import Answers, right_of, stack
-from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind
 from hf_clipdyn.benchmarks.relation import KeyedAnswers, Relation, keyed
 from hf_clipdyn.report.page.views import kind_cells, spread_cells

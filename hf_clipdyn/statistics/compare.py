@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.units import Key, influences
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
+from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.benchmarks.registry import kind_named, kinds
 from hf_clipdyn.benchmarks.units import Key, influences, scored
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown

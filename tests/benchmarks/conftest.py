@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.units import scored

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.geometry import Geometry
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 from hf_clipdyn.models.encoder import ImageFeatures

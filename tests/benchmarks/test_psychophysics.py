@@ -9,8 +9,8 @@ import torch
 from scipy import fft, stats
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.gratings import LOOKS, Field, Grating
+from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import drawn_source

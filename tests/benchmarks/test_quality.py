@@ -9,7 +9,7 @@ from scipy import special, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.quality import Quality, QualitySettings
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
 from hf_clipdyn.errors import ConfigError

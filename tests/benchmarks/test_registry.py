@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.benchmarks import registry
-from hf_clipdyn.benchmarks.base import cosine_distance, unit
 from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import RetrievalSettings
@@ -23,6 +22,7 @@ from hf_clipdyn.benchmarks.registry import (
     suite_relations,
     vocabulary,
 )
+from hf_clipdyn.benchmarks.vectors import cosine_distance, unit
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.results.terms import Vocabulary
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 from transformers import BitImageProcessor, CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySettings
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import gradient_energy

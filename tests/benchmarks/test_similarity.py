@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings
+from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source, open_source

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import unit
+from hf_clipdyn.benchmarks.vectors import unit
 from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import answers as module
 from hf_clipdyn.evaluation.answers import (

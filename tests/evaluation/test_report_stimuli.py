@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from result_rows import trials_of
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.sets.cifar import Cifar10

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from result_rows import row, write_rows
 
-from hf_clipdyn.benchmarks.base import unit
+from hf_clipdyn.benchmarks.vectors import unit
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.answers import LoadedRevisions
 from hf_clipdyn.models.maps import saliency_maps

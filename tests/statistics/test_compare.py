@@ -10,7 +10,7 @@ from result_rows import cell
 from scipy import stats
 from scipy.special import log_softmax
 
-from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.rsa import rsa_of_models

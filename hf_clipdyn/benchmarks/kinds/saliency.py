@@ -203,8 +203,8 @@ class Saliency(Kind[SaliencySettings]):
         import datasets
         import numpy as np
 
-        from hf_clipdyn.benchmarks.base import decode
         from hf_clipdyn.benchmarks.kept_tables import KeptTable
+        from hf_clipdyn.benchmarks.readout import decode
         from hf_clipdyn.benchmarks.saliency_rows import Observers
 
         degree, drop_first = source.metadata.pixels_per_degree, source.metadata.drop_first

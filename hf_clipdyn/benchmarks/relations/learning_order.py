@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, right_of, stack, stack_runs
-from hf_clipdyn.benchmarks.base import digest
+from hf_clipdyn.benchmarks.kind import digest
 from hf_clipdyn.benchmarks.relation import (
     ANSWERED,
     NUMBER_JOINS,

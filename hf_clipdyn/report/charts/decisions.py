@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.page.panels import step_words

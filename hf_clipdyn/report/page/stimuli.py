@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.sources import local_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata

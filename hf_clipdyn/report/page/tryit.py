@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import similarity, unit
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, cues, local_source
+from hf_clipdyn.benchmarks.vectors import similarity, unit
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, View
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
