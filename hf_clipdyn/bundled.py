@@ -66,7 +66,7 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
         >>> from hf_clipdyn import load_metric
         >>> shape_bias = load_metric("shape_bias")
         >>> result = shape_bias.compute(
-        ...     predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3, n_resamples=0
+        ...     predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3
         ... )
         >>> result["n_shape"], result["n_texture"]
         (2, 1)

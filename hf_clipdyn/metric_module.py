@@ -97,7 +97,5 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
     return metric
 
 
-
-
 def _feature(kind: Any) -> Any:
     return datasets.List(_feature(kind[0])) if isinstance(kind, list) else datasets.Value(kind)

@@ -302,7 +302,7 @@ class EvaluateRevisions(_StateCallback):
         >>> batch = processor(
         ...     images=images, text=["red", "blue"], padding="max_length", truncation=True, return_tensors="pt"
         ... )
-        >>> measure = EvaluateRevisions("zero_shot/procedural", repo_id="me/colours", n_resamples=0)
+        >>> measure = EvaluateRevisions("zero_shot/procedural", repo_id="me/colours")
         >>> args = TrainingArguments(
         ...     "runs/colours", num_train_epochs=1, save_strategy="no", report_to="none", use_cpu=True
         ... )

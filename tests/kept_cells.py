@@ -11,7 +11,7 @@ from hf_clipdyn.results.terms import Vocabulary
 
 
 def keep(store, one, trials):
-    kind, common = kind_named(one.kind), Common(n_resamples=0)
+    kind, common = kind_named(one.kind), Common()
     try:
         rows = rows_of(one, kind, score(kind, trials, common), common)
     except KeyError:  # trials of an earlier version

@@ -142,7 +142,7 @@ def write_study(
 def _write_cell(
     store: CellStore, run: Run, at: int, share: float, kind: type[Kind[Any]], trials: pd.DataFrame
 ) -> None:
-    common = Common(n_resamples=0)
+    common = Common()
     cell = Cell(
         repo_id=run.repo_id,
         revision=f"epoch-{at:03d}",

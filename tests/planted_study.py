@@ -22,7 +22,7 @@ EPOCHS = 4
 HOSTILE = ("</script><script>throw 1</script>", "a,b;c", "<img src=x onerror=throw>", "\u2028&amp;")
 """Names of classes that would break a page that trusts them."""
 
-_COMMON = Common(n_resamples=60)
+_COMMON = Common()
 
 
 def cue_conflict_trials(

@@ -126,7 +126,6 @@ def test_rows_of_unknown_kinds_do_not_hinder_relations_of_known_ones(used: Path,
         ["me/tiny-seed10", "me/tiny-seed11"],
         relations=["error_consistency"],
         output=tmp_path / used.name,
-        n_resamples=1,
         show_progress=False,
     ).to_pandas()
     assert "error_consistency-zero_shot" in set(table["kind"])

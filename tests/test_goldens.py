@@ -90,7 +90,7 @@ def test_the_goldens_have_every_kind() -> None:
 def test_the_kept_trials_give_the_kept_numbers(kind: str, store: CellStore) -> None:
     cells = [cell for cell in store.cells() if cell.kind == kind]
     assert cells
-    common = Common(n_resamples=50)
+    common = Common()
     for cell in cells:
         trials = store.trials(cell.key)
         assert trials is not None

@@ -83,9 +83,7 @@ def test_metrics_load_from_whatever_folder_one_stands_in(
     monkeypatch.chdir(tmp_path)
     assert metric_path("shape_bias").is_dir()
     metric = load_metric("shape_bias", experiment_id="anywhere", cache_dir=str(tmp_path))
-    result = metric.compute(
-        predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3, n_resamples=0
-    )
+    result = metric.compute(predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3)
     assert (result["n_shape"], result["n_texture"]) == (2, 1)
 
 

@@ -67,7 +67,7 @@ runs:
   - {{seed: 10, evaluation: {{revisions: epoch-002}}}}
   - {{seed: 11}}
 evaluation: {{benchmarks: [psychophysics/procedural, zero_shot/procedural], relations: error_consistency,
-  n_resamples: 0, revisions: [epoch-000, epoch-002]}}
+  revisions: [epoch-000, epoch-002]}}
 """
 
 
@@ -130,7 +130,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     (root / "mine").symlink_to(root / "study" / "tiny-seed10" / "revisions" / "epoch-002")
     (root / "second.yaml").write_text(
         f"title: Two files\nmodels: [{{name: published, repo_id: {root / 'mine'}}}]\n"
-        "evaluation: {benchmarks: psychophysics/procedural, n_resamples: 0}\n"
+        "evaluation: {benchmarks: psychophysics/procedural}\n"
     )
     second = [str(root / "second.yaml"), f"--output-dir={root / 'study'}"]
     assert clipdyn(*second, "--no-report")[0] == 0
@@ -285,7 +285,7 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each run is related with itself in its own table; what needs several runs comes with the page."""
-    asked = "{suite: [embedded, dynamics], n_resamples: 0}"
+    asked = "{suite: [embedded, dynamics]}"
     (tmp_path / "asked.yaml").write_text(
         f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
     )
@@ -355,8 +355,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
 ) -> None:
     def member(also: str, **folders: Path) -> Member:
         (tmp_path / "asked.yaml").write_text(
-            "runs: [{seed: 10}]\n"
-            "evaluation:\n  benchmarks: [psychophysics/procedural]\n  n_resamples: 0\n  also:\n" + also
+            "runs: [{seed: 10}]\nevaluation:\n  benchmarks: [psychophysics/procedural]\n  also:\n" + also
         )
         return Study(tmp_path / "asked.yaml", tmp_path / "study", data_dirs=folders).members[0]
 
@@ -367,7 +366,6 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ["zero_shot/procedural"],
     ]
     assert (first.revisions, second.revisions) == (None, ("epoch-000",))
-    assert (first.n_resamples, second.n_resamples) == (0, 1000)
     assert first.output == second.output
     assert first.series.where == second.series.where
     other = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-001]}\n")

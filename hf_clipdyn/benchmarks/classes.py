@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S
+from hf_clipdyn.benchmarks.kind import Common, Kind, S
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.data.metadata import DatasetMetadata
 
 _BY_NAME = ("{}",)
-
-
-class LabelledKind(ImageKind[S]):
-    """Base of kinds of the former interface that ask for the class of labelled images.
-
-    Attributes:
-        names: of the classes.
-        labels: the class id of each row.
-        templates: of the prompts.
-    """
-
-    text_drift = True
-
-    @classmethod
-    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
-        del settings
-        names: list[str] = source.dataset.features["label"].names
-        return names
-
-    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
-        super().__init__(source, image_processor, settings, common)
-        self.names = list(source.dataset.features["label"].names)
-        self.labels = np.asarray(source.dataset["label"], np.int64)
-        self.templates = default_templates(source.metadata)
 
 
 class ClassifiedKind(Kind[S]):

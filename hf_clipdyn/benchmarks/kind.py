@@ -59,29 +59,17 @@ class Common(Options):
         ConfigError: a value is out of its range.
     """
 
-    n_resamples: int = Field(1000, ge=0, le=1_000_000)
-    """Number of bootstrap resamples; 0 for no intervals."""
-
     confidence_level: float = Field(0.95, gt=0, lt=1)
     """Confidence level of the intervals."""
 
     seed: int = Field(0, ge=0, lt=2**32)
-    """Seed of the noise and of the intervals."""
+    """Seed of the noise, and of halves and shuffles."""
 
     cache_dir: Path | None = None
     """Folder for decoded pixels. Default: a folder under HF_HOME."""
 
     show_progress: bool = True
     """Show progress bars."""
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """The keywords of metrics that resample."""
-        return {
-            "n_resamples": self.n_resamples,
-            "confidence_level": self.confidence_level,
-            "seed": self.seed,
-        }
 
 
 class KindSettings(Options):
@@ -154,6 +142,10 @@ class Kind(ABC, Generic[S]):
             image goes through the model once for both.
         observe_version: raise it if the same model would now answer differently; cells are then measured again.
         score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
+        needs_float32: whether its stimuli differ too little for a lower precision.
+        text_drift: whether it also makes sense with the texts of the last revision (``--texts last``).
+        shares_trials: whether the trials are pushed with the results; those of large embeddings stay here.
+        most_rows: more rows than these are not shown; None for no limit.
         described: the other columns of the data set, a pandas table.
         shown: rows of the data set whose images can be decoded.
         table: ``described`` of these rows, with their numbers in the column ``item``.
@@ -185,6 +177,10 @@ class Kind(ABC, Generic[S]):
     reads_layers: ClassVar[bool] = False
     observe_version: ClassVar[int] = 1
     score_version: ClassVar[int] = 1
+    needs_float32: ClassVar[bool] = False
+    text_drift: ClassVar[bool] = False
+    shares_trials: ClassVar[bool] = True
+    most_rows: ClassVar[int | None] = None
 
     fingerprint: str
     preprocess: str = "processor"
@@ -266,6 +262,24 @@ class Kind(ABC, Generic[S]):
     def items(cls) -> Mapping[str, Sequence[Any]]:
         """The stimuli of a kind without ``schemas``, as columns: a row for each item of its trials."""
         raise NotImplementedError
+
+    @classmethod
+    def version_with(cls, settings: Mapping[str, Any]) -> int:
+        """``observe_version``, or that of some settings alone, as the column ``settings`` of a cell has them."""
+        del settings
+        return cls.observe_version
+
+    @classmethod
+    def fitted(cls, settings: S, model_config: Any) -> S:
+        """The settings for a model of this configuration, where the defaults ask for what it lacks."""
+        del model_config
+        return settings
+
+    @classmethod
+    def unfit(cls, settings: S, model_config: Any) -> tuple[str, str] | None:
+        """Why a model of this configuration would have no defined number, and what to do; None if it has some."""
+        del settings, model_config
+        return None
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":

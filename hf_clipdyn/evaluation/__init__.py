@@ -50,7 +50,7 @@ def evaluate_revisions(
 
     Examples:
         >>> from hf_clipdyn import evaluate_revisions
-        >>> table = evaluate_revisions("runs/demo", "zero_shot/procedural", revisions="epoch-003", n_resamples=0)
+        >>> table = evaluate_revisions("runs/demo", "zero_shot/procedural", revisions="epoch-003")
         >>> sorted(set(table["metric"]))
         ['top1', 'top5']
     """
@@ -128,7 +128,7 @@ def evaluate_model(
         >>> revision = "runs/demo/revisions/epoch-003"
         >>> model, processor = CLIPModel.from_pretrained(revision), CLIPProcessor.from_pretrained(revision)
         >>> table = evaluate_model(
-        ...     model, processor, "zero_shot/procedural", repo_id="me/run", epoch=3, n_resamples=0
+        ...     model, processor, "zero_shot/procedural", repo_id="me/run", epoch=3
         ... )
         >>> table[0]["repo_id"], table[0]["epoch"], table[0]["metric"]
         ('me/run', 3, 'top1')

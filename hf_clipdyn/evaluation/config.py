@@ -39,6 +39,7 @@ class EvaluationConfig(Common):
     python_only = ("settings", "token")
     former: ClassVar = {
         "hub_token": "set HF_TOKEN, or log in with `hf auth login`",
+        "n_resamples": "leave it out: intervals follow from influences, not from resamples",
         "final_texts": "evaluate a second time with --texts last, into the same output",
     }
     file_help = "YAML file of these options, written with underscores. Flags override it."

@@ -124,7 +124,7 @@ class SavedRuns:
                 counts=None if one.counts is None else self._once(one.counts),
                 fingerprint=cell.data_fingerprint,
             )
-            for one in kind.answers(self.trials(cell, kind.answers_from or None))
+            for one in kind.answers(self._trials(cell, None))
         )
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:

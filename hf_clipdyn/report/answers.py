@@ -160,9 +160,5 @@ def _read(study: Study, kind: type[Kind[Any]], cell: str) -> Mapping[str, KeyedA
 
 def cell_answers(study: Study, kind: type[Kind[Any]], cell: str) -> Iterable[Answers]:
     """The answers in the trials of a cell, of the model and of people; none without trials that contain them."""
-    trials = study.trials.of(cell, kind.answers_from or None)
-    if trials is None or trials.empty:
-        return ()
-    if set(kind.answers_from) - set(trials.columns) - set(kind.later_columns):
-        return ()
-    return kind.answers(trials)
+    trials = study.trials.of(cell)
+    return () if trials is None or trials.empty else kind.answers(trials)

@@ -11,16 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.units import Key, influences
+from hf_clipdyn.benchmarks.units import Key
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.table import Results
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
@@ -170,10 +168,9 @@ def differences(
             sides = [
                 _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)
             ]
-            together = [] if kind is None else _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
-            rows = _compare(sides, together, confidence_level)
+            rows = _compare(sides, confidence_level)
             changes = zip(rows["difference"], rows.pop("change"), strict=True)
             rows["same"] = [distinct.name(cells[0].dataset, *one) for one in changes]
             frames.append(rows.assign(**named))
@@ -251,20 +248,6 @@ def _numbers(results: Results, rows: Any, known: "dict[Key, Influence] | Any") -
     return {key: (value, known.get(key)) for key, value in zip(keys, of_cell["value"], strict=True)}
 
 
-def _together(kind: type[Kind[Any]], trials: KeptTrials, cells: Sequence[Any]) -> list[_Numbers]:
-    """The numbers that are only meaningful in the comparison of two revisions; none without trials."""
-    if kind.score_together is Kind.score_together:
-        return []
-    first, second = (trials.of(cell.cell) for cell in cells)
-    if first is None or second is None:
-        return []
-    sides = []
-    for of_side, numbers in zip((first, second), kind.score_together(first, second), strict=True):
-        known = influences(kind, of_side, numbers)
-        sides.append({one.number_key: (one.value, known.get(one.number_key)) for one in numbers})
-    return sides
-
-
 class _Distinct:
     """Names the differences between two states: one name for those to which each item contributes the same.
 
@@ -293,16 +276,10 @@ class _Distinct:
         return known[-1][0]
 
 
-def _compare(
-    sides: Sequence[_Numbers], together: Sequence[_Numbers], confidence_level: float
-) -> pd.DataFrame:
+def _compare(sides: Sequence[_Numbers], confidence_level: float) -> pd.DataFrame:
     """The differences of the numbers that both have, each with the error of its influence."""
-    pairs = {
-        key: (one, pair[1][key])
-        for pair in filter(None, (sides, together))
-        for key, one in pair[0].items()
-        if key in pair[1]
-    }
+    first, second = sides
+    pairs = {key: (one, second[key]) for key, one in first.items() if key in second}
     values = np.array([(a[0], b[0]) for a, b in pairs.values()], np.float64).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]
     # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.

@@ -132,9 +132,8 @@ class KeptInfluences:
 def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, Influence]:
     if trials is None:  # deleted meanwhile
         raise EvaluationError(NO_TRIALS)
-    check_columns(kind, trials, (name for name in kind.trial_columns if name not in kind.later_columns))
     try:
-        return influences(kind, trials, scored(kind, trials, Common(n_resamples=0)))
+        return influences(kind, trials, scored(kind, trials, Common()))
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         # Scoring expects the trials of `observe`, such as each item with all exemplars; those of a file may be others.
         _log.info("trials of %s cannot be scored", kind.name, exc_info=True)

@@ -108,7 +108,7 @@ def measure(tmp_path) -> Callable[..., Numbers]:
         processor = CLIPImageProcessor(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
-        given = {"n_resamples": 40, "cache_dir": tmp_path, "show_progress": False} | options
+        given = {"cache_dir": tmp_path, "show_progress": False} | options
         common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
         benchmark = kind(source, processor, kind.settings(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))

@@ -112,7 +112,7 @@ def build(tmp_path):
 
 def split(options: dict[str, Any], cache_dir: Any) -> tuple[Common, SaliencySettings]:
     """Options for every kind, and those of this one."""
-    given = {"n_resamples": 0, "cache_dir": cache_dir, "show_progress": False} | options
+    given = {"cache_dir": cache_dir, "show_progress": False} | options
     common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
     return common, SaliencySettings(**given)
 
@@ -123,7 +123,7 @@ def measure(measure):
 
     def run(source: Any, looks: Any, **options: Any) -> Any:
         encoder = looks if hasattr(looks, "embed_images") else Looking(looks)
-        return measure(Saliency, source, encoder, **({"n_resamples": 0} | options))
+        return measure(Saliency, source, encoder, **({} | options))
 
     return run
 

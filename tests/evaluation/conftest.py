@@ -127,7 +127,6 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
         given: dict[str, Any] = {
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
             "show_progress": False,
-            "n_resamples": 50,
             "device": "cpu",
         }
         folder = kwargs.pop("run", store)
@@ -143,7 +142,7 @@ def measure(data: dict[str, Path]) -> Callable[..., Any]:
 
     def run(*names: Any, **kwargs: Any) -> Any:
         given = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
-        given |= {"show_progress": False, "n_resamples": 0, "device": "cpu"}
+        given |= {"show_progress": False, "device": "cpu"}
         return evaluate_revisions(list(names), **(given | kwargs)).to_pandas()
 
     return run

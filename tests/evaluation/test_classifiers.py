@@ -18,7 +18,7 @@ from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError
 
-SMALL: dict[str, Any] = {"n_resamples": 0, "show_progress": False, "device": "cpu"}
+SMALL: dict[str, Any] = {"show_progress": False, "device": "cpu"}
 OBJECTS = dict(enumerate(Cifar10.classes))
 THOUSAND = dict(enumerate(imagenet_names()))
 PROCESSOR = ViTImageProcessor(size={"height": 16, "width": 16})

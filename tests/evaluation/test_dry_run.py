@@ -27,7 +27,6 @@ def config(store, data, judged, tmp_path):
         given = {
             "output": tmp_path / "results.parquet",
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
-            "n_resamples": 0,
             "device": "cpu",
         }
         return EvaluationConfig(repo_id=store, benchmarks=benchmarks, **(given | options))
@@ -45,7 +44,7 @@ def test_cells_and_images_are_those_of_the_evaluation_and_nothing_is_written(
     found = dry_run(config(*BENCHMARKS))
     assert not files(tmp_path)
     forward_passes["images"] = 0
-    table = evaluate(*BENCHMARKS, n_resamples=0)
+    table = evaluate(*BENCHMARKS)
     assert sum(one.missing * one.images for one in found) == forward_passes["images"]
     cells = table.groupby(["revision", "kind", "dataset", "texts"]).ngroups
     assert sum(one.cells for one in found) == sum(one.missing for one in found) == cells
@@ -59,7 +58,7 @@ def test_one_batch_stands_for_all_images(config, forward_passes):
 
 
 def test_what_the_table_holds_is_not_counted_again(config, evaluate, tmp_path):
-    evaluate("zero_shot/cifar10", output=tmp_path / "results.parquet", shard="1/2", n_resamples=0)
+    evaluate("zero_shot/cifar10", output=tmp_path / "results.parquet", shard="1/2")
     found = dry_run(config("zero_shot/cifar10"))
     assert [(one.cells, one.missing) for one in found] == [(3, 1)]
     again = dry_run(config("zero_shot/cifar10", force=True))

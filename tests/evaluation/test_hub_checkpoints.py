@@ -96,7 +96,6 @@ def measure(data: dict[str, Path], judged: dict[str, Path], tmp_path: Path) -> C
             "samples_per_epoch": 213_334_440,
             "from_open_clip": MODEL,
             "output": tmp_path / "results.parquet",
-            "n_resamples": 20,
             "device": "cpu",
             "show_progress": False,
         }

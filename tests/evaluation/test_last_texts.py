@@ -170,7 +170,6 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
             repo_id=tmp_path,
             benchmarks=("zero_shot/cifar10",),
             data_dirs={"cifar10": data["cifar10"]},
-            n_resamples=0,
             device="cpu",
             texts="last",
         )

@@ -85,7 +85,7 @@ def test_trials_come_back_from_the_file_as_the_kind_declares_them(evaluate, tmp_
     from hf_clipdyn.benchmarks.registry import kinds
 
     output = tmp_path / "results.parquet"
-    evaluate(benchmark, output=output, revisions=["epoch-001"], n_resamples=0)
+    evaluate(benchmark, output=output, revisions=["epoch-001"])
     trials = trials_of(output, benchmark)
     for name, dtype in kinds()[benchmark.partition("/")[0]].trial_columns.items():
         assert trials[name].dtype == pd.Series([], dtype=dtype).dtype, name

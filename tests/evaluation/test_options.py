@@ -109,7 +109,7 @@ def test_a_wrong_file_is_one_sentence(
         (("--shape-bias-classes", "cat"), "give at least two names"),
         (("--saliency-captions", "a.csv"), "gradient_input"),
         (("--retrieval-held-out", "0"), "retrieval_held_out is '0'"),
-        (("--n-resamples", "-1"), "n_resamples is '-1'"),
+        (("--seed", "-1"), "seed is '-1'"),
         (("--confidence-level", "1"), "confidence_level is '1'"),
         (("--watch-patience", "nan"), "watch_patience is 'nan'"),
         (("--data-dir", "osie=x", "--data-dir", "osie=y"), "data_dir is 'osie=x,osie=y'"),

@@ -153,8 +153,8 @@ def test_a_folder_that_no_benchmark_shows_is_an_error(evaluate, data):
 def test_wrong_settings_are_one_clear_sentence(evaluate):
     with pytest.raises(ConfigError, match="batch_size"):
         evaluate("noise/cifar10", batch_size=0)
-    with pytest.raises(ConfigError, match="n_resamples is '-5'"):
-        evaluate("noise/cifar10", n_resamples=-5)
+    with pytest.raises(ConfigError, match="confidence_level is '2'"):
+        evaluate("noise/cifar10", confidence_level=2)
     with pytest.raises(ConfigError, match="seed is '-1'"):
         evaluate("noise/cifar10", seed=-1)
 
@@ -291,7 +291,7 @@ def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data
 
 def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_named(store, data):
     where = {"data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
-    table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
+    table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", **where)
     assert (set(table["kind"]), set(table["revision"])) == ({"zero_shot"}, {"epoch-000"})
     with pytest.raises(ConfigError, match="no option 'n_resample'"):
         evaluate_revisions(store, n_resample=3, **where)
@@ -305,7 +305,6 @@ def test_a_path_may_be_a_text(store, data, tmp_path, monkeypatch):
         revisions="epoch-000",
         data_dirs={"cifar10": str(data["cifar10"])},
         output="results.parquet",
-        n_resamples=0,
         show_progress=False,
     )
     assert Path("results.parquet").is_file()

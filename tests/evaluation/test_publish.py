@@ -183,7 +183,7 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
 
 def test_the_command_pushes_and_says_where(hub, store, zero_shot, tmp_path, clipdyn):
     output = tmp_path / "results.parquet"
-    words = ["evaluate", store, *zero_shot, "--output", output, "--n_resamples", "0"]
+    words = ["evaluate", store, *zero_shot, "--output", output]
     words += ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
     code, _, said = clipdyn(*words)
     assert code == 0

@@ -28,7 +28,6 @@ def value(real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
         BENCHMARKS,
         data_dirs=folders,
         device="cpu",
-        n_resamples=0,
         show_progress=False,
     ).to_pandas()
 
@@ -58,7 +57,6 @@ def test_its_larger_siblings_decide_for_the_texture_too(
         BENCHMARKS[0],
         data_dirs={"cue_conflict": real_data("cue-conflict")},
         device="cpu",
-        n_resamples=0,
         show_progress=False,
     ).to_pandas()
     values = table[(table["probe"] == "head") & (table["role"] == "value")].set_index("metric")["value"]

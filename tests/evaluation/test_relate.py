@@ -83,7 +83,7 @@ def output(planted, tmp_path) -> Path:
 
 
 def relate(output, *names, repo_id=FIRST, **options):
-    options = {"benchmarks": None, "n_resamples": 1, "show_progress": False} | options
+    options = {"benchmarks": None, "show_progress": False} | options
     return evaluate_revisions(repo_id, relations=names, output=output, **options).to_pandas()
 
 
@@ -386,7 +386,7 @@ def test_settings_say_the_sort_of_pair(rows):
 def embedded(tmp_path_factory, store, data):
     """Three random CLIPs with their embeddings; returns the table and a function of relations."""
     output = tmp_path_factory.mktemp("embedded") / "results.parquet"
-    given = {"output": output, "show_progress": False, "n_resamples": 1}
+    given = {"output": output, "show_progress": False}
     evaluate_revisions(
         store, "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
     )
@@ -452,7 +452,6 @@ def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
             relations="weights",
             output=tmp_path / f"{number}.parquet",
             show_progress=False,
-            n_resamples=1,
         ).to_pandas()
         for number, one in enumerate(stores)
     ]

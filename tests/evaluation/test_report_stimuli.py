@@ -46,7 +46,6 @@ def output(tmp_path_factory, store, data, judged):
             benchmarks=BENCHMARKS,
             data_dirs=data | judged,
             show_progress=False,
-            n_resamples=0,
             device="cpu",
             output=output,
         )
@@ -237,7 +236,7 @@ def test_trials_without_maps_still_score_and_are_shown_without_them(output, dirs
     part = payload(study, data_dirs=dirs)["saliency/osie"]
     assert part["items"]["peopleMap"] is None
     assert part["runs"]["me/run"]["maps"] == [None] * len(part["ways"])
-    assert Saliency.score(old, Common(n_resamples=0))
+    assert Saliency.score(old, Common())
 
 
 def test_every_gallery_is_made_from_real_trials(parts):

@@ -73,7 +73,6 @@ def measure(store: Path, tree: Path):
             data_dirs={dataset: folder},
             revisions=[REVISION],
             device="cpu",
-            n_resamples=0,
             show_progress=False,
         ).to_pandas()
         keys = table[list(NUMBER_KEY)].astype(object).where(table[list(NUMBER_KEY)].notna(), None)
@@ -272,7 +271,6 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
         benchmarks=Saliency.on("osie", probes=("attention", "rollout", "gradient_input")),
         data_dirs={"osie": tree},
         device="cpu",
-        n_resamples=0,
         show_progress=False,
     ).to_pandas()
     rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss") & (table["variant"] == "")]
@@ -288,7 +286,7 @@ def test_maps_that_a_model_cannot_have_are_refused_before_they_are_read(tree: Pa
     )
     model.save_pretrained(tmp_path / "cnn")
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "cnn")
-    options = {"data_dirs": {"osie": tree}, "device": "cpu", "n_resamples": 0, "show_progress": False}
+    options = {"data_dirs": {"osie": tree}, "device": "cpu", "show_progress": False}
     attention = Saliency.on("osie", probes=("attention",))
     with pytest.raises(
         NothingToMeasureError,

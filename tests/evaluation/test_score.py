@@ -123,10 +123,10 @@ def test_held_out_images_are_measured_again_after_version_0_3_and_all_others_are
 def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
     output = tmp_path / "results.parquet"
     asked = {"output": output, "revisions": ["epoch-000"]}
-    first = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
+    first = evaluate("zero_shot/cifar10", **asked)
     for file in trials_folder(output).iterdir():
         file.unlink()
-    again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
+    again = evaluate("zero_shot/cifar10", rescore=True, **asked)
     assert again.equals(first)
     assert (
         "Without trials: 1 of 1 cells of me/run, on zero_shot/cifar10. Their numbers and intervals are"
@@ -247,7 +247,6 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
         sigmas=trials["level"].tolist(),
         n_classes=10,
         groups=trials["item"].tolist(),
-        n_resamples=50,
     )
     for key, columns in {
         "accuracy_at_0.0": {"condition": "none"},

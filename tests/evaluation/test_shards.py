@@ -95,7 +95,6 @@ def test_a_study_divides_its_members_and_every_shard_finishes_its_own(store, dat
             "benchmarks": list(BENCHMARKS),
             "relations": "error_consistency",
             "data_dir": f"cifar10={data['cifar10']}",
-            "n_resamples": 0,
             "device": "cpu",
         },
     }

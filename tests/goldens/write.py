@@ -62,7 +62,6 @@ def evaluated(folder: Path) -> pd.DataFrame:
         benchmarks=BENCHMARKS,
         output=folder / "results.parquet",
         data_dirs=data_dirs,
-        n_resamples=50,
         device="cpu",
         show_progress=False,
     )

@@ -61,7 +61,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option 'data_dri'. Did you mean 'data_dir'?"),
     (("evaluate",), "See `clipdyn evaluate --help`."),
     (("report", "x.parquet"), "--output is missing"),
-    (("evaluate", "me/run", "--n-resamples", "many"), "n_resamples is 'many'"),
+    (("evaluate", "me/run", "--batch-size", "many"), "batch_size is 'many'"),
     (("evaluate", "me/run", *STORED), "none"),
     (("report", "pipe", "--output", "out"), "is a pipe or a device"),
     (("report", LONG, "--output", "out"), "x…x"),

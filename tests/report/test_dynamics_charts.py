@@ -47,7 +47,7 @@ def table(unrelated, tmp_path_factory):
     folder = tmp_path_factory.mktemp("related")
     shutil.copytree(unrelated.parent, folder, dirs_exist_ok=True)
     names = ("error_consistency", "learning_order", "cue_learning")
-    options = {"benchmarks": None, "n_resamples": 1, "show_progress": False}
+    options = {"benchmarks": None, "show_progress": False}
     evaluate_revisions(RUN.repo_id, relations=names, output=folder / unrelated.name, **options)
     return folder / unrelated.name
 

@@ -206,7 +206,7 @@ def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
     """The influences of `ShapeBias` against a jackknife that scores again without each image."""
     names = ["cat", "car", "dog", "bus"]
     trials = shape_trials(np.random.default_rng(0), names, 0.5)
-    common = Common(n_resamples=0)
+    common = Common()
 
     def score(rows):
         return {one.number_key: one.value for one in ShapeBias.score(rows, common)}

@@ -128,7 +128,7 @@ def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_pa
     saves = {"num_train_epochs": 1, "save_strategy": "epoch"}
     trainer(tmp_path / "run", model, publish, measuring(), **saves).train()
     live = load_results(tmp_path / "run" / "results.parquet").query("kind != 'training'")
-    asked: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
+    asked: dict[str, Any] = {"show_progress": False}
     table = evaluate_revisions(tmp_path / "run", "distortion/procedural", **asked)
     published = table.to_pandas()
     processor.save_pretrained(tmp_path / "processor")

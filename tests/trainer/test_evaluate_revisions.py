@@ -25,7 +25,7 @@ from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
 BENCHMARK = "distortion/procedural"
-SMALL: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
+SMALL: dict[str, Any] = {"show_progress": False}
 
 
 @pytest.fixture(scope="session")

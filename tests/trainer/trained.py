@@ -109,7 +109,6 @@ def measuring() -> EvaluateRevisions:
     return EvaluateRevisions(
         "distortion/procedural",
         processor=make_processor(),
-        n_resamples=20,
         show_progress=False,
     )
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
+from hf_clipdyn.metrics.scores import interval, over, ratio
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
@@ -224,16 +224,15 @@ class _Counter:
     def _interval(
         self, hits: NDArray[np.float64], decided: NDArray[np.float64], ways: Sequence[Codes]
     ) -> list[int | None]:
-        """Clustered if there are two clusters of each kind, else Wilson's."""
-        total = float(decided.sum())
-        if not total:
-            return [None, None]
-        ends = [np.nan, np.nan]
-        if ways:
-            ends = clustered_share_interval(hits, decided, ways, self.confidence_level)
-        if np.isnan(ends).any():
-            ends = wilson_interval(float(hits.sum()) / total, total, self.confidence_level)
-        return [round(end * _IN) for end in ends]
+        """Clustered if there are two clusters of each kind, else over images."""
+        counted = decided > 0
+        score = ratio(hits[counted], decided[counted], "count")
+        for groups in [np.stack([way[counted] for way in ways], axis=1)] * bool(ways) + [None]:
+            influence = over(np.asarray(score.influence), groups)
+            ends = interval(score.value, influence, score.scale, self.confidence_level)
+            if np.isfinite(ends).all():
+                return [round(end * _IN) for end in ends]
+        return [None, None]
 
 
 def _cluster_codes(gallery: Gallery, items: pd.Index) -> list[Codes]:
