@@ -174,6 +174,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     }
     later_columns = ("n_classes",)
     clusters = ("exemplar",)
+    score_version = 2
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
