@@ -242,7 +242,7 @@ def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(peo
         if one.metric in ("accuracy", "error_consistency", "accuracy_gap") and one.role == "value":
             assert mine == pytest.approx(jackknife, rel=0.15, abs=1e-9), key
             checked += 1
-    assert checked >= 12
+    assert checked >= 10
 
 
 # --- the trials of people ------------------------------------------------------------------------------------
