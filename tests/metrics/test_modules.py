@@ -34,10 +34,6 @@ def example(name: str) -> tuple[dict, dict]:
     """Inputs of a module, N rows each, and the keywords that go once with all rows, in their order."""
     rng = np.random.default_rng(0)
     labels = ["cat", "dog", "car"]
-    exemplars = {
-        "shape_exemplars": [f"cat{i % 6}" for i in range(N)],
-        "texture_exemplars": [f"dog{i // 6}" for i in range(N)],
-    }
     shapes = [labels[i % 3] for i in range(N)]
     points = (rng.random((N, 5, 2)) * [5, 4]).tolist()
     examples = {
@@ -47,15 +43,13 @@ def example(name: str) -> tuple[dict, dict]:
                 "shapes": shapes,
                 "textures": [labels[(i // 3 + i) % 3] for i in range(N)],
             },
-            {"classes": labels, **exemplars},
+            {"classes": labels, "groups": [[f"cat{i % 6}", f"dog{i // 6}"] for i in range(N)]},
         ),
         "cue_preference": (
             {"distances_shape": rng.random(N).tolist(), "distances_texture": rng.random(N).tolist()},
             {
-                "shape_exemplars": [[f"cat{i % 6}", f"cat{(i + 1) % 6}", f"dog{i % 3}"] for i in range(N)],
-                "texture_exemplars": [
-                    [f"dog{i // 6}", f"cat{i % 4}", f"dog{(i // 6 + 1) % 4}"] for i in range(N)
-                ],
+                "anchors": [f"cat{i % 6}-dog{i // 6}" for i in range(N)],
+                "images": [[f"cat{i % 6}", f"cat{(i + 1) % 6}", f"dog{i // 6}"] for i in range(N)],
             },
         ),
         "error_consistency": ({name: (rng.random(N) < 0.7).tolist() for name in FEATURES}, {}),
