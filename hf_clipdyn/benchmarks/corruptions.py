@@ -30,9 +30,9 @@ class Corruption:
 
     Attributes:
         name: in the column ``condition``.
-        term: its words.
         change: from pixels (H, W, 3), a level and a generator of random numbers to pixels. With ``contrast`` from and
             to grey values (H, W) in [0, 1].
+        term: its words.
         scale: what the level measures, for `Corrupted.key`.
         levels: to show unless others are asked for, the weakest first; NaN alone for a corruption without levels.
         within: the interval of possible levels, or all of them; a parenthesis excludes the bound.
@@ -44,8 +44,8 @@ class Corruption:
     """
 
     name: str
-    term: Condition
     change: Callable[[Any, float, np.random.Generator], NDArray[Any]]
+    term: Condition
     scale: str = ""
     levels: tuple[float, ...] = (math.nan,)
     within: str | tuple[float, ...] = ""
@@ -172,90 +172,82 @@ def _octave(values: Floats, sigma: float, random: np.random.Generator, *, freque
     return values + sigma * degradations.octave_noise(random.random(values.shape) - 0.5, frequency)
 
 
-def _axis(title: str, unit: str = "", untouched: float | None = None, **axis: Any) -> dict[str, Any]:
-    return {"level": Axis(title=title, unit=unit, **axis), "untouched": untouched}
+def _levels(
+    title: str,
+    axis: str,
+    unit: str,
+    levels: tuple[float, ...],
+    within: str | tuple[float, ...],
+    *,
+    scale: str = "",
+    untouched: float | None = None,
+    **drawn: bool,
+) -> dict[str, Any]:
+    """The fields of a corruption with levels: its words, the axis of its levels, and the levels."""
+    term = Condition(title=title, level=Axis(title=axis, unit=unit, **drawn), untouched=untouched)
+    return {"term": term, "scale": scale or axis, "levels": levels, "within": within}
 
 
-_SHARE, _RANGE, _PX = "of the pixels", "of the pixel range", "px of 224"
-_DEGREES = _axis("width of the phase noise", "degrees")
+_SHARE, _RANGE, _PX, _DEGREES = "of the pixels", "of the pixel range", "px of 224", "degrees"
+_ON_GREY: dict[str, Any] = {"contrast": 1.0, "neutral": 0.0}
+_ON_FAINT_GREY: dict[str, Any] = {"contrast": 0.3, "neutral": 0.0, "is_random": True}
+_WIDTHS = (0.0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9)
+_AMOUNTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+_CONTRASTS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01)
+_LOW = (0.0, 1.0, 3.0, 5.0, 7.0, 10.0, 15.0, 40.0)
+_HIGH = (math.inf, 3.0, 1.5, 1.0, 0.7, 0.55, 0.45, 0.4)
+_PHASES = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
+_TURNS = (0.0, 90.0, 180.0, 270.0)
+_OF_BANDS = (0.0, 0.02, 0.04, 0.08, 0.16)
 
 _TABLE = (
     Corruption(
         "gaussian",
-        Condition(title="Gaussian noise", **_axis("sigma", _RANGE, 0.0)),
         _gaussian,
-        "sigma",
-        SIGMAS,
-        "[0, 1]",
+        **_levels("Gaussian noise", "sigma", _RANGE, SIGMAS, "[0, 1]", untouched=0.0),
         is_random=True,
     ),
     Corruption(
         "salt_and_pepper",
-        Condition(title="salt and pepper", **_axis("amount", _SHARE, 0.0)),
         _salt_and_pepper,
-        "amount",
-        (0.01, 0.02, 0.05, 0.1, 0.2),
-        "[0, 1]",
+        **_levels("salt and pepper", "amount", _SHARE, (0.01, 0.02, 0.05, 0.1, 0.2), "[0, 1]", untouched=0.0),
         is_random=True,
     ),
     # It is not noise: it removes high spatial frequencies, which Gaussian noise adds.
     Corruption(
         "blur",
-        Condition(title="blur", **_axis("sigma", "px", 0.0)),
         _blur,
-        "sigma",
-        (0.5, 1.0, 1.5, 2.0, 3.0),
-        "[0, inf)",
+        **_levels("blur", "sigma", "px", (0.5, 1.0, 1.5, 2.0, 3.0), "[0, inf)", untouched=0.0),
     ),
     # The published degradations of the grey picture, as people have seen it.
     Corruption(
         "contrast",
-        Condition(title="contrast", **_axis("contrast", log=True, descending=True)),
         lambda values, level, _: degradations.scale_contrast(values, level),
-        "contrast",
-        (1.0, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01),
-        "(0, 1]",
+        **_levels("contrast", "contrast", "", _CONTRASTS, "(0, 1]", log=True, descending=True),
         contrast=1.0,
     ),
     Corruption(
         "uniform_noise",
-        Condition(title="uniform noise", **_axis("width", _RANGE)),
         _uniform_noise,
-        "width",
-        (0.0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9),
-        "[0, 1]",
-        is_random=True,
-        contrast=0.3,
-        neutral=0.0,
+        **_levels("uniform noise", "width", _RANGE, _WIDTHS, "[0, 1]"),
+        **_ON_FAINT_GREY,
     ),
     Corruption(
         "grey_salt_and_pepper",
-        Condition(title="salt and pepper on grey of contrast 0.3", **_axis("amount", _SHARE)),
         _grey_salt_and_pepper,
-        "amount",
-        (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95),
-        "[0, 1]",
-        is_random=True,
-        contrast=0.3,
-        neutral=0.0,
+        **_levels("salt and pepper on grey of contrast 0.3", "amount", _SHARE, _AMOUNTS, "[0, 1]"),
+        **_ON_FAINT_GREY,
     ),
     Corruption(
         "low_pass",
-        Condition(title="low-pass filter", **_axis("sigma", _PX, log=True)),
         lambda values, sigma, _: degradations.low_pass(values, sigma),
-        "sigma",
-        (0.0, 1.0, 3.0, 5.0, 7.0, 10.0, 15.0, 40.0),
-        "[0, inf)",
-        contrast=1.0,
-        neutral=0.0,
+        **_levels("low-pass filter", "sigma", _PX, _LOW, "[0, inf)", log=True),
+        **_ON_GREY,
     ),
     Corruption(
         "high_pass",
-        Condition(title="high-pass filter", **_axis("sigma", _PX, log=True, descending=True)),
         lambda values, sigma, _: degradations.high_pass(values, sigma),
-        "sigma",
-        (math.inf, 3.0, 1.5, 1.0, 0.7, 0.55, 0.45, 0.4),
-        "(0, inf]",
+        **_levels("high-pass filter", "sigma", _PX, _HIGH, "(0, inf]", log=True, descending=True),
         contrast=1.0,
         neutral=math.inf,
     ),
@@ -263,14 +255,10 @@ _TABLE = (
     *(
         Corruption(
             name,
-            Condition(title=title, **_DEGREES),
             partial(_scrambled, mirrored=mirrored),
-            "width",
-            (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
-            "[0, 180]",
+            **_levels(title, "width of the phase noise", _DEGREES, _PHASES, "[0, 180]", scale="width"),
+            **_ON_GREY,
             is_random=True,
-            contrast=1.0,
-            neutral=0.0,
         )
         for name, title, mirrored in (
             ("phase_scrambling", "phase scrambling", False),
@@ -278,41 +266,32 @@ _TABLE = (
         )
     ),
     # Every image with the same amplitudes; only images of 224 x 224 pixels have it.
-    Corruption("power_equalisation", Condition(title="power equalisation"), _equalised, contrast=1.0),
+    Corruption("power_equalisation", _equalised, Condition(title="power equalisation"), contrast=1.0),
     # A quarter turn, counter-clockwise, is not weaker than a half, so there is no area.
     Corruption(
         "rotation",
-        Condition(title="rotation", **_axis("angle", "degrees")),
         lambda values, angle, _: np.rot90(values, int(angle) // 90),
-        "angle",
-        (0.0, 90.0, 180.0, 270.0),
-        (0.0, 90.0, 180.0, 270.0),
-        contrast=1.0,
-        neutral=0.0,
+        **_levels("rotation", "angle", _DEGREES, _TURNS, _TURNS),
+        **_ON_GREY,
         has_order=False,
     ),
     Corruption(
         "false_colour",
-        Condition(title="false colour"),
         lambda pixels, _, __: degradations.false_colours(pixels),
+        Condition(title="false colour"),
     ),
-    Corruption("grey", Condition(title="grey"), lambda values, _, __: values, contrast=1.0),
+    Corruption("grey", lambda values, _, __: values, Condition(title="grey"), contrast=1.0),
     # Grey at contrast 0.3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
     *(
         Corruption(
             f"octave_{at}",
-            Condition(
-                title=f"noise around {1.75 * 2**at:g} cycles per image", **_axis("sigma", _RANGE, log=True)
+            partial(_octave, frequency=frequency),
+            **_levels(
+                f"noise around {frequency:g} cycles per image", "sigma", _RANGE, _OF_BANDS, "[0, 1]", log=True
             ),
-            partial(_octave, frequency=1.75 * 2**at),
-            "sigma",
-            (0.0, 0.02, 0.04, 0.08, 0.16),
-            "[0, 1]",
-            is_random=True,
-            contrast=0.3,
-            neutral=0.0,
+            **_ON_FAINT_GREY,
         )
-        for at in range(7)
+        for at, frequency in enumerate(1.75 * 2.0 ** np.arange(7))
     ),
 )
 CORRUPTIONS = {one.name: one for one in _TABLE}
