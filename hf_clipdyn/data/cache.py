@@ -124,7 +124,7 @@ def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
 
 
 def _entry(kind: str, path: Path, root: Path) -> Entry | None:
-    """The entry at that path; None if it is no entry, or if another process has deleted it meanwhile."""
+    """The entry at that path; None for what the cache did not write, or what another process has deleted meanwhile."""
     first, *rest = path.relative_to(root).parts
     if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
         return None  # a link may lead out of the cache
