@@ -58,7 +58,7 @@ def _hsic(x: Floats, y: Floats) -> Floats:
 
     def sums(rows: Floats, total: Floats, squares: Floats) -> Floats:
         whole = total @ total - squares.sum()
-        return whole - np.r_[0.0, 2 * (rows @ total) - 2 * squares]
+        return np.asarray(whole - np.r_[0.0, 2 * (rows @ total) - 2 * squares])
 
     traces = np.square(product).sum() - (xx * yy).sum() - np.r_[0.0, 2 * pulled - 2 * xx * yy]
     chains = (
