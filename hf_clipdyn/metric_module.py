@@ -107,7 +107,6 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
         "geirhos2019imagenettrained",
     ),
     "error_consistency": ({"predictions": "bool", "references": "bool"}, "geirhos2020beyond"),
-    "iqa_correlation": ({"predictions": "float64", "references": "float64"}, "ponomarenko2015image"),
     "learning_order": ({"right": [["bool"]]}, "toneva2019empirical"),
     "noise_robustness": (
         {"predictions": "float64", "references": "float64", "sigmas": "float64"},
@@ -118,10 +117,6 @@ _EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without anno
     "shape_bias": (
         {"predictions": "string", "shapes": "string", "textures": "string"},
         "geirhos2019imagenettrained",
-    ),
-    "two_afc": (
-        {"distances_0": "float64", "distances_1": "float64", "judgements": "float64"},
-        "zhang2018unreasonable",
     ),
     "zero_shot_accuracy": ({"predictions": _LISTS, "references": "float64"}, "radford2021learning"),
 }

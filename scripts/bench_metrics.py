@@ -23,12 +23,11 @@ from scipy import stats
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 from timing import interleaved
 
-from hf_clipdyn.metrics.bootstrap import bootstrap_weights
 from hf_clipdyn.metrics.fixation_maps import fixation_density
+from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.saliency import image_scores
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
-from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedSpearman
 
 Case = tuple[str, Callable[[], object], Callable[[], object], float]
 """What is timed, ours, the peer, and by how much the peer's share of the work must be multiplied."""
@@ -42,29 +41,23 @@ def draws(n: int, n_resamples: int) -> Iterator[NDArray[np.int64]]:
     return (rng.integers(0, n, size=n) for _ in range(n_resamples // _PART))
 
 
-def correlation_cases(rng: np.random.Generator, n: int, n_resamples: int) -> list[Case]:
-    """Rank correlations of n rows without ties."""
+def correlation_case(rng: np.random.Generator, n: int) -> Case:
+    """Correlations of n rows without ties, and what each of a hundred groups contributes to them."""
     x = rng.normal(size=n)
     y = -x + rng.normal(size=n)
-    units = np.arange(n)
+    groups = np.arange(n) % 100
 
-    def weights() -> NDArray[np.float64]:
-        return bootstrap_weights(np.ones(n, np.int64), n_resamples, np.random.default_rng(0))
+    def peer() -> object:
+        kept = [np.flatnonzero(groups != group) for group in range(-1, 100)]
+        functions = (stats.spearmanr, stats.kendalltau, stats.pearsonr)
+        return [function(x[rows], y[rows]) for rows in kept for function in functions]
 
-    return [
-        (
-            f"SRCC, {n_resamples} resamples of {n} rows, against scipy.stats.spearmanr in a loop",
-            lambda: WeightedSpearman(x, y, units)(weights()),
-            lambda: [stats.spearmanr(x[row], y[row]) for row in draws(n, n_resamples)],
-            _PART,
-        ),
-        (
-            f"KRCC, {n_resamples} resamples of {n} rows, against scipy.stats.kendalltau in a loop",
-            lambda: WeightedKendall(x, y, units, n)(weights()),
-            lambda: [stats.kendalltau(x[row], y[row]) for row in draws(n, n_resamples)],
-            _PART,
-        ),
-    ]
+    return (
+        f"SRCC, KRCC and PLCC of {n} rows in 100 groups, against SciPy without each group",
+        lambda: iqa_correlation(x, y, groups=groups),
+        peer,
+        1,
+    )
 
 
 def jnd_cases(rng: np.random.Generator, n: int, n_resamples: int) -> list[Case]:
@@ -165,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(0)
     cases = [
-        *correlation_cases(rng, 3000, 1000),
+        correlation_case(rng, 3000),
         *jnd_cases(rng, 3000, 1000),
         shape_bias_case(rng, 1200, 1000),
         saliency_case(rng),

@@ -1,9 +1,9 @@
 """Kinds that compare images: their words, the images and their distances at every place of the model, and trials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, number, term
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S, digest, number, term
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,6 @@ class PairKind(Kind[KindSettings]):
             columns: of `table`, beside ``item``.
         """
         import numpy as np
-        import pandas as pd
 
         from hf_clipdyn.benchmarks.pairs import pair_distances
         from hf_clipdyn.benchmarks.readout import Stimuli
@@ -84,18 +83,92 @@ class PairKind(Kind[KindSettings]):
             show_progress=self._show_progress,
         )
         sides = [distances[distances["pair"] // n == at].reset_index(drop=True) for at in range(len(others))]
-        model = sides[0].assign(
-            **{name: side["value"] for name, side in zip(self.values, sides, strict=True)}
+        values = {name: side["value"] for name, side in zip(self.values, sides, strict=True)}
+        model = sides[0].drop(columns="value").assign(**values)
+        pixels = of_baseline("pixels", "euclidean", **dict(zip(self.values, self._of_pixels.T, strict=True)))
+        return with_judgements(self.table[["item", *columns]], [model, pixels])
+
+
+class DistortedKind(Kind[S]):
+    """Base of kinds that compare distorted images with their references; many rows share a reference.
+
+    The first row of a reference gives its image. The first of `stimuli` and of `pixels` are the references, and each
+    reference is decoded once.
+
+    Attributes:
+        judged: columns of the data set that go into the trials.
+    """
+
+    needs_text = False
+    images = ("reference", "distorted")
+    clusters = ("reference_id",)
+    judged: ClassVar[tuple[str, ...]]
+
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
+        import numpy as np
+        import pandas as pd
+
+        from hf_clipdyn.benchmarks.readout import Stimuli, decode
+
+        del settings
+        judged: pd.DataFrame = source.dataset.select_columns(list(self.judged)).to_pandas()
+        reference_of = pd.factorize(judged["reference_id"])[0]
+        first = source.dataset.select(np.unique(reference_of, return_index=True)[1])
+        squash = self.preprocess == "squash"
+        distorted = decode(source.dataset, image_processor, common, "distorted", squash=squash)
+        references = decode(first, image_processor, common, "reference", squash=squash)
+        broken = distorted.broken | references.broken[reference_of]
+        self.shown = np.flatnonzero(~broken)
+        self.pixels = [references, distorted]
+        self._reference_of = reference_of
+        self.stimuli = [
+            Stimuli(references.array, reference_of[self.shown]),
+            Stimuli(distorted.array, self.shown),
+        ]
+        self.table = judged.iloc[self.shown].assign(item=self.shown)
+        self.left_out = int(broken.sum())
+        self.facts = source.incomplete(len(self.shown))
+        self.fingerprint = digest(
+            self.name, references.fingerprint, distorted.fingerprint, judged.to_dict("list")
         )
-        pixels = pd.DataFrame(self._of_pixels, columns=list(self.values)).assign(
-            pair=np.arange(n), probe="pixels", distance="euclidean", dropped_dimensions=0
+
+    def of_pixels(self, what: str, compare: Callable[[Any, Any], tuple[float, ...]], common: Common) -> Any:
+        """Values of each reference with its distorted image, as the model sees them, (items, values); kept on disk."""
+        from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
+
+        references, distorted = self.pixels
+        return cached_per_row(
+            what,
+            [references.fingerprint, distorted.fingerprint, self._reference_of.tolist()],
+            self.shown,
+            lambda row: compare(references.array[self._reference_of[row]], distorted.array[row]),
+            common,
         )
-        places = pd.concat([model, pixels], ignore_index=True).astype({"layer": "Int64"})
-        items = self.table[["item", *columns]].iloc[places["pair"]].reset_index(drop=True)
-        joined: pd.DataFrame = items.join(
-            places[["probe", "layer", "distance", "dropped_dimensions", *self.values]]
-        )
-        return joined
+
+
+def of_baseline(probe: str, distance: str, **values: Any) -> "pd.DataFrame":
+    """The values of a baseline for all items in their order, for `with_judgements`."""
+    import pandas as pd
+
+    table = pd.DataFrame(values)
+    return table.assign(pair=table.index, probe=probe, distance=distance, dropped_dimensions=0)
+
+
+def with_judgements(judged: "pd.DataFrame", distances: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
+    """What people answered to each item, beside each of its distances.
+
+    Args:
+        judged: a row of each item, in the order of the items' numbers.
+        distances: of the model (`pairs.pair_distances`) and of baselines, with the items' numbers in ``pair``.
+    """
+    import pandas as pd
+
+    table = pd.concat(distances, ignore_index=True).astype({"layer": "Int64", "dropped_dimensions": "int64"})
+    named = ["probe", "layer", "distance", "dropped_dimensions"]
+    values = [name for name in table if name not in ("pair", *named)]
+    items = judged.iloc[table["pair"]].reset_index(drop=True)
+    joined: pd.DataFrame = items.join(table[[*named, *values]])
+    return joined
 
 
 class Stacked:

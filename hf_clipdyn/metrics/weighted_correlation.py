@@ -1,26 +1,21 @@
-"""Spearman's, Kendall's and Pearson's correlation of many weighted samples of the same rows at once.
+"""Spearman's and Pearson's correlation of many weighted samples of the same rows at once.
 
 A bootstrap resample is a weighted sample: each cluster of rows has a count. The rows are
-sorted once, and every resample's ranks follow from cumulative weights. All three take weights of
+sorted once, and every resample's ranks follow from cumulative weights. Both take weights of
 shape (B, K) for K clusters and return B correlations, NaN where a sample is constant; they equal
 SciPy's on the resampled rows written out. Those of ranks need whole weights.
 """
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from hf_clipdyn.metrics._validation import Floats, Ints
 
-__all__ = ["TiedOrder", "WeightedKendall", "WeightedPearson", "WeightedSpearman", "dense_ranks", "rank_signs"]
+__all__ = ["TiedOrder", "WeightedPearson", "WeightedSpearman", "dense_ranks", "rank_signs"]
 
 _AT_ONCE = 2**16  # numbers of a chunk of resamples: its arrays then stay in the cache
-_IN_SINGLE = 2.0**24  # whole numbers up to it are exact in single precision, which is twice as fast
-_LEAST_BLOCK = 64  # rows; the products of smaller matrices are slow
 
 
 class TiedOrder:
@@ -103,117 +98,10 @@ class WeightedSpearman:
         return np.asarray(covariance / np.sqrt(variance_x * variance_y))
 
 
-class WeightedKendall:
-    """Kendall's tau-b of every weighted sample, from the signs of pairs of rows in blocks.
-
-    Both columns are cut into blocks of about sqrt(n) rows with neighbouring ranks; equal values are in one block.
-    Concordant minus discordant pairs of a weighted sample are then the sum of three parts: of the rows within each
-    block of x, w' S w with the signs S of their pairs; the same within each block of y, for rows of different blocks
-    of x; and of all other pairs, whose sign is that of their blocks, from the weight of each pair of blocks. This takes
-    O(n^1.5) steps a sample, nearly all in products of matrices, and is exact. A call takes weights of shape
-    (B, clusters) and returns shape (B,), in [-1, 1].
-
-    Args:
-        x, y: shape (n,).
-        clusters: number of each row's cluster, shape (n,).
-        n_clusters: number of clusters.
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.weighted_correlation import WeightedKendall
-        >>> x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
-        >>> samples = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])
-        >>> WeightedKendall(x, y, np.arange(4), 4)(samples).round(4).tolist()
-        [0.6667, 1.0]
-    """
-
-    def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
-        ranks_x, ranks_y = dense_ranks(x), dense_ranks(y)
-        size = max(_LEAST_BLOCK, round(1.4 * len(x) ** 0.5))
-        block_x, block_y = _blocks(ranks_x, size), _blocks(ranks_y, size)
-        self._n_blocks = int(block_x.max()) + 1, int(block_y.max()) + 1
-        cells = block_x * self._n_blocks[1] + block_y
-        self._cells = _counts(cells, clusters, (math.prod(self._n_blocks), n_clusters))
-        self._rows = np.bincount(clusters, minlength=n_clusters).astype(np.float64)
-        self._ties = [_Ties(ranks, clusters, n_clusters) for ranks in (ranks_x, ranks_y)]
-        self._within: list[tuple[Ints, NDArray[np.float32]]] = []
-        for blocks, counted in ((block_x, np.arange(len(x))), (block_y, block_x)):
-            order = np.argsort(blocks, kind="stable")
-            for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
-                signs = rank_signs(ranks_x[rows], slice(None)) * rank_signs(ranks_y[rows], slice(None))
-                signs[counted[rows, None] == counted[rows]] = 0
-                if signs.any():
-                    self._within.append((clusters[rows], signs.astype(np.float32)))
-        self._largest = max((len(rows) for rows, _ in self._within), default=0)
-
-    def __call__(self, weights: Floats) -> Floats:
-        return np.concatenate([self._chunk(one) for one in _chunks(weights, max(self._cells.shape) // 8 + 1)])
-
-    def _chunk(self, weights: Floats) -> Floats:
-        sizes, largest = weights @ self._rows, weights.max()
-        is_single = max(sizes.max(), (self._largest * largest) ** 2) < _IN_SINGLE
-        w: NDArray[Any] = np.ascontiguousarray(weights.T, np.float32 if is_single else np.float64)
-        concordant = 2 * self._between(w)
-        for clusters, signs in self._within:
-            own = w[clusters]
-            concordant += np.einsum("kb,kb->b", own, signs @ own)
-        tied = [ties(weights, w) for ties in self._ties]
-        return np.asarray(concordant / np.sqrt((sizes**2 - tied[0]) * (sizes**2 - tied[1])))
-
-    def _between(self, w: NDArray[Any]) -> Floats:
-        """Concordant minus discordant pairs of rows that are in different blocks of x and of y, (B,)."""
-        n_x, n_y = self._n_blocks
-        cells = self._cells.astype(w.dtype, copy=False) @ w
-        earlier = np.tri(n_x, k=-1, dtype=w.dtype) @ cells.reshape(n_x, -1)
-        signs = np.tri(n_y, k=-1, dtype=w.dtype)
-        signed = (signs - signs.T) @ earlier.reshape(n_x, n_y, -1)
-        return np.asarray(np.einsum("kb,kb->b", cells, signed.reshape(cells.shape), dtype=np.float64))
-
-
-class _Ties:
-    """The number of ordered pairs of rows with equal values in every weighted sample, a row with itself among them."""
-
-    def __init__(self, ranks: NDArray[np.signedinteger], clusters: Ints, n_clusters: int) -> None:
-        is_tied = (np.bincount(ranks) > 1)[ranks]
-        self._alone = np.bincount(clusters[~is_tied], minlength=n_clusters).astype(np.float64)
-        values, codes = np.unique(ranks[is_tied], return_inverse=True)
-        self._tied = _counts(codes.reshape(-1), clusters[is_tied], (len(values), n_clusters))
-
-    def __call__(self, weights: Floats, transposed: NDArray[Any]) -> Floats:
-        alone = weights**2 @ self._alone
-        if not self._tied.shape[0]:
-            return np.asarray(alone)
-        totals = self._tied.astype(transposed.dtype, copy=False) @ transposed
-        return np.asarray(alone + np.einsum("kb,kb->b", totals, totals, dtype=np.float64))
-
-
 def _chunks(weights: Floats, width: int) -> Iterator[Floats]:
     """The samples in chunks of about `_AT_ONCE` numbers, ``width`` of each."""
     step = max(_AT_ONCE // width, 1)
     return (weights[start : start + step] for start in range(0, len(weights), step))
-
-
-def _blocks(ranks: NDArray[np.signedinteger], size: int) -> Ints:
-    """Blocks of successive ranks, of about ``size`` rows; a value of more rows is a block on its own.
-
-    Args:
-        ranks: dense, shape (n,).
-        size: of a block.
-
-    Returns:
-        The block of each row, shape (n,).
-    """
-    counts = np.bincount(ranks)
-    place = (np.cumsum(counts) - counts) // size
-    is_long = counts >= size
-    ends = (np.diff(place) > 0) | is_long[1:] | is_long[:-1]
-    return np.asarray(np.r_[0, np.cumsum(ends)][ranks], np.int64)
-
-
-def _counts(codes: Ints, clusters: Ints, shape: tuple[int, int]) -> "sparse.csr_array[np.float32]":
-    """How many rows of each cluster have each code, (codes, clusters)."""
-    ones = np.ones(len(codes), np.float32)
-    return sparse.csr_array(sparse.coo_array((ones, (codes, clusters)), shape=shape))
 
 
 def dense_ranks(values: Floats) -> NDArray[np.signedinteger]:

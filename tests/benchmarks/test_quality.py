@@ -3,18 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import special, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.input_views import cut_tile, tile_corners
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.quality import Quality, QualitySettings
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError
 
 
 def angle(pixels):
@@ -90,31 +90,26 @@ def baseline(reference, variant):
     return {"probe": "", "role": "baseline", "reference": reference, "variant": variant, "condition": ""}
 
 
-def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_model_sees(
-    photographs, measure, planted
-):
+def test_psnr_and_ssim_are_those_of_the_pixels_that_the_model_sees(photographs, measure, planted):
     found = measure(Quality, photographs, planted(angle))
-    expected = {(probe, name): [] for probe in ("pixels", "full_resolution") for name in ("psnr", "ssim")}
+    expected = {name: [] for name in ("psnr", "ssim")}
     for row in photographs.dataset:
-        both = [row[name] for name in ("reference", "distorted")]
-        for probe, images in (
-            ("full_resolution", both),
-            # 40 x 24 becomes 26 x 16, and 5 columns on either side are cut away.
-            ("pixels", [one.resize((26, 16), Image.Resampling.BICUBIC).crop((5, 0, 21, 16)) for one in both]),
-        ):
-            a, b = (np.asarray(image) for image in images)
-            expected[probe, "psnr"].append(-peak_signal_noise_ratio(a, b))
-            expected[probe, "ssim"].append(1 - structural_similarity(a, b, channel_axis=-1))
+        # 40 x 24 becomes 26 x 16, and 5 columns on either side are cut away.
+        a, b = (
+            np.asarray(row[name].resize((26, 16), Image.Resampling.BICUBIC).crop((5, 0, 21, 16)))
+            for name in ("reference", "distorted")
+        )
+        expected["psnr"].append(-peak_signal_noise_ratio(a, b))
+        expected["ssim"].append(1 - structural_similarity(a, b, channel_axis=-1))
     scores = photographs.dataset["score"][:]
-    for (probe, name), values in expected.items():
+    for name, values in expected.items():
         # The processor's bicubic filter rounds otherwise than Pillow's.
-        tolerance = 1e-9 if probe == "full_resolution" else 0.02
         srcc = stats.spearmanr(values, scores).statistic
-        where = baseline(probe, name)
-        assert found("alignment", **where).value == pytest.approx(srcc, abs=tolerance)
+        where = baseline("pixels", name)
+        assert found("alignment", **where).value == pytest.approx(srcc, abs=0.02)
         krcc = stats.kendalltau(values, scores).statistic
-        assert found("krcc", **where).value == pytest.approx(krcc, abs=4 * tolerance)
-    assert found("alignment", **baseline("full_resolution", "ssim") | {"condition": "noise"}).n == 20
+        assert found("krcc", **where).value == pytest.approx(krcc, abs=0.08)
+    assert found("alignment", **baseline("pixels", "ssim") | {"condition": "noise"}).n == 20
 
 
 def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, planted, monkeypatch):
@@ -123,25 +118,10 @@ def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, 
     def again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.quality_baselines", again)
-    monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.full_resolution", again)
+    monkeypatch.setattr("hf_clipdyn.benchmarks.pixel_baselines.quality_baselines", again)
     second = measure(Quality, photographs, planted(angle))
-    where = baseline("full_resolution", "ssim")
+    where = baseline("pixels", "ssim")
     assert first("alignment", **where).value == second("alignment", **where).value
-
-
-def test_images_of_two_sizes_are_refused(photographs, measure, planted, source):
-    rows = list(photographs.dataset)
-    rows[3] = rows[3] | {"distorted": rows[3]["distorted"].crop((0, 0, 39, 24))}
-    with pytest.raises(DatasetError, match=r"distorted image 3 of i0 is 39x24, its reference 40x24"):
-        measure(Quality, source("quality", rows), planted(angle))
-
-
-def test_an_image_that_gives_other_tiles_than_its_reference_is_refused(photographs, source, tmp_path):
-    rows = list(photographs.dataset)
-    rows[3] = rows[3] | {"distorted": rows[3]["distorted"].resize((60, 24))}
-    with pytest.raises(DatasetError, match=r"image of i0 \(row 3\) gives 8 tiles, but its reference gives 6"):
-        build(source("quality", rows), tmp_path, "tiles")
 
 
 def with_red_border(image, level):
@@ -169,16 +149,24 @@ def bordered(source):
     return source("quality", rows)
 
 
-def test_what_is_cropped_away_is_seen_when_squashed_and_in_tiles(bordered, measure, planted):
+def test_what_is_cropped_away_is_seen_when_squashed(bordered, measure, planted):
     cropped = measure(Quality, bordered, planted(angle))
     assert "constant" in cropped("alignment", variant="cosine", condition="").note
-    for preprocess in ("squash", "tiles"):
-        found = measure(Quality, bordered, planted(angle), preprocess=preprocess)
-        for name in ("cosine", "euclidean", "normalised_euclidean"):
-            one = found("alignment", variant=name, condition="")
-            assert one.value == pytest.approx(1), (preprocess, name)
-        for name in ("psnr", "ssim"):
-            assert found("alignment", **baseline("pixels", name)).value == pytest.approx(1)
+    found = measure(Quality, bordered, planted(angle), preprocess="squash")
+    for name in ("cosine", "euclidean", "normalised_euclidean"):
+        assert found("alignment", variant=name, condition="").value == pytest.approx(1), name
+    for name in ("psnr", "ssim"):
+        assert found("alignment", **baseline("pixels", name)).value == pytest.approx(1)
+
+
+def test_trials_of_an_earlier_version_give_the_numbers_of_this_one(rated, planted, tmp_path):
+    trials = build(rated, tmp_path).observe(Readout(planted(angle)))
+    files = trials[trials["probe"] == "pixels"].assign(probe="full_resolution")
+    now, earlier = (
+        [(one.number_key, one.value) for one, _ in Quality.score(table)]
+        for table in (trials, pd.concat([trials, files], ignore_index=True))
+    )
+    assert now == earlier
 
 
 def build(source, cache_dir, preprocess="processor"):
@@ -188,43 +176,10 @@ def build(source, cache_dir, preprocess="processor"):
 
 
 def test_the_preprocessing_is_recorded_and_an_unknown_one_refused(bordered, tmp_path):
-    for preprocess in ("processor", "squash", "tiles"):
+    for preprocess in ("processor", "squash"):
         assert build(bordered, tmp_path, preprocess).preprocess == preprocess
     with pytest.raises(ConfigError, match=r"preprocess.*crop"):
         Quality.on("tid2013", preprocess="crop")
-
-
-def test_the_distance_in_tiles_is_the_mean_over_the_tiles_each_seen_once(photographs, planted, tmp_path):
-    benchmark = build(photographs, tmp_path, "tiles")
-    encoder = planted(angle)
-    trials = benchmark.observe(Readout(encoder))
-    assert encoder.seen == (5 + 20) * 2 * 3
-    rows = trials[(trials["probe"] == "projection") & (trials["distance"] == "euclidean")]
-    expected, ssim = [], []
-    for row in photographs.dataset:
-        a, b = (np.asarray(row[name]) for name in ("reference", "distorted"))
-        tiles = [np.s_[y : y + 16, x : x + 16] for y in (0, 8) for x in (0, 16, 24)]
-        moved = [np.subtract(angle(a[tile]), angle(b[tile])) for tile in tiles]
-        expected.append(np.mean(np.linalg.norm(moved, axis=1)))
-        ssim.append(np.mean([1 - structural_similarity(a[tile], b[tile], channel_axis=-1) for tile in tiles]))
-    np.testing.assert_allclose(rows["value"], expected, rtol=1e-5)
-    seen = trials[(trials["probe"] == "pixels") & (trials["distance"] == "ssim")]
-    np.testing.assert_allclose(seen["value"], ssim, rtol=1e-9)
-
-
-@pytest.mark.parametrize("size", [(16, 16), (24, 40), (17, 33), (5, 40), (10, 9), (48, 32)])
-def test_tiles_cover_every_pixel_and_invent_none(size):
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    corners = tile_corners(size, (16, 16))
-    tiles = [cut_tile(image, number, (16, 16)) for number in range(len(corners))]
-    assert {tile.shape for tile in tiles} == {(16, 16, 3)}
-    if min(size) >= 16:
-        covered = np.zeros(size, int)
-        for (y, x), tile in zip(corners, tiles, strict=True):
-            np.testing.assert_array_equal(tile, image[y : y + 16, x : x + 16])
-            covered[y : y + 16, x : x + 16] += 1
-        assert covered.min() == 1
-        assert len(corners) == -(-size[0] // 16) * -(-size[1] // 16)
 
 
 def test_the_dimensions_that_the_normalised_distance_drops_are_counted(rated, measure, planted):

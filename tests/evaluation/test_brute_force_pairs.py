@@ -116,11 +116,7 @@ def tid(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
     return root, rows
 
 
-def tiles(image: Image.Image) -> list[Image.Image]:
-    return [image.crop((x, y, x + SIDE, y + SIDE)) for y in (0, HEIGHT - SIDE) for x in (0, WIDTH - SIDE)]
-
-
-@pytest.mark.parametrize("preprocess", ["processor", "squash", "tiles"])
+@pytest.mark.parametrize("preprocess", ["processor", "squash"])
 def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
     root, rows = tid
     table = evaluate(
@@ -128,21 +124,16 @@ def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
     )
     assert set(table["preprocess"]) == {preprocess}
     assert json.loads(table["settings"].iloc[0])["incomplete"] == "24/3000"
-    views: list[list[Image.Image]] = [[row[side] for side in ("a", "b")] for row in rows]
     kwargs: dict[str, Any] = {}
     if preprocess == "squash":
         kwargs = {"size": {"height": SIDE, "width": SIDE}, "do_center_crop": False}
-    per_row = 1
-    if preprocess == "tiles":
-        per_row = 4
-        views = [list(both) for a, b in views for both in zip(tiles(a), tiles(b), strict=True)]
-    pairs = [(slow.states(a, **kwargs), slow.states(b, **kwargs)) for a, b in views]
+    pairs = [tuple(slow.states(row[side], **kwargs) for side in ("a", "b")) for row in rows]
     scores = np.array([row["score"] for row in rows])
     kinds = np.array([row["distortion"] for row in rows])
     conditions = {1: "additive Gaussian noise", 8: "Gaussian blur"}
-    for ((probe, layer), distance), each in all_distances(pairs).items():
+    for ((probe, layer), distance), values in all_distances(pairs).items():
         place: dict[str, Any] = {"probe": probe, "layer": layer, "variant": distance, "condition": ""}
-        values = np.mean(np.reshape(each, (-1, per_row)), axis=1)
+        values = np.array(values)
         srcc = stats.spearmanr(values, scores).statistic
         assert value(table, "alignment", **place) == pytest.approx(-srcc, abs=TOLERANCE)
         if probe == "projection":
@@ -163,26 +154,21 @@ def test_the_baselines_of_quality_equal_the_slow_evaluator(slow, tid, evaluate):
     root, rows = tid
     table = evaluate("quality/tid2013", data_dirs={"tid2013": root}, revisions=[REVISION])
     scores = [row["score"] for row in rows]
-    for reference in ("full_resolution", "pixels"):
-        both = [[row[side] for side in ("a", "b")] for row in rows]
-        pixels = [
-            [np.asarray(one) if reference == "full_resolution" else slow.seen(one) for one in pair]
-            for pair in both
-        ]
-        psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pixels]
-        ssim = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in pixels]
-        for name, values in (("psnr", psnr), ("ssim", ssim)):
-            baseline = {
-                "probe": "",
-                "variant": name,
-                "condition": "",
-                "role": "baseline",
-                "reference": reference,
-            }
-            srcc = stats.spearmanr(values, scores).statistic
-            assert value(table, "alignment", **baseline) == pytest.approx(srcc, abs=TOLERANCE)
-            plcc = stats.pearsonr(values, scores).statistic
-            assert value(table, "plcc", **baseline) == pytest.approx(-plcc, abs=TOLERANCE)
+    pixels = [[slow.seen(row[side]) for side in ("a", "b")] for row in rows]
+    psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pixels]
+    ssim = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in pixels]
+    for name, values in (("psnr", psnr), ("ssim", ssim)):
+        baseline = {
+            "probe": "",
+            "variant": name,
+            "condition": "",
+            "role": "baseline",
+            "reference": "pixels",
+        }
+        srcc = stats.spearmanr(values, scores).statistic
+        assert value(table, "alignment", **baseline) == pytest.approx(srcc, abs=TOLERANCE)
+        plcc = stats.pearsonr(values, scores).statistic
+        assert value(table, "plcc", **baseline) == pytest.approx(-plcc, abs=TOLERANCE)
 
 
 # --- triplets -----------------------------------------------------------------------------------------

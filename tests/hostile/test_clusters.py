@@ -8,7 +8,6 @@ import pytest
 
 from hf_clipdyn.errors import EvaluationError, MetricError
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
-from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
@@ -18,7 +17,6 @@ from hf_clipdyn.statistics.compare import compare_revisions
 N = 4
 FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]
 CALLS: dict[str, Any] = {
-    "iqa_correlation groups": lambda column: iqa_correlation(FIRST, SECOND, groups=column),
     "shape_bias exemplars": lambda column: shape_bias(
         list("abab"), list("aabb"), list("bbaa"), shape_exemplars=column, texture_exemplars=list("abcd")
     ),
@@ -99,5 +97,5 @@ def test_trials_that_lack_a_column_are_refused_in_one_sentence(tmp_path, missing
         numbers = [Row(**vars(cell), metric="two_afc", value=0.5)]
         store.write(cell, numbers, trials().drop(columns=missing), Vocabulary())
     store.rebuild()
-    with pytest.raises(EvaluationError, match=rf"lack .*{missing}"):
+    with pytest.raises(EvaluationError, match=rf"cannot be scored .*{missing}"):
         compare_revisions(path, "a", "b", show_progress=False)

@@ -14,7 +14,6 @@ NUMBERS: dict[str, dict[str, list[Any]]] = {
     "error_consistency": {"predictions": [True, False, True], "references": [True, True, False]},
     "representation_similarity": {"x": [[1.0, 2], [3, 4], [5, 7], [0, 1]], "y": [[1.0], [0], [2], [5]]},
     "learning_order": {"right": [[[True, False], [True, True]]] * 3},
-    "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "noise_robustness": {"predictions": [0, 1, 0], "references": [0, 1, 1], "sigmas": [0, 0, 0.1]},
     "zero_shot_accuracy": {"predictions": [[0, 1, 2], [1, 0, 2], [2, 1, 0]], "references": [0, 0, 2]},
     "saliency": {"predictions": [[[0.0, 1], [0, 0]]] * 3, "fixations": [[[1.0, 0]]] * 3},

@@ -7,10 +7,9 @@ import numpy as np
 from coverage_designs import DESIGNS, Data, Design, Floats, Known, always, known, rows_of_means
 from scipy import stats
 
-from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
+from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
-from hf_clipdyn.metrics.scores import over
 from hf_clipdyn.metrics.two_afc import two_afc
 
 # --- shares ------------------------------------------------------------------------------------------------------
@@ -196,12 +195,8 @@ def opinion_scores(rng: np.random.Generator, n: int, noise: float) -> Data:
 
 
 def of_opinions(data: Data) -> dict[str, Known]:
-    values = iqa_correlation(*data[:2], n_resamples=0)
-    influences = correlation_influences(*data)
-    return {
-        name: Known(values[name], over(influences[name], None), "correlation")
-        for name in ("srcc", "krcc", "plcc")
-    }
+    found = iqa_correlation(*data[:2], groups=data[2])
+    return {name: known(found[name]) for name in ("srcc", "krcc", "plcc")}
 
 
 def truth_of_opinions(noise: float) -> dict[str, float]:

@@ -15,7 +15,6 @@ from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
-from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.learning_order import (
     cartography,
     learning_order,
@@ -48,7 +47,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     split_half_reliability: {"scores": np.eye(3)},
     cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
     rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
-    iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
@@ -113,12 +111,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cartography, {"right": [[1], [0]]}, r"\(2, 2\) and \(2, 1\)"),
     (rank_agreement, {"given": [1.0]}, "order 3, reference 3, given 1"),
     (rank_agreement, {"reliability": 0}, "reliability must be above 0"),
-    (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
-    (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
-    (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
-    (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
-    (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
-    (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),

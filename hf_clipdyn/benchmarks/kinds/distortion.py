@@ -3,29 +3,26 @@
 The level is a synthetic order and SSIM a formula: both are proxies, neither is a human judgement.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
-from hf_clipdyn.benchmarks.pair_tables import PLACE_OF_DISTANCE
-from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.units import grouped
-from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, number, term, words
+from hf_clipdyn.benchmarks.places import DistortedKind
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Overview, Term
+from hf_clipdyn.results.terms import Overview
 
-_PART = 256  # images that are read from the cache at a time
-# Metric to column of the trials.
-_JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
+
+_JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}  # columns of the trials
 _ALIGNMENT: dict[str, Any] = {"better": "high", "perception": "low", "neutral": 0.0, "neutral_title": "none"}
 
 
-class Distortion(Kind[KindSettings]):
+class Distortion(DistortedKind[KindSettings]):
     """Rank correlation of the embedding distance with 1 - SSIM, and with the level of the distortion.
 
     Both are pooled over all distortions: within one type, even an untrained model orders the levels almost perfectly.
@@ -37,102 +34,57 @@ class Distortion(Kind[KindSettings]):
 
     name = "distortion"
     schemas = ("distortion_ladder",)
-    terms = KindTerms(
-        title="Low-level alignment (proxies)",
-        rank=60,
+    judged = ("reference_id", "distortion", "level")
+    score_version = 2
+    terms = words(
+        "Low-level alignment (proxies)",
+        60,
+        term(
+            "alignment_ssim",
+            "low-level alignment (proxy)",
+            "Spearman's rank correlation of the embedding distance with 1 - SSIM, over all "
+            "pairs. A proxy: no human judged these images.",
+            overview=Overview(rank=70),
+            **_ALIGNMENT,
+        ),
+        term(
+            "alignment_severity",
+            "alignment with severity (proxy)",
+            "Spearman's rank correlation of the embedding distance with the level of the "
+            "distortion, over all pairs. A proxy: no human judged these images.",
+            **_ALIGNMENT,
+        ),
         proxy=True,
-        terms={
-            "alignment_ssim": Term(
-                title="low-level alignment (proxy)",
-                meaning="Spearman's rank correlation of the embedding distance with 1 - SSIM, over all "
-                "pairs. A proxy: no human judged these images.",
-                overview=Overview(rank=70),
-                **_ALIGNMENT,
-            ),
-            "alignment_severity": Term(
-                title="alignment with severity (proxy)",
-                meaning="Spearman's rank correlation of the embedding distance with the level of the "
-                "distortion, over all pairs. A proxy: no human judged these images.",
-                **_ALIGNMENT,
-            ),
-        },
         variants={"cosine": "cosine"},
     )
-    trial_columns: ClassVar = {
-        "item": "int64",
-        "reference_id": "str",
-        "distortion": "str",
-        "level": "int64",
-        "distance": "float64",
-        "dissimilarity": "float64",
-    }
-    needs_text = False
-    clusters = ("reference_id",)
 
-    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        pairs = source.dataset.select_columns(["reference_id", "distortion", "level"]).to_pandas()
-        distorted = decode(source.dataset, image_processor, common, "distorted")
-        # Many rows share a reference: only its first row is decoded.
-        reference_rows = pd.factorize(pairs["reference_id"])[0]
-        first = np.unique(reference_rows, return_index=True)[1]
-        references = decode(source.dataset.select(first), image_processor, common, "reference")
-        broken = distorted.broken | references.broken[reference_rows]
-        rows = np.flatnonzero(~broken)
-        self._references = Stimuli(references.array, reference_rows[rows])
-        self._distorted = Stimuli(distorted.array, rows)
-        parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
-        ssims = [column_ssim(references.array[reference_rows[part]], distorted.array[part]) for part in parts]
-        judged = pairs.iloc[rows].assign(item=rows, distance=np.nan, dissimilarity=1 - np.concatenate(ssims))
-        self._pairs = judged.reset_index(drop=True)[list(self.trial_columns)].astype(self.trial_columns)
-        self.left_out = int(broken.sum())
-        self.fingerprint = digest(
-            self.name, references.fingerprint, distorted.fingerprint, pairs.to_dict("list")
-        )
+    def __init__(
+        self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
+    ) -> None:
+        from hf_clipdyn.benchmarks.pixel_baselines import ssim
 
-    def observe(self, readout: Readout) -> pd.DataFrame:
+        super().__init__(source, image_processor, settings, common)
+        similar = self.of_pixels("SSIM of the input", lambda first, second: (ssim(first, second),), common)
+        self.table["dissimilarity"] = 1 - similar[:, 0]
+
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distance of every distorted image to its reference."""
-        distances = cosine_distance(readout.images(self._references), readout.images(self._distorted))
-        trials: pd.DataFrame = self._pairs.assign(distance=distances)
+        from hf_clipdyn.benchmarks.vectors import cosine_distance
+
+        distances = cosine_distance(*map(readout.images, self.stimuli))
+        trials: pd.DataFrame = self.table.assign(distance=distances)
+        trials = trials.reset_index(drop=True).astype({"item": "int64", "level": "int64"})
+        trials = trials[["item", *self.judged, "distance", "dissimilarity"]]
         return trials
 
-    @staticmethod
-    def gallery(trials: pd.DataFrame) -> Gallery:
-        """Pairs with the place of the model's distance; nobody judged them."""
-        shown = trials.set_index("item")
-        return Gallery(
-            pictures=(
-                Picture(title="reference", column="reference"),
-                Picture(title="distorted", column="distorted"),
-            ),
-            answer="value",
-            answers={"cosine": shares_below(shown["distance"])},
-            value_title=PLACE_OF_DISTANCE,
-            groups=shown["distortion"] + ", level " + shown["level"].astype(str),
-            group_title="distortion",
-            check=shown[["reference_id", "distortion", "level"]],
-        )
+    @classmethod
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
+        """Both correlations, with what each reference contributes."""
+        from hf_clipdyn.benchmarks.units import grouped
+        from hf_clipdyn.metrics.iqa_correlation import spearman
 
-    views = (GalleryView(("item", "reference_id", "distortion", "level", "distance"), gallery),)
-
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Both correlations, with intervals over the references."""
-        numbers = []
-        groups = pd.factorize(trials["reference_id"], sort=True)[0]
-        merged, names = grouped(trials["reference_id"])
-        how: dict[str, Any] = {
-            "higher_is_better": False,
-            "kendall": False,
-        }  # Kendall's is not a number of this kind
+        codes, groups = grouped(trials["reference_id"])
+        n_clusters = trials["reference_id"].nunique()
         for metric, column in _JUDGED_BY.items():
-            x, y = trials["distance"], trials[column]
-            result = iqa_correlation(x, y, groups=groups, **how, **common.resampling)
-            known = correlation_influences(x, y, merged, **how)
-            columns = {
-                "variant": "cosine",
-                "condition": "",
-                "n_clusters": result["n_groups"],
-                "influence": pd.Series(known["alignment"], index=names) if known else None,
-            }
-            numbers.append(number(result, "alignment", metric=metric, **columns))
-        return numbers
+            found = spearman(trials["distance"], trials[column], groups=codes)
+            yield number(metric, found, groups, variant="cosine", condition="", n_clusters=n_clusters)

@@ -1,268 +1,143 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import pandas as pd
-
-from hf_clipdyn.benchmarks.base import Common, digest, number
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
-from hf_clipdyn.benchmarks.input_views import InputViews, input_views
-from hf_clipdyn.benchmarks.kind import KindSettings
-from hf_clipdyn.benchmarks.pair_tables import (
-    DISTANCE_COLUMNS,
-    DISTANCES,
-    DROPPED_DIMENSIONS,
-    PLACE_OF_DISTANCE,
-    PROBES,
-    DistanceKind,
-    by_place,
-    dropped_dimensions,
-    pair_trials,
-    places_of_distances,
-)
-from hf_clipdyn.benchmarks.pairs import Ints, mean_per_item, pair_distances
-from hf_clipdyn.benchmarks.pixel_baselines import (
-    QUALITY_BASELINES,
-    cached_per_row,
-    full_resolution,
-    quality_baselines,
-)
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.units import grouped
-from hf_clipdyn.data.pixels import fingerprint_of
-from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, number, term, words
+from hf_clipdyn.benchmarks.places import DISTANCES, DROPPED_DIMENSIONS, PROBES, DistortedKind
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.terms import Overview, Reference
 
-__all__ = ["Quality", "QualitySettings"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_COLUMNS = ["reference_id", "distortion", "score", "higher_is_better"]
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
+
 _JOINS = ("metric", "condition")
-_LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
+_FORMER = "full_resolution"  # a baseline in trials of 0.3
 
 
 class QualitySettings(KindSettings):
     """What a user may choose for the image quality benchmarks."""
 
-    preprocess: Literal["processor", "squash", "tiles"] = "processor"
-    """How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, resized)
-    or tiles (native resolution)."""
+    preprocess: Literal["processor", "squash"] = "processor"
+    """How images reach the model: processor (the model's own resizing and cropping) or squash (the whole image,
+    resized)."""
 
 
-class Quality(DistanceKind[QualitySettings]):
+class Quality(DistortedKind[QualitySettings]):
     """Correlation of distances with opinion scores, for the projection and every hidden state.
 
     The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
-    projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
-    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baselines
-    are PSNR and SSIM, computed twice: ``pixels`` compares the pixels that the model sees, ``full_resolution`` compares
-    the pixels of the files. If the data set numbers the levels of its distortions, the level is a third baseline, for
-    the alignment only. With ``tiles``, every distance is the mean over the tiles.
+    projection and the baseline have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baseline
+    ``pixels`` is PSNR and SSIM of the pixels that the model sees. If the data set numbers the levels of its
+    distortions, the level is a second baseline, for the alignment only.
 
     Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline), layer,
-    distance, value, dropped_dimensions.
+    distance, dropped_dimensions, value.
     """
 
     name = "quality"
     settings = QualitySettings
     schemas = ("quality",)
-    terms = KindTerms(
-        title="Image quality",
-        rank=50,
-        terms={
-            # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
-            "alignment": Term(
-                title="alignment with people",
-                meaning="Spearman's rank correlation between distance and human judgement, over all "
-                "pairs; larger is closer to people.",
-                better="high",
-                overview=Overview(rank=60),
-                **_ZERO,
-            ),
-            "srcc": Term(
-                title="SRCC, signed", meaning="Spearman's correlation between distance and score.", **_ZERO
-            ),
-            "krcc": Term(
-                title="KRCC, signed", meaning="Kendall's tau-b between distance and score.", **_ZERO
-            ),
-            "plcc": Term(
-                title="PLCC, signed", meaning="Pearson's correlation between distance and score.", **_ZERO
-            ),
-            "plcc_logistic": Term(
-                title="PLCC after a logistic fit",
-                meaning="Pearson's correlation between fitted distance and score.",
-                better="high",
-                **_ZERO,
-            ),
-            "rmse_logistic": Term(
-                title="RMSE after a logistic fit",
-                meaning="In units of the score; smaller is closer to people.",
-                better="low",
-                perception="low",
-            ),
-            "dropped_dimensions": DROPPED_DIMENSIONS,
-        },
+    reads_layers = True
+    judged = ("reference_id", "distortion", "score", "higher_is_better")
+    score_version = 2
+    terms = words(
+        "Image quality",
+        50,
+        # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
+        term(
+            "alignment",
+            "alignment with people",
+            "Spearman's rank correlation between distance and human judgement, over all "
+            "pairs; larger is closer to people.",
+            better="high",
+            overview=Overview(rank=60),
+            **_ZERO,
+        ),
+        term("srcc", "SRCC, signed", "Spearman's correlation between distance and score.", **_ZERO),
+        term("krcc", "KRCC, signed", "Kendall's tau-b between distance and score.", **_ZERO),
+        term("plcc", "PLCC, signed", "Pearson's correlation between distance and score.", **_ZERO),
+        term(
+            "plcc_logistic",
+            "PLCC after a logistic fit",
+            "Pearson's correlation between fitted distance and score.",
+            better="high",
+            **_ZERO,
+        ),
+        term(
+            "rmse_logistic",
+            "RMSE after a logistic fit",
+            "In units of the score; smaller is closer to people.",
+            better="low",
+            perception="low",
+        ),
+        DROPPED_DIMENSIONS,
         variants=DISTANCES | {"psnr": "PSNR", "ssim": "SSIM"},
         probes=PROBES,
         references=(
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
-            Reference(role="baseline", name="full_resolution", title="full resolution", joins=_JOINS),
-            Reference(role="baseline", name=_LEVEL, title="level of the distortion", joins=_JOINS),
+            Reference(role="baseline", name="level", title="level of the distortion", joins=_JOINS),
         ),
     )
-    trial_columns: ClassVar = {
-        "item": "int64",
-        "reference_id": "str",
-        "distortion": "str",
-        "score": "float64",
-        "higher_is_better": "bool",
-        **DISTANCE_COLUMNS,
-        "value": "float64",
-    }
-    clusters = ("reference_id",)
 
     def __init__(
-        self, source: Source, image_processor: Any, settings: QualitySettings, common: Common
+        self, source: "Source", image_processor: Any, settings: QualitySettings, common: Common
     ) -> None:
+        import numpy as np
+
+        from hf_clipdyn.benchmarks.pixel_baselines import quality_baselines
+
         self.preprocess = settings.preprocess
         self._show_progress = common.show_progress
-        judged = source.dataset.select_columns(_COLUMNS).to_pandas()
-        levels = source.dataset.select_columns(["level"]).to_pandas()["level"].to_numpy(np.float64)
-        # Many rows share a reference: the first of them gives its image.
-        reference_of = pd.factorize(judged["reference_id"])[0]
-        first = np.unique(reference_of, return_index=True)[1]
-        how = (image_processor, common)
-        distorted = input_views(source.dataset, *how, "distorted", self.preprocess)
-        references = input_views(source.dataset.select(first), *how, "reference", self.preprocess)
-        broken = distorted.broken | references.broken[reference_of]
-        rows = np.flatnonzero(~broken)
-        uneven = rows[references.counts[reference_of[rows]] != distorted.counts[rows]]
-        if len(uneven):
-            row = uneven[0]
-            raise DatasetError(
-                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives "
-                f"{distorted.counts[row]} tiles, but its reference gives "
-                f"{references.counts[reference_of[row]]}: use the official files, in which both have the "
-                "same size."
-            )
-        self._judged = judged.iloc[rows].assign(item=rows)
-        self._levels = None if np.isnan(levels).any() else levels[rows]
-        views = references.of_rows(reference_of[rows]), distorted.of_rows(rows)
-        self._items = np.repeat(np.arange(len(rows)), distorted.counts[rows])
-        self._references = Stimuli(references.array, views[0])
-        self._distorted = Stimuli(distorted.array, views[1])
-        self._baselines = {
-            "pixels": self._of_input(references, distorted, views, common),
-            "full_resolution": cached_per_row(
-                "PSNR and SSIM of the files",
-                [fingerprint_of(source.dataset)],
-                rows,
-                lambda row: full_resolution(source.dataset, row),
-                common,
-            ),
-        }
-        self.left_out = int(broken.sum())
-        self.facts = source.incomplete(len(rows))
-        self.fingerprint = digest(
-            self.name, references.fingerprint, distorted.fingerprint, judged.to_dict("list")
-        )
+        super().__init__(source, image_processor, settings, common)
+        self._of_pixels = self.of_pixels("PSNR and SSIM of the input", quality_baselines, common)
+        self._levels = np.asarray(source.dataset["level"][:], np.float64)
 
-    def _of_input(
-        self, references: InputViews, distorted: InputViews, views: tuple[Ints, Ints], common: Common
-    ) -> np.ndarray:
-        """The baselines of the pixels that the model sees, (items, baselines)."""
-
-        def compare(pair: int) -> tuple[float, ...]:
-            return quality_baselines(references.array[views[0][pair]], distorted.array[views[1][pair]])
-
-        key = [references.fingerprint, distorted.fingerprint, *(side.tolist() for side in views)]
-        values = cached_per_row(
-            "PSNR and SSIM of the input", key, np.arange(len(self._items)), compare, common
-        )
-        return mean_per_item(values, self._items)
-
-    def observe(self, readout: Readout) -> pd.DataFrame:
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distance of every distorted image to its reference, at every place."""
-        distances = pair_distances(
-            readout,
-            self._references,
-            self._distorted,
-            items=self._items,
-            show_progress=self._show_progress,
-        )
-        baselines = [
-            pd.DataFrame(
-                {"pair": np.arange(len(values)), "probe": name, "distance": distance, "value": values[:, at]}
-            )
-            for name, values in self._baselines.items()
-            for at, distance in enumerate(QUALITY_BASELINES)
-        ]
-        if self._levels is not None:
-            values = {
-                "pair": np.arange(len(self._levels)),
-                "probe": _LEVEL,
-                "distance": "",
-                "value": self._levels,
-            }
-            baselines.append(pd.DataFrame(values))
-        return pair_trials(self._judged, [distances, *baselines], self.trial_columns)
+        import numpy as np
 
-    @staticmethod
-    def gallery(trials: pd.DataFrame) -> Gallery:
-        """Pairs: the place of people's score, from the best to the worst, and that of the model's distance."""
-        shown = trials.drop_duplicates("item").set_index("item")
-        worse = -shown["score"] if shown["higher_is_better"].iloc[0] else shown["score"]
-        return Gallery(
-            pictures=(
-                Picture(title="reference", column="reference"),
-                Picture(title="distorted", column="distorted"),
-            ),
-            answer="value",
-            answers=places_of_distances(trials),
-            value_title=PLACE_OF_DISTANCE,
-            people=shares_below(worse),
-            people_title="rank of people's judgement, 1 for the worst",
-            groups=shown["distortion"],
-            group_title="distortion",
-            check=shown[["reference_id", "distortion", "score"]],
-        )
+        from hf_clipdyn.benchmarks.pairs import pair_distances
+        from hf_clipdyn.benchmarks.pixel_baselines import QUALITY_BASELINES
+        from hf_clipdyn.benchmarks.places import of_baseline, with_judgements
 
-    views = (GalleryView(("item", *_COLUMNS, "probe", "distance", "value"), gallery),)
+        distances = [pair_distances(readout, *self.stimuli, show_progress=self._show_progress)]
+        for name, values in zip(QUALITY_BASELINES, self._of_pixels.T, strict=True):
+            distances.append(of_baseline("pixels", name, value=values))
+        if not np.isnan(self._levels).any():
+            distances.append(of_baseline("level", "", value=self._levels[self.shown]))
+        return with_judgements(self.table[["item", *self.judged]], distances)
 
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Correlations with intervals over the references."""
-        numbers: list[Number] = []
-        for columns, keys, part in _parts(trials):
-            x, y = part["value"], part["score"]
-            how: dict[str, Any] = {
-                "higher_is_better": bool(part["higher_is_better"].iloc[0]),
-                "logistic": 4 if len(keys) > 1 else None,
-                "kendall": len(keys) > 1,
-            }
-            result = iqa_correlation(x, y, groups=part["reference_id"].to_list(), **how, **common.resampling)
-            groups, names = grouped(part["reference_id"])
-            influences = correlation_influences(x, y, groups, **how)
-            for key in keys:
-                influence = pd.Series(influences[key], index=names) if key in influences else None
-                counted = columns | {"n_clusters": result["n_groups"], "influence": influence}
-                numbers.append(number(result, key, **counted))
-            if not columns["condition"]:
-                numbers += dropped_dimensions(part, columns)
-        return numbers
+    @classmethod
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
+        """Correlations with what each reference contributes: pooled, and by distortion."""
+        from hf_clipdyn.benchmarks.places import by_place, dropped_dimensions
+
+        for place, rows in by_place(trials[trials["probe"] != _FORMER]):
+            alone = place["probe"] == "hidden" or place.get("reference") == "level"
+            yield from _numbers(rows, alone, place | {"condition": ""})
+            for condition, part in () if alone else rows.groupby("distortion"):
+                yield from _numbers(part, alone, place | {"condition": str(condition)})
+            yield from dropped_dimensions(rows, place | {"condition": ""})
 
 
-def _parts(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], list[str], pd.DataFrame]]:
-    """Columns of numbers, their metrics and their trials: every place, pooled and by distortion."""
-    every = [key for key, term in Quality.terms.terms.items() if term is not DROPPED_DIMENSIONS]
-    for columns, rows in by_place(trials):
-        one_number = columns["probe"] == "hidden" or columns.get("reference") == _LEVEL
-        keys = ["alignment"] if one_number else every
-        yield columns | {"condition": ""}, keys, rows
-        for condition, part in () if one_number else rows.groupby("distortion"):
-            yield columns | {"condition": str(condition)}, keys, part
+def _numbers(rows: "pd.DataFrame", alone: bool, columns: dict[str, Any]) -> "Iterator[tuple[Number, Scale]]":
+    """The alignment alone, or all correlations of these rows."""
+    from hf_clipdyn.benchmarks.units import grouped
+    from hf_clipdyn.metrics.iqa_correlation import iqa_correlation, spearman
+
+    codes, groups = grouped(rows["reference_id"])
+    higher_is_better = bool(rows["higher_is_better"].iloc[0])
+    x, y = rows["value"], rows["score"]
+    if alone:
+        found = {"alignment": spearman(-x if higher_is_better else x, y, groups=codes)}
+    else:
+        found = iqa_correlation(x, y, groups=codes, higher_is_better=higher_is_better, logistic=4)
+    for metric, score in found.items():
+        yield number(metric, score, groups, n_clusters=rows["reference_id"].nunique(), **columns)
