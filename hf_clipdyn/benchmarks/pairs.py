@@ -1,25 +1,24 @@
-"""Distances between pairs of images at the projection and at every hidden state, in one pass.
+"""Distances between pairs of images at the projection and at every hidden state; each image goes through once.
 
-Nearly all data sets are stars: many partners of one reference. So pairs are grouped by their first image, and images
-go through the model once, batch by batch, in the order of the pairs. Images that a later batch needs wait in a file:
-the reference of the last star, and all images of a dense graph. The unit of a dimension in the normalised distance is
-its mean over all pairs, known only at the end: the squares wait in another file. Several processes share the stars and
-exchange sums; the number of processes does not change the batches.
+Nearly all data sets are stars: many partners of one reference. So pairs are grouped by their first image, images are
+numbered by first use, and most pairs meet within a batch. Images that a later batch needs wait in a file: the reference
+of the last star, and all images of a dense graph. The unit of a dimension in the normalised distance is its mean over
+all pairs, known only at the end: the squares wait in another file. Processes share the pairs and exchange sums; their
+number does not change the batches.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.hidden_states import Block, RowFile, Rows, blocks_of, flat_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
+from hf_clipdyn.metrics.checks import Floats, Ints
 
 if TYPE_CHECKING:
     import torch
@@ -34,16 +33,12 @@ _DISTANCES, _FLATTENED = ("cosine", "euclidean"), ("cosine_flattened", "euclidea
 # Images of the first batch, which gives the size of a state; as many as a check of the precision looks at.
 _FIRST = 64
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 def pair_distances(
     readout: Readout,
     first: Stimuli,
     second: Stimuli,
     *,
-    items: Ints | None = None,
     flattened: bool = False,
     show_progress: bool = False,
 ) -> pd.DataFrame:
@@ -56,238 +51,189 @@ def pair_distances(
     Args:
         readout: the revision; the projections found on the way are its own from then on.
         first, second: of equal length; equal images are recognised and embedded once.
-        items: (pairs,) numbers from 0 on; the distances of all pairs of an item are averaged (tiles of one
-            image). None: every pair is an item.
         flattened: also compare hidden states as one vector of all tokens: the distances ``cosine_flattened`` and
             ``euclidean_flattened`` (the root of the mean square over tokens and dimensions).
         show_progress: a bar over the images, in the main process.
 
     Returns:
-        Long table: pair (the item), probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the
-        first layer up to the number of layers), distance (`DISTANCES`), value, and dropped_dimensions, which is
-        0 except for the normalised distance. At a hidden state, cosine and Euclidean distance are taken per token and
-        averaged over the tokens, the class token included.
+        Long table: pair, probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the first layer up to
+        the number of layers), distance (`places.DISTANCES`), value, and dropped_dimensions, which is 0 except for the
+        normalised distance. At a hidden state, cosine and Euclidean distance are taken per token and averaged over
+        the tokens, the class token included.
     """
+    import torch
     from accelerate import PartialState
 
-    plan = _Plan.of(first, second)
-    n_processes = PartialState().num_processes
+    state = PartialState()
+    pairs = _Pairs.of(first, second)
+    n_images = len(pairs.keys)
+    looked: dict[int, ImageFeatures] = {}  # by its start, the first batch of the process that embedded it
+
+    def embed(batch: range) -> "ImageFeatures":
+        """All of a batch, so that it is the same batch in every process."""
+        if batch.start in looked:
+            return looked.pop(batch.start)
+        return readout.features(
+            np.concatenate([one.read([at]) for one, at in pairs.uses[batch.start : batch.stop]])
+        )
+
+    def look(batch: range) -> list[Block]:
+        looked[batch.start] = embed(batch)
+        return blocks_of(looked[batch.start])
+
+    head = range(min(_FIRST, readout.batch_size, n_images))
+    [blocks] = map_over_processes([head], look)
+    width, places = blocks[-1].stop, _places(blocks)
+    step = int(np.clip(_BATCH // (4 * width), 1, readout.batch_size))
+    starts = range(len(head), n_images, step)
+    batches = [head, *(range(start, min(start + step, n_images)) for start in starts)]
+    # MPS knows no double precision.
+    device = getattr(readout.encoder, "device", torch.device("cpu"))
+    device = device if device.type == "cuda" else torch.device("cpu")
+    most = int(np.clip(_COMPARED[device.type] // (16 * width), 1, _MOST_COMPARED))
+    hides_bar = not (show_progress and state.is_main_process)
+
+    def measure(share: Ints) -> tuple[Floats, Floats, dict[bytes, Rows]]:
+        """Distances (names, pairs, places), sums of squares (dimensions,) and projections; squares are kept."""
+        ends, counts = pairs.ends[share], pairs.counts[share]
+        values, sums = np.empty((len(names), len(share), len(places))), np.zeros(places[-1].stop)
+        projections: dict[bytes, Rows] = {}
+
+        def show(batch: range) -> "ImageFeatures":
+            features = embed(batch)
+            keys = pairs.keys[batch.start : batch.stop]
+            projections.update(zip(keys, features.projection, strict=True))
+            bar.update(len(batch))
+            return features
+
+        bar = tqdm(total=n_images, desc="images", unit="img", disable=hides_bar, leave=False)
+        with bar, closing(RowFile(width)) as waiting:
+            for run, one, others in _walk(ends, batches, show, waiting, most):
+                values[:, run], squared = _compare(blocks, one, others, device, flattened)
+                sums += counts[run] @ squared.astype(np.float64)
+                squares.append(squared)
+        return values, sums, projections
+
     names = _DISTANCES + (_FLATTENED if flattened else ())
-    with closing(_Work(readout, plan, names, show_progress)) as work:
-        parts = map_over_processes(plan.ranges(n_processes), work.measure)
-        means = np.sum([part.sums for part in parts], axis=0) / len(first)
-        normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
-    for part in parts:
-        readout.keep(part.projections)
-    values = {
-        name: np.concatenate([part.distances[position] for part in parts])
-        for position, name in enumerate(names)
-    } | {"normalised_euclidean": np.concatenate(normalised)}
-    dropped = [int((means[place] == 0).sum()) for place in work.places]
-    values = {name: mean_per_item(value[plan.pair_of], items) for name, value in values.items()}
-    return pd.concat(_frames(values, dropped), ignore_index=True)
+    shares = np.array_split(np.arange(len(pairs.ends)), state.num_processes)
+    with closing(RowFile(places[-1].stop)) as squares:
+        parts = map_over_processes(shares, measure)
+        means = np.sum([sums for _, sums, _ in parts], axis=0) / len(first)
+        normalised = map_over_processes(shares, lambda _: _normalised(squares, means, places))
+    for _, _, projections in parts:
+        readout.keep(projections)
+    values = np.concatenate([*(values for values, _, _ in parts)], axis=1)
+    by_name = dict(zip(names, values, strict=True)) | {"normalised_euclidean": np.concatenate(normalised)}
+    dropped = [int((means[place] == 0).sum()) for place in places]
+    by_pair = {name: found[pairs.pair_of] for name, found in by_name.items()}
+    return pd.concat(_frames(by_pair, dropped), ignore_index=True)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Pairs:
     """Distinct pairs of distinct images, grouped by their first image; images are numbered by first use.
 
     Attributes:
-        images: of each distinct image, where its pixels are.
         keys: of each distinct image, the hash of its pixels.
-        first, second: (distinct pairs,) numbers of images.
+        uses: of each distinct image, where its pixels are.
+        ends: (distinct pairs, 2) numbers of images.
         counts: (distinct pairs,) how often each occurs.
         pair_of: (pairs,) number of the distinct pair of each pair that was asked for.
     """
 
-    images: list[tuple[Stimuli, int]]
     keys: list[bytes]
-    first: Ints
-    second: Ints
+    uses: list[tuple[Stimuli, int]]
+    ends: Ints
     counts: Ints
     pair_of: Ints
 
     @classmethod
-    def of(cls, first: Stimuli, second: Stimuli) -> "_Plan":
+    def of(cls, first: Stimuli, second: Stimuli) -> "_Pairs":
         """Order the pairs (first[i], second[i])."""
-        star_of = pd.factorize(np.array(first.keys, dtype=object))[0]
-        order = np.argsort(star_of, kind="stable").tolist()
-        uses = [(stimuli, pair) for pair in order for stimuli in (first, second)]
+        order = np.argsort(pd.factorize(np.array(first.keys, dtype=object))[0], kind="stable")
+        uses = [(stimuli, pair) for pair in order.tolist() for stimuli in (first, second)]
         numbers, keys = pd.factorize(np.array([one.keys[pair] for one, pair in uses], dtype=object))
         images = [uses[use] for use in np.unique(numbers, return_index=True)[1]]
-        ends = numbers.reshape(-1, 2)
-        codes, distinct = pd.factorize(ends[:, 0] * len(keys) + ends[:, 1])
+        codes, distinct = pd.factorize(numbers[::2] * len(keys) + numbers[1::2])
         pair_of = np.empty(len(first), np.int64)
         pair_of[order] = codes
-        return cls(images, list(keys), *np.divmod(distinct, len(keys)), np.bincount(pair_of), pair_of)
-
-    def read(self, images: Sequence[int]) -> NDArray[Any]:
-        """Pixels of the images of these numbers, (n, H, W, 3)."""
-        return np.concatenate([self.images[image][0].read([self.images[image][1]]) for image in images])
-
-    def stars(self, pairs: range) -> list[range]:
-        """Cut pairs into ranges of one first image each."""
-        cuts = np.flatnonzero(np.diff(self.first[pairs.start : pairs.stop])) + 1
-        return _ranges([pairs.start, *(pairs.start + cuts), pairs.stop] if pairs else [])
-
-    def ranges(self, n: int) -> list[range]:
-        """The distinct pairs cut into ``n`` ranges of about equal length, none within a star."""
-        whole = range(len(self.first))
-        cuts = np.array([0, *(star.stop for star in self.stars(whole))])
-        wanted = np.arange(1, n) * len(whole) / n
-        return _ranges([0, *(cuts[np.argmin(np.abs(cuts - at))] for at in wanted), len(whole)])
+        ends = np.stack(np.divmod(distinct, len(keys)), axis=1)
+        return cls(list(keys), images, ends, np.bincount(pair_of), pair_of)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What one process gives: distances (names, pairs, places), sums of squares (dimensions,), projections by key."""
+def _walk(
+    ends: Ints,
+    batches: Sequence[range],
+    embed: "Callable[[range], ImageFeatures]",
+    waiting: RowFile,
+    most: int,
+) -> Iterator[tuple[Ints, Rows, Rows]]:
+    """All pairs in their order, as the batches that they need complete them, in runs of one first image.
 
-    distances: Floats
-    sums: Floats
-    projections: dict[bytes, NDArray[np.float32]]
+    Args:
+        ends: (pairs, 2) numbers of images.
+        batches: of images.
+        embed: gives the states of a batch.
+        waiting: for the states that a later batch needs.
+        most: pairs that are compared at once.
 
-
-class _Work:
-    """The part of one process: walks over its pairs, batch by batch.
-
-    Attributes:
-        places: the dimensions of each place among those of all places.
+    Returns:
+        Each run: the pairs, the state of their first image, and those of the others.
     """
+    batch_of = np.repeat(np.arange(len(batches)), [len(batch) for batch in batches])
+    ready = np.maximum.accumulate(
+        batch_of[ends.max(axis=1)]
+    )  # so that the pairs of one batch are consecutive
+    last = np.full(len(batch_of), -1)  # the batch after which an image is needed no more
+    for side in ends.T:
+        np.maximum.at(last, side, ready)
+    row_of: dict[int, int] = {}  # image to its row among those that wait
 
-    def __init__(self, readout: Readout, plan: _Plan, names: Sequence[str], show_progress: bool) -> None:
-        import torch
-        from accelerate import PartialState
-
-        self._readout, self._plan, self._names = readout, plan, names
-        self._bar_off = not (show_progress and PartialState().is_main_process)
-        head = range(min(_FIRST, readout.batch_size, len(plan.images)))
-        self._head: ImageFeatures | None = None
-        self._blocks = map_over_processes([head], self._look)[0]
-        self.places = _places(self._blocks)
-        width = self._blocks[-1].stop
-        step = int(np.clip(_BATCH // (4 * width), 1, readout.batch_size))
-        starts = range(len(head), len(plan.images), step)
-        self._batches = [head, *(range(start, min(start + step, len(plan.images))) for start in starts)]
-        # MPS knows no double precision.
-        device = getattr(readout.encoder, "device", torch.device("cpu"))
-        self._device = device if device.type == "cuda" else torch.device("cpu")
-        self._chunk = int(np.clip(_COMPARED[self._device.type] // (16 * width), 1, _MOST_COMPARED))
-        self._waiting = RowFile(width)
-        self._row_of: dict[int, int] = {}  # image to its row among those that wait
-        self._squares = RowFile(self.places[-1].stop)
-
-    def _look(self, head: range) -> list[Block]:
-        self._head = self._readout.features(self._plan.read(head))
-        return blocks_of(self._head)
-
-    def measure(self, pairs: range) -> _Measured:
-        """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
-        batch_of = np.repeat(np.arange(len(self._batches)), [len(batch) for batch in self._batches])
-        sides = [side[pairs.start : pairs.stop] for side in (self._plan.first, self._plan.second)]
-        # In the plan's order, so that the pairs of one batch are consecutive.
-        ready = np.maximum.accumulate(batch_of[np.maximum(*sides)])
-        last = np.full(len(batch_of), -1)  # the batch after which an image is needed no more
-        for side in sides:
-            np.maximum.at(last, side, ready)
-        mine = [
-            number for number, batch in enumerate(self._batches) if last[batch.start : batch.stop].max() >= 0
-        ]
-        values = np.empty((len(self._names), len(pairs), len(self.places)))
-        sums = np.zeros(self.places[-1].stop)
-        projections: dict[bytes, NDArray[np.float32]] = {}
-        n_images = sum(len(self._batches[number]) for number in mine)
-        with tqdm(total=n_images, desc="images", unit="img", disable=self._bar_off, leave=False) as bar:
-            for number in mine:
-                batch = self._batches[number]
-                features = self._embed(batch)
-                keys = self._plan.keys[batch.start : batch.stop]
-                projections |= dict(zip(keys, features.projection, strict=True))
-                here = range(*(pairs.start + np.searchsorted(ready, [number, number + 1])))
-                for run, distances, squares in self._compared(here, batch, features):
-                    values[:, run.start - pairs.start : run.stop - pairs.start] = distances
-                    sums += self._plan.counts[run.start : run.stop] @ squares.astype(np.float64)
-                    self._squares.append(squares)
-                for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
-                    self._row_of[batch.start + row] = len(self._waiting)
-                    self._waiting.append(flat_states(features, row)[None])
-                del features  # otherwise the next batch would be a second one in memory
-                bar.update(len(batch))
-        assert len(self._squares) == len(pairs)
-        return _Measured(values, sums, projections)
-
-    def _embed(self, batch: range) -> "ImageFeatures":
-        """All of a batch, so that it is the same batch in every process."""
-        if self._head is not None and batch.start == 0:
-            features, self._head = self._head, None
-            return features
-        return self._readout.features(self._plan.read(batch))
-
-    def _compared(
-        self, pairs: range, batch: range, features: "ImageFeatures"
-    ) -> Iterator[tuple[range, Floats, Rows]]:
-        """Runs of pairs with one first image: distances (names, pairs, places), squares (pairs, dimensions)."""
-
+    def runs(number: int, features: "ImageFeatures") -> Iterator[tuple[Ints, Rows, Rows]]:
         def state(image: int) -> Rows:
-            row = self._row_of.get(image)
-            if row is None:
-                return flat_states(features, image - batch.start)
-            return self._waiting.read(row, row + 1).ravel()
+            if image in row_of:
+                return waiting.read(row_of[image], row_of[image] + 1).ravel()
+            return flat_states(features, image - batches[number].start)
 
-        for star in self._plan.stars(pairs):
-            one = state(int(self._plan.first[star.start]))
-            for start in range(star.start, star.stop, self._chunk):
-                run = range(start, min(start + self._chunk, star.stop))
-                others = np.stack(
-                    [state(image) for image in self._plan.second[run.start : run.stop].tolist()]
-                )
-                flattened = len(self._names) > len(_DISTANCES)
-                yield run, *_compare(self._blocks, one, others, self._device, flattened)
+        here = np.arange(*np.searchsorted(ready, [number, number + 1]))
+        for star in filter(len, np.split(here, np.flatnonzero(np.diff(ends[here, 0])) + 1)):
+            one = state(int(ends[star[0], 0]))
+            for start in range(0, len(star), most):
+                run = star[start : start + most]
+                yield run, one, np.stack([state(image) for image in ends[run, 1].tolist()])
 
-    def normalise(self, means: Floats) -> Floats:
-        """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
-        n = len(self._squares)
-        result = np.zeros((n, len(self.places)))
-        step = max(1, _NORMALISED // (4 * len(means)))
-        for start in range(0, n, step):
-            rows = slice(start, min(start + step, n))
-            squares = self._squares.read(rows.start, rows.stop)
-            for position, place in enumerate(self.places):
-                alive = means[place] > 0
-                if alive.any():
-                    in_units = squares[:, place][:, alive] / means[place][alive]
-                    result[rows, position] = np.sqrt(in_units.mean(axis=1))
-        return result
-
-    def close(self) -> None:
-        self._waiting.close()
-        self._squares.close()
+    for number, batch in enumerate(batches):
+        if last[batch.start : batch.stop].max() < 0:
+            continue
+        features = embed(batch)
+        yield from runs(number, features)
+        for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
+            row_of[batch.start + row] = len(waiting)
+            waiting.append(flat_states(features, row)[None])
+        del features  # otherwise the next batch would be a second one in memory
 
 
 def _compare(
     blocks: Sequence[Block], one: Rows, others: Rows, device: "torch.device", flattened: bool
-) -> tuple[Floats, NDArray[np.float32]]:
+) -> tuple[Floats, Rows]:
+    """One image with n others: distances (names, n, places), squared differences (n, dimensions)."""
     import torch
 
-    a = torch.from_numpy(one).to(device)
-    b = torch.from_numpy(others).to(device)
+    a, b = (torch.from_numpy(rows).to(device) for rows in (one, others))
     distances: list[torch.Tensor] = []
-    all_squares: list[torch.Tensor] = []
+    squares: list[torch.Tensor] = []
     for block in blocks:
         x = a[block.start : block.stop].view(block.shape).double()
         y = b[:, block.start : block.stop].view(-1, *block.shape).double()
         length_x, length_y = (torch.linalg.vector_norm(state, dim=-1) for state in (x, y))
         moved = torch.linalg.vector_norm(y.sub_(x), dim=-1)
-        of_rows = [_cosine_distance(moved, length_x, length_y).mean(dim=-1), moved.mean(dim=-1)]
+        found = [_cosine_distance(moved, length_x, length_y).mean(dim=-1), moved.mean(dim=-1)]
         if flattened:
             whole = [torch.linalg.vector_norm(state, dim=-1) for state in (moved, length_x, length_y)]
-            n_values = block.shape[1] * block.shape[2]
-            of_rows += [_cosine_distance(*whole), whole[0] / n_values**0.5]
-        distances.append(torch.stack(of_rows))
-        all_squares.append(y.square_().mean(dim=-2).flatten(1).float())
-    return (
-        torch.cat(distances, dim=2).cpu().numpy(),
-        torch.cat(all_squares, dim=1).cpu().numpy(),
-    )
+            found += [_cosine_distance(*whole), whole[0] / (block.shape[1] * block.shape[2]) ** 0.5]
+        distances.append(torch.stack(found))
+        squares.append(y.square_().mean(dim=-2).flatten(1).float())
+    return torch.cat(distances, dim=2).cpu().numpy(), torch.cat(squares, dim=1).cpu().numpy()
 
 
 def _cosine_distance(
@@ -306,35 +252,37 @@ def _cosine_distance(
     return torch.where(product > 0, half, lonely)
 
 
-def _ranges(edges: Iterable[int]) -> list[range]:
-    return [range(int(start), int(stop)) for start, stop in pairwise(edges)]
+def _normalised(squares: RowFile, means: Floats, places: Sequence[slice]) -> Floats:
+    """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
+    found = np.zeros((len(squares), len(places)))
+    step = max(1, _NORMALISED // (4 * len(means)))
+    for start in range(0, len(squares), step):
+        rows = squares.read(start, min(start + step, len(squares)))
+        for at, place in enumerate(places):
+            alive = means[place] > 0
+            if alive.any():
+                in_units = rows[:, place][:, alive] / means[place][alive]
+                found[start : start + step, at] = np.sqrt(in_units.mean(axis=1))
+    return found
 
 
 def _places(blocks: Sequence[Block]) -> list[slice]:
+    """The dimensions of each place among those of all places."""
     widths = [width for layers, _, width in (block.shape for block in blocks) for _ in range(layers)]
     ends = np.cumsum(widths).tolist()
     return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
-def mean_per_item(values: Floats, items: Ints | None) -> Floats:
-    """Means over the pairs of each item, (pairs, columns) to (items, columns); None: every pair is an item."""
-    if items is None:
-        return values
-    sizes = np.bincount(items)
-    return np.stack([np.bincount(items, column) / sizes for column in values.T], axis=1)
-
-
 def _frames(values: dict[str, Floats], dropped: Sequence[int]) -> Iterator[pd.DataFrame]:
-    for position, gone in enumerate(dropped):
+    for at, gone in enumerate(dropped):
         for distance, value in values.items():
-            n = len(value)
             yield pd.DataFrame(
                 {
-                    "pair": np.arange(n),
-                    "probe": "hidden" if position else "projection",
+                    "pair": np.arange(len(value)),
+                    "probe": "hidden" if at else "projection",
                     "distance": distance,
-                    "value": value[:, position],
+                    "value": value[:, at],
                     "dropped_dimensions": gone if distance == "normalised_euclidean" else 0,
-                    "layer": pd.array([position - 1 if position else None] * n, dtype="Int64"),
+                    "layer": pd.array([at - 1 if at else None] * len(value), dtype="Int64"),
                 }
             )

@@ -199,16 +199,6 @@ def test_an_encoder_that_tells_nothing_apart_gives_zeros(pixels):
     assert table["dropped_dimensions"].max() == 3
 
 
-def test_the_distance_of_an_item_is_the_mean_of_its_pairs(encoder, pixels):
-    items = np.array([0, 0, 1, 2, 1, 0, 2, 3, 3])
-    each, mean = compared(encoder, pixels, PAIRS), compared(encoder, pixels, PAIRS, items=items)
-    for place in PLACES:
-        for distance in ("cosine", "euclidean", "normalised_euclidean"):
-            found = values(each, *place, distance)
-            expected = [found[items == item].mean() for item in range(4)]
-            np.testing.assert_allclose(values(mean, *place, distance), expected)
-
-
 @pytest.mark.parametrize("kind", [Quality, Similarity, Jnd])
 def test_every_distance_has_a_title(kind):
     baselines = {Quality: {"psnr", "ssim"}, Similarity: set(), Jnd: set()}[kind]

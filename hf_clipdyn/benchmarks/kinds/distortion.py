@@ -72,10 +72,9 @@ class Distortion(DistortedKind[KindSettings]):
         from hf_clipdyn.benchmarks.vectors import cosine_distance
 
         distances = cosine_distance(*map(readout.images, self.stimuli))
-        trials: pd.DataFrame = self.table.assign(distance=distances)
-        trials = trials.reset_index(drop=True).astype({"item": "int64", "level": "int64"})
-        trials = trials[["item", *self.judged, "distance", "dissimilarity"]]
-        return trials
+        columns = ["item", *self.judged, "distance", "dissimilarity"]
+        trials: pd.DataFrame = self.table.assign(distance=distances)[columns].reset_index(drop=True)
+        return trials.astype({"item": "int64", "level": "int64"})
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
