@@ -131,13 +131,6 @@ def squashing_processor(image_processor: Any) -> Any:
     return squashing
 
 
-def tile_processor(image_processor: Any) -> Any:
-    """A processor that takes images of the model's input size and changes no pixel."""
-    unchanged = squashing_processor(image_processor)
-    unchanged.do_resize = False
-    return unchanged
-
-
 # --- geometry ------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from hf_clipdyn.preprocess import Normaliser, naflex_inputs, normalisation, resize_and_crop, tile_processor
+from hf_clipdyn.preprocess import Normaliser, naflex_inputs, normalisation, resize_and_crop
 
 SIZE = 32
 SQUARE = {"height": SIZE, "width": SIZE}
@@ -94,11 +94,6 @@ def test_the_steps_one_after_the_other_give_what_the_processor_gives_as_a_whole(
     # The model in training normalises on its own device, from the same two numbers a channel.
     mean, deviation = normalisation(processor)
     assert torch.equal((torch.from_numpy(shown).permute(0, 3, 1, 2).float() - mean) / deviation, expected)
-
-
-@pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
-def test_tiles_of_the_input_size_pass_unchanged(processor, pixels):
-    assert np.array_equal(resize_and_crop(tile_processor(processor), list(pixels)), pixels)
 
 
 def test_importing_it_loads_no_torch():
