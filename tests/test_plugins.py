@@ -117,7 +117,7 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
         ),
         (
             KIND.replace('name = "brightness"', 'name = "noise"'),
-            "Two kinds of benchmarks are called noise: rename the one in clipdyn_plugin_mine.",
+            "Two kinds are called noise: rename the one in clipdyn_plugin_mine.",
         ),
         (KIND.replace('"brightness"', '"Bright/ness"'), "needs another name: use lower-case letters"),
         (

@@ -1,4 +1,4 @@
-"""Images under a corruption, drawn once for all revisions."""
+"""Decoded images that are corrupted after the processor, kept in the cache of pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from hf_clipdyn.benchmarks.kind import Common, digest
 from hf_clipdyn.benchmarks.readout import Change, Stimuli
 from hf_clipdyn.data.pixels import Pixels, draw_pixels
 
+Ints = NDArray[np.int64]
 
-def corrupted(
-    pixels: Pixels, rows: NDArray[np.int64], change: Change, change_key: str, common: Common
-) -> Stimuli:
+
+def corrupted(pixels: Pixels, rows: Ints, change: Change, change_key: str, common: Common) -> Stimuli:
     """Some rows of decoded images, corrupted once for all revisions and kept in the cache of pixels.
 
     Args:

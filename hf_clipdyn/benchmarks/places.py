@@ -1,6 +1,6 @@
 """Kinds that compare images: their words, the images and their distances at every place of the model, and trials."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S, digest, number, term
@@ -69,6 +69,7 @@ class PairKind(Kind[KindSettings]):
             columns: of `table`, beside ``item``.
         """
         import numpy as np
+        import pandas as pd
 
         from hf_clipdyn.benchmarks.pairs import pair_distances
         from hf_clipdyn.benchmarks.readout import Stimuli
@@ -83,20 +84,46 @@ class PairKind(Kind[KindSettings]):
             show_progress=self._show_progress,
         )
         sides = [distances[distances["pair"] // n == at].reset_index(drop=True) for at in range(len(others))]
-        values = {name: side["value"] for name, side in zip(self.values, sides, strict=True)}
-        model = sides[0].drop(columns="value").assign(**values)
-        pixels = of_baseline("pixels", "euclidean", **dict(zip(self.values, self._of_pixels.T, strict=True)))
-        return with_judgements(self.table[["item", *columns]], [model, pixels])
+        model = sides[0].assign(
+            **{name: side["value"] for name, side in zip(self.values, sides, strict=True)}
+        )
+        pixels = {("pixels", "euclidean"): pd.DataFrame(self._of_pixels, columns=list(self.values))}
+        return beside_each_distance(self.table[["item", *columns]], model, pixels)
 
 
-class DistortedKind(Kind[S]):
-    """Base of kinds that compare distorted images with their references; many rows share a reference.
+def beside_each_distance(
+    judged: "pd.DataFrame", model: "pd.DataFrame", baselines: Mapping[tuple[str, str], Any]
+) -> "pd.DataFrame":
+    """The trials: what people answered to each item, beside each of its distances.
 
-    The first row of a reference gives its image. The first of `stimuli` and of `pixels` are the references, and each
-    reference is decoded once.
+    Args:
+        judged: a row for each item.
+        model: distances of the model, as `pair_distances` gives them, with the numbers of the rows of ``judged``.
+        baselines: by probe and distance, values in the order of ``judged``, or a table of several columns of them.
+    """
+    import pandas as pd
+
+    tables = [model]
+    for (probe, distance), values in baselines.items():
+        table = pd.DataFrame(values) if hasattr(values, "columns") else pd.DataFrame({"value": values})
+        tables.append(
+            table.assign(pair=range(len(judged)), probe=probe, distance=distance, dropped_dimensions=0)
+        )
+    places = pd.concat(tables, ignore_index=True).astype({"layer": "Int64"})
+    named = ["probe", "layer", "distance", "dropped_dimensions"]
+    measured = [name for name in tables[-1] if name not in ("pair", *named)]
+    trials: pd.DataFrame = (
+        judged.iloc[places["pair"]].reset_index(drop=True).join(places[[*named, *measured]])
+    )
+    return trials
+
+
+class ReferenceKind(Kind[S]):
+    """Base of kinds that compare distorted images with their references, of which each occurs in many rows.
 
     Attributes:
-        judged: columns of the data set that go into the trials.
+        judged: columns of the data set that are asked about.
+        pixels, stimuli: of the references, each decoded once, and of the distorted images.
     """
 
     needs_text = False
@@ -110,65 +137,25 @@ class DistortedKind(Kind[S]):
 
         from hf_clipdyn.benchmarks.readout import Stimuli, decode
 
-        del settings
-        judged: pd.DataFrame = source.dataset.select_columns(list(self.judged)).to_pandas()
-        reference_of = pd.factorize(judged["reference_id"])[0]
-        first = source.dataset.select(np.unique(reference_of, return_index=True)[1])
-        squash = self.preprocess == "squash"
+        squash = getattr(settings, "preprocess", "") == "squash"
+        self.described = source.dataset.select_columns(list(self.judged)).to_pandas()
+        reference_of = pd.factorize(self.described["reference_id"])[0]
+        first = np.unique(reference_of, return_index=True)[1]
         distorted = decode(source.dataset, image_processor, common, "distorted", squash=squash)
-        references = decode(first, image_processor, common, "reference", squash=squash)
+        alone = source.dataset.select(first)
+        references = decode(alone, image_processor, common, "reference", squash=squash)
         broken = distorted.broken | references.broken[reference_of]
         self.shown = np.flatnonzero(~broken)
+        self.reference_of = reference_of[self.shown]
         self.pixels = [references, distorted]
-        self._reference_of = reference_of
-        self.stimuli = [
-            Stimuli(references.array, reference_of[self.shown]),
-            Stimuli(distorted.array, self.shown),
-        ]
-        self.table = judged.iloc[self.shown].assign(item=self.shown)
+        rows = (self.reference_of, self.shown)
+        self.stimuli = [Stimuli(one.array, of) for one, of in zip(self.pixels, rows, strict=True)]
+        self.table = self.described.iloc[self.shown].assign(item=self.shown)
         self.left_out = int(broken.sum())
         self.facts = source.incomplete(len(self.shown))
         self.fingerprint = digest(
-            self.name, references.fingerprint, distorted.fingerprint, judged.to_dict("list")
+            self.name, references.fingerprint, distorted.fingerprint, self.described.to_dict("list")
         )
-
-    def of_pixels(self, what: str, compare: Callable[[Any, Any], tuple[float, ...]], common: Common) -> Any:
-        """Values of each reference with its distorted image, as the model sees them, (items, values); kept on disk."""
-        from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
-
-        references, distorted = self.pixels
-        return cached_per_row(
-            what,
-            [references.fingerprint, distorted.fingerprint, self._reference_of.tolist()],
-            self.shown,
-            lambda row: compare(references.array[self._reference_of[row]], distorted.array[row]),
-            common,
-        )
-
-
-def of_baseline(probe: str, distance: str, **values: Any) -> "pd.DataFrame":
-    """The values of a baseline for all items in their order, for `with_judgements`."""
-    import pandas as pd
-
-    table = pd.DataFrame(values)
-    return table.assign(pair=table.index, probe=probe, distance=distance, dropped_dimensions=0)
-
-
-def with_judgements(judged: "pd.DataFrame", distances: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
-    """What people answered to each item, beside each of its distances.
-
-    Args:
-        judged: a row of each item, in the order of the items' numbers.
-        distances: of the model (`pairs.pair_distances`) and of baselines, with the items' numbers in ``pair``.
-    """
-    import pandas as pd
-
-    table = pd.concat(distances, ignore_index=True).astype({"layer": "Int64", "dropped_dimensions": "int64"})
-    named = ["probe", "layer", "distance", "dropped_dimensions"]
-    values = [name for name in table if name not in ("pair", *named)]
-    items = judged.iloc[table["pair"]].reset_index(drop=True)
-    joined: pd.DataFrame = items.join(table[[*named, *values]])
-    return joined
 
 
 class Stacked:

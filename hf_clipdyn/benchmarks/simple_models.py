@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.degradations import grey
-from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.kind import Common
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 
 _VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
@@ -85,6 +82,11 @@ def simple_decisions(
     Raises:
         DatasetError: they cannot be written.
     """
+    import pandas as pd
+
+    from hf_clipdyn.benchmarks.kept_tables import KeptTable
+    from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+
     items = list(range(len(labels)))
     dtypes = {"item": "int64", "decision": "int64"}
     kept = KeptTable(f"linear model on {name}", [_VERSION, key], dtypes, items, common)

@@ -60,7 +60,7 @@ _OF_KINDS = {
     "noise": ("noise_robustness",),
     "odd_one_out": ("odd_one_out",),
     "psychophysics": ("psychophysics",),
-    "quality": ("iqa_correlation", "weighted_correlation"),
+    "quality": ("iqa_correlation",),
     "representation": ("representational_similarity",),
     "retrieval": ("recall_at_k",),
     "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),

@@ -71,10 +71,8 @@ def test_floors_are_shuffled_images_and_models_without_training(conflicts, measu
 def test_influences_are_those_of_the_balanced_accuracy(conflicts, measure):
     found = measure(Decodability, conflicts, Layered())
     one = found("shape", probe="hidden", layer=0)
-    assert one.influence.sum() == pytest.approx(0, abs=1e-12)
+    assert one.influence.values.sum() == pytest.approx(0, abs=1e-12)
     assert one.ci_low <= one.value <= one.ci_high
-    without = measure(Decodability, conflicts, Layered(), n_resamples=0)
-    assert np.isnan(without("shape", probe="hidden", layer=0).ci_low)
 
 
 def test_cues_without_a_second_exemplar_are_not_decodable(source, colour, measure):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
-from hf_clipdyn.benchmarks.pixel_baselines import ssim
+from hf_clipdyn.benchmarks.pixel_baselines import column_ssim, ssim
 
 
 @pytest.fixture
@@ -53,3 +53,15 @@ def test_ssim_of_an_image_with_itself_is_one_at_any_size():
     for side in (1, 2, 4, 7, 40):
         image = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
         assert ssim(image, image) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(40, 40), (9, 13), (6, 5), (300, 310), (2, 30), (1, 1)])
+def test_images_in_a_column_have_the_ssim_that_they_have_alone(size):
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 256, (9, *size, 3), dtype=np.uint8)
+    second = np.clip(first + rng.normal(0, 30, first.shape), 0, 255).astype(np.uint8)
+    second[3] = first[3]
+    alone = [ssim(a, b) for a, b in zip(first, second, strict=True)]
+    found = column_ssim(first, second)
+    np.testing.assert_allclose(found, alone, atol=1e-11)
+    assert found[3] == 1

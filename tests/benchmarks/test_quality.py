@@ -3,17 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from scipy import special, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.kind import Common
+from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.quality import Quality, QualitySettings
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
-from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.errors import ConfigError
 
 
@@ -92,7 +90,7 @@ def baseline(reference, variant):
 
 def test_psnr_and_ssim_are_those_of_the_pixels_that_the_model_sees(photographs, measure, planted):
     found = measure(Quality, photographs, planted(angle))
-    expected = {name: [] for name in ("psnr", "ssim")}
+    expected = {"psnr": [], "ssim": []}
     for row in photographs.dataset:
         # 40 x 24 becomes 26 x 16, and 5 columns on either side are cut away.
         a, b = (
@@ -104,11 +102,9 @@ def test_psnr_and_ssim_are_those_of_the_pixels_that_the_model_sees(photographs, 
     scores = photographs.dataset["score"][:]
     for name, values in expected.items():
         # The processor's bicubic filter rounds otherwise than Pillow's.
-        srcc = stats.spearmanr(values, scores).statistic
-        where = baseline("pixels", name)
-        assert found("alignment", **where).value == pytest.approx(srcc, abs=0.02)
-        krcc = stats.kendalltau(values, scores).statistic
-        assert found("krcc", **where).value == pytest.approx(krcc, abs=0.08)
+        srcc, krcc = stats.spearmanr(values, scores).statistic, stats.kendalltau(values, scores).statistic
+        assert found("alignment", **baseline("pixels", name)).value == pytest.approx(srcc, abs=0.02)
+        assert found("krcc", **baseline("pixels", name)).value == pytest.approx(krcc, abs=0.08)
     assert found("alignment", **baseline("pixels", "ssim") | {"condition": "noise"}).n == 20
 
 
@@ -122,6 +118,13 @@ def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, 
     second = measure(Quality, photographs, planted(angle))
     where = baseline("pixels", "ssim")
     assert first("alignment", **where).value == second("alignment", **where).value
+
+
+def test_the_level_of_the_distortion_is_a_baseline_of_the_alignment(rated, measure, planted):
+    found = measure(Quality, rated, planted(angle))
+    levels, scores = rated.dataset["level"][:], rated.dataset["score"][:]
+    one = found("alignment", **baseline("level", ""))
+    assert one.value == pytest.approx(-stats.spearmanr(levels, scores).statistic)
 
 
 def with_red_border(image, level):
@@ -157,16 +160,6 @@ def test_what_is_cropped_away_is_seen_when_squashed(bordered, measure, planted):
         assert found("alignment", variant=name, condition="").value == pytest.approx(1), name
     for name in ("psnr", "ssim"):
         assert found("alignment", **baseline("pixels", name)).value == pytest.approx(1)
-
-
-def test_trials_of_an_earlier_version_give_the_numbers_of_this_one(rated, planted, tmp_path):
-    trials = build(rated, tmp_path).observe(Readout(planted(angle)))
-    files = trials[trials["probe"] == "pixels"].assign(probe="full_resolution")
-    now, earlier = (
-        [(one.number_key, one.value) for one, _ in Quality.score(table)]
-        for table in (trials, pd.concat([trials, files], ignore_index=True))
-    )
-    assert now == earlier
 
 
 def build(source, cache_dir, preprocess="processor"):

@@ -124,16 +124,17 @@ def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
     )
     assert set(table["preprocess"]) == {preprocess}
     assert json.loads(table["settings"].iloc[0])["incomplete"] == "24/3000"
+    views: list[list[Image.Image]] = [[row[side] for side in ("a", "b")] for row in rows]
     kwargs: dict[str, Any] = {}
     if preprocess == "squash":
         kwargs = {"size": {"height": SIDE, "width": SIDE}, "do_center_crop": False}
-    pairs = [tuple(slow.states(row[side], **kwargs) for side in ("a", "b")) for row in rows]
+    pairs = [(slow.states(a, **kwargs), slow.states(b, **kwargs)) for a, b in views]
     scores = np.array([row["score"] for row in rows])
     kinds = np.array([row["distortion"] for row in rows])
     conditions = {1: "additive Gaussian noise", 8: "Gaussian blur"}
-    for ((probe, layer), distance), values in all_distances(pairs).items():
+    for ((probe, layer), distance), each in all_distances(pairs).items():
         place: dict[str, Any] = {"probe": probe, "layer": layer, "variant": distance, "condition": ""}
-        values = np.array(values)
+        values = np.asarray(each)
         srcc = stats.spearmanr(values, scores).statistic
         assert value(table, "alignment", **place) == pytest.approx(-srcc, abs=TOLERANCE)
         if probe == "projection":
@@ -158,13 +159,8 @@ def test_the_baselines_of_quality_equal_the_slow_evaluator(slow, tid, evaluate):
     psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pixels]
     ssim = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in pixels]
     for name, values in (("psnr", psnr), ("ssim", ssim)):
-        baseline = {
-            "probe": "",
-            "variant": name,
-            "condition": "",
-            "role": "baseline",
-            "reference": "pixels",
-        }
+        place = {"probe": "", "variant": name, "condition": ""}
+        baseline = {**place, "role": "baseline", "reference": "pixels"}
         srcc = stats.spearmanr(values, scores).statistic
         assert value(table, "alignment", **baseline) == pytest.approx(srcc, abs=TOLERANCE)
         plcc = stats.pearsonr(values, scores).statistic

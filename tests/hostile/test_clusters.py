@@ -97,5 +97,5 @@ def test_trials_that_lack_a_column_are_refused_in_one_sentence(tmp_path, missing
         numbers = [Row(**vars(cell), metric="two_afc", value=0.5)]
         store.write(cell, numbers, trials().drop(columns=missing), Vocabulary())
     store.rebuild()
-    with pytest.raises(EvaluationError, match=rf"cannot be scored .*{missing}"):
+    with pytest.raises(EvaluationError, match=rf"similarity benchmark .*{missing}"):
         compare_revisions(path, "a", "b", show_progress=False)

@@ -338,7 +338,7 @@ def test_trials_that_lack_columns_are_refused_with_what_to_do(results):
     images = np.array([rng.choice(100, 3, replace=False) for _ in range(20)])
     old = triplet_trials(rng, images, 1.0).drop(columns=["image_0", "image_1"])
     path = results("similarity/material_similarity", old, old)
-    with pytest.raises(EvaluationError, match=r"lack the columns image_0, image_1.*again with --force"):
+    with pytest.raises(EvaluationError, match=r"image_0.*again with --force"):
         compare_revisions(path, "epoch-001", "epoch-002")
 
 

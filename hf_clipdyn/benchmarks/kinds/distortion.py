@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.benchmarks.kind import Common, KindSettings, number, term, words
-from hf_clipdyn.benchmarks.places import DistortedKind
+from hf_clipdyn.benchmarks.places import ReferenceKind
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Overview
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.metrics.scores import Scale
 
-_JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}  # columns of the trials
+_PART = 256  # images that are read from the cache at a time
 _ALIGNMENT: dict[str, Any] = {"better": "high", "perception": "low", "neutral": 0.0, "neutral_title": "none"}
+_JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}
+"""Column of the trials for each metric."""
 
 
-class Distortion(DistortedKind[KindSettings]):
+class Distortion(ReferenceKind[KindSettings]):
     """Rank correlation of the embedding distance with 1 - SSIM, and with the level of the distortion.
 
     Both are pooled over all distortions: within one type, even an untrained model orders the levels almost perfectly.
@@ -42,16 +44,16 @@ class Distortion(DistortedKind[KindSettings]):
         term(
             "alignment_ssim",
             "low-level alignment (proxy)",
-            "Spearman's rank correlation of the embedding distance with 1 - SSIM, over all "
-            "pairs. A proxy: no human judged these images.",
+            "Spearman's rank correlation of the embedding distance with 1 - SSIM, over all pairs. A proxy: no human "
+            "judged these images.",
             overview=Overview(rank=70),
             **_ALIGNMENT,
         ),
         term(
             "alignment_severity",
             "alignment with severity (proxy)",
-            "Spearman's rank correlation of the embedding distance with the level of the "
-            "distortion, over all pairs. A proxy: no human judged these images.",
+            "Spearman's rank correlation of the embedding distance with the level of the distortion, over all pairs. "
+            "A proxy: no human judged these images.",
             **_ALIGNMENT,
         ),
         proxy=True,
@@ -61,29 +63,34 @@ class Distortion(DistortedKind[KindSettings]):
     def __init__(
         self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
     ) -> None:
-        from hf_clipdyn.benchmarks.pixel_baselines import ssim
+        import numpy as np
+
+        from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
 
         super().__init__(source, image_processor, settings, common)
-        similar = self.of_pixels("SSIM of the input", lambda first, second: (ssim(first, second),), common)
-        self.table["dissimilarity"] = 1 - similar[:, 0]
+        self.facts = {}
+        references, distorted = (column.array for column in self.pixels)
+        parts = np.split(np.arange(len(self.shown)), range(_PART, len(self.shown), _PART))
+        ssims = [column_ssim(references[self.reference_of[at]], distorted[self.shown[at]]) for at in parts]
+        self.table["dissimilarity"] = 1 - np.concatenate(ssims)
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distance of every distorted image to its reference."""
         from hf_clipdyn.benchmarks.vectors import cosine_distance
 
         distances = cosine_distance(*map(readout.images, self.stimuli))
-        columns = ["item", *self.judged, "distance", "dissimilarity"]
-        trials: pd.DataFrame = self.table.assign(distance=distances)[columns].reset_index(drop=True)
-        return trials.astype({"item": "int64", "level": "int64"})
+        trials: pd.DataFrame = self.table.reset_index(drop=True).assign(distance=distances)
+        return trials[["item", *self.judged, "distance", "dissimilarity"]]
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
         """Both correlations, with what each reference contributes."""
         from hf_clipdyn.benchmarks.units import grouped
-        from hf_clipdyn.metrics.iqa_correlation import spearman
+        from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 
         codes, groups = grouped(trials["reference_id"])
-        n_clusters = trials["reference_id"].nunique()
+        columns = {"variant": "cosine", "condition": "", "n_clusters": trials["reference_id"].nunique()}
         for metric, column in _JUDGED_BY.items():
-            found = spearman(trials["distance"], trials[column], groups=codes)
-            yield number(metric, found, groups, variant="cosine", condition="", n_clusters=n_clusters)
+            how: dict[str, Any] = {"groups": codes, "higher_is_better": False, "only_alignment": True}
+            found = iqa_correlation(trials["distance"], trials[column], **how)
+            yield number(metric, found["alignment"], groups, **columns)

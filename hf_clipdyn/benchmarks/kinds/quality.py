@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from hf_clipdyn.benchmarks.kind import Common, KindSettings, number, term, words
-from hf_clipdyn.benchmarks.places import DISTANCES, DROPPED_DIMENSIONS, PROBES, DistortedKind
+from hf_clipdyn.benchmarks.places import DISTANCES, DROPPED_DIMENSIONS, PROBES, ReferenceKind
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Overview, Reference
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hf_clipdyn.metrics.scores import Scale
 
 _JOINS = ("metric", "condition")
+_LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
-_FORMER = "full_resolution"  # a baseline in trials of 0.3
 
 
 class QualitySettings(KindSettings):
@@ -28,14 +28,14 @@ class QualitySettings(KindSettings):
     resized)."""
 
 
-class Quality(DistortedKind[QualitySettings]):
+class Quality(ReferenceKind[QualitySettings]):
     """Correlation of distances with opinion scores, for the projection and every hidden state.
 
     The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
-    projection and the baseline have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
-    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baseline
-    ``pixels`` is PSNR and SSIM of the pixels that the model sees. If the data set numbers the levels of its
-    distortions, the level is a second baseline, for the alignment only.
+    projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baselines
+    ``pixels`` are PSNR and SSIM of the pixels that the model sees. If the data set numbers the levels of its
+    distortions, the level is another baseline, for the alignment only.
 
     Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline), layer,
     distance, dropped_dimensions, value.
@@ -54,8 +54,8 @@ class Quality(DistortedKind[QualitySettings]):
         term(
             "alignment",
             "alignment with people",
-            "Spearman's rank correlation between distance and human judgement, over all "
-            "pairs; larger is closer to people.",
+            "Spearman's rank correlation between distance and human judgement, over all pairs; larger is closer to "
+            "people.",
             better="high",
             overview=Overview(rank=60),
             **_ZERO,
@@ -82,7 +82,7 @@ class Quality(DistortedKind[QualitySettings]):
         probes=PROBES,
         references=(
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
-            Reference(role="baseline", name="level", title="level of the distortion", joins=_JOINS),
+            Reference(role="baseline", name=_LEVEL, title="level of the distortion", joins=_JOINS),
         ),
     )
 
@@ -91,53 +91,52 @@ class Quality(DistortedKind[QualitySettings]):
     ) -> None:
         import numpy as np
 
-        from hf_clipdyn.benchmarks.pixel_baselines import quality_baselines
+        from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, quality_baselines
 
-        self.preprocess = settings.preprocess
-        self._show_progress = common.show_progress
         super().__init__(source, image_processor, settings, common)
-        self._of_pixels = self.of_pixels("PSNR and SSIM of the input", quality_baselines, common)
-        self._levels = np.asarray(source.dataset["level"][:], np.float64)
+        self.preprocess = settings.preprocess
+        references, distorted = (column.array for column in self.pixels)
+        values = cached_per_row(
+            "PSNR and SSIM of the input",
+            [column.fingerprint for column in self.pixels],
+            np.arange(len(self.shown)),
+            lambda at: quality_baselines(references[self.reference_of[at]], distorted[self.shown[at]]),
+            common,
+        )
+        self._baselines = {("pixels", "psnr"): values[:, 0], ("pixels", "ssim"): values[:, 1]}
+        levels = np.array(source.dataset["level"], np.float64)
+        if not np.isnan(levels).any():
+            self._baselines[_LEVEL, ""] = levels[self.shown]
+        self._show_progress = common.show_progress
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distance of every distorted image to its reference, at every place."""
-        import numpy as np
-
         from hf_clipdyn.benchmarks.pairs import pair_distances
-        from hf_clipdyn.benchmarks.pixel_baselines import QUALITY_BASELINES
-        from hf_clipdyn.benchmarks.places import of_baseline, with_judgements
+        from hf_clipdyn.benchmarks.places import beside_each_distance
 
-        distances = [pair_distances(readout, *self.stimuli, show_progress=self._show_progress)]
-        for name, values in zip(QUALITY_BASELINES, self._of_pixels.T, strict=True):
-            distances.append(of_baseline("pixels", name, value=values))
-        if not np.isnan(self._levels).any():
-            distances.append(of_baseline("level", "", value=self._levels[self.shown]))
-        return with_judgements(self.table[["item", *self.judged]], distances)
+        model = pair_distances(readout, *self.stimuli, show_progress=self._show_progress)
+        return beside_each_distance(self.table[["item", *self.judged]], model, self._baselines)
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
         """Correlations with what each reference contributes: pooled, and by distortion."""
         from hf_clipdyn.benchmarks.places import by_place, dropped_dimensions
+        from hf_clipdyn.benchmarks.units import grouped
+        from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 
-        for place, rows in by_place(trials[trials["probe"] != _FORMER]):
-            alone = place["probe"] == "hidden" or place.get("reference") == "level"
-            yield from _numbers(rows, alone, place | {"condition": ""})
-            for condition, part in () if alone else rows.groupby("distortion"):
-                yield from _numbers(part, alone, place | {"condition": str(condition)})
-            yield from dropped_dimensions(rows, place | {"condition": ""})
-
-
-def _numbers(rows: "pd.DataFrame", alone: bool, columns: dict[str, Any]) -> "Iterator[tuple[Number, Scale]]":
-    """The alignment alone, or all correlations of these rows."""
-    from hf_clipdyn.benchmarks.units import grouped
-    from hf_clipdyn.metrics.iqa_correlation import iqa_correlation, spearman
-
-    codes, groups = grouped(rows["reference_id"])
-    higher_is_better = bool(rows["higher_is_better"].iloc[0])
-    x, y = rows["value"], rows["score"]
-    if alone:
-        found = {"alignment": spearman(-x if higher_is_better else x, y, groups=codes)}
-    else:
-        found = iqa_correlation(x, y, groups=codes, higher_is_better=higher_is_better, logistic=4)
-    for metric, score in found.items():
-        yield number(metric, score, groups, n_clusters=rows["reference_id"].nunique(), **columns)
+        for place, rows in by_place(trials):
+            is_brief = place["probe"] == "hidden" or place.get("reference") == _LEVEL
+            parts = [("", rows), *(() if is_brief else rows.groupby("distortion"))]
+            for condition, part in parts:
+                codes, groups = grouped(part["reference_id"])
+                higher = bool(part["higher_is_better"].iloc[0])
+                how: dict[str, Any] = {
+                    "groups": codes,
+                    "higher_is_better": higher,
+                    "only_alignment": is_brief,
+                }
+                found = iqa_correlation(part["value"], part["score"], logistic=None if is_brief else 4, **how)
+                columns = {**place, "condition": str(condition), "n_clusters": part["reference_id"].nunique()}
+                for metric, score in found.items():
+                    yield number(metric, score, groups, **columns)
+            yield from dropped_dimensions(rows, {**place, "condition": ""})
