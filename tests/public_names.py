@@ -15,18 +15,18 @@ METRICS = [
 ]
 # What a kind of benchmark, a data set, a loss or a callback of one's own is written with.
 _EXTENDING = {
-    "benchmarks.base": (
+    "benchmarks.kind": (
         "Benchmark",
         "Common",
         "Kind",
         "KindSettings",
-        "by_item",
-        "cosine_distance",
-        "decode",
         "digest",
         "number",
+        "share",
+        "term",
+        "words",
     ),
-    "benchmarks.readout": ("Readout", "Stimuli"),
+    "benchmarks.readout": ("Readout", "Stimuli", "decode"),
     "benchmarks.sources": ("Source",),
     "data.base": ("DataBuilder",),
     "options": ("Options", "read_yaml"),
@@ -38,10 +38,17 @@ _EXTENDING = {
 }
 
 
+def _defined(module: ModuleType) -> Iterator[str]:
+    """The functions, classes and types of a module without `__all__` that no other module has made."""
+    for name, value in vars(module).items():
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__:
+            yield name
+
+
 def public_modules() -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
     """Each module with the names that are public in it."""
     for name in [*(f"hf_clipdyn{one}" for one in _PACKAGES), *METRICS]:
         module = importlib.import_module(name)
-        yield module, tuple(module.__all__)
+        yield module, tuple(getattr(module, "__all__", None) or _defined(module))
     for name, members in _EXTENDING.items():
         yield importlib.import_module(f"hf_clipdyn.{name}"), members

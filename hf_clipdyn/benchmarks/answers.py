@@ -69,7 +69,7 @@ class AnswerTable:
 
     @cached_property
     def index(self) -> pd.Index:
-        """Of influences by item (`hf_clipdyn.benchmarks.base.by_item`)."""
+        """Of influences by item."""
         index: pd.Index = pd.Index(self.item, name="item")
         return index
 

@@ -1,7 +1,5 @@
 """What every kind declares about its settings, its trials and its words."""
 
-import pandas as pd
-
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.results.row import NUMBER_KEY, ROLES
 from hf_clipdyn.results.terms import Vocabulary
@@ -25,12 +23,8 @@ def test_declarations_fit_the_columns_of_a_row_and_each_other():
         assert len(set(named)) == len(named)
 
 
-def test_trials_hold_the_clusters_that_are_resampled():
+def test_settings_have_defaults():
     for kind in kinds().values():
-        if kind.is_earlier():
-            assert set(kind.clusters) <= set(kind.trial_columns)
-            empty = pd.DataFrame(columns=list(kind.trial_columns)).astype(kind.trial_columns)
-            assert list(empty) == list(kind.trial_columns), "pandas knows every type"
         assert kind.settings() == kind.settings(), "settings have defaults and compare by value"
 
 

@@ -206,9 +206,6 @@ print(*sorted({"pandas", "datasets", "torch", "scipy", "sklearn", "transformers"
 """
 
 
-@pytest.mark.skipif(
-    any(kind.is_earlier() for kind in kinds().values()), reason="kinds of the former interface"
-)
 def test_the_kinds_and_their_settings_load_neither_pandas_nor_torch():
     assert forked.run([sys.executable, "-c", LOADED]).stdout.strip() == ""
 
