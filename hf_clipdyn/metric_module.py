@@ -97,31 +97,5 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
     return metric
 
 
-<<<<<<< HEAD
-=======
-_LISTS = ["float64"]
-_EARLIER: dict[str, tuple[dict[str, Any], str]] = {  # of functions without annotations, until they have them
-    "contrastive_geometry": ({"images": _LISTS, "texts": _LISTS}, "liang2022mind"),
-    "cue_preference": (
-        {"distances_shape": "float64", "distances_texture": "float64"},
-        "geirhos2019imagenettrained",
-    ),
-    "error_consistency": ({"predictions": "bool", "references": "bool"}, "geirhos2020beyond"),
-    "learning_order": ({"right": [["bool"]]}, "toneva2019empirical"),
-    "noise_robustness": (
-        {"predictions": "float64", "references": "float64", "sigmas": "float64"},
-        "hendrycks2019robustness",
-    ),
-    "representation_similarity": ({"x": _LISTS, "y": _LISTS}, "kornblith2019similarity"),
-    "saliency": ({"predictions": [_LISTS], "fixations": [_LISTS]}, "bylinskii2019what"),
-    "shape_bias": (
-        {"predictions": "string", "shapes": "string", "textures": "string"},
-        "geirhos2019imagenettrained",
-    ),
-    "zero_shot_accuracy": ({"predictions": _LISTS, "references": "float64"}, "radford2021learning"),
-}
-
-
->>>>>>> w49-pairs
 def _feature(kind: Any) -> Any:
     return datasets.List(_feature(kind[0])) if isinstance(kind, list) else datasets.Value(kind)

@@ -25,12 +25,7 @@ from timing import interleaved
 from hf_clipdyn.metrics.fixation_maps import fixation_density
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
-<<<<<<< HEAD
 from hf_clipdyn.metrics.saliency import Target
-=======
-from hf_clipdyn.metrics.saliency import image_scores
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
->>>>>>> w49-pairs
 
 Case = tuple[str, Callable[[], object], Callable[[], object]]
 """What is timed, ours, and the peer."""
@@ -43,7 +38,6 @@ def groups_of(n: int) -> NDArray[np.int64]:
     return np.arange(n) % _GROUPS
 
 
-<<<<<<< HEAD
 def without_each(groups: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
     """The rows that stay without each of the groups."""
     return (groups != group for group in range(_GROUPS))
@@ -58,24 +52,6 @@ def correlation_case(rng: np.random.Generator, n: int) -> Case:
         f"SRCC, KRCC and PLCC of {n} rows, against SciPy without each of {_GROUPS} groups",
         lambda: iqa_correlation(x, y, groups=groups),
         lambda: [peer(x[kept], y[kept]) for peer in peers for kept in without_each(groups)],
-=======
-def correlation_case(rng: np.random.Generator, n: int) -> Case:
-    """Correlations of n rows without ties, and what each of a hundred groups contributes to them."""
-    x = rng.normal(size=n)
-    y = -x + rng.normal(size=n)
-    groups = np.arange(n) % 100
-
-    def peer() -> object:
-        kept = [np.flatnonzero(groups != group) for group in range(-1, 100)]
-        functions = (stats.spearmanr, stats.kendalltau, stats.pearsonr)
-        return [function(x[rows], y[rows]) for rows in kept for function in functions]
-
-    return (
-        f"SRCC, KRCC and PLCC of {n} rows in 100 groups, against SciPy without each group",
-        lambda: iqa_correlation(x, y, groups=groups),
-        peer,
-        1,
->>>>>>> w49-pairs
     )
 
 
@@ -139,16 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="interleaved timings of each pair")
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(0)
-<<<<<<< HEAD
     cases = [correlation_case(rng, 3000), jnd_case(rng, 3000), saliency_case(rng)]
-=======
-    cases = [
-        correlation_case(rng, 3000),
-        *jnd_cases(rng, 3000, 1000),
-        shape_bias_case(rng, 1200, 1000),
-        saliency_case(rng),
-    ]
->>>>>>> w49-pairs
     print(f"{'ours, ms':>9} {'peer, ms':>9} {'ratio':>6}")
     for name, ours, peer in cases:
         taken = interleaved({"ours": ours, "peer": peer}, options.repeats)
