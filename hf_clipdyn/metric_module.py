@@ -87,7 +87,8 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         result.pop("influences", None)
         names: dict[str, list[str]] = {}
         for name, cause in result.pop("causes", {}).items():
-            names.setdefault(cause, []).append(name)
+            if result.get(name) != result.get(name):  # NaN: a cause of another value is a caution
+                names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
         return result
