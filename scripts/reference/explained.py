@@ -61,9 +61,9 @@ _OF_KINDS = {
     "odd_one_out": ("odd_one_out",),
     "psychophysics": ("psychophysics",),
     "quality": ("iqa_correlation",),
-    "representation": ("rsa",),
+    "representation": ("embeddings", "rsa"),
     "retrieval": ("recall_at_k",),
-    "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),
+    "saliency": ("fixation_maps", "saliency"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
     "similarity": ("two_afc",),
     "zero_shot": ("zero_shot_accuracy",),
@@ -79,7 +79,7 @@ METRICS = (
     {module: kind_path(kind) for kind, modules in _OF_KINDS.items() for module in modules}
     | {module: relation_path(name) for name, modules in _OF_RELATIONS.items() for module in modules}
     | dict.fromkeys(
-        ("bootstrap", "checks", "influence", "scores", "shared_images", "weighted_correlation"),
+        ("checks", "influence", "scores", "shared_images"),
         "explanation/intervals.md",
     )
 )

@@ -63,7 +63,6 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         *section(f"### Options of `{kind.name}`", option_table(kind.settings, f"{kind.name}_")),
         f"### Trials of `{kind.name}`",
         *_trials(details),
-        table(("column", "type"), [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]),
     ]
 
 
@@ -87,7 +86,7 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
 
 
 def _trials(details: str) -> list[str]:
-    """The paragraphs of a kind's docstring after the first; the list of columns is a table of its own."""
+    """The paragraphs of a kind's docstring after the first; the last one lists the columns."""
     return [re.sub("^Trials: ", "Columns: ", one) for one in details.split("\n\n")]
 
 
