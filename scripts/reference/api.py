@@ -108,14 +108,16 @@ def _metrics() -> Page:
         page = METRICS[name]
         rows.append((f"[`{name}`](metrics/{name}.md)", summary_of(module), f"[page](../../{page})"))
     summary = "The mathematics of every metric, in NumPy and SciPy."
-    text = "One metric is one module. Functions take arrays and return plain numbers."
+    text = "One metric is one module. Functions take arrays and return `Scores`, or plain numbers."
     listed = table(("module", "question", "explained in"), rows)
     return Page("reference/python/metrics.md", "hf_clipdyn.metrics", summary, [summary, text, listed])
 
 
 def _metric_module(name: str) -> Page:
     module = import_module(f"hf_clipdyn.metrics.{name}")
-    names = [(module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))]
+    defined = [name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__]
+    listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
+    names = [(module.__name__, one) for one in listed if _is_documented(getattr(module, one))]
     note = f"[The explanation](../../../{METRICS[name]}) says what it means."
     return _api_page(f"metrics/{name}", summary_of(module), names, note, title=f"metrics.{name}")
 
