@@ -204,7 +204,7 @@ class _Items:
         }
 
     def _noise(self, accuracy: float, drop: float, rng: np.random.Generator) -> pd.DataFrame:
-        kind, blocks = kind_named("noise"), []
+        blocks = []
         for level in (0.0, *_SIGMAS):
             noisy = 1 / _CLASSES + (accuracy - 1 / _CLASSES) * (1 - drop * level / np.mean(_SIGMAS))
             right = _answers(self.photographs, noisy, rng)
@@ -217,14 +217,11 @@ class _Items:
                         "level": level,
                         "decision": np.where(right, self.labels, (self.labels + 1) % _CLASSES),
                         "probe_decision": pd.NA,
-                        "distance": np.nan,
-                        "mean_pairwise_distance": np.nan,
                         "n_classes": _CLASSES,
-                        "rms": level,
                         "human_accuracy": np.nan,
                         "protocol": "",
                     }
-                ).astype(kind.trial_columns)
+                ).astype({"probe_decision": "Int64"})
             )
         return pd.concat(blocks, ignore_index=True)
 
@@ -264,7 +261,7 @@ class _Items:
         )
 
     def _gratings(self, error: float) -> pd.DataFrame:
-        kind, items = kind_named("psychophysics"), grating_items()
+        items = grating_items()
         items = items[items["test"] == "masking_contrast"]
         signs = np.resize([1.0, -1.0], len(items))
         rows = []
@@ -280,9 +277,7 @@ class _Items:
         of_item = items.loc[trials["item"]].reset_index(drop=True)
         place = {"probe": "projection", "distance": "cosine", "highest_frequency": 20.0}
         trials = of_item.assign(**{name: trials[name] for name in trials}, **place)
-        return trials.reindex(columns=list(kind.trial_columns)).astype(
-            {name: one for name, one in kind.trial_columns.items() if name in trials}
-        )
+        return trials.assign(layer=pd.Series(pd.NA, trials.index, "Int64"), dropped_dimensions=0)
 
 
 def _answers(latent: Floats, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -81,15 +81,9 @@ def noise_trials(seed: int, clean: float, n: int = 300, n_classes: int = 10) -> 
         wrong = (labels + rng.integers(1, n_classes, n)) % n_classes
         decision = np.where(ease < accuracy, labels, wrong)
         columns = {"item": np.arange(n), "label": labels, "condition": condition, "level": level}
-        columns |= {"decision": decision, "probe_decision": decision, "distance": level}
-        columns |= {
-            "mean_pairwise_distance": 1.0,
-            "n_classes": n_classes,
-            "rms": level,
-            "human_accuracy": np.nan,
-            "protocol": "",
-        }
-        blocks.append(pd.DataFrame(columns).astype(Noise.trial_columns))
+        columns |= {"decision": decision, "probe_decision": decision}
+        columns |= {"n_classes": n_classes, "human_accuracy": np.nan, "protocol": ""}
+        blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64"}))
     return pd.concat(blocks, ignore_index=True)
 
 
@@ -117,8 +111,7 @@ def psychophysics_trials(epoch: int) -> pd.DataFrame:
         judged.assign(probe=probe, layer=layer, distance=distance, value=values, dropped_dimensions=0)
         for probe, layer, distance, values in places
     ]
-    trials = pd.concat([one.astype({"layer": "Int64"}) for one in blocks], ignore_index=True)
-    return trials[list(Psychophysics.trial_columns)].astype(Psychophysics.trial_columns)
+    return pd.concat([one.astype({"layer": "Int64"}) for one in blocks], ignore_index=True)
 
 
 def _planted(

@@ -11,14 +11,15 @@ from hf_clipdyn.benchmarks.classes import probe_in
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.benchmarks.kind import number
 from hf_clipdyn.metrics.checks import Floats
-from hf_clipdyn.metrics.noise_robustness import accuracy_curve, drop_when_right
-from hf_clipdyn.metrics.scores import Scale, Score, interval, over
+from hf_clipdyn.metrics.noise_robustness import accuracy_curve, clear_of_chance, drop_when_right
+from hf_clipdyn.metrics.scores import Scale, Score, interval, mean, over
 from hf_clipdyn.results.row import Number
 
 Scored = tuple[Number, Scale]
 
 CLEAN = "none"
 """Condition of the clean images."""
+_FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
 _OPEN = "the interval is open: it reaches the weakest or the strongest level that was shown"
 
 
@@ -44,6 +45,36 @@ def noise_numbers(trials: pd.DataFrame) -> Iterator[Scored]:
             accuracy = float(rows["human_accuracy"].iloc[0])
             if np.isfinite(accuracy):
                 yield number("accuracy", Score(accuracy), role="human", probe="", **at)
+
+
+def drop_when_both_right(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
+    """Share of the images that both revisions classify correctly when clean that each corruption makes wrong.
+
+    `drop_when_right` is over each revision's own images: a better revision has more of them, and harder ones. None if
+    fewer than ten images are right in both; NaN if the clean accuracy of either is indistinguishable from chance: one
+    side is then right by luck.
+    """
+    clean = [side[side["condition"] == CLEAN] for side in (a, b)]
+    right = [set(side.loc[side["decision"] == side["label"], "item"]) for side in clean]
+    both = right[0] & right[1]
+    if len(both) < _FEWEST_IN_COMMON:
+        return [], []
+    clear = all(
+        clear_of_chance(len(items) / len(side), len(side), int(side["n_classes"].iloc[0]))
+        for items, side in zip(right, clean, strict=True)
+    )
+    first, second = (_drops(side[side["item"].isin(both)], is_clear=clear) for side in (a, b))
+    return first, second
+
+
+def _drops(trials: pd.DataFrame, *, is_clear: bool) -> list[Number]:
+    found = []
+    for at, rows in by_level(trials):
+        score = mean(rows["decision"] != rows["label"], "count")
+        if not is_clear:
+            score = replace(score, value=np.nan, cause="a clean accuracy is indistinguishable from chance")
+        found.append(number("drop_when_both_right", score, rows["item"], probe=probe_in(trials), **at)[0])
+    return found
 
 
 def _of_decisions(trials: pd.DataFrame, probe: str) -> Iterator[Scored]:

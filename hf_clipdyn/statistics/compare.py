@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.units import Key
+from hf_clipdyn.benchmarks.units import Key, UnitsOf
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.results.read import read_results
@@ -168,6 +170,8 @@ def differences(
             sides = [
                 _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)
             ]
+            if kind is not None and kind.name == "noise":
+                sides = _with_common_images(sides, kind, [kept.trials.of(cell.cell) for cell in cells])
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
             rows = _compare(sides, confidence_level)
@@ -246,6 +250,21 @@ def _numbers(results: Results, rows: Any, known: "dict[Key, Influence] | Any") -
     of_cell = results.values[["at_key", "value"]].iloc[rows]
     keys = [results.number_keys[at] for at in of_cell["at_key"]]
     return {key: (value, known.get(key)) for key, value in zip(keys, of_cell["value"], strict=True)}
+
+
+def _with_common_images(
+    sides: list[_Numbers], kind: type[Kind[Any]], trials: Sequence[pd.DataFrame | None]
+) -> list[_Numbers]:
+    """The numbers of noise with the drops over the images that both are right about when clean."""
+    first, second = trials
+    if first is None or second is None:
+        return sides
+    of_sides = drop_when_both_right(first, second)
+    added = [
+        {one.number_key: (one.value, units.influence(one.influence)) for one in numbers}
+        for numbers, units in zip(of_sides, (UnitsOf(kind, first), UnitsOf(kind, second)), strict=True)
+    ]
+    return [{**numbers, **more} for numbers, more in zip(sides, added, strict=True)]
 
 
 class _Distinct:

@@ -115,7 +115,9 @@ def _metrics() -> Page:
 
 def _metric_module(name: str) -> Page:
     module = import_module(f"hf_clipdyn.metrics.{name}")
-    defined = [name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__]
+    defined = [
+        name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__
+    ]
     listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
     names = [(module.__name__, one) for one in listed if _is_documented(getattr(module, one))]
     note = f"[The explanation](../../../{METRICS[name]}) says what it means."

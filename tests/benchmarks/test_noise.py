@@ -11,6 +11,7 @@ from transformers import CLIPImageProcessor
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
+from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.prompts import imagenet_names
@@ -210,6 +211,18 @@ def test_guesses_that_change_at_random_have_no_drop():
     for one in drops:
         assert np.isnan(one.value)
         assert "indistinguishable from chance" in one.note
+
+
+def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
+    labels = np.arange(40) % 4
+    wrong = (labels + 1) % 4
+    a = decisions(np.where(np.arange(40) < 30, labels, wrong), wrong, labels, 4)
+    b = decisions(labels, np.where(np.arange(40) < 10, labels, wrong), labels, 4)
+    ((first,), (second,)) = drop_when_both_right(a, b)
+    assert (first.metric, first.condition, first.level) == ("drop_when_both_right", "gaussian", 0.1)
+    assert first.metric in Noise.terms.terms
+    assert (first.value, second.value, first.n) == (1, pytest.approx(2 / 3), 30)
+    assert drop_when_both_right(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
 
 
 def at_levels(name, accuracies, n=200, n_classes=10):

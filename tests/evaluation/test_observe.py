@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from accelerate import PartialState
 from result_rows import trials_of
@@ -72,23 +71,6 @@ def test_trials_with_the_name_of_another_column_are_an_error_of_the_kind(evaluat
     monkeypatch.setattr(ZeroShot, "observe", lambda self, readout: observe(self, readout).assign(file=""))
     with pytest.raises(AssertionError, match="the trials of zero_shot have columns with reserved names"):
         evaluate("zero_shot/cifar10", revisions=["epoch-000"])
-
-
-@pytest.mark.parametrize(
-    "benchmark",
-    [
-        *("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k"),
-        *("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural"),
-    ],
-)
-def test_trials_come_back_from_the_file_as_the_kind_declares_them(evaluate, tmp_path, benchmark):
-    from hf_clipdyn.benchmarks.registry import kinds
-
-    output = tmp_path / "results.parquet"
-    evaluate(benchmark, output=output, revisions=["epoch-001"])
-    trials = trials_of(output, benchmark)
-    for name, dtype in kinds()[benchmark.partition("/")[0]].trial_columns.items():
-        assert trials[name].dtype == pd.Series([], dtype=dtype).dtype, name
 
 
 def test_a_call_on_the_cpu_leaves_the_device_of_later_calls_open(evaluate):

@@ -89,7 +89,6 @@ def kinds() -> dict[str, dict[str, Any]]:
             "schemas": kind.schemas,
             "observe_version": kind.observe_version,
             "score_version": kind.score_version,
-            "trial_columns": dict(kind.trial_columns),
             "metrics": list(kind.terms.terms),
         }
         for kind in registered().values()

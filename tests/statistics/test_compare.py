@@ -134,6 +134,32 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
     assert found["p_value"] == pytest.approx(expected.pvalue, rel=0.5)
 
 
+def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(results):
+    """A better revision is right on more and harder images, which noise breaks first."""
+    rng = np.random.default_rng(0)
+
+    def trials(right_clean, right_noisy):
+        return noise_trials({0.0: right_clean, 0.2: right_noisy})
+
+    clean = [rng.random(60) < 0.6, rng.random(60) < 0.9]
+    noisy = [one & (rng.random(60) < 0.7) for one in clean]
+    path = results("noise/cifar10", *(trials(*one) for one in zip(clean, noisy, strict=True)))
+    table = compare_revisions(path, "epoch-001", "epoch-002")
+    found = row(table, "drop_when_both_right")
+    both = clean[0] & clean[1]
+    lost = [(~one[both]).astype(float) for one in noisy]
+    assert (found["value_a"], found["value_b"]) == (
+        pytest.approx(lost[0].mean()),
+        pytest.approx(lost[1].mean()),
+    )
+    assert found["ci_low"] < found["difference"] < found["ci_high"]
+    assert found["level"] == row(table, "drop_when_right")["level"] == 0.2
+    # a ratio whose denominator the jackknife knows: close to the paired t test on the common images
+    assert found["p_value"] == pytest.approx(stats.ttest_rel(lost[1], lost[0]).pvalue, rel=0.1)
+    nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(~clean[0], noisy[1] & False))
+    assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
+
+
 def test_of_a_revision_that_was_trained_again_the_state_measured_last_counts(tmp_path):
     """The commits' ids say nothing about their order."""
     path = tmp_path / "results.parquet"

@@ -156,6 +156,13 @@ class Noise(Kind[NoiseSettings]):
             f"{_NOT_ABOVE_CHANCE}",
             better="low",
         ),
+        share(
+            "drop_when_both_right",
+            "correct for both when clean, wrong under noise",
+            "Share of images that are wrong under noise, among those that both revisions classify correctly when "
+            "clean; only in comparisons. Not defined if either clean accuracy is indistinguishable from chance.",
+            better="low",
+        ),
         level=Axis(title="level"),
         conditions={"none": Condition(title="no noise")}
         | {name: one.term for name, one in CORRUPTIONS.items()},
