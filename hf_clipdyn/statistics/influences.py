@@ -137,7 +137,8 @@ def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, I
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         # Scoring expects the trials of `observe`, such as each item with all exemplars; those of a file may be others.
         _log.info("trials of %s cannot be scored", kind.name, exc_info=True)
+        cause = f"they lack a column: {error}" if isinstance(error, KeyError) else shown(str(error), 120)
         raise EvaluationError(
-            f"The trials of this {kind.name} benchmark cannot be scored ({shown(str(error), 120)}): "
+            f"The trials of this {kind.name} benchmark cannot be scored ({cause}): "
             "evaluate it again with --force."
         ) from error

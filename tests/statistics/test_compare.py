@@ -10,7 +10,6 @@ from result_rows import cell
 from scipy import stats
 from scipy.special import log_softmax
 
-from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.rsa import rsa_of_models
@@ -232,16 +231,15 @@ def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
     """The influences of `ShapeBias` against a jackknife that scores again without each image."""
     names = ["cat", "car", "dog", "bus"]
     trials = shape_trials(np.random.default_rng(0), names, 0.5)
-    common = Common()
 
     def score(rows):
-        return {one.number_key: one.value for one in ShapeBias.score(rows, common)}
+        return {one.number_key: one.value for one, _ in ShapeBias.score(rows)}
 
     whole = score(trials)
     n = trials["item"].nunique()
     left_out = pd.DataFrame([score(trials[trials["item"] != item]) for item in range(n)])
-    numbers = ShapeBias.score(trials, common)
-    found = {one.number_key: one.influence for one in numbers if one.role != "chance"}
+    numbers = [one for one, _ in ShapeBias.score(trials)]
+    found = {one.number_key: one.influence for one in numbers if one.role == "value"}
     for key, influence in found.items():
         assert influence.sum() == pytest.approx(0, abs=1e-9)
         if "shape_preference" in key:  # what an image does as a mate shows in the trials, not in the score
@@ -538,22 +536,18 @@ def test_exploration_corrects_all_values_and_gives_only_findings_an_interval(sev
 def test_differences_that_are_one_number_by_construction_are_counted_once(several):
     options = {
         "family": "all",
-        "benchmarks": ["zero_shot/cifar10", "noise/cifar10", "shape_bias/cue_conflict"],
+        "benchmarks": ["zero_shot/cifar10", "noise/cifar10"],
     }
     _, family = compared(several, "epoch-001", ["epoch-002", "epoch-003"], **options)
     first = family["equal_to"] == ""
     assert set(family["family_size"]) == {first.sum()}
     assert family.loc[first, "p_adjusted"].to_numpy() == pytest.approx(adjusted(family.loc[first, "p_value"]))
-    by_metric = family.set_index(["revision_b", "metric", "variant"])
-    for revision in ("epoch-002", "epoch-003"):
-        shape, texture = (by_metric.loc[(revision, f"{name}_bias", "")] for name in ("shape", "texture"))
-        assert shape["difference"] == pytest.approx(-texture["difference"])
-        assert (shape["equal_to"], texture["equal_to"]) == (
-            "",
-            "shape_bias/cue_conflict shape_bias projection",
-        )
-        assert texture["p_adjusted"] == shape["p_adjusted"]
-        assert texture["ci_low_simultaneous"] == pytest.approx(-shape["ci_high_simultaneous"])
+    clean = family.query("metric == 'accuracy' and (condition == 'none' or level == 0)")
+    for _, same in clean.groupby("revision_b"):
+        first, second = (row for _, row in same.iterrows())  # of the clean images, and at noise level 0
+        assert first["difference"] == second["difference"]
+        assert sorted((bool(first["equal_to"]), bool(second["equal_to"]))) == [False, True]
+        assert first["p_adjusted"] == second["p_adjusted"]
     levels = family.query("metric == 'accuracy' and condition == 'gaussian' and level > 0")
     assert set(levels["equal_to"]) == {""}, "one metric at two levels is two numbers"
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from planted import Noise, Planted, Run, constant, write_study
 
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.benchmarks.units import influences
+from hf_clipdyn.benchmarks.shape_scores import BY_IMAGE, BY_PERSON
+from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.tables import arms_table
@@ -96,7 +98,8 @@ def _answers(rng: np.random.Generator, observers: int, exemplars: int = 6) -> pd
 
 def _influences(answers: pd.DataFrame) -> list[Influence]:
     """What images and persons contribute to the mean of the persons."""
-    return list(influences(ShapeBias, answers, []).values())
+    people = [one for one in scored(ShapeBias, answers, Common()) if one.reference in (BY_IMAGE, BY_PERSON)]
+    return [one.influence for one in people if one.influence is not None and one.influence.units is not None]
 
 
 def test_the_variance_is_that_of_new_images_and_new_observers():

@@ -149,7 +149,7 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
     assert missing.cause == "the number has no error over items"
     trials = table.with_suffix(".trials") / f"{CELL}.parquet"
     decisions().drop(columns="label").to_parquet(trials)
-    assert "lack the columns label" in ask(table, TOP1)[CELL, TOP1].cause
+    assert "lack a column: 'label'" in ask(table, TOP1)[CELL, TOP1].cause
     trials.write_bytes(b"broken")
     assert "delete it, then evaluate again" in ask(table, TOP1)[CELL, TOP1].cause
 
@@ -157,10 +157,10 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"label": 99}, "Class ids must be below n_classes = 10, but one is 99"),
+        ({"label": 99}, "references must be in [0, 9], but has 99"),
         ({"label": "cat"}, "references must be numbers"),
-        ({"ranking": None}, "predictions must have the shape (rows, classes)"),
-        ({"n_classes": 0}, "n_classes must be 1 or more"),
+        ({"ranking": None}, "predictions must be finite"),
+        ({"n_classes": 0}, "must be in [0, -1]"),
     ],
 )
 def test_trials_that_cannot_be_scored_are_a_cause(table, changed, says):
