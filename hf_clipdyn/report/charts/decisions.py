@@ -226,6 +226,8 @@ class _Counter:
     ) -> list[int | None]:
         """Clustered if there are two clusters of each kind, else over images."""
         counted = decided > 0
+        if not counted.any():
+            return [None, None]
         score = ratio(hits[counted], decided[counted], "count")
         for groups in [np.stack([way[counted] for way in ways], axis=1)] * bool(ways) + [None]:
             influence = over(np.asarray(score.influence), groups)
