@@ -39,9 +39,10 @@ _EXTENDING = {
 
 
 def _defined(module: ModuleType) -> Iterator[str]:
-    """The functions, classes and types of a module without `__all__` that no other module has made."""
+    """The functions and classes of a module without `__all__` that it shows by an example; others help these."""
     for name, value in vars(module).items():
-        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__:
+        is_own = not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+        if is_own and "Examples:" in (getattr(value, "__doc__", "") or ""):
             yield name
 
 

@@ -109,6 +109,8 @@ def test_numbers_hashes_and_what_is_left_out_may_differ_from_an_example() -> Non
 @pytest.mark.parametrize("block", BLOCKS, ids=_place)
 def test_a_block_runs_or_says_why_not(block: Block) -> None:
     """A block of text is nothing to run: output, a list, a form of a command."""
+    if block.language == "bibtex":
+        return
     if block.language in ("toml", "yaml"):
         assert block.file is not None or not block.runs
     else:

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import pytest
 from accelerate.state import AcceleratorState
 from huggingface_hub import HfApi
-from public_names import METRICS, public_modules
+from public_names import public_modules
 
 import hf_clipdyn
 from hf_clipdyn import errors
@@ -73,18 +73,6 @@ def test_a_public_name_has_a_docstring_with_an_example(name: str) -> None:
 
 def _is_method(member: Any) -> bool:
     return inspect.isroutine(member) or isinstance(member, property)
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_every_function_and_class_of_a_metric_is_public(name: str) -> None:
-    module = importlib.import_module(name)
-    assert len(module.__all__) == len(set(module.__all__))
-    own = {
-        key
-        for key, member in vars(module).items()
-        if (inspect.isfunction(member) or inspect.isclass(member)) and member.__module__ == name
-    }
-    assert {key for key in own if not key.startswith("_")} <= set(module.__all__)
 
 
 def test_every_error_has_a_sentence() -> None:

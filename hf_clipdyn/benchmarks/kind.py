@@ -57,6 +57,11 @@ class Common(Options):
 
     Raises:
         ConfigError: a value is out of its range.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kind import Common
+        >>> Common(seed=1).confidence_level
+        0.95
     """
 
     confidence_level: float = Field(0.95, gt=0, lt=1)
@@ -367,15 +372,32 @@ def words(title: str, rank: int, *metrics: tuple[str, Term], **others: Any) -> K
         rank: the order of the kinds.
         *metrics: made by `share` and `term`, in the order in which they are shown.
         **others: of `KindTerms`.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kind import share, words
+        >>> words("Brightness", 100, share("accuracy", "accuracy", "Share of right decisions.")).title
+        'Brightness'
     """
     return KindTerms(title=title, rank=rank, terms=dict(metrics), **others)
 
 
 def share(name: str, title: str, meaning: str, **others: Any) -> tuple[str, Term]:
-    """The words of a number in [0, 1], for `words`; a high one is better by default."""
+    """The words of a number in [0, 1], for `words`; a high one is better by default.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kind import share
+        >>> share("accuracy", "accuracy", "Share of right decisions.")[1].limits
+        (0.0, 1.0)
+    """
     return term(name, title, meaning, **{"limits": (0.0, 1.0), "better": "high"} | others)
 
 
 def term(name: str, title: str, meaning: str, **others: Any) -> tuple[str, Term]:
-    """The words of a number, for `words`."""
+    """The words of a number, for `words`.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kind import term
+        >>> term("drop", "drop of accuracy", "Clean minus noisy.", better="low")[0]
+        'drop'
+    """
     return name, Term(title=title, meaning=meaning, **others)

@@ -117,7 +117,7 @@ class EvaluationConfig(Common):
     """Measure again what the table already contains."""
 
     rescore: bool = False
-    """Only recompute the numbers from the saved trials, for example with more resamples."""
+    """Only recompute the numbers from the saved trials, for example at another confidence level."""
 
     skip_missing: bool = False
     """Skip benchmarks whose data are missing."""

@@ -4,7 +4,7 @@ Rows are scaled to length 1. All numbers but the debiased participation ratio de
 all revisions, and for RankMe and the effective rank at least 10 times as many as dimensions.
 
 The influence of a pair is that of leaving it out: exact, but of the ranks to the second order, and unknown there for
-fewer than two pairs per dimension. Never resample pairs with replacement: a duplicate is at distance 0, which turns a
+fewer than two pairs per dimension. Never draw pairs with replacement: a duplicate is at distance 0, which turns a
 uniformity of -3.98 into -3.57.
 """
 

@@ -264,6 +264,12 @@ def mean(values: ArrayLike, scale: Scale = "linear", cause: str = "no row has th
 
     Returns:
         The mean; a row that is left out contributes 0.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.scores import mean
+        >>> found = mean([1, 0, float("nan")])
+        >>> found.value, found.influence.tolist()
+        (0.5, [0.25, -0.25, 0.0])
     """
     rows = np.asarray(values, np.float64)
     known = ~np.isnan(rows)
@@ -281,6 +287,12 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, scale: Scale = "share"
         numerators, denominators: of each row, shape (n,).
         scale: of the ratio.
         cause: why it is undefined where the denominators sum to 0.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.scores import ratio
+        >>> found = ratio([1, 0, 1], [1, 1, 2])
+        >>> found.value, found.influence.tolist()
+        (0.5, [0.125, -0.125, 0.0])
     """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     total = float(below.sum())

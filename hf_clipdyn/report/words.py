@@ -201,8 +201,8 @@ def limits(study: Study) -> str:
         intervals = "No intervals of single revisions were computed."
     else:
         intervals = (
-            f"The {study.confidence} intervals of single revisions are over the items of each benchmark, "
-            "resampled by their clusters. They include neither the variation between seeds nor that "
+            f"The {study.confidence} intervals of single revisions are over the clusters of items of each "
+            "benchmark. They include neither the variation between seeds nor that "
             "between checkpoints. Only the intervals of contrasts over several runs include the variation "
             "between seeds."
         )

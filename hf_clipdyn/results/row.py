@@ -182,7 +182,7 @@ class Number(NumberKey):
     ci_low: float = column("Lower end of the interval; NaN if there is none.", default=math.nan)
     ci_high: float = column("Upper end of the interval; NaN if there is none.", default=math.nan)
     n: int = column("Items.", default=0)
-    n_clusters: int = column("Clusters of items, which the interval resamples.", default=0)
+    n_clusters: int = column("Clusters of items, over which the interval is made.", default=0)
     interpretable: bool | None = column(
         "False if the decisions behind the number are indistinguishable from chance, or its precondition "
         "fails; null if that does not apply.",

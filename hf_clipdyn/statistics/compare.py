@@ -111,8 +111,8 @@ def compare_revisions(
     Examples:
         >>> from hf_clipdyn import compare_revisions
         >>> table = compare_revisions("runs/demo/results.parquet", "epoch-000", "epoch-003", ["zero_shot/procedural"])
-        >>> table[table["texts"] == "own"]["metric"].tolist()
-        ['top1', 'top5', 'top1', 'top5']
+        >>> table["metric"].tolist()
+        ['top1', 'top1', 'top5', 'top5']
         >>> bool((table["difference"] == table["value_b"] - table["value_a"]).all())
         True
         >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()

@@ -337,7 +337,7 @@ def test_a_model_of_ones_own_stands_beside_another_and_is_not_marked(clip: Path,
         ),
         ({"device": "nowhere"}, ConfigError, "device is 'nowhere', on which torch cannot compute"),
         ({"revision": "epoch-009"}, ConfigError, "There is no revision 'epoch-009'"),
-        ({"published": "text"}, DatasetError, "lacks the columns model, benchmark"),
+        ({"published": "text"}, DatasetError, "it needs the columns model, benchmark"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_sentence(
