@@ -65,8 +65,8 @@ def error_consistency(
     """
     first, second = columns(predictions=predictions, references=references)
     for name, right in {"predictions": first, "references": second}.items():
-        if not ((right == 0) | (right == 1)).all():
-            raise MetricError(f"{name} must be True or False.")
+        if right.ndim != 1 or not ((right == 0) | (right == 1)).all():
+            raise MetricError(f"{name} must be True or False, one per row.")
     statistics, influences = pair_statistics(first[:, None], second[:, None])
     kappa, low, high = statistics[:3, 0].tolist()
     n, p1, p2 = len(first), first.mean(), second.mean()

@@ -84,7 +84,7 @@ def saliency(
     causes: dict[str, Counter[str]] = defaultdict(Counter)
     n_fixations = 0
     for saliency_map, points, *inputs in _together(predictions, fixations, *given.values()):
-        image, at = np.asarray(saliency_map, np.float64), as_fixations(points)
+        image, at = _as_map("A map", saliency_map), as_fixations(points)
         about = shared | dict(zip(given, inputs, strict=True))
         if sigma is not None and len(at):
             about["density"] = fixation_density(at, (image.shape[0], image.shape[1]), sigma)
@@ -113,6 +113,16 @@ def _together(*columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         yield from zip(*columns, strict=True)
     except (TypeError, ValueError) as error:
         raise MetricError(f"All inputs must have an entry for each image ({error}).") from None
+
+
+def _as_map(what: str, values: ArrayLike) -> Floats:
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise MetricError(f"{what} must be numbers in rows of equal length.") from None
+    if array.ndim != 2 or not array.size or not np.isfinite([array.min(), array.max()]).all():
+        raise MetricError(f"{what} must be finite numbers, shape (H, W).")
+    return array
 
 
 @dataclass(frozen=True)
@@ -194,12 +204,7 @@ class Target:
         return f"the {'baseline' if np.isnan(self._under_baseline).any() else 'map'} has no positive value"
 
     def _flat(self, what: str, values: ArrayLike) -> Floats:
-        try:
-            array = np.asarray(values, np.float64)
-        except (TypeError, ValueError):
-            raise MetricError(f"{what} must be numbers in rows of equal length.") from None
-        if array.ndim != 2 or not array.size or not np.isfinite([array.min(), array.max()]).all():
-            raise MetricError(f"{what} must be finite numbers, shape (H, W).")
+        array = _as_map(what, values)
         if array.shape != self.shape:
             raise MetricError(f"{what} has the shape {array.shape}, but its image has {self.shape}.")
         return array.ravel()

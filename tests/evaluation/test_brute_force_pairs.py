@@ -310,7 +310,7 @@ def test_several_processes_give_the_numbers_of_one(
     launch(
         n_processes,
         checkout / "scripts" / "evaluate.py",
-        *(str(store), "--output", "results.parquet", "--n-resamples", "50"),
+        *(str(store), "--output", "results.parquet"),
         *("--device", "cpu", "--benchmarks", ",".join(names), "--batch-size", "4"),
         *(f"--data-dir={name}={path}" for name, path in folders.items()),
         launcher="torchrun",

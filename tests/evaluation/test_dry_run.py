@@ -5,11 +5,9 @@ from pathlib import Path
 import datasets
 import pytest
 from PIL import Image
-from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.benchmarks.sources import Source, drawn_source
+from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -112,21 +110,3 @@ def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
     assert count(triplets, 3) == 3
     assert [count(triplets.select_columns("image_0"), rows) for rows in (1, 2, 3)] == [1, 2, 2]
     assert count(datasets.Dataset.from_dict({"level": [1, 2]}), 2) == 2
-
-
-def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):
-    size = {"image_size": 64, "hidden_size": 16, "intermediate_size": 32}
-    ViTModel(ViTConfig(**size, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
-    processor = ViTImageProcessor(size={"height": 64, "width": 64})
-    processor.save_pretrained(tmp_path)
-    config = EvaluationConfig(
-        repo_id=str(tmp_path),
-        benchmarks=("psychophysics/procedural",),
-        output=tmp_path / "r.parquet",
-        device="cpu",
-    )
-    (cost,) = dry_run(config)
-    assert forward_passes["images"] < cost.images / 2
-    drawn = Psychophysics.count_drawn(drawn_source(Psychophysics.items()), processor)
-    assert drawn / 2 < cost.images < 2 * drawn, "every row is many images"
-    assert cost.seconds > 0

@@ -269,7 +269,7 @@ def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_m
 ):
     save_model(1)(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    argv = [*zero_shot, "--output", "r.parquet", "--n-resamples", "0", "--quiet"]
+    argv = [*zero_shot, "--output", "r.parquet", "--quiet"]
     code, _, error = clipdyn("evaluate", "./mine", "./none", *argv)
     assert code
     assert "'./none' is neither a folder here" in error

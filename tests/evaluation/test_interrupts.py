@@ -23,8 +23,6 @@ def arguments(store, data):
     return [
         *(
             str(store),
-            "--n-resamples",
-            "0",
             "--device",
             "cpu",
             "--noise-sigmas",

@@ -107,7 +107,6 @@ def test_a_wrong_file_is_one_sentence(
         (("--noise-conditions", "fog"), "There is no condition of noise 'fog'."),
         (("--noise-levels", "blur=1"), "There is no selected condition 'blur'"),
         (("--shape-bias-classes", "cat"), "give at least two names"),
-        (("--saliency-captions", "a.csv"), "gradient_input"),
         (("--retrieval-held-out", "0"), "retrieval_held_out is '0'"),
         (("--seed", "-1"), "seed is '-1'"),
         (("--confidence-level", "1"), "confidence_level is '1'"),

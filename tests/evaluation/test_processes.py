@@ -12,7 +12,7 @@ from result_rows import trials_of
 def arguments(store, data):
     return [
         str(store),
-        *("--output", "results.parquet", "--n-resamples", "20", "--device", "cpu"),
+        *("--output", "results.parquet", "--device", "cpu"),
         *("--benchmarks", "shape_bias/cue_conflict,noise/cifar10", "--benchmarks", "retrieval/flickr8k"),
         *("--noise-sigmas", "0,0.1", "--batch-size", "8", "--revisions", "epoch-000,epoch-002"),
         *(f"--data-dir={name}={path}" for name, path in data.items()),

@@ -25,7 +25,7 @@ def command(store, data, tmp_path):
     images = shutil.copytree(data["cifar10"], tmp_path / "cifar10")
     arguments = [str(store), "--output", str(tmp_path / "results.parquet")]
     arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={images}"]
-    arguments += ["--n-resamples", "0", "--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
+    arguments += ["--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
     return lambda *more: [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, *more]
 
 

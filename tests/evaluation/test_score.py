@@ -66,12 +66,12 @@ def test_scoring_again_brings_the_version_up_to_date_and_nothing_else(evaluate, 
     output = tmp_path / "results.parquet"
     asked = {"output": output, "revisions": ["epoch-000"]}
     before = evaluate("zero_shot/cifar10", **asked)
-    assert set(before["score_version"]) == {1}
-    monkeypatch.setattr(ZeroShot, "score_version", 2)
+    assert set(before["score_version"]) == {2}
+    monkeypatch.setattr(ZeroShot, "score_version", 3)
     skipped = evaluate("zero_shot/cifar10", **asked)
     assert skipped.equals(before), "the cell has the same key, so it is done"
     after = evaluate("zero_shot/cifar10", rescore=True, **asked)
-    assert set(after["score_version"]) == {2}
+    assert set(after["score_version"]) == {3}
     assert after.drop(columns="score_version").equals(before.drop(columns="score_version"))
     assert len(pq.read_table(output)) == len(after)
 
@@ -202,7 +202,9 @@ def test_a_kind_that_returns_wrong_names_is_an_error_before_anything_is_written(
     evaluate, tmp_path, monkeypatch, numbers, says
 ):
     monkeypatch.setattr(
-        ZeroShot, "score", staticmethod(lambda *_: [Number(metric=name, value=0.5) for name in numbers])
+        ZeroShot,
+        "score",
+        staticmethod(lambda *_: [(Number(metric=name, value=0.5), "none") for name in numbers]),
     )
     output = tmp_path / "results.parquet"
     with pytest.raises(AssertionError, match=says):

@@ -72,7 +72,7 @@ def test_four_processes_at_once_give_the_table_of_one(evaluate, store, data, tmp
     output = tmp_path / "results.parquet"
     command = [
         *(sys.executable, "-m", "hf_clipdyn", "evaluate", str(store), "--device=cpu"),
-        *("--n-resamples=50", "--output", str(output), f"--data-dir=cifar10={data['cifar10']}"),
+        *("--output", str(output), f"--data-dir=cifar10={data['cifar10']}"),
         *(f"--benchmarks={','.join(BENCHMARKS)}", "--quiet"),
     ]
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}

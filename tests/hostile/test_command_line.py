@@ -32,7 +32,7 @@ TOKENS = [
     ("prepare", SECRET, "--output", "out"),
     ("evaluate", "me/run", "--suite", SECRET),
     ("evaluate", "me/run", "--benchmarks", SECRET),
-    ("evaluate", "me/run", "--n-resamples", SECRET),
+    ("evaluate", "me/run", "--batch-size", SECRET),
     ("evaluate", "me/run", "--noise-sigmas", SECRET),
     ("evaluate", "me/run", "--plugin", SECRET),
     ("evaluate", "me/run", "--config", SECRET),

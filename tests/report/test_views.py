@@ -9,6 +9,7 @@ import pytest
 from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study, zero_shot_trials
 from result_rows import pick
 
+from hf_clipdyn.benchmarks.gallery import CurvesView, GalleryView
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
@@ -16,6 +17,7 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
 from hf_clipdyn.report.charts.decisions import Decisions, _Counter, _side_by_side
 from hf_clipdyn.report.charts.psychometric import Psychometric
+from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -113,7 +115,9 @@ def test_every_observer_is_counted_and_their_mean_has_an_interval_over_them(part
 def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
-    gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")))
+    gallery = view_of("shape_bias", GalleryView).read(
+        trials.assign(decision=trials["decision"].mask(cat, "bear"))
+    )
     counter = _Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
     shapes, answers = _side_by_side(gallery, "prompts", "shape")
     rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
@@ -201,7 +205,7 @@ def test_a_silent_criterion_has_no_curve():
 
     trials = psychophysics_trials(0)
     silent = trials.assign(value=trials["value"].mask(trials["probe"] == "projection", 0.0))
-    assert {one.reference for one in Psychophysics.response_curves(silent)} == {"pixels"}
+    assert {one.reference for one in view_of("psychophysics", CurvesView).read(silent)} == {"pixels"}
 
 
 def test_the_parts_are_json_without_nan(part, planted):
@@ -214,7 +218,7 @@ def test_the_gallery_of_each_kind_takes_only_its_columns(planted):
     for cell, kind in cells["kind"].items():
         kinds = {one.name: one for one in (ShapeBias, ZeroShot, Noise)}
         if kind in kinds:
-            [view] = kinds[kind].views
+            view = view_of(str(kind), GalleryView)
             trials = planted.trials.of(str(cell), view.columns)
             assert isinstance(trials, pd.DataFrame)
             assert set(trials.columns) <= set(view.columns)
