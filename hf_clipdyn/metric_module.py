@@ -91,9 +91,11 @@ def module_of(function: Callable[..., Any]) -> type[evaluate.Metric]:
         return result
 
     members = {"_info": info, "_compute": compute, "__doc__": inspect.getdoc(function)}
-    metric = type("".join(map(str.title, function.__name__.split("_"))), (evaluate.Metric,), members)
-    # `evaluate` looks for the module's files there.
-    metric.__module__ = inspect.stack()[1].frame.f_globals["__name__"]
+    # `evaluate` looks for the module's files there, and calls the module like its file.
+    place = inspect.stack()[1].frame.f_globals["__name__"]
+    name = place.rpartition(".")[2] if place.startswith("evaluate_modules.") else function.__name__
+    metric = type("".join(map(str.title, name.split("_"))), (evaluate.Metric,), members)
+    metric.__module__ = place
     return metric
 
 

@@ -151,9 +151,6 @@ MISTAKES = {
     "a truncated picture in training": Mistake(
         TRAIN, ("rows 3", "check the files"), change=_cut("pictures/3.png"), code=1
     ),
-    "a truncated picture in a benchmark": Mistake(
-        (*EVALUATE, *CIFAR), ("dog", "0.png"), change=_cut("cifar10/test/dog/0.png"), code=1
-    ),
     "a data set without its folder": Mistake(
         ("evaluate", "model", *CIFAR), ("cifar10", "--data-dir NAME=PATH"), code=1
     ),

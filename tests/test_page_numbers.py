@@ -338,8 +338,6 @@ def geometry_of_the_demo() -> Iterator[str]:
     assert (gap[4:] - gap[4]).abs().max() < 0.03
     ratio = of_demo("geometry", "participation_ratio_debiased_image")
     yield f"from {printed(ratio[0], 1)} to {printed(ratio[10], 1)}"
-    within = of_demo("geometry", "nc1_ratio")
-    yield f"from {within[0]:.0f} times to {printed(within[10], 1)} times"
 
 
 def ease_of_both_cues() -> Iterator[str]:

@@ -156,7 +156,7 @@ def _equalised(values: Floats, level: float, random: np.random.Generator) -> Flo
     height, width = values.shape
     if (height, width) != (degradations.FRAME, degradations.FRAME):
         raise EvaluationError(
-            f"power_equalisation needs images of 224x224 pixels, but one has {width}x{height}: leave this condition "
+            f"power_equalisation needs images of 224 x 224 pixels, but one has {width}x{height}: leave this condition "
             "out, or use the stage input and a model of that size."
         )
     return degradations.equalise_power(values)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import datasets
 import numpy as np
 import pyarrow.compute as pc
-from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
 from hf_clipdyn.data import load_dataset
@@ -28,7 +27,6 @@ K = TypeVar("K")
 DRAWN = "procedural"
 """Data set of the kinds that draw what they show."""
 
-_log = get_logger(__name__)
 _said: set[str] = set()
 """What the current call has said of missing data: several models and a watched run lack the same."""
 _STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
@@ -244,7 +242,9 @@ def open_sources(
             raise EvaluationError(table)
         if table not in _said:
             _said.add(table)
-            _log.info(f"Left out: {table}")
+            from accelerate.logging import get_logger  # loads torch
+
+            get_logger(__name__).info(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources

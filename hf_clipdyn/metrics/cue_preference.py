@@ -68,7 +68,7 @@ def anchor_preference(preferences: ArrayLike, mate_effects: ArrayLike | None = N
 
     Args:
         preferences: shape (n,), in [0, 1]: the share of an anchor's triplets won by the shape. NaN marks an image that
-            is no anchor.
+            no triplet begins with.
         mate_effects: shape (n,): over all anchors that have the image as a mate the sum of (share of these triplets won
             by the shape - preference of the anchor) / number of the anchor's mates of that kind. None leaves out what
             mates contribute to the error.

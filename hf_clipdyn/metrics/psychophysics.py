@@ -57,7 +57,7 @@ class Agreement(NamedTuple):
         >>> from hf_clipdyn.metrics.psychophysics import agreement
         >>> found = agreement([0.01, 0.02, 0.04, 0.08], [0.01, 0.02, 0.04, 0.16])
         >>> round(float(found.log_rmse), 4), int(found.n)
-        (0.1304, 4)
+        (0.1303, 4)
     """
 
     log_rmse: Floats

@@ -1,10 +1,10 @@
 """Kinds are found by themselves, and names mean what the command line says."""
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
 
-import forked
 import numpy as np
 import pytest
 
@@ -199,6 +199,7 @@ def test_a_file_in_the_folder_of_a_package_is_all_that_a_kind_or_a_relation_need
 
 
 LOADED = """
+import subprocess
 import sys
 from hf_clipdyn.benchmarks.registry import kinds
 kinds()
@@ -207,7 +208,8 @@ print(*sorted({"pandas", "datasets", "torch", "scipy", "sklearn", "transformers"
 
 
 def test_the_kinds_and_their_settings_load_neither_pandas_nor_torch():
-    assert forked.run([sys.executable, "-c", LOADED]).stdout.strip() == ""
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_a_settings_key_leaves_out_paths_and_keeps_what_left():

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.kind import ClassNames, Common, KindSettings, digest, share, term, words
-from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import Number
@@ -207,6 +206,8 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
 def _present(subsets: "pd.Series[str]") -> dict[str, str]:
     """How many of the official data sets are there, and of how many of their images, for the column ``settings``."""
+    from hf_clipdyn.data.human_trials import human_accuracies
+
     official: dict[str, int] = {}
     for one in human_accuracies():
         official[one.dataset] = official.get(one.dataset, 0) + one.images
