@@ -6,6 +6,7 @@ others are parsers that no data set needs. Therefore nothing else in this packag
 
 import io
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ def _stored(source: _Stored | Mapping[str, Any] | None) -> _Stored:
     stored: _Stored | None = cell["path"] if cell["bytes"] is None else cell["bytes"]
     if stored is None:
         raise OSError("there is no image")
+    if not isinstance(stored, bytes) and not stat.S_ISREG(os.stat(stored).st_mode):  # noqa: PTH116  # any path
+        raise OSError("it is not a regular file")  # opening a pipe hangs, a device may never end
     return stored
 
 

@@ -362,7 +362,7 @@ def test_columns_that_are_not_found_can_be_named(flags: Flags, tmp_path: Path) -
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
     changes = {"dataset_name": folder, "image_column": "bild", "caption_column": "worte"}
     assert finished(flags(num_train_epochs=1, **changes)).published[-1] == "epoch-001"
-    with pytest.raises(ConfigError, match=r"caption_column is 'wrote', but .* has the columns bild, worte"):
+    with pytest.raises(ConfigError, match=r"caption_column is 'wrote', but the columns are bild, worte"):
         finished(flags("other", **(changes | {"caption_column": "wrote"})))
 
 
