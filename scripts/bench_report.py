@@ -41,7 +41,7 @@ from timing import Cost, cost_of
 from hf_clipdyn.benchmarks.registry import parse_benchmark, vocabulary
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.write import render
-from hf_clipdyn.results.row import SCHEMA
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.terms import VOCABULARY_KEY
 
 _SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

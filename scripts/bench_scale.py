@@ -43,7 +43,8 @@ from safetensors.numpy import save_file
 from timing import Cost, cost_of
 
 from hf_clipdyn.files import file_sha256
-from hf_clipdyn.results.row import ENCODED_SCHEMA, SCHEMA, Cell
+from hf_clipdyn.results.arrow import ENCODED_SCHEMA, SCHEMA
+from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import epoch_name
 

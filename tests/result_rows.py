@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Cell, NumberKey, Row
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, NumberKey, Row
 from hf_clipdyn.results.terms import (
     VOCABULARY_KEY,
     Axis,

@@ -18,8 +18,9 @@ from goldens import write_lists as lists
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.registry import kind_named, kinds
 from hf_clipdyn.evaluation.score import rows_of, score
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import NUMBER_KEY, SCHEMA
+from hf_clipdyn.results.row import NUMBER_KEY
 
 HERE = Path(__file__).resolve().parent / "goldens"
 TABLE = HERE / "results.parquet"

@@ -28,8 +28,9 @@ from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.score import scored_earlier
 from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
+from hf_clipdyn.results.arrow import column_table
 from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Cell, Row, column_table
+from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 

@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 from hf_clipdyn.data.cache import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, file_sha256, from_json, write_atomically
+from hf_clipdyn.results.arrow import ENCODED_SCHEMA, SCHEMA
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import read_encoded, schema_of
 from hf_clipdyn.results.provenance import (
@@ -49,7 +50,7 @@ from hf_clipdyn.results.provenance import (
     package,
     utc_of,
 )
-from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell, Row
+from hf_clipdyn.results.row import CELL_KEY, Cell, Row
 from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_encoded
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder

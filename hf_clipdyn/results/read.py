@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.files import write_atomically
+from hf_clipdyn.results.arrow import ENCODED_SCHEMA, SCHEMA
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import check_texts, read_batches, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, Cell, Row, columns_of
 from hf_clipdyn.results.spans import cells_of
 from hf_clipdyn.results.table import DEFAULTS, VALUES, Results
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary

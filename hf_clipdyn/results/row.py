@@ -1,8 +1,8 @@
 """One row of the results: a cell, and one of its numbers.
 
 A cell is one benchmark on one revision with one choice of texts. What is constant within a cell is a column of
-`Cell`; what varies is a column of `Number`. These dataclasses give the Arrow schema, the keys and the table of columns
-in the docs. `column`, `arrow_schema` and `column_table` do so for other tables, too.
+`Cell`; what varies is a column of `Number`. These dataclasses give the Arrow schema (`hf_clipdyn.results.arrow`), the
+keys and the table of columns in the docs. `column` does so for other tables, too.
 """
 
 import hashlib
@@ -11,11 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from operator import attrgetter
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-import pyarrow as pa
-
-from hf_clipdyn.options import members
+from typing import Any, Literal, get_args
 
 Role = Literal[
     "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
@@ -36,31 +32,9 @@ def column(meaning: str, *, key: bool = False, filled: bool = False, default: An
     return field(default=default, metadata={"meaning": meaning, "key": key, "filled": filled})
 
 
-_ARROW: dict[Any, pa.DataType] = {
-    str: pa.string(),
-    int: pa.int64(),
-    float: pa.float64(),
-    bool: pa.bool_(),
-    tuple[str, ...]: pa.list_(pa.string()),
-}
-
-
 def columns_of(row: type) -> dict[str, Mapping[str, Any]]:
     """What `column` declares of the fields of this dataclass, by name; the others stay out of the table."""
     return {one.name: one.metadata for one in fields(row) if "meaning" in one.metadata}
-
-
-def arrow_schema(row: type) -> pa.Schema:
-    """The schema of a table whose rows are instances of this dataclass; `Literal` is text, and None is null."""
-    kinds = get_type_hints(row)
-    types = {name: str if get_origin(kind) is Literal else members(kind)[0] for name, kind in kinds.items()}
-    return pa.schema([(name, _ARROW[types[name]]) for name in columns_of(row)])
-
-
-def column_table(row: type) -> list[tuple[str, str, str]]:
-    """Name, Arrow type and meaning of every column of a table, for the docs."""
-    types, columns = arrow_schema(row), columns_of(row)
-    return [(name, str(types.field(name).type), declared["meaning"]) for name, declared in columns.items()]
 
 
 FORMER_NAMES = {"representation_change": "representation"}
@@ -220,12 +194,3 @@ CELL_KEY = _key_columns(Cell)
 NUMBER_KEY = _key_columns(NumberKey)
 """Columns that name a number within its cell."""
 _NUMBER_VALUES = attrgetter(*NUMBER_KEY)
-SCHEMA = arrow_schema(Row)
-"""Arrow schema of the table."""
-ENCODED_SCHEMA = pa.schema(
-    [
-        one.with_type(pa.dictionary(pa.int32(), one.type)) if pa.types.is_string(one.type) else one
-        for one in SCHEMA
-    ]
-)
-"""The table in memory, its texts as dictionaries: of thousands of rows, most say the same."""

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.results.arrow import ENCODED_SCHEMA, SCHEMA
 from hf_clipdyn.results.parquet import check_texts
-from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell
+from hf_clipdyn.results.row import CELL_KEY, Cell
 
 _CELL = tuple(Cell.__annotations__)
 _LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack

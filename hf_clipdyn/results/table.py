@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.provenance import RunOrigin
-from hf_clipdyn.results.row import NUMBER_KEY, SCHEMA, Cell, Row
+from hf_clipdyn.results.row import NUMBER_KEY, Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
 
 DEFAULTS: Mapping[str, Any] = {one.name: one.default for one in fields(Row) if one.default is not MISSING}

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import counted, printable
 from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.results.arrow import arrow_schema
 from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.row import arrow_schema, column
+from hf_clipdyn.results.row import column
 from hf_clipdyn.results.table import Results
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from hf_clipdyn.options import members
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row, column_table
+from hf_clipdyn.results.arrow import column_table
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.manifest import Row as ManifestRow
 from hf_clipdyn.statistics.verdicts import VerdictRow

@@ -15,8 +15,8 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import write_cards, write_report
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.statistics.compare import compare_revisions
 
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")

@@ -11,8 +11,9 @@ from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Number
 from hf_clipdyn.results.trials import trials_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning")

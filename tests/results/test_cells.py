@@ -20,8 +20,9 @@ import pytest
 from result_rows import cell
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder, newest
-from hf_clipdyn.results.row import SCHEMA, Cell, Row
+from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 

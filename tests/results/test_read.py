@@ -10,8 +10,8 @@ import pytest
 from result_rows import VOCABULARY, pick, row, write_rows
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.read import load_results, read_results
-from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.results.terms import VOCABULARY_KEY, KindTerms, Term, Vocabulary
 
 

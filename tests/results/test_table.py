@@ -6,8 +6,9 @@ import pytest
 from result_rows import row, write_rows
 
 from hf_clipdyn.results import parquet
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.row import NUMBER_KEY, SCHEMA
+from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.table import Coded
 from hf_clipdyn.statistics.trajectories import points_of, read_trajectories
 
