@@ -247,7 +247,7 @@ def test_an_impossible_level_is_one_sentence(name, level, says):
 
 
 def test_power_is_equalised_at_one_size_only():
-    with pytest.raises(EvaluationError, match="needs images of 224x224 pixels, but one has 40x30"):
+    with pytest.raises(EvaluationError, match="needs images of 224 x 224 pixels, but one has 40x30"):
         CORRUPTIONS["power_equalisation"]()(picture(30, 40), 7)
 
 

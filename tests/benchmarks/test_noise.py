@@ -426,7 +426,7 @@ def test_images_of_imagenet_can_be_asked_for_the_sixteen_categories(source, colo
 
 @pytest.mark.parametrize("stage", ["native", "input"])
 def test_power_cannot_be_equalised_at_another_size_and_says_so_at_once(stage, colours, measure, planted):
-    with pytest.raises(EvaluationError, match="needs images of 224x224 pixels"):
+    with pytest.raises(EvaluationError, match="needs images of 224 x 224 pixels"):
         measure(Noise, colours, planted(coloured, text), conditions=("power_equalisation",), stage=stage)
 
 
