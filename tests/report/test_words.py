@@ -186,7 +186,7 @@ def test_proxies_are_called_proxies(study, say):
 
 def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(study, say):
     alone, together = say(study())[-1], say([*study(), *study("me/other")])[-1]
-    assert alone.startswith("The 95 % intervals of single revisions are over the items")
+    assert alone.startswith("The 95 % intervals of single revisions are over the clusters of items")
     assert "neither the variation between seeds nor that between checkpoints" in alone
     assert "There is only one run" in alone
     assert "Only the intervals of contrasts over several runs include the variation between seeds" in together
