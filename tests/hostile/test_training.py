@@ -63,7 +63,7 @@ RECIPES = {
     "a token before a colon": (f"hub_token: {SECRET}: b", "line 1, column"),
     "a token as a tag": (f"hub_token: !{SECRET} b", "line 1, column 12: could not determine"),
     "a token in a list": (f"hub_token: [{SECRET}", "line 1"),
-    "python": ("seed: !!python/object/apply:os.system ['touch pwned']", "line 1"),
+    "python": ("seed: !!python/object/apply:os.system ['touch pwned']", "seed"),
     "an unhashable key": ("? [a]\n: 1", "line 1"),
     "a null byte": ("scale: a\0b", "forbidden character"),
     "a long number": ("seed: " + "9" * 5000, "too long a number"),
