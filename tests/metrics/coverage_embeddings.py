@@ -12,7 +12,7 @@ from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.label_distribution import label_distribution
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.odd_one_out import odd_one_out_scores
-from hf_clipdyn.metrics.psychophysics import agreement, flat_log_rmse, log_slope
+from hf_clipdyn.metrics.psychophysics import agreement, flat_log_rmse
 from hf_clipdyn.metrics.rsa import rsa
 from hf_clipdyn.metrics.scores import mean, over, root_interval
 
@@ -171,16 +171,14 @@ def of_contrasts(data: Data) -> dict[str, Known]:
     (logs,) = data
     n = len(logs)
     means = np.concatenate([logs.mean(axis=0)[None], (logs.sum(axis=0) - logs) / (n - 1)])
-    found = agreement(10**means, 10**CONDITIONS, np.full(10, 0.1), free_offset=True)
+    found = agreement(10**means, 10**CONDITIONS)
     columns = {
         "log_rmse": found.log_rmse,
         "alignment": found.alignment,
-        "pearson": found.pearson,
-        "slope": log_slope(10**CONDITIONS, 10**means),
         "contrast": means[:, 0],
     }
     low, high = root_interval(found.log_rmse[0], found.log_rmse[1:])
-    of_flat = flat_log_rmse(10**CONDITIONS, np.full(10, 0.1), free_offset=True)
+    of_flat = flat_log_rmse(10**CONDITIONS)
     ends = {"log_rmse": (low, high), "alignment": (1 - high / of_flat, 1 - low / of_flat)}
     return {
         name: Known(float(values[0]), over(left_out_influence(values[1:]), None), "linear", ends.get(name))
@@ -190,13 +188,10 @@ def of_contrasts(data: Data) -> dict[str, Known]:
 
 def truth_of_contrasts(error: float) -> dict[str, float]:
     truth = CONDITIONS + error * np.cos(3 * CONDITIONS)
-    found = agreement(10**truth, 10**CONDITIONS, np.full(10, 0.1), free_offset=True)
-    slope = float(log_slope(10**CONDITIONS, 10**truth))
+    found = agreement(10**truth, 10**CONDITIONS)
     return {
         "log_rmse": float(found.log_rmse),
         "alignment": float(found.alignment),
-        "pearson": float(found.pearson),
-        "slope": slope,
         "contrast": float(truth[0]),
     }
 
