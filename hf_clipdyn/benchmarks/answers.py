@@ -184,27 +184,10 @@ def right_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float
         answers: of each person.
         item: names of the items, ascending.
     """
-    return _placed(answers, [one.right for one in answers], item)
-
-
-def codes_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float64]:
-    """What each of several people answered to these items, (people, items): a number; NaN without an answer.
-
-    Args:
-        answers: of each person.
-        item: names of the items, ascending.
-    """
-    known = np.unique(np.concatenate([one.decision for one in answers]))
-    return _placed(answers, [np.searchsorted(known, one.decision) for one in answers], item)
-
-
-def _placed(
-    answers: Sequence[Answers], values: Sequence[NDArray[Any]], item: NDArray[Any]
-) -> NDArray[np.float64]:
     table = np.full((len(answers), len(item)), np.nan)
-    for row, one, of_person in zip(table, answers, values, strict=True):
-        places = np.searchsorted(item, one.item)
+    for row, person in zip(table, answers, strict=True):
+        places = np.searchsorted(item, person.item)
         known = places < len(item)
-        known[known] = item[places[known]] == one.item[known]
-        row[places[known]] = of_person[known]
+        known[known] = item[places[known]] == person.item[known]
+        row[places[known]] = person.right[known]
     return table

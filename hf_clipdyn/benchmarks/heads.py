@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.errors import ConfigError, naming, shorten, shown
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.row import NumberKey
 
 HEAD = "head"
 """What the columns ``protocol`` of trials and ``probe`` of numbers say of the answers of a classifier's own head."""
@@ -135,11 +134,6 @@ def read_label_map(path: Path) -> dict[str, str]:
             'head, for example {"0": "airplane"}, or a list of names in the order of the head.'
         )
     return {str(key): name for key, name in entries.items()}
-
-
-def at_head(numbers: list[Number], protocol: str) -> list[Number]:
-    """The numbers of decisions under a protocol, read out at the head if that is what decided."""
-    return [replace(one, probe=probe_of(protocol)) if one.probe == _PROJECTION else one for one in numbers]
 
 
 def probe_of(protocol: str) -> str:

@@ -59,6 +59,12 @@ class Source:
     metadata: DatasetMetadata
     absent: int = 0
 
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes of the column label, by their ids; empty without such a column."""
+        label = self.dataset.features.get("label")
+        return [] if label is None else list(label.names)
+
     def incomplete(self, shown: int) -> dict[str, str]:
         """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""
         whole = len(self.dataset) + self.absent
@@ -182,8 +188,7 @@ def under_names(
 
 
 def _under_names(source: Source, names: Mapping[str, str], templates: tuple[str, ...]) -> Source:
-    given = enumerate(source.dataset.features["label"].names)
-    labels = [names.get(label, names.get(str(index), label)) for index, label in given]
+    labels = [names.get(label, names.get(str(at), label)) for at, label in enumerate(source.class_names)]
     with naming(source.name, DatasetError):
         named = source.dataset.cast_column("label", datasets.ClassLabel(names=labels))
     metadata = replace(source.metadata, templates=templates or source.metadata.templates)

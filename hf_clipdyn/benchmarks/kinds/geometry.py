@@ -108,8 +108,8 @@ class Geometry(Kind[KindSettings]):
         (pixels,) = self.pixels
         self.stimuli, self.facts = [Stimuli(pixels.array, self.shown)], {}
         self._small = reduced(pixels.array[self.shown], _SIDE).reshape(len(self.shown), -1)
-        features, rows = source.dataset.features, source.dataset.select(self.shown)
-        self._names: list[str] = list(features["label"].names) if "label" in features else []
+        rows = source.dataset.select(self.shown)
+        self._names = source.class_names
         self._labels: list[int] = list(rows["label"]) if self._names else []
         self._templates = default_templates(source.metadata)
         captions = [] if self._names else rows["captions"]

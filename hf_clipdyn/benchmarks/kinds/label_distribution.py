@@ -96,8 +96,7 @@ class LabelDistribution(Kind[KindSettings]):
     def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
         """Those of the data set."""
         del settings
-        names: list[str] = source.dataset.features["label"].names
-        return names
+        return source.class_names
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Cosines of every image to every class, or the logits of a classifier's head."""

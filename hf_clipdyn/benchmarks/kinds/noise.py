@@ -184,11 +184,11 @@ class Noise(Kind[NoiseSettings]):
 
         super().__init__(source, image_processor, settings, common)
         self.facts = {}
-        self.names: Sequence[str] = source.dataset.features["label"].names
+        self.names = self.classes(source, settings)
         self.templates = default_templates(source.metadata)
         labels = self.described["label"].to_numpy(np.int64)
         if settings.classes == "sixteen":
-            self.names, labels = GEIRHOS_CLASSES, _sixteen(source.name, self.names)[labels]
+            labels = _sixteen(source.name, source.class_names)[labels]
             self.shown = self.shown[labels[self.shown] >= 0]
             self.stimuli = [Stimuli(self.pixels[0].array, self.shown)]
         self.labels = labels[self.shown]
@@ -233,8 +233,8 @@ class Noise(Kind[NoiseSettings]):
         """The sixteen categories, or those of the data set."""
         from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
-        names: list[str] = source.dataset.features["label"].names
-        return GEIRHOS_CLASSES if isinstance(settings, NoiseSettings) and settings.classes else names
+        is_of_sixteen = isinstance(settings, NoiseSettings) and settings.classes
+        return GEIRHOS_CLASSES if is_of_sixteen else source.class_names
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""

@@ -67,8 +67,7 @@ class ZeroShot(Kind[KindSettings]):
     def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
         """Those of the data set."""
         del settings
-        names: list[str] = source.dataset.features["label"].names
-        return names
+        return source.class_names
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Rank the classes for every image."""
