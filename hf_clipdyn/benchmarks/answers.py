@@ -133,24 +133,25 @@ def stack(answers: Sequence[Answers]) -> AnswerTable:
     """
     if not answers:
         raise EvaluationError("No answers were given: at least one revision is needed.")
-    if len({one.fingerprint for one in answers}) > 1:
+    if len({given.fingerprint for given in answers}) > 1:
         raise EvaluationError(
             f"The answers of {answers[0].key.metric} are to different stimuli (their data fingerprints differ): "
             "relate only revisions that were shown the same."
         )
     first = answers[0]
-    if len(first.item) and all(one.item is first.item for one in answers):  # as of the revisions of one run
-        decision = np.stack([one.decision for one in answers])
-        known = all(one.label is first.label for one in answers)
-        right = np.stack([one.right for one in answers]) if known else decision == first.label
+    # Those of the revisions of one run share their items.
+    if len(first.item) and all(given.item is first.item for given in answers):
+        decision = np.stack([given.decision for given in answers])
+        known = all(given.label is first.label for given in answers)
+        right = np.stack([given.right for given in answers]) if known else decision == first.label
         return AnswerTable(first.item, first.label, first.cluster, decision, np.asarray(right, np.bool_))
-    item = reduce(np.intersect1d, [one.item for one in answers])
+    item = reduce(np.intersect1d, [given.item for given in answers])
     if not len(item):
         raise EvaluationError(
             f"The answers of {first.key.metric} have no item in common: evaluate the revisions on the same data."
         )
-    places = [np.searchsorted(one.item, item) for one in answers]
-    decision = np.stack([one.decision[at] for one, at in zip(answers, places, strict=True)])
+    places = [np.searchsorted(given.item, item) for given in answers]
+    decision = np.stack([given.decision[at] for given, at in zip(answers, places, strict=True)])
     label = first.label[places[0]]
     return AnswerTable(
         item, label, first.cluster[places[0]], decision, np.asarray(decision == label, np.bool_)

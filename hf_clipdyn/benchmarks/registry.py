@@ -61,7 +61,7 @@ def _named(folder: str, base: type[T], needed: Iterable[str], what: str) -> dict
         if not re.fullmatch("[a-z][a-z0-9_]*", name):
             raise ConfigError(f"{where} needs another name: use lower-case letters, digits and underscores.")
         abstract: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
-        missing = sorted({*abstract, *(one for one in needed if not hasattr(found, one))})
+        missing = sorted({*abstract, *(hook for hook in needed if not hasattr(found, hook))})
         if missing:
             raise ConfigError(f"{where} does not define {', '.join(missing)}: see {base.__module__}.")
         if by_name.setdefault(name, found) is not found:
@@ -259,7 +259,7 @@ def _check_used(
                 f"{', '.join(changed)} only affects {name} benchmarks, and none is selected: leave it out, or "
                 "select one with --benchmarks."
             )
-    unused = sorted(set(dirs) - {one.dataset for one in chosen})
+    unused = sorted(set(dirs) - {benchmark.dataset for benchmark in chosen})
     if unused:
         fitting = [name for name in offered if name.partition("/")[2] in unused] or ["kind/dataset"]
         raise ConfigError(
@@ -275,8 +275,8 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
     """The words of these benchmarks, for the metadata of the results."""
     listed = list(benchmarks)
     return Vocabulary(
-        kinds={one.kind.name: one.kind.terms for one in listed},
-        datasets={one.dataset: _dataset_terms(one.dataset) for one in listed},
+        kinds={benchmark.kind.name: benchmark.kind.terms for benchmark in listed},
+        datasets={benchmark.dataset: _dataset_terms(benchmark.dataset) for benchmark in listed},
     )
 
 

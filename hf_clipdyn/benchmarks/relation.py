@@ -277,14 +277,14 @@ def mean_of_others(each: Sequence[Sequence[Scored]], reference: str) -> list[Sco
         if not numbers:
             means += alike[:1]
             continue
-        influences = [one.influence for one in numbers]
+        influences = [number.influence for number in numbers]
         shared = tuple(map(id, influences))
         if shared not in made:
             made[shared] = mean_influence(influences)
-        cautions = [one.note for one in numbers if one.note]
+        cautions = [number.note for number in numbers if number.note]
         notes = [f"the mean of {len(numbers)} of {len(each)}"] * (len(numbers) < len(each))
         notes += [f"in {len(cautions)} of {len(numbers)}, {one}" for one in cautions[:1]]
-        value, note = float(np.mean([one.value for one in numbers])), "; ".join(notes)
+        value, note = float(np.mean([number.value for number in numbers])), "; ".join(notes)
         mean = replace(numbers[0], value=value, note=note, influence=made[shared])
         scale = next((scale for _, scale in alike if scale == "none"), alike[0][1])
         means.append((mean, scale))
@@ -293,13 +293,13 @@ def mean_of_others(each: Sequence[Sequence[Scored]], reference: str) -> list[Sco
 
 def mean_influence(influences: Sequence["pd.Series[Any] | None"]) -> "pd.Series[Any] | None":
     """The mean; None if one is unknown, or they have other units or another order of these."""
-    known = [one for one in influences if one is not None]
+    known = [influence for influence in influences if influence is not None]
     index = known[0].index if known else None
     if len(known) < len(influences) or not all(
-        one.index is index or one.index.equals(index) for one in known
+        influence.index is index or influence.index.equals(index) for influence in known
     ):
         return None
-    return pd.Series(np.mean([one.to_numpy() for one in known], axis=0), index=index)
+    return pd.Series(np.mean([influence.to_numpy() for influence in known], axis=0), index=index)
 
 
 def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerms:
@@ -317,7 +317,11 @@ def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerm
         level=terms.level or kind.level,
         parameter=terms.parameter or kind.parameter,
         conditions={**kind.conditions, **terms.conditions},
-        variants={**{name: one.title for name, one in kind.terms.items()}, **kind.variants, **terms.variants},
+        variants={
+            **{name: term.title for name, term in kind.terms.items()},
+            **kind.variants,
+            **terms.variants,
+        },
         subsets={**kind.subsets, **terms.subsets},
         probes={**kind.probes, **terms.probes},
         draws=terms.draws or kind.draws,

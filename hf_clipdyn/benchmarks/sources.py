@@ -221,26 +221,31 @@ def open_sources(
         EvaluationError: some are missing and must not be skipped, or none is there.
     """
     missing: dict[Benchmark, str] = {}
-    for one in benchmarks:
-        if one.dataset not in data_dirs and lacks_files(one.dataset):
-            missing[one] = "its files are not on this machine."
-    rest = [one for one in benchmarks if one not in missing] if not missing or skip_missing else []
-    found: dict[
-        tuple[str, tuple[str, ...]], Source | str
-    ] = {}  # each once, though several benchmarks show it
-    for shown in dict.fromkeys((one.dataset, one.kind.schemas) for one in rest if one.kind.schemas):
+    for benchmark in benchmarks:
+        if benchmark.dataset not in data_dirs and lacks_files(benchmark.dataset):
+            missing[benchmark] = "its files are not on this machine."
+    is_refused = missing and not skip_missing
+    rest = [] if is_refused else [benchmark for benchmark in benchmarks if benchmark not in missing]
+    # Each is opened once, though several benchmarks show it.
+    found: dict[tuple[str, tuple[str, ...]], Source | str] = {}
+    with_files = [benchmark for benchmark in rest if benchmark.kind.schemas]
+    for shown in dict.fromkeys((benchmark.dataset, benchmark.kind.schemas) for benchmark in with_files):
         folder = data_dirs.get(shown[0])
         try:
             found[shown] = open_source(*shown, data_dir=folder and Path(folder), token=token)
         except DatasetError as error:
             found[shown] = str(error)
     sources: dict[Benchmark, Source] = {}
-    for one in rest:
-        source = found[one.dataset, one.kind.schemas] if one.kind.schemas else drawn_source(one.kind.items())
+    for benchmark in rest:
+        source = (
+            found[benchmark.dataset, benchmark.kind.schemas]
+            if benchmark.kind.schemas
+            else drawn_source(benchmark.kind.items())
+        )
         if isinstance(source, Source):
-            sources[one] = source
+            sources[benchmark] = source
         else:
-            missing[one] = source
+            missing[benchmark] = source
     if missing:
         table = _missing_table(missing, len(benchmarks))
         if not skip_missing:
@@ -257,12 +262,14 @@ def open_sources(
 
 def _missing_table(missing: "Mapping[Benchmark, str]", asked: int) -> str:
     """A line for each benchmark whose data are missing, then what to do."""
-    width, root = max(len(one.name) for one in missing), os.environ.get("CLIPDYN_DATA")
+    width, root = max(len(benchmark.name) for benchmark in missing), os.environ.get("CLIPDYN_DATA")
     lines = [f"{len(missing)} of {asked} benchmarks cannot run, since their data are missing:"]
-    for one, cause in missing.items():
-        where = dataset_metadata(one.dataset).where
-        lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
-    names = ", ".join(sorted({one.dataset for one in missing}))
+    for benchmark, cause in missing.items():
+        where = dataset_metadata(benchmark.dataset).where
+        lines.append(
+            f"  {benchmark.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}"
+        )
+    names = ", ".join(sorted({benchmark.dataset for benchmark in missing}))
     lines.append(
         f"Put the folders into one parent folder, under the names {names}, and set CLIPDYN_DATA to the parent "
         f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data-dir NAME=PATH, or run the "

@@ -71,9 +71,13 @@ def influences(
     """
     units, listed = UnitsOf(kind, trials), list(numbers)
     if trials.empty:
-        return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
-    known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
-    undefined = [one.number_key for one in listed if math.isnan(one.value)]
+        return {number.number_key: Influence.unknown("the benchmark shows no items") for number in listed}
+    known = {
+        number.number_key: units.influence(number.influence)
+        for number in listed
+        if number.influence is not None
+    }
+    undefined = [number.number_key for number in listed if math.isnan(number.value)]
     return known | dict.fromkeys(undefined, Influence.unknown(UNDEFINED))
 
 

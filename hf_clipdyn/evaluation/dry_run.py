@@ -101,13 +101,13 @@ def in_words(costs: Sequence[Cost]) -> str:
         return "not measured" if math.isnan(seconds) else duration(seconds)
 
     rows, sums = [], {"cells": 0, "missing": 0, "images": 0, "passes": 0}
-    for one in costs:
-        counts = {"cells": one.cells, "missing": one.missing}
-        counts |= {"images": one.missing * one.images, "passes": one.missing * one.passes}
+    for cost in costs:
+        counts = {"cells": cost.cells, "missing": cost.missing}
+        counts |= {"images": cost.missing * cost.images, "passes": cost.missing * cost.passes}
         sums = {name: sums[name] + count for name, count in counts.items()}
-        times = {"a revision": told(one.seconds), "in all": told(one.missing * one.seconds)}
-        rows.append({"benchmark": one.name} | {name: f"{n:,}" for name, n in counts.items()} | times)
-    seconds = sum(one.missing * one.seconds for one in costs if not math.isnan(one.seconds))
+        times = {"a revision": told(cost.seconds), "in all": told(cost.missing * cost.seconds)}
+        rows.append({"benchmark": cost.name} | {name: f"{n:,}" for name, n in counts.items()} | times)
+    seconds = sum(cost.missing * cost.seconds for cost in costs if not math.isnan(cost.seconds))
     cells, missing, images, passes = (f"{count:,}" for count in sums.values())
     return (
         f"{render_table(rows)}\n{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, "
@@ -144,7 +144,10 @@ def _costs(config: EvaluationConfig) -> Iterator[Cost]:
         limits = n, kind.most_rows, getattr(benchmark.settings, "held_out", None)
         whole = source.count_images(range(min(filter(None, limits))))
         larger = max(1.0, whole / source.count_images(rows))
-        cells = [replace(planned.cell, revision=one.name, commit=one.commit) for one in plan.revisions]
+        cells = [
+            replace(planned.cell, revision=revision.name, commit=revision.commit)
+            for revision in plan.revisions
+        ]
         missing = sum(config.force or _name(cell) not in done for cell in cells)
         images = round(shown.images * larger)
         passes = -(-images // min(size, encoder.images_per_pass or size))

@@ -90,7 +90,7 @@ class Plan:
         self.revisions = in_shard(chosen, config.shard)
         if not self.revisions:
             _log.info(f"Shard {config.shard} has nothing to do: there are only {len(chosen)} revisions.")
-        self.began = min(filter(None, (utc(one.time) for one in listed)), default="")
+        self.began = min(filter(None, (utc(revision.time) for revision in listed)), default="")
         self.sources: Mapping[Benchmark, Source] = {} if earlier is None else earlier.sources
         if earlier is None:
             with PartialState().main_process_first():
@@ -104,7 +104,7 @@ class Plan:
     @staticmethod
     def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
         """The benchmarks in the order in which a revision is shown them; see `Kind.reads_layers`."""
-        return sorted(benchmarks, key=lambda one: not one.kind.reads_layers)
+        return sorted(benchmarks, key=lambda benchmark: not benchmark.kind.reads_layers)
 
     def on_rows(self, benchmark: Benchmark, rows: Sequence[int]) -> "Plan":
         """The plan of one benchmark on some rows of its data set, for a measurement."""
@@ -173,26 +173,31 @@ class Plan:
         reads_text = hasattr(model_config, "text_config") and head is None
         suits: dict[Benchmark, Mapping[str, str]] = {}  # with what its cells say of the model's head
         causes: dict[Benchmark, str] = {}
-        for one, source in self.sources.items():
-            asked = [] if head is None else one.kind.classes(source, one.settings)
+        for benchmark, source in self.sources.items():
+            asked = [] if head is None else benchmark.kind.classes(source, benchmark.settings)
             lacks = "" if head is None else head.without(asked)
-            if cause := self._unfit(one, model_config, asks=bool(asked), lacks=lacks, reads_text=reads_text):
-                causes[one] = f"{one.name} {cause}"
+            if cause := self._unfit(
+                benchmark, model_config, asks=bool(asked), lacks=lacks, reads_text=reads_text
+            ):
+                causes[benchmark] = f"{benchmark.name} {cause}"
                 continue
             of_map = {} if names is None else {"label_map": digest(names)[:12]}
-            suits[one] = {"answers": HEAD} | of_map if asked and not lacks else {}
+            suits[benchmark] = {"answers": HEAD} | of_map if asked and not lacks else {}
         self._leave_out(causes)
         classes = class_names(model_config, reads_text=reads_text)
-        for one in self.in_order(suits):
-            source, settings = self.sources[one], one.kind.fitted(one.settings, model_config)
-            kind = one.kind(source, image_processor, settings, config)
+        for benchmark in self.in_order(suits):
+            source, settings = (
+                self.sources[benchmark],
+                benchmark.kind.fitted(benchmark.settings, model_config),
+            )
+            kind = benchmark.kind(source, image_processor, settings, config)
             if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
                 kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
             if kind.left_out:
-                _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
+                _log.warning(f"{benchmark.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             texts = config.texts if kind.text_drift and reads_text else "own"
-            facts = {**settings.in_key(), **kind.facts, **suits[one]}
-            cell = _cell(config, one, kind, texts, facts, {"split": source.split, **classes})
+            facts = {**settings.in_key(), **kind.facts, **suits[benchmark]}
+            cell = _cell(config, benchmark, kind, texts, facts, {"split": source.split, **classes})
             yield PlannedCell(cell, kind, source.file_names())
 
     def _unfit(
@@ -263,7 +268,7 @@ def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:
         ConfigError: the table holds such benchmarks of this run in another one.
     """
     repo_id = config.series.repo_id
-    wanted = {(one.kind.name, one.dataset) for one in config.selected}
+    wanted = {(benchmark.kind.name, benchmark.dataset) for benchmark in config.selected}
     for cell in held:
         if cell.repo_id == repo_id and (cell.kind, cell.dataset) in wanted and cell.dtype != config.dtype:
             raise ConfigError(

@@ -99,7 +99,7 @@ def _works(saved: SavedRuns) -> list["_Work"]:
         if saved.of_study and not between_runs:
             continue
         if relation.reads == WEIGHTS:
-            found = [_Work(relation, None, [saved.weighed(one) for one in config.each], saved)]
+            found = [_Work(relation, None, [saved.weighed(member) for member in config.each], saved)]
         else:
             read = kinds_read(relation)
             found = [
@@ -169,8 +169,8 @@ class _Work:
         """All pairs and runs: those within each run first."""
         relation, seed = self._relation, self._saved.config.seed
         for run in () if self._saved.of_study else self.chosen:
-            for at, one in enumerate(run):
-                yield from self._within(run, at, one)
+            for at, revision in enumerate(run):
+                yield from self._within(run, at, revision)
             if _has(relation, "trace") and len(run) > 1:
                 yield _Pair("run", run[-1], run, partial(relation.trace, run, seed))
         if "seeds" in relation.pairs:
@@ -182,47 +182,53 @@ class _Work:
         revisions = self._saved.config.revisions
         return revisions is None or seen.cell.revision in revisions
 
-    def _within(self, run: Sequence[Seen], at: int, one: Seen) -> Iterator[_Pair]:
-        if not self._is_named(one):
+    def _within(self, run: Sequence[Seen], at: int, revision: Seen) -> Iterator[_Pair]:
+        if not self._is_named(revision):
             return
-        others = {"previous": run[at - 1 : at] if at else [], "last": run[-1:] if one is not run[-1] else []}
+        others = {
+            "previous": run[at - 1 : at] if at else [],
+            "last": run[-1:] if revision is not run[-1] else [],
+        }
         for sort, other in others.items():
             if sort in self._relation.pairs and other:
-                yield _Pair(sort, one, other, partial(self._with_one, one, other[0], sort))
+                yield _Pair(sort, revision, other, partial(self._with_one, revision, other[0], sort))
         if "people" in self._relation.pairs and run[0].people:
-            yield _Pair("people", one, [], partial(self._people, one))
+            yield _Pair("people", revision, [], partial(self._people, revision))
 
     def _between_seeds(self) -> Iterator[_Pair]:
         """At equal samples, so that the answers of few revisions are needed at a time."""
         at_samples: dict[int, list[Seen]] = defaultdict(list)
-        for one in chain(*self._runs):
-            if one.cell.samples_seen is not None:
-                at_samples[one.cell.samples_seen].append(one)
+        for revision in chain(*self._runs):
+            if revision.cell.samples_seen is not None:
+                at_samples[revision.cell.samples_seen].append(revision)
         for _, seen in sorted(at_samples.items()):
             known: _Known = {}  # each pair of seeds is needed several times
-            for one in filter(self._is_wanted, filter(self._is_named, seen)):
+            for revision in filter(self._is_wanted, filter(self._is_named, seen)):
                 partners = [
                     other
                     for other in seen
-                    if other.cell.scale == one.cell.scale
-                    and other.cell.seed not in (None, one.cell.seed)
-                    and (other.cell.arm == one.cell.arm or self._compares(one.cell.arm, other.cell.arm))
+                    if other.cell.scale == revision.cell.scale
+                    and other.cell.seed not in (None, revision.cell.seed)
+                    and (
+                        other.cell.arm == revision.cell.arm
+                        or self._compares(revision.cell.arm, other.cell.arm)
+                    )
                 ]
                 if partners:
-                    yield _Pair("seeds", one, partners, partial(self._seeds, one, partners, known))
+                    yield _Pair("seeds", revision, partners, partial(self._seeds, revision, partners, known))
             yield from self._over_pairs(seen, known)
 
     def _over_pairs(self, seen: Sequence[Seen], known: _Known) -> Iterator[_Pair]:
         """In the first run of each arm at these samples: all pairs of its seeds."""
         arms: dict[tuple[Any, ...], list[Seen]] = defaultdict(list)
-        with_seed = (one for one in seen if one.cell.seed is not None)
-        for one in sorted(with_seed, key=lambda one: (one.cell.seed, one.cell.repo_id)):
-            arms[one.cell.scale, one.cell.arm].append(one)
+        with_seed = (revision for revision in seen if revision.cell.seed is not None)
+        for revision in sorted(with_seed, key=lambda revision: (revision.cell.seed, revision.cell.repo_id)):
+            arms[revision.cell.scale, revision.cell.arm].append(revision)
         for (scale, arm), runs in arms.items():
             # The key of these cells also names the other arms, as when their pairs were in them.
             names = [name for at, name in arms if at == scale and name != arm and self._compares(arm, name)]
             everyone = [*runs[1:], *chain(*(arms[scale, name] for name in names))]
-            enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
+            enough = len({revision.cell.seed for revision in runs}) >= FEWEST_SEEDS
             if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
                 yield _Pair("pairs", runs[0], everyone, partial(self._all_pairs, runs, known))
 
@@ -236,10 +242,11 @@ class _Work:
             groups[run[0].cell.scale, run[0].cell.arm].append(run)
         for runs in groups.values():
             runs.sort(key=lambda run: (run[0].cell.seed is None, run[0].cell.seed, run[0].cell.repo_id))
-            shared = set.intersection(*({one.cell.samples_seen for one in run} for run in runs)) - {None}
+            samples = ({revision.cell.samples_seen for revision in run} for run in runs)
+            shared = set.intersection(*samples) - {None}
             if len(runs) > 1 and shared and any(run in self.chosen for run in runs):
-                by_samples = [{one.cell.samples_seen: one for one in run} for run in runs]
-                aligned = [[one for at, one in run.items() if at in shared] for run in by_samples]
+                by_samples = [{revision.cell.samples_seen: revision for revision in run} for run in runs]
+                aligned = [[revision for at, revision in run.items() if at in shared] for run in by_samples]
                 numbers = partial(self._relation.over_seeds, aligned, self._saved.config.seed)
                 yield _Pair("runs", aligned[0][-1], list(chain(*aligned)), numbers)
 
@@ -255,8 +262,8 @@ class _Work:
         return named(self._related(a, b), sort)
 
     def _people(self, a: Seen) -> list[Scored]:
-        each = {one.person: self._related(a, one) for one in a.people}
-        between = [self._related(one, other) for one, other in combinations(a.people, 2)]
+        each = {person.person: self._related(a, person) for person in a.people}
+        between = [self._related(person, other) for person, other in combinations(a.people, 2)]
         of_people = [
             (replace(number, role="human", probe=""), scale)
             for number, scale in mean_of_others(between, OBSERVERS)
@@ -273,7 +280,9 @@ class _Work:
         for arm, each in by_arm.items():
             means = mean_of_others(list(each.values()), with_arm(arm))
             metrics = self._relation.between_arms
-            numbers += [one for one in means if one[0].role == "value" and one[0].metric in metrics]
+            numbers += [
+                scored for scored in means if scored[0].role == "value" and scored[0].metric in metrics
+            ]
         return numbers + self._singly(within)
 
     def _singly(self, each: Mapping[str, Sequence[Scored]]) -> list[Scored]:
@@ -300,11 +309,13 @@ class _Work:
                     by_key[number.number_key].append(((a.cell.seed, b.cell.seed), number))
         for found in by_key.values():
             seeds, numbers = [pair for pair, _ in found], [number for _, number in found]
-            influence = mean_influence([one.influence for one in numbers])
+            influence = mean_influence([number.influence for number in numbers])
             if influence is None or len(np.unique(seeds)) < FEWEST_SEEDS:
                 continue
             level, of_items = self._saved.config.confidence_level, self._units.influence(influence)
-            result = mean_over_pairs([one.value for one in numbers], seeds, of_items, confidence_level=level)
+            result = mean_over_pairs(
+                [number.value for number in numbers], seeds, of_items, confidence_level=level
+            )
             low, high = result["ci"]
             note = "" if len(found) == len(pairs) else f"the mean of {len(found)} of {len(pairs)} pairs"
             mean = replace(numbers[0], value=result["value"], ci_low=low, ci_high=high, influence=influence)
@@ -319,7 +330,7 @@ class _Work:
         known = saved.cells.get(key)
         if known is None or saved.config.force or saved.config.rescore:
             return False
-        measured = max(saved.measured(one.cell) for one in (pair.a, *pair.others))
+        measured = max(saved.measured(revision.cell) for revision in (pair.a, *pair.others))
         return known.score_version == self._relation.score_version and saved.store.measured(key) >= measured
 
     def kept(self, pair: _Pair) -> list[str]:
@@ -340,8 +351,8 @@ class _Work:
             check_names(self._relation, [number for number, _ in found])
             given = [number for number, _ in found if number.influence is not None]
             # Two forms of kappa share what the items contribute, and so its variance.
-            shared = {id(one.influence): self._units.of(one) for one in given}
-            known = {one.number_key: made for one in given if (made := shared[id(one.influence)])}
+            shared = {id(number.influence): self._units.of(number) for number in given}
+            known = {number.number_key: made for number in given if (made := shared[id(number.influence)])}
             numbers = [
                 with_interval(number, scale, known.get(number.number_key), config.confidence_level)
                 for number, scale in found
@@ -356,14 +367,14 @@ class _Work:
         """Where the numbers may be, the last place at the end."""
         if pair.sort in ("run", "runs"):
             repo_id = pair.a.cell.repo_id
-            for one in pair.others:
-                if one is not pair.a and one.cell.repo_id == repo_id:
-                    yield self._cell(pair, one)
+            for revision in pair.others:
+                if revision is not pair.a and revision.cell.repo_id == repo_id:
+                    yield self._cell(pair, revision)
         yield self._cell(pair, pair.a)
 
     def _cell(self, pair: _Pair, at: Seen) -> Cell:
         settings = json.loads(at.cell.settings) | {SORT: pair.sort}
-        commits = [one.cell.commit for one in pair.others]
+        commits = [revision.cell.commit for revision in pair.others]
         if pair.sort not in ("previous", "last") and commits:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
         return replace(

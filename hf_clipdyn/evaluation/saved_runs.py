@@ -54,16 +54,18 @@ class SavedRuns:
         self.config, self.store, self.of_study = config, store, bool(of_study)
         self.cells = {cell.key: cell for cell in store.cells()}
         tables = [*([] if config.output is None else [config.output]), *of_study]
-        for one in () if of_study else config.each:  # the tables beside the runs that are named
-            table = Path(str(one.repo_id[0])) / _TABLE
+        for member in () if of_study else config.each:  # the tables beside the runs that are named
+            table = Path(str(member.repo_id[0])) / _TABLE
             if table.is_file() and table.resolve() not in {path.resolve() for path in tables}:
                 tables.append(table)
         self._files = KeptTrials(tables)
         self._stores = [store, *(CellStore(table) for table in tables[1:])]
         if of_study:
-            self.wanted = list(dict.fromkeys(cell.repo_id for one in self._stores for cell in one.cells()))
+            self.wanted = list(
+                dict.fromkeys(cell.repo_id for store in self._stores for cell in store.cells())
+            )
         else:
-            self.wanted = [one.series.repo_id for one in config.each]
+            self.wanted = [member.series.repo_id for member in config.each]
         self._arrays: dict[bytes, NDArray[Any]] = {}
         self._series: dict[tuple[str, str], tuple[Series, Revision]] = {}
         self.trials: Callable[[Cell, tuple[str, ...] | None], pd.DataFrame] = lru_cache(_TABLES)(self._trials)
@@ -74,7 +76,7 @@ class SavedRuns:
         """The runs of each benchmark, in the order of training; all were shown the same in the same way."""
         known, named = kinds(), None
         if self.config.benchmarks is not None:
-            named = {(one.kind.name, one.dataset) for one in self.config.selected}
+            named = {(benchmark.kind.name, benchmark.dataset) for benchmark in self.config.selected}
         groups: dict[tuple[Any, ...], dict[str, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
         for cell in (cell for store in self._stores for cell in newest(store.cells())):
             chosen = named is None or (cell.kind, cell.dataset) in named
@@ -92,16 +94,16 @@ class SavedRuns:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The words of all tables."""
-        return Vocabulary.merged(one.vocabulary for one in self._stores)
+        return Vocabulary.merged(store.vocabulary for store in self._stores)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
-        return max(one.measured(cell.key) for one in self._stores)
+        return max(store.measured(cell.key) for store in self._stores)
 
     def numbers(self, cell: Cell) -> list[Number]:
         """The numbers of a cell, without their influences."""
-        tables = (one.rows(cell.key) for one in self._stores)
-        rows = next(one for one in tables if one is not None).select(_OF_NUMBER).to_pylist()
+        tables = (store.rows(cell.key) for store in self._stores)
+        rows = next(table for table in tables if table is not None).select(_OF_NUMBER).to_pylist()
         return [Number(**row | {name: math.nan for name in _FLOATS if row[name] is None}) for row in rows]
 
     def _trials(self, cell: Cell, columns: tuple[str, ...] | None) -> pd.DataFrame:
@@ -117,14 +119,14 @@ class SavedRuns:
         kind = kinds()[cell.kind]
         return keyed(
             replace(
-                one,
-                item=self._once(one.item),
-                label=self._once(one.label),
-                cluster=self._once(one.cluster),
-                counts=None if one.counts is None else self._once(one.counts),
+                answers,
+                item=self._once(answers.item),
+                label=self._once(answers.label),
+                cluster=self._once(answers.cluster),
+                counts=None if answers.counts is None else self._once(answers.counts),
                 fingerprint=cell.data_fingerprint,
             )
-            for one in kind.answers(self._trials(cell, None))
+            for answers in kind.answers(self._trials(cell, None))
         )
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -136,8 +138,10 @@ class SavedRuns:
 
     def weighed(self, config: EvaluationConfig) -> list[Seen]:
         """A run whose weights are read: cells without trials."""
-        listed = [one for one in config.series.revisions() if one.sha256 is not None]
-        self._series |= {(config.series.repo_id, one.name): (config.series, one) for one in listed}
+        listed = [revision for revision in config.series.revisions() if revision.sha256 is not None]
+        self._series |= {
+            (config.series.repo_id, revision.name): (config.series, revision) for revision in listed
+        }
         of_weights: dict[str, Any] = {
             "kind": WEIGHTS[0],
             "dataset": DRAWN,
@@ -149,11 +153,11 @@ class SavedRuns:
         cells = (
             Cell(
                 repo_id=config.series.repo_id,
-                revision=one.name,
-                **{name: getattr(one, name) for name in OF_REVISION},
+                revision=revision.name,
+                **{name: getattr(revision, name) for name in OF_REVISION},
                 **of_weights,
             )
-            for one in listed
+            for revision in listed
         )
         return [Seen(cell, self) for cell in cells]
 

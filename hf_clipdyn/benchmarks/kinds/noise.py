@@ -165,7 +165,7 @@ class Noise(Kind[NoiseSettings]):
         ),
         level=Axis(title="level"),
         conditions={"none": Condition(title="no noise")}
-        | {name: one.term for name, one in CORRUPTIONS.items()},
+        | {name: corruption.term for name, corruption in CORRUPTIONS.items()},
         probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
@@ -200,7 +200,7 @@ class Noise(Kind[NoiseSettings]):
             list(self.names),
             labels.tolist(),
             self.templates,
-            [one.key for one, _ in self.corrupted],
+            [change.key for change, _ in self.corrupted],
             settings.stage,
         )
 
@@ -218,15 +218,14 @@ class Noise(Kind[NoiseSettings]):
             if level != CORRUPTIONS[name].term.untouched
         ]
         stimuli: dict[str, Stimuli] = {}
-        for key, change in {
-            one.key: one for one in reversed(changes)
-        }.items():  # some share their weakest level
+        by_key = {change.key: change for change in reversed(changes)}  # some share their weakest level
+        for key, change in by_key.items():
             if settings.stage == "native":
                 pixels = decode(source.dataset, image_processor, common, distort=change, distort_key=key)
                 stimuli[key] = Stimuli(pixels.array, self.shown)
             else:
                 stimuli[key] = corrupted(self.pixels[0], self.shown, change, key, common)
-        return [(one, stimuli[one.key]) for one in changes]
+        return [(change, stimuli[change.key]) for change in changes]
 
     @classmethod
     def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
@@ -250,7 +249,7 @@ class Noise(Kind[NoiseSettings]):
             clean = unit(readout.images(self.stimuli[0]))
             probe = LinearProbe(clean, self.labels, probe_folds(self.labels))
         blocks = []
-        shown = [(one.corruption.name, one.level, stimuli) for one, stimuli in self.corrupted]
+        shown = [(change.corruption.name, change.level, stimuli) for change, stimuli in self.corrupted]
         for condition, level, stimuli in [("none", 0.0, self.stimuli[0]), *shown]:
             scores = class_scores(readout, stimuli, self.names, self.templates)
             columns = {

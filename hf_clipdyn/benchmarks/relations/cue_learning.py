@@ -122,9 +122,9 @@ class CueLearning(Relation):
 def _shares(run: Sequence[Seen]) -> Iterator[Scored]:
     trials = _trials(run[0])
     people = _answers(trials[trials["protocol"] == HUMAN])[1]
-    for one in run:
-        for protocol, rows in _asked(_trials(one)):
-            key, at = NumberKey(metric="", variant=protocol), one.cell.revision
+    for revision in run:
+        for protocol, rows in _asked(_trials(revision)):
+            key, at = NumberKey(metric="", variant=protocol), revision.cell.revision
             items, scores, chance = _answers(rows)
             for name, score in scores.items():
                 yield related(key, f"{name}_share", score, items, at=at)
@@ -153,9 +153,9 @@ def _answers(rows: pd.DataFrame) -> tuple[NDArray[Any], dict[str, Score], dict[s
     return rows["item"].to_numpy(), scores, chance | {"other": 1 - sum(chance.values())}
 
 
-def _trials(one: Seen) -> pd.DataFrame:
+def _trials(revision: Seen) -> pd.DataFrame:
     """The trials of a revision, without those of grey images."""
-    trials = one.trials(_COLUMNS)
+    trials = revision.trials(_COLUMNS)
     return trials[is_untouched(trials)]
 
 
@@ -168,8 +168,8 @@ def _asked(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _curves(run: Sequence[Seen]) -> _Curves:
     """Of the answers with each set of prompts, and of the linear probes; only what all revisions have."""
     curves: _Curves = {}
-    for one in run:
-        for key, cue, value in _points(one):
+    for revision in run:
+        for key, cue, value in _points(revision):
             curves.setdefault(key, {}).setdefault(cue, []).append(value)
     return {
         key: by_cue
@@ -178,15 +178,15 @@ def _curves(run: Sequence[Seen]) -> _Curves:
     }
 
 
-def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
+def _points(revision: Seen) -> Iterator[tuple[NumberKey, str, float]]:
     """The numbers of one revision of which curves are made."""
-    if one.cell.kind == "decodability":
-        for number in one.numbers:
+    if revision.cell.kind == "decodability":
+        for number in revision.numbers:
             if number.role == "value" and number.metric in OTHER_CUE:
                 key = NumberKey(metric="", probe=number.probe, layer=number.layer)
                 yield key, number.metric, number.value
         return
-    trials = _trials(one)
+    trials = _trials(revision)
     for protocol, rows in _asked(trials):
         conflict = rows[rows["shape"] != rows["texture"]]
         for cue in OTHER_CUE:
@@ -199,7 +199,7 @@ def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
 
 
 def _half_rise(run: Sequence[Seen], values: Sequence[float]) -> Score:
-    samples = [one.cell.samples_seen for one in run]
+    samples = [revision.cell.samples_seen for revision in run]
     if any(one is None for one in samples):
         return Score(math.nan, cause="the samples that were seen are unknown")
     seen = np.array(samples, np.float64)

@@ -107,18 +107,19 @@ class LearningOrder(Relation):
     def trace(cls, run: Sequence[Seen], seed: int) -> Iterator[Scored]:
         """What is learned and forgotten by each revision, and in all."""
         del seed
-        revisions, answers = [one.cell.revision for one in run], [one.answers for one in run]
+        revisions = [revision.cell.revision for revision in run]
+        answers = [revision.answers for revision in run]
         for key in _shared_keys(answers):
             table = stack([one[key] for one in answers])
             yield from _of_run(key, table, revisions)
-            people = [one.answers[key] for one in run[0].people if key in one.answers]
+            people = [person.answers[key] for person in run[0].people if key in person.answers]
             yield from _against_people(key, table, answers[0][key], people)
 
     @classmethod
     def over_seeds(cls, runs: Sequence[Sequence[Seen]], seed: int) -> Iterator[Scored]:
         """Do all seeds learn the items in the same order?"""
         del seed
-        answers = [[one.answers for one in run] for run in runs]
+        answers = [[revision.answers for revision in run] for run in runs]
         for key in _shared_keys([one for run in answers for one in run]):
             yield _order_of_seeds(key, stack_runs([[one[key] for one in run] for run in answers]))
 

@@ -50,7 +50,7 @@ class RepresentationChange(Relation):
     def relate(cls, a: Seen, b: Seen, seed: int) -> Iterator[Scored]:
         """The similarity of each layer, with the jackknife over images."""
         del seed
-        first, second = (_layers(one) for one in (a, b))
+        first, second = (_layers(revision) for revision in (a, b))
         for key in first.keys() & second.keys():
             items = first[key].index.intersection(second[key].index)
             if len(items) < _FEWEST:

@@ -41,8 +41,8 @@ class Weights(Relation):
     def trace(cls, run: Sequence[Seen], seed: int) -> Iterator[Scored]:
         """The numbers of the whole model and of its parts, at each revision and in all."""
         del seed
-        revisions = [one.cell.revision for one in run]
-        for part, path in weight_path(one.weights for one in run).items():
+        revisions = [revision.cell.revision for revision in run]
+        for part, path in weight_path(revision.weights for revision in run).items():
             key = NumberKey(metric="", probe="", condition="", subset=part)
             for revision, length in zip(revisions, path["norms"], strict=True):
                 yield related(key, "norm", length, at=revision)
