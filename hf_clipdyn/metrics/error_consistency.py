@@ -49,6 +49,7 @@ def error_consistency(
           by about 3 / n at most. NaN if one observer is right, or wrong, on all images.
         - ``kappa_min``, ``kappa_max``: the range that the two accuracies allow.
         - ``observed``, ``expected`` in [0, 1]; ``n`` images.
+
         The value does not change when the observers are swapped.
 
     Raises:

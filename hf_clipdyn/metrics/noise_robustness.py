@@ -49,6 +49,7 @@ def noise_robustness(
         - ``threshold``: the place at which the accuracy first falls halfway from clean to chance, by linear
           interpolation. Its interval is cut to the axis: one that ends with the axis is open there.
         - the facts ``sigmas`` (ascending from 0.0), ``n_per_sigma``, ``n`` rows.
+
         NaN: drops and threshold where the clean accuracy is not clear of chance (`clear_of_chance`), since guesses
         have nothing to lose; the relative drop where the clean accuracy is 0; corrected drop and threshold without
         ``n_classes``; area and threshold with fewer than two places, as with no noise level but 0; the threshold where

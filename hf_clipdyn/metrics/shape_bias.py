@@ -54,6 +54,7 @@ def shape_bias(
         - ``top_class``, ``top_class_share``: the class decided for most often (None if no answer is a class) and its
           share of the n decisions.
         - ``n`` (rows with a conflict), ``n_excluded``, ``n_shape`` (S), ``n_texture`` (T).
+
         Without any conflict all values are NaN. The intervals contain neither the noise of another training seed nor
         that of another checkpoint.
 

@@ -7,7 +7,7 @@ from typing import Any
 from hf_clipdyn.bundled import load_metric, metric_names
 
 from .explained import METRICS
-from .page import Page, entries, line, sections, table
+from .page import Page, block, entries, line, sections, table
 
 # Modules that are not called as the function behind them.
 _FUNCTIONS = {"representation_similarity": "cka"}
@@ -54,7 +54,8 @@ def _module(name: str, module: Any) -> Page:
             f"[The explanation](../../{METRICS[function]}) says how to read it. "
             f"[`hf_clipdyn.metrics.{function}`](../python/metrics/{function}.md) has the functions.",
             table(("input", "each row", "meaning"), rows),
-            f"It returns a dict; the interval of each value is `<name>_ci`. {line(described['Returns'])}",
+            "It returns a dict; the interval of each value is `<name>_ci`.",
+            block(described["Returns"]),
             f"```python {_DOCTEST}\n{inspect.cleandoc(described['Examples'])}\n```",
             f"```bibtex\n{module.citation}\n```",
         ],

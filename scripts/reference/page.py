@@ -99,6 +99,11 @@ def line(text: str) -> str:
     return " ".join(text.split()).replace("``", "`")
 
 
+def block(section: str) -> str:
+    """The paragraphs and lists of a section, with the backticks of Markdown."""
+    return inspect.cleandoc(section).replace("``", "`")
+
+
 def summary_of(value: Any) -> str:
     """The first paragraph of a docstring."""
     return line((inspect.getdoc(value) or "").partition("\n\n")[0])
