@@ -42,7 +42,7 @@ def _module(name: str, module: Any) -> Page:
     inputs = entries(described["Args"])
     types = {key: _type(feature) for key, feature in module.features.items()}
     rows = [
-        (", ".join(f"`{one}`" for one in head.split(", ")), types.get(head, ""), meaning)
+        (", ".join(f"`{one}`" for one in head.split(", ")), types.get(head.partition(", ")[0], ""), meaning)
         for head, meaning in inputs.items()
     ]
     return Page(
