@@ -111,8 +111,7 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
 def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
     """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
     run = run_beside(repo_id, tables)
-    manifest = run.manifest() if run is not None else None
-    if run is None or manifest is None or manifest.hub is not None:
+    if run is None or not run.names() or run.manifest().hub is not None:
         return None
     return f"{run.where}/{revision}"
 

@@ -143,6 +143,10 @@ class Manifest(BaseModel):
             ) from None
 
 
+# Of models that no run of this package has published.
+NO_MANIFEST = Manifest(run_id="", revisions=())
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a revision's folder."""
     return Manifest.loads((folder / MANIFEST_FILE).read_bytes(), folder)

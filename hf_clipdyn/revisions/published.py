@@ -1,11 +1,12 @@
 """Runs with branches and a manifest: in folders on the disk, on the Hub, and in a kept store of version 0.3."""
 
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from hf_clipdyn.hub import persistently, reason, status_of, valid_repo_name
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.folders import with_base
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, natural_key, training_order
 from hf_clipdyn.revisions.series import Revision, Series
 
@@ -29,10 +30,10 @@ _OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "
 OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
-def in_parallel(call: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    """What a call gives for each: a suite may have over a hundred branches, and each costs a request."""
+def in_parallel(call: Callable[[str], T], names: Iterable[str], *, waits: bool) -> list[T]:
+    """What a call gives for each; at once if it waits for a server or a disk: else threads cost more than they save."""
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(call, names))
+        return list((pool.map if waits else map)(call, names))
 
 
 class Published(Series):
@@ -64,12 +65,12 @@ class Published(Series):
         with TemporaryDirectory() as temporary:
             return self.file(commit, path, Path(temporary)).read_bytes()
 
-    def manifest(self, refs: Mapping[str, str]) -> Manifest | None:
-        """The manifest on `main`; None if there is none."""
+    def manifest(self, refs: Mapping[str, str]) -> Manifest:
+        """The manifest on `main`, or `NO_MANIFEST`."""
         try:
             content = self.read(refs[MAIN], MANIFEST_FILE)
         except (KeyError, RevisionNotFoundError):
-            return None
+            return NO_MANIFEST
         return Manifest.loads(content, self.where)
 
     def revisions(self) -> list[Revision]:
@@ -80,21 +81,18 @@ class Published(Series):
         refs = self.refs()
         manifest = self.manifest(refs)
         main = refs.pop(MAIN, "")
-        self._planned = manifest.planned if manifest is not None else ()
-        if manifest is None:
+        self._planned = manifest.planned
+        if manifest is NO_MANIFEST:
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
-        listed = zip(refs.items(), in_parallel(self.files, refs.values()), strict=True)
+        listed = zip(refs.items(), in_parallel(self.files, refs.values(), waits=not self.on_disk), strict=True)
         return sorted((_described(*ref, files, manifest) for ref, files in listed), key=_order)
 
 
-def _described(name: str, commit: str, files: records.Listing, manifest: Manifest | None) -> Revision:
-    weights = records.weights_of(files)
-    facts: dict[str, Any] = {"epoch": epoch_of(name)}
-    if manifest is not None:
-        row = manifest.row(name)
-        facts |= manifest.model_dump(include=OF_RUN)
-        facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
+def _described(name: str, commit: str, files: records.Listing, manifest: Manifest) -> Revision:
+    weights, row = records.weights_of(files), manifest.row(name)
+    facts = {"epoch": epoch_of(name)} | manifest.model_dump(include=OF_RUN)
+    facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size or None, **facts)
 
 
@@ -119,12 +117,20 @@ class _OnDisk(Published):
         root = self.snapshots / commit
         if not root.is_dir():
             raise self.changed()
-        paths = [path for path in sorted(root.rglob("*")) if records.is_inside(path, self.folder)]
+        paths = filter(self.has, sorted(root.rglob("*")))
         return {path.relative_to(root).as_posix(): self.record(path) for path in paths}
+
+    def has(self, path: Path) -> bool:
+        """Whether a path is a file of this place, not a link that leads elsewhere."""
+        return path.is_file() and os.path.realpath(path).startswith(self._real_folder)
+
+    @cached_property
+    def _real_folder(self) -> str:
+        return os.path.join(os.path.realpath(self.folder), "")  # noqa: PTH118  # with the last slash
 
     def file(self, commit: str, path: str, temporary: Path) -> Path:  # noqa: ARG002  (nothing is downloaded)
         file = self.snapshots / commit / path
-        if not records.is_inside(file, self.folder):
+        if not self.has(file):
             raise RevisionNotFoundError(f"{self.where} has no file {path} in {commit}.")
         return file
 
@@ -157,24 +163,22 @@ class RunFolder(_OnDisk):
         for name in sorted(names, key=natural_key, reverse=True):
             try:
                 if name not in self._rows:
-                    self._read(self.folder / name)
+                    self._rows.update(self._read(name) | self._rows)  # as they were read first
             except FileNotFoundError:  # somebody has deleted it
-                names.remove(name)
+                continue
             except RevisionError as error:
                 if not self._is_tolerant:
                     raise
                 self.broken[name] = str(error)
-                names.remove(name)
-        return sorted((self._rows[name] for name in names), key=Row.order)
+        return sorted((self._rows[name] for name in names & self._rows.keys()), key=Row.order)
 
-    def _read(self, folder: Path) -> None:
-        manifest = read_manifest(folder)
-        if manifest.row(folder.name) is None:
+    def _read(self, name: str) -> dict[str, Row]:
+        rows = {row.name: row for row in read_manifest(self.folder / name).revisions}
+        if name not in rows:
             raise RevisionError(
-                f"{folder / MANIFEST_FILE} does not describe {folder.name}: delete the folder."
+                f"{self.folder / name / MANIFEST_FILE} does not describe {name}: delete the folder."
             )
-        for row in manifest.revisions:
-            self._rows.setdefault(row.name, row)
+        return rows
 
     def names(self) -> list[str]:
         """The revisions whose folders are here, in training order."""
@@ -191,16 +195,15 @@ class RunFolder(_OnDisk):
             (row for row in list(self._rows.values()) if row.sha256 == sha256), key=Row.order, default=None
         )
 
-    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest | None:  # noqa: ARG002
-        """The newest folder's manifest with the rows of all others; None if there is no folder.
+    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
+        """The newest folder's manifest with the rows of all others, or `NO_MANIFEST`.
 
         It has the rows of deleted folders too, unless these were the newest ones.
         """
         names = self.names()
-        manifest = read_manifest(self.folder / names[-1]) if names else None
-        name = manifest.repo_id if manifest is not None else None  # from the first revision on
-        self.repo_id = name or f"local/{valid_repo_name(self.run.resolve().name)}"
-        return manifest.with_rows(tuple(self._rows.values())) if manifest is not None else None
+        manifest = read_manifest(self.folder / names[-1]) if names else NO_MANIFEST
+        self.repo_id = manifest.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
+        return manifest.with_rows(tuple(self._rows.values())) if names else manifest
 
     def refs(self) -> dict[str, str]:
         names = {name: name for name in self.names()}

@@ -99,11 +99,3 @@ def is_weights(name: str) -> bool:
 def content_of(folder: Path) -> str:
     """The id of the model in a folder."""
     return content_id({name: record_of(path) for name, path in model_files(folder).items()})
-
-
-def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path is a file of a folder, not a link that leads elsewhere."""
-    try:
-        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a loop of links
-        return False

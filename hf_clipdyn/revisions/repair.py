@@ -9,7 +9,7 @@ from pathlib import Path
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.published import WEIGHTS_FILE, RunFolder
 from hf_clipdyn.revisions.store import Store, check_version, weights_in
 from hf_clipdyn.revisions.upload import Hub, said
@@ -80,7 +80,7 @@ def repair(
     store = Store(run, tolerant=True)
     check_version(store.run)
     manifest = store.manifest()
-    if manifest is None:
+    if manifest is NO_MANIFEST:
         raise ConfigError(f"{run} is not the folder of a run: it has no revision that can be read.")
     is_private = manifest.hub == "private"
     hub = Hub(store, store.repo_id, token, private=is_private) if manifest.hub or push_to_hub else None

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hf_clipdyn.errors import ConfigError, PublishError, naming, readable_size
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row
 from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, RunFolder
 
 # Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
@@ -42,7 +42,7 @@ class Store(RunFolder):
             PublishError: the folder has a run with another recipe or another name.
         """
         manifest = self.manifest()
-        if manifest is None:
+        if manifest is NO_MANIFEST:
             return Manifest(run_id=uuid4().hex, revisions=(), **facts)
         for what, before, now in (
             ("recipe", manifest.revisions[-1].recipe_hash, recipe_hash),

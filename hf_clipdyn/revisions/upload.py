@@ -24,7 +24,7 @@ from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun
 from hf_clipdyn.revisions.records import FileRecord, is_weights
@@ -92,8 +92,7 @@ class Hub(HubRun):
         if self.is_private:
             client.check_private(self.api.repo_info(self.repo_id))
         self.api.auth_check(self.repo_id, write=True)
-        manifest = self.manifest({MAIN: MAIN})
-        of_run = manifest.run_id if manifest is not None else ""
+        of_run = self.manifest({MAIN: MAIN}).run_id
         if of_run != run_id and (of_run or any(map(is_weights, self.files(MAIN)))):
             raise PublishError(
                 f"{self.where} has the revisions of another run, or weights that no run of this package published: "
@@ -102,8 +101,7 @@ class Hub(HubRun):
 
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
-        manifest = self.manifest({MAIN: MAIN})
-        return () if manifest is None else manifest.revisions
+        return self.manifest({MAIN: MAIN}).revisions
 
     def sha256(self, commit: str) -> str:
         """The Hub's own hash of the weights of a commit; empty without weights."""
@@ -287,7 +285,7 @@ class Publisher:
         self._planned = tuple(planned)
         self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
         self._is_disabled = disable
-        self._manifest = Manifest(run_id="", revisions=())
+        self._manifest = NO_MANIFEST
         self._earlier: list[Row] = []  # before anything is handed in
         self._settled: set[str] | None = None  # what need not be sent; None until the Hub was asked
         self._thread: threading.Thread | None = None

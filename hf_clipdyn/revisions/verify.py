@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
 from hf_clipdyn.files import file_sha256
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, architecture
-from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, NO_MANIFEST, Manifest
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import CARD_FILE, HubRun, Published, RunFolder, in_parallel
@@ -97,12 +98,8 @@ def verify(
     series = open_series(repo_id, store, token)
     if not isinstance(series, Published):
         return Report(series.where, (), (_NO_MANIFEST,), deep)
-    hub = None
-    if isinstance(series, RunFolder):
-        series = RunFolder(series.run, tolerant=True)
-        manifest = series.manifest()
-        if manifest is not None and manifest.hub is not None and not constants.HF_HUB_OFFLINE:
-            hub = HubRun(series.repo_id, token)
+    is_pushed = isinstance(series, RunFolder) and series.manifest().hub is not None
+    hub = HubRun(series.repo_id, token) if is_pushed and not constants.HF_HUB_OFFLINE else None
     return check(series, hub, deep=deep)
 
 
@@ -135,16 +132,16 @@ class _Checks:
     def __init__(self, place: Published, deep: bool) -> None:
         self.place, self.deep = place, deep
         self.refs = place.refs()
-        listed = zip(self.refs, in_parallel(self._listing, self.refs.values()), strict=True)
+        self.each = partial(in_parallel, waits=deep or not place.on_disk)
+        listed = zip(self.refs, self.each(self._listing, self.refs.values()), strict=True)
         self.files = {name: files for name, files in listed if files is not None}
         self.weights = {name: weights_of(files) for name, files in self.files.items()}
-        self.manifest, self.unreadable = None, place.broken
+        self.manifest, self.unreadable = NO_MANIFEST, place.broken
         try:
             self.manifest = place.manifest(self.refs)
         except RevisionError as error:
             self.unreadable = {MANIFEST_FILE: str(error)}
-        rows = self.manifest.revisions if self.manifest is not None else ()
-        self.rows = {row.name: row for row in rows}
+        self.rows = {row.name: row for row in self.manifest.revisions}
         self.names = sorted(self.files.keys() - {MAIN}, key=self._order)
 
     def _listing(self, commit: str) -> Listing | None:
@@ -161,7 +158,7 @@ class _Checks:
             return Report(self.place.where, (), (_NO_MANIFEST,), self.deep)
         found = [(name, "unreadable-manifest", said) for name, said in self.unreadable.items()]
         found += [*self._of_names(), *self._of_rows(), *self._of_main(), *self._of_shared_files()]
-        for of_one in in_parallel(lambda name: list(self._of_revision(name)), self.names):
+        for of_one in self.each(lambda name: list(self._of_revision(name)), self.names):
             found += of_one
         found.sort(key=lambda values: self._order(values[0]))
         findings = tuple(Finding(*values) for values in found)
@@ -183,7 +180,7 @@ class _Checks:
     def _of_revision(self, name: str) -> _Found:
         """Check the files of one revision."""
         row, weights = self.rows.get(name), self.weights[name]
-        if self.manifest is not None:
+        if self.manifest is not NO_MANIFEST:
             yield from self._of_own_manifest(name, self.manifest.run_id)
             if row is None:
                 yield name, "not-in-manifest", "It exists, but the manifest has no row for it."
