@@ -62,7 +62,9 @@ def file_git_hash(path: Path) -> str:
     """Git's object id of a file, 40 hexadecimal digits."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: digest).hexdigest()
+        while block := file.read(2**20):  # `file_digest` would fill a long buffer for each small file
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def stamp_of(status: os.stat_result) -> str:
