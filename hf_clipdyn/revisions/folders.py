@@ -134,8 +134,9 @@ class Folder(Series):
         listed = [revision for revision, _ in read]
         # The newest state has logged more of a step than the checkpoint of that step.
         history = max((state for _, state in read), key=lambda state: state.global_step or 0).log_history
-        others = {revision.commit for revision in listed if revision.name != MAIN}
-        listed = [revision for revision in listed if revision.name != MAIN or revision.commit not in others]
+        *others, last = listed
+        if last.name == MAIN and last.commit in {revision.commit for revision in others}:
+            listed = others
         return [replace(revision, **logged_values(history, revision.step)) for revision in listed]
 
     def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> tuple[Revision, _TrainerState]:

@@ -1,24 +1,23 @@
 """Checkpoints of open_clip's training, on the disk or in a repository on the Hub: read in place, or imported."""
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import try_to_load_from_cache
 
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError, shown
 from hf_clipdyn.files import delete
-from hf_clipdyn.hub import PATIENCE, is_repo_id, valid_repo_name
+from hf_clipdyn.hub import is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
-from hf_clipdyn.revisions.published import ask
+from hf_clipdyn.revisions.published import HubRun, ask
 from hf_clipdyn.revisions.records import FileRecord, content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.upload import Publisher, Summary
@@ -127,18 +126,15 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
         run: the folder with its `epoch_N.pt`, or the last part of its path; None if there is only one.
         token: of the Hub.
     """
-    api = HfApi(token=token)
-    info, repo_type = _info(api, repo_id)
-    where = {"repo_type": repo_type, "revision": str(info.sha)}
+    place, info = _repository(repo_id, token)
+    commit = str(info.sha)
     runs: dict[PurePosixPath, list[Checkpoint]] = {}
-    for file in info.siblings or []:
-        path = PurePosixPath(file.rfilename)
-        epoch = epoch_of(path.stem)
-        if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
-            blob = file.lfs.sha256 if file.lfs else file.blob_id or ""
-            download = partial(_downloaded, api, repo_id, file.rfilename, where)
-            record = partial(FileRecord, file.size or 0, blob)
-            runs.setdefault(path.parent, []).append(Checkpoint(file.rfilename, epoch, download, record))
+    files = place.files(commit)
+    for name in files:
+        path = PurePosixPath(name)
+        if path.suffix in CHECKPOINT_SUFFIXES and (epoch := epoch_of(path.stem)) is not None:
+            of_file = partial(_file, place, commit, name), partial(files.__getitem__, name)
+            runs.setdefault(path.parent, []).append(Checkpoint(name, epoch, *of_file))
     chosen = [folder for folder in runs if run in (None, folder.as_posix(), folder.name)]
     names = sorted(folder.name for folder in runs)
     if run is not None and runs and not chosen:
@@ -152,31 +148,28 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     datasets = card.get("datasets") or ()
     return CheckpointSource(
         _ordered(runs[chosen[0]]),
-        CardSource(repo_id, str(info.sha), "", repo_type),
+        CardSource(repo_id, commit, "", place.repo_type),
         licence=card.get("license"),
         datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
     )
 
 
-def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
-    """The files of a repository, and its type."""
+def _repository(repo_id: str, token: str | None) -> tuple[HubRun, Any]:
+    """A repository of models, or else of data, and what the Hub says of it."""
     for repo_type in ("model", "dataset"):
-        call = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
+        place = HubRun(repo_id, token, repo_type)
+        place.patience *= 4  # for gigabytes
         with suppress(RevisionNotFoundError):
-            return ask(call, f"{repo_id} on the Hub"), repo_type
+            return place, ask(partial(place.api.repo_info, repo_id, repo_type=repo_type), place.where)
     raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
 
 
-@contextmanager
-def _downloaded(api: HfApi, repo_id: str, path: str, where: dict[str, Any]) -> Iterator[Path]:
+def _file(place: HubRun, commit: str, path: str) -> AbstractContextManager[Path]:
     """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
-    cached = try_to_load_from_cache(repo_id, path, **where)
+    cached = try_to_load_from_cache(place.repo_id, path, revision=commit, repo_type=place.repo_type)
     if isinstance(cached, str) and Path(cached).is_file():
-        yield Path(cached)
-        return
-    with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
-        fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
-        yield Path(str(ask(fetch, path, patience=4 * PATIENCE, transfers=True)))
+        return nullcontext(Path(cached))
+    return place.file(commit, path)
 
 
 # --- read in place ---

@@ -83,13 +83,14 @@ def _number_after(word: str, name: str) -> int | None:
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`."""
-    parts = (part for part in _DIGITS.split(name) if part)
     return tuple(
-        (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts
+        (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part)
+        for part in _DIGITS.split(name)
+        if part
     )
 
 
 def training_order(name: str, step: int | None) -> tuple[Any, ...]:
-    """Sort key of revisions: by the step, else by that in the name, then by the numbers in it; unknown ones last."""
+    """Sort key of revisions: by the step, else by that in the name, then by the numbers in it; `main` last."""
     step = step_of(name) if step is None else step
-    return (step is None, step or 0, natural_key(name))
+    return (name == MAIN, step is None, step or 0, natural_key(name))

@@ -3,8 +3,9 @@
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoFile
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import persistently, reason, status_of, valid_repo_name
+from hf_clipdyn.hub import PATIENCE, persistently, reason, status_of, valid_repo_name
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.folders import with_base
@@ -57,13 +58,13 @@ class Published(Series):
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
-    def file(self, commit: str, path: str, temporary: Path) -> Path:
-        """A file of a commit on the disk; what must be downloaded is put into a temporary folder."""
+    def file(self, commit: str, path: str) -> AbstractContextManager[Path]:
+        """A file of a commit for one `with` block; a download is deleted afterwards."""
 
     def read(self, commit: str, path: str) -> bytes:
         """The content of a small file."""
-        with TemporaryDirectory() as temporary:
-            return self.file(commit, path, Path(temporary)).read_bytes()
+        with self.file(commit, path) as file:
+            return file.read_bytes()
 
     def manifest(self, refs: Mapping[str, str]) -> Manifest:
         """The manifest on `main`, or `NO_MANIFEST`."""
@@ -85,8 +86,11 @@ class Published(Series):
         if manifest is NO_MANIFEST:
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
-        listed = zip(refs.items(), in_parallel(self.files, refs.values(), waits=not self.on_disk), strict=True)
-        return sorted((_described(*ref, files, manifest) for ref, files in listed), key=_order)
+        listed = zip(
+            refs.items(), in_parallel(self.files, refs.values(), waits=not self.on_disk), strict=True
+        )
+        found = [_described(*ref, files, manifest) for ref, files in listed]
+        return sorted(found, key=lambda revision: training_order(revision.name, revision.step))
 
 
 def _described(name: str, commit: str, files: records.Listing, manifest: Manifest) -> Revision:
@@ -94,10 +98,6 @@ def _described(name: str, commit: str, files: records.Listing, manifest: Manifes
     facts = {"epoch": epoch_of(name)} | manifest.model_dump(include=OF_RUN)
     facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size or None, **facts)
-
-
-def _order(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
-    return revision.name == MAIN, training_order(revision.name, revision.step)
 
 
 # --- on the disk ---
@@ -114,11 +114,14 @@ class _OnDisk(Published):
         """What is recorded of a file."""
 
     def files(self, commit: str) -> records.Listing:
-        root = self.snapshots / commit
-        if not root.is_dir():
+        if not (self.snapshots / commit).is_dir():
             raise self.changed()
-        paths = filter(self.has, sorted(root.rglob("*")))
-        return {path.relative_to(root).as_posix(): self.record(path) for path in paths}
+        return {name: self.record(path) for name, path in self.paths(commit).items() if self.has(path)}
+
+    def paths(self, commit: str) -> dict[str, Path]:
+        """The files of a commit by their paths in it, sorted; also links that lead elsewhere."""
+        root = self.snapshots / commit
+        return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
 
     def has(self, path: Path) -> bool:
         """Whether a path is a file of this place, not a link that leads elsewhere."""
@@ -128,14 +131,11 @@ class _OnDisk(Published):
     def _real_folder(self) -> str:
         return os.path.join(os.path.realpath(self.folder), "")  # noqa: PTH118  # with the last slash
 
-    def file(self, commit: str, path: str, temporary: Path) -> Path:  # noqa: ARG002  (nothing is downloaded)
+    def file(self, commit: str, path: str) -> AbstractContextManager[Path]:
         file = self.snapshots / commit / path
         if not self.has(file):
             raise RevisionNotFoundError(f"{self.where} has no file {path} in {commit}.")
-        return file
-
-    def read(self, commit: str, path: str) -> bytes:
-        return self.file(commit, path, self.folder).read_bytes()
+        return nullcontext(file)
 
 
 class RunFolder(_OnDisk):
@@ -243,7 +243,7 @@ class CachedRun(_OnDisk):
 
     def __init__(self, repo_id: str, cache: Path, token: str | None = None) -> None:
         self.repo_id, self._token = repo_id, token
-        self.folder = cache / "--".join(["models", *repo_id.split("/")])
+        self.folder = cache / f"models--{repo_id.replace('/', '--')}"
         self.snapshots = self.folder / "snapshots"
         self.where = f"{repo_id} in {shown_path(cache)}"
 
@@ -274,14 +274,15 @@ class CachedRun(_OnDisk):
 
 
 class HubRun(Published):
-    """A repository on the Hub."""
+    """A repository on the Hub: of models, or with checkpoints in a data-set repository."""
 
     on_disk = False
+    patience = PATIENCE  # seconds in which a download is repeated
 
-    def __init__(self, repo_id: str, token: str | None = None) -> None:
+    def __init__(self, repo_id: str, token: str | None = None, repo_type: str = "model") -> None:
         self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
         self.api = HfApi(token=token)
-        self._token = token
+        self._token, self.repo_type = token, repo_type
 
     def check(self) -> None:
         self.refs()
@@ -292,17 +293,21 @@ class HubRun(Published):
         return {ref.name: ref.target_commit for ref in found.branches}
 
     def files(self, commit: str) -> records.Listing:
-        list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
+        where: dict[str, Any] = {"revision": commit, "repo_type": self.repo_type}
+        list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, **where)
         return {
             item.path: records.FileRecord(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
             for item in ask(lambda: list(list_tree()), self.where)
             if isinstance(item, RepoFile)
         }
 
-    def file(self, commit: str, path: str, temporary: Path) -> Path:
+    @contextmanager
+    def file(self, commit: str, path: str) -> Iterator[Path]:
         # Not from the user's cache: it may hold what the Hub no longer serves.
-        download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
-        return Path(ask(lambda: str(download(cache_dir=temporary)), self.where))
+        with TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
+            where = {"cache_dir": folder, "revision": commit, "repo_type": self.repo_type}
+            fetch = partial(self.api.hf_hub_download, self.repo_id, path, **where)
+            yield Path(str(ask(fetch, self.where, patience=self.patience, transfers=True)))
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         where: dict[str, Any] = {"token": self._token, "settings_only": settings_only}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError
-from hf_clipdyn.files import delete, follow_umask, write_atomically
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
+from hf_clipdyn.files import delete, file_sha256, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest
 from hf_clipdyn.revisions.published import WEIGHTS_FILE, RunFolder
-from hf_clipdyn.revisions.store import Store, check_version, weights_in
+from hf_clipdyn.revisions.store import Store, check_version
 from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check
 
@@ -22,6 +22,7 @@ _NO_DAMAGE = {
     *("gap", "identical-weights", "main-not-newest", "missing-branch", "missing-folder"),
     *("no-main", "no-manifest", "not-in-manifest", "wrong-row"),
 }
+_OF_MANIFEST = {"moved-branch", "unreadable-manifest"}
 
 
 @dataclass(frozen=True)
@@ -108,24 +109,25 @@ class _Repair:
             persistently(partial(self.hub.check_run, self.manifest.run_id))
             broken = [row for row in self.hub.listed() if row.name in self.store.broken]
             self.manifest = self.manifest.with_rows(tuple(broken))
-        for name in _damaged(check(self.store, deep=True)):
-            self._mend(name)
+        for name, kinds in _damaged(check(self.store, deep=True)).items():
+            self._mend(name, kinds)
             self.store.broken.pop(name, None)  # it is read again
         if self.hub is not None:
             self._send(self.hub, _damaged(check(self.hub)))
         report = check(RunFolder(self.store.run, tolerant=True), self.hub, deep=True)
         return Repaired(tuple(self.done), tuple(sorted(self.lost)), report)
 
-    def _mend(self, name: str) -> None:
+    def _mend(self, name: str, kinds: set[str]) -> None:
         """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
         hub = self.hub
         row = self.manifest.row(name)
         folder = self.store.folder / name
-        commit = hub.refs().get(name) if hub is not None else None
-        if row is not None and hub is not None and commit and hub.sha256(commit) == row.sha256:
+        weights = folder / WEIGHTS_FILE
+        commit = hub.refs().get(name) if hub else None
+        if row and hub and commit and hub.sha256(commit) == row.sha256:
             persistently(partial(self._fetch, hub, commit, folder), transfers=True)
             self.done.append(f"{name} was fetched from {hub.where}.")
-        elif row is not None and _lacks_manifest_alone(folder, row):
+        elif row and kinds <= _OF_MANIFEST and weights.is_file() and file_sha256(weights) == row.sha256:
             earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
             delete(folder / MANIFEST_FILE)
             manifest = self.manifest.model_copy(update={"revisions": earlier})
@@ -161,12 +163,7 @@ class _Repair:
             self.done.append(f"main was set to {rows[-1].name} in {hub.where}.")
 
 
-def _damaged(report: Report) -> dict[str, None]:
-    return dict.fromkeys(one.revision for one in report.findings if one.kind not in _NO_DAMAGE)
-
-
-def _lacks_manifest_alone(folder: Path, row: Row) -> bool:
-    try:
-        return read_manifest(folder).row(row.name) is None
-    except (RevisionError, OSError):
-        return (folder / WEIGHTS_FILE).is_file() and weights_in(folder)["sha256"] == row.sha256
+def _damaged(report: Report) -> dict[str, set[str]]:
+    """The kinds of damage by revision."""
+    kinds = {name: {one.kind for one in found} - _NO_DAMAGE for name, found in report.by_revision().items()}
+    return {name: damage for name, damage in kinds.items() if damage}

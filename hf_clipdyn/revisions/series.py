@@ -128,10 +128,8 @@ class Series(ABC):
         folder = self.temporary / revision.commit
         folder.mkdir(exist_ok=True)
         for name, file in files.items():
-            link = folder / name
-            if not link.is_symlink() or link.readlink() != file:  # that file may lie elsewhere by now
-                link.unlink(missing_ok=True)
-                link.symlink_to(file)
+            (folder / name).unlink(missing_ok=True)  # the file may lie elsewhere by now
+            (folder / name).symlink_to(file)
         return folder
 
     def changed(self) -> RevisionNotFoundError:

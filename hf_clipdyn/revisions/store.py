@@ -139,11 +139,10 @@ class Store(RunFolder):
         Raises:
             PublishError: one is a link to a file elsewhere.
         """
-        files, root = {}, self.folder / name
-        for path in sorted(path for path in root.rglob("*") if path.is_file()):
-            if not path.resolve().is_relative_to(root.resolve()):
+        files = self.paths(name)
+        for path in files.values():
+            if not self.has(path):
                 raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
-            files[path.relative_to(root).as_posix()] = path
         return files
 
     def delete(self) -> None:

@@ -147,15 +147,18 @@ class Hub(HubRun):
         if not rows or (listed and listed[-1].order() > rows[-1].order()):
             return False
         newest = rows[-1]
-        names = {row.name for row in listed}
-        if self.sha256(branches[MAIN]) == newest.sha256 and all(row.name in names for row in rows):
+        is_listed = {row.name for row in rows} <= {row.name for row in listed}
+        if is_listed and self.sha256(branches[MAIN]) == newest.sha256:
             return False
         manifest = read_manifest(self._store.folder / newest.name).with_rows(tuple(rows))
         self._commit(newest, f"Set main to {newest.name}", branches[MAIN], manifest)
         return True
 
     def _commit(self, row: Row, title: str, parent: str, manifest: Manifest | None = None) -> str:
-        """Commit a folder to `main`, with another manifest if one is given, and compare what arrived."""
+        """Commit a folder to `main`, with another manifest if one is given, and compare what arrived.
+
+        The weights must have the hash in their row, so they are not read again.
+        """
         files = self._store.files_to_send(row.name)
         changed = {CARD_FILE: self._card(row, parent).encode()} if CARD_FILE in files else {}
         if manifest is not None:
@@ -168,8 +171,11 @@ class Hub(HubRun):
         served = self.files(commit)
         for path, file in files.items():
             there = served.get(path, _NO_FILE)
-            is_right = path in served if path in changed else there.describes(file)
-            if not is_right or (path == WEIGHTS_FILE and there.sha256 != row.sha256):
+            if path == WEIGHTS_FILE:
+                is_right = there.sha256 == row.sha256
+            else:
+                is_right = path in served if path in changed else there.describes(file)
+            if not is_right:
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
                     "was made."

@@ -7,12 +7,10 @@ files are read and hashed.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub import constants
@@ -61,13 +59,19 @@ class Report:
     findings: tuple[Finding, ...]
     deep: bool
 
+    def by_revision(self) -> dict[str, list[Finding]]:
+        """The findings of each revision, also if there are none."""
+        found: dict[str, list[Finding]] = {name: [] for name in self.revisions}
+        for finding in self.findings:
+            found.setdefault(finding.revision, []).append(finding)
+        return found
+
     def render(self, *, as_json: bool = False) -> str:
         """A table with a line per revision and the findings, or JSON."""
         if as_json:
             return json.dumps({**asdict(self), "ok": not self.findings}, indent=1)
         lines = []
-        for name in dict.fromkeys([*self.revisions, *(finding.revision for finding in self.findings)]):
-            findings = [finding for finding in self.findings if finding.revision == name]
+        for name, findings in self.by_revision().items():
             lines.append(f"{name}  {', '.join(finding.kind for finding in findings) or 'ok'}")
             lines += [f"    {finding.message}" for finding in findings]
         kinds = Counter(finding.kind for finding in self.findings).most_common()
@@ -109,7 +113,7 @@ def check(place: Published, hub: HubRun | None = None, *, deep: bool = False) ->
     if hub is None:
         return report
     served = _Checks(hub, deep).report()
-    right = set(served.revisions) - {finding.revision for finding in served.findings}
+    right = {name for name, wrong in served.by_revision().items() if not wrong}
     findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
     findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
     names = dict.fromkeys([*report.revisions, *served.revisions])
@@ -194,9 +198,7 @@ class _Checks:
             is_weights = path in weights.paths
             if not self.deep and not (is_weights and self.place.on_disk):
                 continue  # over the network, the size and the hash must do
-            with ExitStack() as stack:
-                temporary = "" if self.place.on_disk else stack.enter_context(TemporaryDirectory())
-                file = self.place.file(self.refs[name], path, Path(temporary))
+            with self.place.file(self.refs[name], path) as file:
                 if is_weights and path.endswith(".safetensors"):
                     try:
                         with safe_open(file, framework="np"):
