@@ -141,8 +141,7 @@ def _costs(config: EvaluationConfig) -> Iterator[Cost]:
                 planned.kind.observe(readouts.setdefault(benchmark.dataset, readout))
             except ClipDynError:
                 shown.seconds = math.nan
-        limits = n, kind.most_rows, getattr(benchmark.settings, "held_out", None)
-        whole = source.count_images(range(min(filter(None, limits))))
+        whole = source.count_images(range(benchmark.settings.rows_shown(n)))
         larger = max(1.0, whole / source.count_images(rows))
         cells = [
             replace(planned.cell, revision=revision.name, commit=revision.commit)

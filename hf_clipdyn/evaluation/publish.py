@@ -94,7 +94,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, 
     kept_here: dict[str, str] = {}
     configs = {"results": _TABLE}
     for cell in cells:
-        if files.file(cell.key) is None or (cell.kind in known and not known[cell.kind].shares_trials):
+        if files.file(cell.key) is None:
             continue
         if cell.kind not in known or cell.dataset not in datasets:
             kept_here[f"{cell.kind}/{cell.dataset}"] = _UNKNOWN
