@@ -12,7 +12,7 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.heads import HEAD, Head
+from hf_clipdyn.benchmarks.heads import HEAD, Head, read_label_map
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings, digest
 from hf_clipdyn.benchmarks.sources import Source, open_sources, under_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError
@@ -37,6 +37,27 @@ _log = get_logger(__name__)
 
 OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 """What a cell has from its revision, beside the name."""
+
+
+def of_revision(revision: Revision) -> dict[str, Any]:
+    """The columns of a cell that describe its revision."""
+    return {"revision": revision.name} | {name: getattr(revision, name) for name in OF_REVISION}
+
+
+def plain_cell(repo_id: str, revision: Revision, kind: str, dataset: str, **columns: Any) -> Cell:
+    """A cell of what no kind has observed: what training recorded, and weights."""
+    columns = dict.fromkeys(("split", "data_fingerprint", "preprocess"), "") | columns
+    return Cell(
+        repo_id=repo_id,
+        kind=kind,
+        dataset=dataset,
+        observe_version=1,
+        score_version=1,
+        dtype="float32",
+        texts="own",
+        **of_revision(revision),
+        **columns,
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,8 @@ class Plan:
                 opened = open_sources(
                     config.selected, config.data_dirs, skip_missing=config.skip_missing, token=config.token
                 )
-                self.sources = under_names(opened, config.names_of_labels, config.prompts)
+                names = None if config.label_names is None else read_label_map(config.label_names)
+                self.sources = under_names(opened, names, config.prompts)
 
     @staticmethod
     def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
@@ -133,9 +155,8 @@ class Plan:
             # Revisions of one run share a processor; where one differs, it sees other pixels.
             with PartialState().main_process_first():
                 self._prepared[settings] = list(self._prepare(folder))
-        place = {"revision": revision.name} | {name: getattr(revision, name) for name in OF_REVISION}
         for planned in self._prepared[settings]:
-            cell = replace(planned.cell, **place)
+            cell = replace(planned.cell, **of_revision(revision))
             if cell.texts == "last":
                 if not self._fits_last(folder):
                     _log.warning(
@@ -178,8 +199,7 @@ class Plan:
             lacks = "" if head is None else head.without(asked)
             by_head = head is not None and bool(asked)
             try:
-                self._check_suits(benchmark.kind, answers=reads_text or by_head, lacks=lacks)
-                settings = benchmark.settings.suited(model_config)
+                settings = self._suited(benchmark, model_config, reads_text or by_head, lacks)
             except EvaluationError as error:
                 causes.append(f"{benchmark.name} {error}")
                 continue
@@ -217,9 +237,9 @@ class Plan:
             )
             yield PlannedCell(cell, kind, source.file_names())
 
-    def _check_suits(self, kind: type[Kind[Any]], *, answers: bool, lacks: str) -> None:
-        """Refuse a model without texts or classes that the kind needs, or in too low a precision."""
-        repo_id, dtype = self._config.series.repo_id, self._config.dtype
+    def _suited(self, benchmark: Benchmark, model_config: Any, answers: bool, lacks: str) -> KindSettings:
+        """The settings for this model, which has the texts or classes that the kind needs, and the precision."""
+        kind, repo_id, dtype = benchmark.kind, self._config.series.repo_id, self._config.dtype
         cause = ""
         if kind.needs_text and not answers:
             cause = f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
@@ -229,6 +249,10 @@ class Plan:
             cause = f"shows images whose differences are too small for {dtype}: use --dtype float32"
         if cause:
             raise EvaluationError(cause)
+        try:
+            return benchmark.settings.suited(model_config)
+        except EvaluationError as error:
+            raise EvaluationError(f"would give no number for {repo_id}, since {error}") from error
 
     def _leave_out(self, causes: Sequence[str]) -> None:
         """Say which benchmarks cannot run with this model.

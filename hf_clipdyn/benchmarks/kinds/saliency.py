@@ -89,8 +89,8 @@ class SaliencySettings(KindSettings):
             return self.but(probes=_WITHOUT_ATTENTION)
         vision = getattr(model_config, "vision_config", model_config)
         raise EvaluationError(
-            f"would give no number, since {vision.model_type} models have no attention maps: choose other maps with "
-            f"--saliency-probes {','.join(_WITHOUT_ATTENTION)}"
+            f"{vision.model_type} models have no attention maps: choose other maps with --saliency-probes "
+            f"{','.join(_WITHOUT_ATTENTION)}"
         )
 
 
