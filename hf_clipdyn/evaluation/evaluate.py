@@ -142,7 +142,7 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str
                 write_recorded(config.series.repo_id, revision, store, plan.began, force=config.force)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
-            for planned in plan.cells(revision, live.settings(revision)):
+            for planned in plan.cells(revision, live.fetch(revision, settings_only=True)):
                 bar.set_postfix_str(f"{revision.name} {planned.cell.kind}/{planned.cell.dataset}")
                 if planned.cell.key not in done:
                     readout = readout or live.readout(revision)  # weights of what is done are never fetched

@@ -240,10 +240,9 @@ class _Work:
             groups[run[0].cell.scale, run[0].cell.arm].append(run)
         for runs in groups.values():
             runs.sort(key=lambda run: (run[0].cell.seed is None, run[0].cell.seed, run[0].cell.repo_id))
-            samples = ({revision.cell.samples_seen for revision in run} for run in runs)
-            shared = set.intersection(*samples) - {None}
+            by_samples = [{revision.cell.samples_seen: revision for revision in run} for run in runs]
+            shared = set.intersection(*map(set, by_samples)) - {None}
             if len(runs) > 1 and shared and any(run in self.chosen for run in runs):
-                by_samples = [{revision.cell.samples_seen: revision for revision in run} for run in runs]
                 aligned = [[revision for at, revision in run.items() if at in shared] for run in by_samples]
                 numbers = partial(self._relation.over_seeds, aligned, self._saved.config.seed)
                 yield _Pair("runs", aligned[0][-1], list(chain(*aligned)), numbers)
