@@ -13,7 +13,7 @@ from hf_clipdyn.results.terms import Vocabulary
 def keep(store, one, trials):
     kind, common = kind_named(one.kind), Common()
     try:
-        rows = rows_of(one, kind, score(kind, trials, common), common)
+        rows = rows_of(one, kind.terms, score(kind, trials, common), common.confidence_level)
     except KeyError:  # trials of an earlier version
         rows = [Row(**vars(one), metric="two_afc", value=0.5)]
     store.write(one, rows, trials, Vocabulary(kinds={kind.name: kind.terms}))

@@ -164,7 +164,9 @@ def _write_cell(
         texts="own",
     )
     words = vocabulary([Benchmark(kind, "procedural", kind.settings())])
-    store.write(cell, rows_of(cell, kind, score(kind, trials, common), common), trials, words)
+    store.write(
+        cell, rows_of(cell, kind.terms, score(kind, trials, common), common.confidence_level), trials, words
+    )
 
 
 @dataclass(frozen=True, eq=False)

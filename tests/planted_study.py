@@ -163,7 +163,7 @@ def write_study(
                     dtype="float32",
                     texts="own",
                 )
-                rows = rows_of(cell, kind, score(kind, trials, _COMMON), _COMMON)
+                rows = rows_of(cell, kind.terms, score(kind, trials, _COMMON), _COMMON.confidence_level)
                 store.write(cell, rows, trials, vocabulary([kind.on(dataset)]))
     store.rebuild()
     return output

@@ -96,7 +96,7 @@ def test_the_kept_trials_give_the_kept_numbers(kind: str, store: CellStore) -> N
         trials = store.trials(cell.key)
         assert trials is not None
         numbers = score(kind_named(kind), trials, common)
-        rows = rows_of(cell, kind_named(kind), numbers, common)
+        rows = rows_of(cell, kind_named(kind).terms, numbers, common.confidence_level)
         found = pd.DataFrame([vars(row) for row in rows])[SCHEMA.names]
         kept = store.select([cell.key]).to_pandas()
         _assert_same_numbers(found.astype(kept.dtypes), kept, 1e-9)

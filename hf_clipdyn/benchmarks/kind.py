@@ -33,7 +33,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypeVar
@@ -112,6 +112,19 @@ class KindSettings(Options):
             if value is not None and not isinstance(value, Path) and (value or not self.only_set)
         }
 
+    def suited(self, model_config: Any) -> Self:
+        """These settings for a model of this configuration, where the defaults ask for what it lacks.
+
+        Raises:
+            EvaluationError: such a model would have no defined number; it says why, and what to do.
+        """
+        del model_config
+        return self
+
+    def rows_shown(self, n: int) -> int:
+        """How many of the n rows of a data set are shown at most; for the dry run."""
+        return n
+
 
 def _in_one_order(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """The classes in one order, so that one choice is one cell."""
@@ -148,9 +161,6 @@ class Kind(ABC, Generic[S]):
         observe_version: raise it if the same model would now answer differently; cells are then measured again.
         score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
         needs_float32: whether its stimuli differ too little for a lower precision.
-        text_drift: whether it also makes sense with the texts of the last revision (``--texts last``).
-        shares_trials: whether the trials are pushed with the results; those of large embeddings stay here.
-        most_rows: more rows than these are not shown; None for no limit.
         described: the other columns of the data set, a pandas table.
         shown: rows of the data set whose images can be decoded.
         table: ``described`` of these rows, with their numbers in the column ``item``.
@@ -183,9 +193,6 @@ class Kind(ABC, Generic[S]):
     observe_version: ClassVar[int] = 1
     score_version: ClassVar[int] = 1
     needs_float32: ClassVar[bool] = False
-    text_drift: ClassVar[bool] = False
-    shares_trials: ClassVar[bool] = True
-    most_rows: ClassVar[int | None] = None
 
     fingerprint: str
     preprocess: str = "processor"
@@ -258,7 +265,8 @@ class Kind(ABC, Generic[S]):
     def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
         """The classes that it asks for on this data set; none by default.
 
-        A classifier whose head has all of them then needs no text encoder.
+        A classifier whose head has all of them then needs no text encoder. A model with a text encoder can
+        be asked with the texts of the run's last revision (``--texts last``).
         """
         del source, settings
         return ()
@@ -273,18 +281,6 @@ class Kind(ABC, Generic[S]):
         """``observe_version``, or that of some settings alone, as the column ``settings`` of a cell has them."""
         del settings
         return cls.observe_version
-
-    @classmethod
-    def fitted(cls, settings: S, model_config: Any) -> S:
-        """The settings for a model of this configuration, where the defaults ask for what it lacks."""
-        del model_config
-        return settings
-
-    @classmethod
-    def unfit(cls, settings: S, model_config: Any) -> tuple[str, str] | None:
-        """Why a model of this configuration would have no defined number, and what to do; None if it has some."""
-        del settings, model_config
-        return None
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":

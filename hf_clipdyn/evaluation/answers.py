@@ -25,7 +25,6 @@ from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
     ModelError,
-    RevisionNotFoundError,
     UnknownNameError,
     naming,
     shown,
@@ -53,20 +52,30 @@ class LoadedRevisions:
     Args:
         series: where their files are.
         revisions: in the order of training; all that the series lists by default. Each is read at its commit.
+        wanted: names of those that are kept; all by default.
         device: as for `Encoder.from_folder`.
 
     Raises:
-        RevisionNotFoundError: there is no such repository, or it has no revisions.
+        RevisionNotFoundError: there is no such repository.
+        ConfigError: none is left.
     """
 
     def __init__(
-        self, series: Series, revisions: Sequence[Revision] | None = None, *, device: str | None = None
+        self,
+        series: Series,
+        revisions: Sequence[Revision] | None = None,
+        *,
+        wanted: Sequence[str] = (),
+        device: str | None = None,
     ) -> None:
         listed = series.revisions() if revisions is None else revisions
-        if not listed:
-            raise RevisionNotFoundError(f"{series.repo_id} has no revisions.")
         self.repo_id = series.repo_id
-        self.by_name = {revision.name: revision for revision in listed}
+        self.by_name = {one.name: one for one in listed if not wanted or one.name in wanted}
+        if not self.by_name:
+            which = (
+                f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
+            )
+            raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
         self._series, self._device = series, device
         self._encoders: dict[str, Encoder] = {}  # the most recently used one is the last
         self._lock = threading.RLock()
@@ -208,21 +217,6 @@ def attention(
 # --- models and stimuli of this machine --------------------------------------------------------------------------
 
 
-def chosen_revisions(
-    series: Series, listed: Sequence[Revision], wanted: Sequence[str] = (), device: str | None = None
-) -> LoadedRevisions:
-    """Those of the listed revisions that are wanted; all if no names are given.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
-    if not chosen:
-        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
-        raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
-    return LoadedRevisions(series, chosen, device=device)
-
-
 def measured_revisions(
     results: Results,
     repo_id: str,
@@ -248,7 +242,7 @@ def measured_revisions(
     cells = results.cells[results.cells["repo_id"] == repo_id]
     measured = set(zip(cells["revision"], cells["commit"], strict=True))
     listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
-    return chosen_revisions(series, listed, wanted, device)
+    return LoadedRevisions(series, listed, wanted=wanted, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,8 +307,7 @@ def open_models(
     """
     data_dirs = data_dirs or {}
     if Path(what).suffix != ".parquet":
-        series = open_series(what, store)
-        model = chosen_revisions(series, series.revisions(), wanted, device)
+        model = LoadedRevisions(open_series(what, store), wanted=wanted, device=device)
         return Opened({model.repo_id: model}, with_images(suite("embedded"), data_dirs), data_dirs)
     table = read_results(Path(what))
     models = {

@@ -167,12 +167,8 @@ class EvaluationConfig(Common):
         return fields
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_together(self) -> Self:
         self._name_repositories()
-        self._check_together()
-        return self
-
-    def _check_together(self) -> None:
         if self.output is not None and self.output.suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
         if self.rescore and (self.force or self.watch or self.output is None):
@@ -202,6 +198,7 @@ class EvaluationConfig(Common):
                 "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: "
                 "leave out `revisions` and `texts`."
             )
+        return self
 
     def _name_repositories(self) -> None:
         if not all(isinstance(name, str) for name in self.repo_id):  # a model object is nothing to open
@@ -260,13 +257,6 @@ class EvaluationConfig(Common):
         return open_series(
             name, self.store, self.token, samples_per_epoch=self.samples_per_epoch, processor=self.processor
         )
-
-    @cached_property
-    def names_of_labels(self) -> Mapping[str, str] | None:
-        """What `label_names` says; None without one."""
-        from hf_clipdyn.benchmarks.heads import read_label_map
-
-        return None if self.label_names is None else read_label_map(self.label_names)
 
     @cached_property
     def prompts(self) -> list[str]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,23 +24,15 @@ from hf_clipdyn.errors import (
 )
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LiveModel
-from hf_clipdyn.evaluation.plan import Plan
+from hf_clipdyn.evaluation.plan import Plan, of_revision
 from hf_clipdyn.evaluation.processes import check_device, join_processes
 from hf_clipdyn.evaluation.relate import planned
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.progress import duration, library_bars
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell
 
-_NAMES = (
-    "revision",
-    "commit",
-    "repo_id",
-    "kind",
-    "dataset",
-    "dtype",
-    "texts",
-)  # of a cell; settings may differ
+# Of a cell; its settings may differ.
+_name = attrgetter("revision", "commit", "repo_id", "kind", "dataset", "dtype", "texts")
 _DRAWN = 32  # rows of what is drawn, each of which is many images
 _log = get_logger(__name__)
 
@@ -100,15 +93,16 @@ def in_words(costs: Sequence[Cost]) -> str:
     def told(seconds: float) -> str:
         return "not measured" if math.isnan(seconds) else duration(seconds)
 
-    rows, sums = [], {"cells": 0, "missing": 0, "images": 0, "passes": 0}
-    for cost in costs:
-        counts = {"cells": cost.cells, "missing": cost.missing}
-        counts |= {"images": cost.missing * cost.images, "passes": cost.missing * cost.passes}
-        sums = {name: sums[name] + count for name, count in counts.items()}
-        times = {"a revision": told(cost.seconds), "in all": told(cost.missing * cost.seconds)}
-        rows.append({"benchmark": cost.name} | {name: f"{n:,}" for name, n in counts.items()} | times)
-    seconds = sum(cost.missing * cost.seconds for cost in costs if not math.isnan(cost.seconds))
-    cells, missing, images, passes = (f"{count:,}" for count in sums.values())
+    names = "cells", "missing", "images", "passes"
+    counts = [(one.cells, one.missing, one.missing * one.images, one.missing * one.passes) for one in costs]
+    rows = [
+        {"benchmark": one.name}
+        | {name: f"{n:,}" for name, n in zip(names, numbers, strict=True)}
+        | {"a revision": told(one.seconds), "in all": told(one.missing * one.seconds)}
+        for one, numbers in zip(costs, counts, strict=True)
+    ]
+    cells, missing, images, passes = (f"{sum(column):,}" for column in zip(*counts, strict=True))
+    seconds = sum(one.missing * one.seconds for one in costs if not math.isnan(one.seconds))
     return (
         f"{render_table(rows)}\n{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, "
         f"about {told(seconds)} in one process. The time is that of one batch of each benchmark, without downloads, "
@@ -136,41 +130,29 @@ def _costs(config: EvaluationConfig) -> Iterator[Cost]:
             _log.info(f"Left out: {error}")
             continue
         readout = Readout(encoder, batch_size=size, label_map=config.class_names)
+        start = time.perf_counter()
         with _counted(encoder) as shown:
             try:
                 planned.kind.observe(readouts.setdefault(benchmark.dataset, readout))
+                seconds = time.perf_counter() - start
             except ClipDynError:
-                shown.seconds = math.nan
-        limits = n, kind.most_rows, getattr(benchmark.settings, "held_out", None)
-        whole = source.count_images(range(min(filter(None, limits))))
+                seconds = math.nan
+        whole = source.count_images(range(benchmark.settings.rows_shown(n)))
         larger = max(1.0, whole / source.count_images(rows))
-        cells = [
-            replace(planned.cell, revision=revision.name, commit=revision.commit)
-            for revision in plan.revisions
-        ]
+        cells = [replace(planned.cell, **of_revision(revision)) for revision in plan.revisions]
         missing = sum(config.force or _name(cell) not in done for cell in cells)
-        images = round(shown.images * larger)
+        images = round(sum(shown) * larger)
         passes = -(-images // min(size, encoder.images_per_pass or size))
-        yield Cost(benchmark.name, len(cells), missing, images, passes, shown.seconds * larger)
-
-
-def _name(cell: Cell) -> tuple[str, ...]:
-    return tuple(getattr(cell, name) for name in _NAMES)
-
-
-@dataclass
-class _Shown:
-    images: int = 0
-    seconds: float = 0.0
+        yield Cost(benchmark.name, len(cells), missing, images, passes, seconds * larger)
 
 
 @contextmanager
-def _counted(encoder: Encoder) -> Iterator[_Shown]:
-    """The images that go through the model within the block, and the block's time."""
-    shown, image_output, start = _Shown(), encoder.image_output, time.perf_counter()
+def _counted(encoder: Encoder) -> Iterator[list[int]]:
+    """The images of each forward pass within the block."""
+    shown, image_output = list[int](), encoder.image_output
 
     def counting(pixel_values: torch.Tensor, **options: Any) -> Any:
-        shown.images += len(pixel_values)
+        shown.append(len(pixel_values))
         return image_output(pixel_values, **options)
 
     encoder.image_output = counting  # type: ignore[method-assign]
@@ -178,7 +160,6 @@ def _counted(encoder: Encoder) -> Iterator[_Shown]:
         yield shown
     finally:
         del encoder.image_output
-        shown.seconds += time.perf_counter() - start
 
 
 def relations_message(config: EvaluationConfig) -> str:
@@ -192,10 +173,8 @@ def relations_message(config: EvaluationConfig) -> str:
             f"Then {', '.join(config.related)} relate the revisions, from the saved trials without a model."
         )
     counts = planned(config, CellStore(config.output))
-    rows = [
-        {"relation": name, "pairs and runs": f"{pairs:,}", "missing": f"{new:,}"}
-        for name, pairs, new in counts
-    ]
+    columns = "relation", "pairs and runs", "missing"
+    rows = [dict(zip(columns, (name, f"{pairs:,}", f"{new:,}"), strict=True)) for name, pairs, new in counts]
     return (
         f"{render_table(rows)}\n{sum(new for *_, new in counts):,} missing: no images and no forward passes, only "
         "saved trials. Nothing was written."

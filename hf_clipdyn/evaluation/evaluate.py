@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.sources import begin_call
+from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
@@ -23,7 +25,7 @@ from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
-from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, scored_earlier, versions
+from hf_clipdyn.evaluation.score import rescore, rows_of, score, scored_earlier, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
@@ -80,22 +82,17 @@ def evaluate(config: EvaluationConfig, plan: Plan | None = None) -> datasets.Dat
     """
     is_main = join_processes(config.device).is_main_process
     check_device(config.device)
-    # Only the main process writes. The others have an empty store and receive the keys of what is done.
-    store = CellStore(config.output if is_main else None)
+    store = _store(config.output)
     if config.rescore:
-        keys = rescore(config, store) if is_main else []
-        store.rebuild()
+        results = _rows(store, partial(rescore, config, store) if is_main else list)
     else:
         check_precision(config, store.cells())
         plan = Plan(config) if plan is None else plan
         store.check_writable()
-        try:
-            keys = _measure(config, plan, store)
-        finally:
-            store.rebuild()
+        results = _rows(store, partial(_measure, config, plan, store))
     if is_main and config.output and (note := scored_earlier(store.cells(), KeptTrials([config.output]))):
         _log.warning(f"{config.output}: {note}")
-    return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
+    return results
 
 
 def evaluate_relations(config: EvaluationConfig, tables: Sequence[Path] = ()) -> datasets.Dataset:
@@ -112,15 +109,24 @@ def evaluate_relations(config: EvaluationConfig, tables: Sequence[Path] = ()) ->
         UnknownNameError, EvaluationError: see `relate`.
     """
     is_main = join_processes(config.device).is_main_process
-    store = CellStore(config.output if is_main else None)
-    keys: list[str] = []
-    if is_main:
-        store.check_writable()
-        try:
-            keys = relate(config, store, tables)
-        finally:
-            store.rebuild()
-    return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
+    store = _store(config.output)
+    store.check_writable()
+    return _rows(store, partial(relate, config, store, tables) if is_main else list)
+
+
+def _store(output: Path | None) -> CellStore:
+    """Only the main process writes. The others have an empty store and receive the keys of what is done."""
+    return CellStore(output if PartialState().is_main_process else None)
+
+
+def _rows(store: CellStore, work: Callable[[], list[str]]) -> datasets.Dataset:
+    """The rows of the cells whose keys ``work`` returns, in every process. The table then has all that was done."""
+    try:
+        keys = work()
+    finally:
+        store.rebuild()
+    table = from_main_process(store.select(keys) if PartialState().is_main_process else None)
+    return datasets.Dataset(table.combine_chunks())
 
 
 def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str]:
@@ -133,10 +139,10 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str
         for revision in plan.revisions:
             start = time.perf_counter()
             if config.output is not None and is_main:
-                write_recorded(config, revision, store, plan.began)
+                write_recorded(config.series.repo_id, revision, store, plan.began, force=config.force)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
-            for planned in plan.cells(revision, live.settings(revision)):
+            for planned in plan.cells(revision, live.fetch(revision, settings_only=True)):
                 bar.set_postfix_str(f"{revision.name} {planned.cell.kind}/{planned.cell.dataset}")
                 if planned.cell.key not in done:
                     readout = readout or live.readout(revision)  # weights of what is done are never fetched
@@ -159,9 +165,12 @@ def _measure_cell(
         return
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
+    rows, known = (
+        rows_of(cell, kind.terms, numbers, config.confidence_level),
+        influences(kind, trials, numbers),
+    )
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings())])
-    known = given_influences(kind, trials, numbers)
-    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
+    store.write(cell, rows, trials, words, began, known)
 
 
 def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:

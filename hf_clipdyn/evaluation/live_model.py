@@ -43,15 +43,10 @@ class LiveModel:
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
 
-    def settings(self, revision: Revision) -> Path:
-        """Folder with the revision's files but for the weights, which a plan does not need."""
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with the revision's files; a plan does not need the weights."""
         with PartialState().main_process_first():
-            return self._config.series.fetch(revision, settings_only=True)
-
-    def fetch(self, revision: Revision) -> Path:
-        """Folder with the revision's files."""
-        with PartialState().main_process_first():
-            return self._config.series.fetch(revision)
+            return self._config.series.fetch(revision, settings_only=settings_only)
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""

@@ -12,8 +12,8 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.heads import HEAD, Head
-from hf_clipdyn.benchmarks.kind import Benchmark, Kind, digest
+from hf_clipdyn.benchmarks.heads import HEAD, Head, read_label_map
+from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings, digest
 from hf_clipdyn.benchmarks.sources import Source, open_sources, under_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
@@ -37,6 +37,27 @@ _log = get_logger(__name__)
 
 OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 """What a cell has from its revision, beside the name."""
+
+
+def of_revision(revision: Revision) -> dict[str, Any]:
+    """The columns of a cell that describe its revision."""
+    return {"revision": revision.name} | {name: getattr(revision, name) for name in OF_REVISION}
+
+
+def plain_cell(repo_id: str, revision: Revision, kind: str, dataset: str, **columns: Any) -> Cell:
+    """A cell of what no kind has observed: what training recorded, and weights."""
+    columns = dict.fromkeys(("split", "data_fingerprint", "preprocess"), "") | columns
+    return Cell(
+        repo_id=repo_id,
+        kind=kind,
+        dataset=dataset,
+        observe_version=1,
+        score_version=1,
+        dtype="float32",
+        texts="own",
+        **of_revision(revision),
+        **columns,
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,8 @@ class Plan:
                 opened = open_sources(
                     config.selected, config.data_dirs, skip_missing=config.skip_missing, token=config.token
                 )
-                self.sources = under_names(opened, config.names_of_labels, config.prompts)
+                names = None if config.label_names is None else read_label_map(config.label_names)
+                self.sources = under_names(opened, names, config.prompts)
 
     @staticmethod
     def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
@@ -133,9 +155,8 @@ class Plan:
             # Revisions of one run share a processor; where one differs, it sees other pixels.
             with PartialState().main_process_first():
                 self._prepared[settings] = list(self._prepare(folder))
-        place = {"revision": revision.name} | {name: getattr(revision, name) for name in OF_REVISION}
         for planned in self._prepared[settings]:
-            cell = replace(planned.cell, **place)
+            cell = replace(planned.cell, **of_revision(revision))
             if cell.texts == "last":
                 if not self._fits_last(folder):
                     _log.warning(
@@ -171,94 +192,82 @@ class Plan:
                 "out."
             )
         reads_text = hasattr(model_config, "text_config") and head is None
-        suits: dict[Benchmark, Mapping[str, str]] = {}  # with what its cells say of the model's head
-        causes: dict[Benchmark, str] = {}
+        suits: dict[Benchmark, tuple[KindSettings, str, dict[str, str]]] = {}
+        causes: list[str] = []
         for benchmark, source in self.sources.items():
-            asked = [] if head is None else benchmark.kind.classes(source, benchmark.settings)
+            asked = benchmark.kind.classes(source, benchmark.settings)
             lacks = "" if head is None else head.without(asked)
-            if cause := self._unfit(
-                benchmark, model_config, asks=bool(asked), lacks=lacks, reads_text=reads_text
-            ):
-                causes[benchmark] = f"{benchmark.name} {cause}"
+            by_head = head is not None and bool(asked)
+            try:
+                settings = self._suited(benchmark, model_config, reads_text or by_head, lacks)
+            except EvaluationError as error:
+                causes.append(f"{benchmark.name} {error}")
                 continue
+            texts: str = config.texts if asked and reads_text else "own"
             of_map = {} if names is None else {"label_map": digest(names)[:12]}
-            suits[benchmark] = {"answers": HEAD} | of_map if asked and not lacks else {}
+            suits[benchmark] = settings, texts, {"answers": HEAD} | of_map if by_head and not lacks else {}
         self._leave_out(causes)
-        classes = class_names(model_config, reads_text=reads_text)
+        classes: dict[str, Any] = class_names(model_config, reads_text=reads_text)
         for benchmark in self.in_order(suits):
-            source, settings = (
-                self.sources[benchmark],
-                benchmark.kind.fitted(benchmark.settings, model_config),
-            )
+            source, (settings, texts, of_head) = self.sources[benchmark], suits[benchmark]
             kind = benchmark.kind(source, image_processor, settings, config)
             if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
                 kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
             if kind.left_out:
                 _log.warning(f"{benchmark.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
-            texts = config.texts if kind.text_drift and reads_text else "own"
-            facts = {**settings.in_key(), **kind.facts, **suits[benchmark]}
-            cell = _cell(config, benchmark, kind, texts, facts, {"split": source.split, **classes})
+            facts = {**settings.in_key(), **kind.facts, **of_head}
+            version = kind.version_with(facts)
+            if facts.get("preprocess") == kind.preprocess:
+                del facts["preprocess"]  # it is a column
+            cell = Cell(
+                repo_id=config.series.repo_id,
+                revision="",
+                commit="",
+                kind=kind.name,
+                dataset=benchmark.dataset,
+                split=source.split,
+                data_fingerprint=kind.fingerprint,
+                observe_version=version,
+                score_version=kind.score_version,
+                preprocess=kind.preprocess,
+                settings=json.dumps(facts, sort_keys=True),
+                dtype=config.dtype,
+                texts=texts,
+                **classes,
+            )
             yield PlannedCell(cell, kind, source.file_names())
 
-    def _unfit(
-        self, benchmark: Benchmark, model_config: Any, *, asks: bool, lacks: str, reads_text: bool
-    ) -> str:
-        """Why the benchmark cannot run with the model, and what to do; "" if it can."""
-        kind, repo_id = benchmark.kind, self._config.series.repo_id
-        if kind.needs_text and not reads_text and not asks:
-            return f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
-        if kind.needs_text and lacks:
-            return f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
-        if kind.needs_float32 and self._config.dtype != "float32":
-            return (
-                f"shows images whose differences are too small for {self._config.dtype}: use --dtype float32"
-            )
-        unfit = kind.unfit(kind.fitted(benchmark.settings, model_config), model_config)
-        return "" if unfit is None else f"would give no number for {repo_id}, since {unfit[0]}: {unfit[1]}"
+    def _suited(self, benchmark: Benchmark, model_config: Any, answers: bool, lacks: str) -> KindSettings:
+        """The settings for this model, which has the texts or classes that the kind needs, and the precision."""
+        kind, repo_id, dtype = benchmark.kind, self._config.series.repo_id, self._config.dtype
+        cause = ""
+        if kind.needs_text and not answers:
+            cause = f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
+        elif kind.needs_text and lacks:
+            cause = f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
+        elif kind.needs_float32 and dtype != "float32":
+            cause = f"shows images whose differences are too small for {dtype}: use --dtype float32"
+        if cause:
+            raise EvaluationError(cause)
+        try:
+            return benchmark.settings.suited(model_config)
+        except EvaluationError as error:
+            raise EvaluationError(f"would give no number for {repo_id}, since {error}") from error
 
-    def _leave_out(self, causes: Mapping[Benchmark, str]) -> None:
+    def _leave_out(self, causes: Sequence[str]) -> None:
         """Say which benchmarks cannot run with this model.
 
         Raises:
             NothingToMeasureError: no other is selected.
             EvaluationError: they must not be skipped.
         """
-        words = "; ".join(causes.values())
+        words = "; ".join(causes)
         if causes and len(causes) == len(self.sources):
             raise NothingToMeasureError(f"{words}.")
         if causes and not self._config.skip_missing:
             raise EvaluationError(f"{words}, or leave these out with --skip-missing.")
-        for cause in causes.values():
+        for cause in causes:
             _log.info(f"Left out: {cause}.")
-
-
-def _cell(
-    config: EvaluationConfig,
-    benchmark: Benchmark,
-    kind: Kind[Any],
-    texts: str,
-    facts: dict[str, Any],
-    others: Mapping[str, Any],
-) -> Cell:
-    """A cell without its revision."""
-    version = kind.version_with(facts)
-    if facts.get("preprocess") == kind.preprocess:
-        del facts["preprocess"]  # it is a column
-    return Cell(
-        repo_id=config.series.repo_id,
-        revision="",
-        commit="",
-        kind=kind.name,
-        dataset=benchmark.dataset,
-        data_fingerprint=kind.fingerprint,
-        observe_version=version,
-        score_version=kind.score_version,
-        preprocess=kind.preprocess,
-        settings=json.dumps(facts, sort_keys=True),
-        dtype=config.dtype,
-        texts=texts,
-        **others,
-    )
 
 
 def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:

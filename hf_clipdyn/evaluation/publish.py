@@ -11,7 +11,7 @@ A downloaded copy can be reported, compared and continued like the folder that `
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -30,7 +30,7 @@ from hf_clipdyn.evaluation.score import scored_earlier
 from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
 from hf_clipdyn.results.arrow import column_table
 from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 
@@ -94,23 +94,24 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, 
     kept_here: dict[str, str] = {}
     configs = {"results": _TABLE}
     for cell in cells:
-        if files.file(cell.key) is None or (cell.kind in known and not known[cell.kind].shares_trials):
+        if files.file(cell.key) is None:
             continue
         if cell.kind not in known or cell.dataset not in datasets:
             kept_here[f"{cell.kind}/{cell.dataset}"] = _UNKNOWN
         elif not (hidden or dataset_metadata(cell.dataset).may_redistribute):
             kept_here[f"{cell.kind}/{cell.dataset}"] = _FORBIDDEN
         else:
-            path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
+            config = _config(cell.kind, cell.dataset, cell.texts)
+            path = folder / _TRIALS / config / f"{cell.key}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
-            configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
+            configs[config] = f"{_TRIALS}/{config}/*.parquet"
     results = store.select([cell.key for cell in cells]).to_pandas()
     card = results_card(
         repo_id=repo_id,
         rows=len(results),
         runs=_runs(results),
-        benchmarks=list(_benchmarks(cells, results, configs, store.vocabulary)),
+        benchmarks=list(_benchmarks(results, configs, store.vocabulary)),
         configs=configs,
         left_out=sorted(kept_here),
         columns=column_table(Row),
@@ -120,25 +121,22 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, 
     return kept_here
 
 
-def _config(cell: Cell) -> str:
-    """Name of the configuration with the cell's trials; the Hub allows no slash in it."""
-    return f"{cell.kind}--{cell.dataset}" + ("" if cell.texts == "own" else f"--{cell.texts}")
+def _config(kind: str, dataset: str, texts: str = "own") -> str:
+    """Name of the configuration with the trials of such cells; the Hub allows no slash in it."""
+    return f"{kind}--{dataset}" + ("" if texts == "own" else f"--{texts}")
 
 
-def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
+def _runs(results: pd.DataFrame) -> list[dict[Any, Any]]:
     ordered = results.sort_values(["epoch", "step"], kind="stable")  # cells may have been added later
-    runs = ordered.groupby("repo_id", sort=False)["revision"].agg(
-        revisions="nunique", first="first", last="last"
-    )
-    return cast("list[dict[str, Any]]", runs.reset_index().to_dict("records"))
+    revisions = ordered.groupby("repo_id", sort=False)["revision"]
+    return revisions.agg(revisions="nunique", first="first", last="last").reset_index().to_dict("records")
 
 
 def _benchmarks(
-    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
+    results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
 ) -> Iterator[dict[str, Any]]:
-    by_name = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
     for (kind, dataset), part in results.groupby(["kind", "dataset"]):
-        config = by_name.get(f"{kind}/{dataset}", "")
+        config = _config(str(kind), str(dataset))
         yield {
             "name": f"{kind}/{dataset}",
             "synthetic": words.dataset(str(dataset)).synthetic,

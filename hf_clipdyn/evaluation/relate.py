@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from accelerate.logging import get_logger
@@ -44,9 +44,6 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number
 
 _log = get_logger(__name__)
-
-_Known: TypeAlias = dict[frozenset[Seen], list[Scored]]
-"""The numbers of pairs that were related already."""
 
 FEWEST_SEEDS = 3
 """Without one of two seeds there is no pair, so that the error of seeds is unknown."""
@@ -85,11 +82,11 @@ def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, 
     Raises:
         UnknownNameError, EvaluationError: as for `relate`.
     """
-    counts = []
-    for work in _works(SavedRuns(config, store)):
-        done = [work.is_done(pair) for pair in work.pairs()]
-        counts.append((work.name, len(done), done.count(False)))
-    return counts
+    works = [
+        (work.name, [work.is_done(pair) for pair in work.pairs()])
+        for work in _works(SavedRuns(config, store))
+    ]
+    return [(name, len(done), done.count(False)) for name, done in works]
 
 
 def _works(saved: SavedRuns) -> list["_Work"]:
@@ -99,7 +96,7 @@ def _works(saved: SavedRuns) -> list["_Work"]:
         if saved.of_study and not between_runs:
             continue
         if relation.reads == WEIGHTS:
-            found = [_Work(relation, None, [saved.weighed(member) for member in config.each], saved)]
+            found = [_Work(relation, None, [saved.weighed(member.series) for member in config.each], saved)]
         else:
             read = kinds_read(relation)
             found = [
@@ -159,6 +156,9 @@ class _Work:
         self._runs = [run for run in runs if run]
         self.name = related_kind(relation, kind)
         self.chosen = [run for run in self._runs if self._is_wanted(run[0])]
+        self._known: dict[
+            frozenset[Seen], list[Scored]
+        ] = {}  # pairs that were related, while they are needed
 
     def _is_wanted(self, seen: Seen) -> bool:
         return seen.cell.repo_id in self._saved.wanted
@@ -185,6 +185,7 @@ class _Work:
     def _within(self, run: Sequence[Seen], at: int, revision: Seen) -> Iterator[_Pair]:
         if not self._is_named(revision):
             return
+        self._known.clear()
         others = {
             "previous": run[at - 1 : at] if at else [],
             "last": run[-1:] if revision is not run[-1] else [],
@@ -202,23 +203,20 @@ class _Work:
             if revision.cell.samples_seen is not None:
                 at_samples[revision.cell.samples_seen].append(revision)
         for _, seen in sorted(at_samples.items()):
-            known: _Known = {}  # each pair of seeds is needed several times
+            self._known.clear()
             for revision in filter(self._is_wanted, filter(self._is_named, seen)):
                 partners = [
                     other
                     for other in seen
                     if other.cell.scale == revision.cell.scale
                     and other.cell.seed not in (None, revision.cell.seed)
-                    and (
-                        other.cell.arm == revision.cell.arm
-                        or self._compares(revision.cell.arm, other.cell.arm)
-                    )
+                    and self._compares(revision.cell.arm, other.cell.arm)
                 ]
                 if partners:
-                    yield _Pair("seeds", revision, partners, partial(self._seeds, revision, partners, known))
-            yield from self._over_pairs(seen, known)
+                    yield _Pair("seeds", revision, partners, partial(self._seeds, revision, partners))
+            yield from self._over_pairs(seen)
 
-    def _over_pairs(self, seen: Sequence[Seen], known: _Known) -> Iterator[_Pair]:
+    def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Pair]:
         """In the first run of each arm at these samples: all pairs of its seeds."""
         arms: dict[tuple[Any, ...], list[Seen]] = defaultdict(list)
         with_seed = (revision for revision in seen if revision.cell.seed is not None)
@@ -230,11 +228,11 @@ class _Work:
             everyone = [*runs[1:], *chain(*(arms[scale, name] for name in names))]
             enough = len({revision.cell.seed for revision in runs}) >= FEWEST_SEEDS
             if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
-                yield _Pair("pairs", runs[0], everyone, partial(self._all_pairs, runs, known))
+                yield _Pair("pairs", runs[0], everyone, partial(self._all_pairs, runs))
 
     def _compares(self, *arms: str) -> bool:
-        """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
-        return bool(self._relation.between_arms) and "" in arms
+        """One arm with itself, and any with the main one: pairs grow with the arms and not with their square."""
+        return len(set(arms)) == 1 or (bool(self._relation.between_arms) and "" in arms)
 
     def _over_seeds(self) -> Iterator[_Pair]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
@@ -242,21 +240,20 @@ class _Work:
             groups[run[0].cell.scale, run[0].cell.arm].append(run)
         for runs in groups.values():
             runs.sort(key=lambda run: (run[0].cell.seed is None, run[0].cell.seed, run[0].cell.repo_id))
-            samples = ({revision.cell.samples_seen for revision in run} for run in runs)
-            shared = set.intersection(*samples) - {None}
+            by_samples = [{revision.cell.samples_seen: revision for revision in run} for run in runs]
+            shared = set.intersection(*map(set, by_samples)) - {None}
             if len(runs) > 1 and shared and any(run in self.chosen for run in runs):
-                by_samples = [{revision.cell.samples_seen: revision for revision in run} for run in runs]
                 aligned = [[revision for at, revision in run.items() if at in shared] for run in by_samples]
                 numbers = partial(self._relation.over_seeds, aligned, self._saved.config.seed)
                 yield _Pair("runs", aligned[0][-1], list(chain(*aligned)), numbers)
 
     # --- numbers -----------------------------------------------------------------------------------------
 
-    def _related(self, a: Seen, b: Seen, known: _Known | None = None) -> list[Scored]:
-        known, pair = {} if known is None else known, frozenset((a, b))
-        if pair not in known:
-            known[pair] = list(self._relation.relate(a, b, self._saved.config.seed))
-        return known[pair]
+    def _related(self, a: Seen, b: Seen) -> list[Scored]:
+        pair = frozenset((a, b))
+        if pair not in self._known:
+            self._known[pair] = list(self._relation.relate(a, b, self._saved.config.seed))
+        return self._known[pair]
 
     def _with_one(self, a: Seen, b: Seen, sort: str) -> list[Scored]:
         return named(self._related(a, b), sort)
@@ -271,10 +268,10 @@ class _Work:
         ]
         return mean_of_others(list(each.values()), "people") + self._singly(each) + of_people
 
-    def _seeds(self, a: Seen, partners: Sequence[Seen], known: _Known) -> list[Scored]:
+    def _seeds(self, a: Seen, partners: Sequence[Seen]) -> list[Scored]:
         by_arm: dict[str, dict[str, list[Scored]]] = defaultdict(dict)
         for other in partners:
-            by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other, known)
+            by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
         within = by_arm.pop(a.cell.arm, {})
         numbers = mean_of_others(list(within.values()), WITHIN_ARM)
         for arm, each in by_arm.items():
@@ -299,12 +296,12 @@ class _Work:
             and not self._relation.terms.terms[number.metric].mirrors
         ]
 
-    def _all_pairs(self, runs: Sequence[Seen], known: _Known) -> Iterator[Scored]:
+    def _all_pairs(self, runs: Sequence[Seen]) -> Iterator[Scored]:
         """Means over all pairs of seeds, with an interval crossed over seeds and items."""
         pairs = [(a, b) for a, b in combinations(runs, 2) if a.cell.seed != b.cell.seed]
         by_key: dict[tuple[Any, ...], list[tuple[tuple[Any, Any], Number]]] = defaultdict(list)
         for a, b in pairs:
-            for number, _ in self._related(a, b, known):
+            for number, _ in self._related(a, b):
                 if number.role == "value" and number.influence is not None:
                     by_key[number.number_key].append(((a.cell.seed, b.cell.seed), number))
         for found in by_key.values():
@@ -358,7 +355,7 @@ class _Work:
                 for number, scale in found
             ]
             cell = replace(cell, versions=versions(), seconds=seconds)
-            rows = rows_of(cell, self._relation, numbers, config)
+            rows = rows_of(cell, self._relation.terms, numbers, config.confidence_level)
             words = relation_vocabulary(self._relation, self._kind, cell.dataset, self._saved.vocabulary)
             self._saved.store.write(cell, rows, None, words, influences=known, is_new=True)
             yield cell.key

@@ -18,7 +18,7 @@ from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Seen, keyed
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.plan import OF_REVISION
+from hf_clipdyn.evaluation.plan import OF_REVISION, plain_cell
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import Cell, Number, columns_of
 from hf_clipdyn.results.terms import Vocabulary
@@ -136,30 +136,11 @@ class SavedRuns:
         )
         return self._arrays.setdefault(hashlib.sha256(str(values.shape).encode() + text).digest(), values)
 
-    def weighed(self, config: EvaluationConfig) -> list[Seen]:
+    def weighed(self, series: Series) -> list[Seen]:
         """A run whose weights are read: cells without trials."""
-        listed = [revision for revision in config.series.revisions() if revision.sha256 is not None]
-        self._series |= {
-            (config.series.repo_id, revision.name): (config.series, revision) for revision in listed
-        }
-        of_weights: dict[str, Any] = {
-            "kind": WEIGHTS[0],
-            "dataset": DRAWN,
-            "dtype": "float32",
-            "texts": "own",
-        }
-        of_weights |= dict.fromkeys(("split", "data_fingerprint", "preprocess"), "")
-        of_weights |= dict.fromkeys(("observe_version", "score_version"), 1)
-        cells = (
-            Cell(
-                repo_id=config.series.repo_id,
-                revision=revision.name,
-                **{name: getattr(revision, name) for name in OF_REVISION},
-                **of_weights,
-            )
-            for revision in listed
-        )
-        return [Seen(cell, self) for cell in cells]
+        listed = [revision for revision in series.revisions() if revision.sha256 is not None]
+        self._series |= {(series.repo_id, revision.name): (series, revision) for revision in listed}
+        return [Seen(plain_cell(series.repo_id, revision, WEIGHTS[0], DRAWN), self) for revision in listed]
 
     def weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
         """The tensors of a revision that `weighed` has listed."""

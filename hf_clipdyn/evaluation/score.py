@@ -20,8 +20,8 @@ from hf_clipdyn.errors import EvaluationError, UnknownNameError, counted, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number, Row
+from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.results.trials import KeptTrials
 
 Measure: TypeAlias = type[Kind[Any]] | type[Relation]
@@ -45,24 +45,17 @@ def check_names(kind: Measure, numbers: Sequence[Number]) -> None:
     assert not unknown, f"{kind.name} has no terms for {', '.join(sorted(unknown))}"
 
 
-def rows_of(cell: Cell, kind: Measure, numbers: Sequence[Number], common: Common) -> list[Row]:
+def rows_of(cell: Cell, terms: KindTerms, numbers: Sequence[Number], level: float) -> list[Row]:
     """The numbers with the columns of their cell, their confidence level and their direction."""
     return [
         Row(
             **vars(cell),
             **vars(one) | {"influence": None, "at": ""},
-            confidence_level=None if math.isnan(one.ci_low) else common.confidence_level,
-            higher_is_better=kind.terms.terms[one.metric].higher_is_better,
+            confidence_level=None if math.isnan(one.ci_low) else level,
+            higher_is_better=terms.terms[one.metric].higher_is_better,
         )
         for one in numbers
     ]
-
-
-def given_influences(
-    kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
-) -> Influences | None:
-    """The influences on the numbers; None if that takes a jackknife, which the first report does."""
-    return influences(kind, trials, numbers)
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
@@ -128,8 +121,11 @@ def _rescore(
         score_version=kind.score_version,
         versions=json.dumps({**earlier, **_installed(_SCORING)}),
     )
-    kept = given_influences(kind, trials, numbers)
-    store.write(new, rows_of(new, kind, numbers, config), None, vocabulary([benchmark]), influences=kept)
+    rows, known = (
+        rows_of(new, kind.terms, numbers, config.confidence_level),
+        influences(kind, trials, numbers),
+    )
+    store.write(new, rows, None, vocabulary([benchmark]), influences=known)
 
 
 def scored_earlier(cells: Sequence[Cell], files: KeptTrials) -> str:

@@ -8,6 +8,7 @@ from transformers import ResNetConfig, ViTConfig
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import relations
 from hf_clipdyn.benchmarks.relation import WEIGHTS
+from hf_clipdyn.errors import EvaluationError
 
 from .kinds import measured
 from .page import Page, bullets, table
@@ -56,13 +57,14 @@ def _applies(kind: type[Kind[Any]], reads_text: bool, config: Any) -> str:
     if kind.needs_text and not reads_text:
         return "head" if asks_classes else _NO
     chosen = kind.settings()
-    fitted = kind.fitted(chosen, config)
-    if kind.unfit(fitted, config):
+    try:
+        suited = chosen.suited(config)
+    except EvaluationError:
         return _NO
     words = ["yes"]
     words += [
         f"with {', '.join(f'`{one}`' for one in value)}"
-        for name, value in vars(fitted).items()
+        for name, value in vars(suited).items()
         if value != getattr(chosen, name)
     ]
     if asks_classes and not reads_text:

@@ -101,7 +101,3 @@ def test_hidden_states_keep_what_differs_by_little(labelled, layered, tmp_path):
     read = pd.read_parquet(file)["vector"].iloc[0]
     assert read.dtype == np.float16
     assert read.tolist() == trials["vector"].iloc[0].tolist()
-
-
-def test_embeddings_are_never_pushed():
-    assert not Geometry.shares_trials

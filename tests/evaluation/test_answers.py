@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hf_clipdyn.benchmarks.vectors import unit
-from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.evaluation import answers as module
 from hf_clipdyn.evaluation.answers import (
     LoadedRevisions,
@@ -118,7 +118,7 @@ def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
     assert LoadedRevisions(series, unknown).places == ("step", [0.0, 10.0, 20.0])
     nameless = [replace(revision, epoch=1, step=None) for revision in listed]
     assert LoadedRevisions(series, nameless).places == ("revision", [0.0, 1.0, 2.0])
-    with pytest.raises(RevisionNotFoundError, match="me/run has no revisions"):
+    with pytest.raises(ConfigError, match="me/run has no revision that was measured"):
         LoadedRevisions(series, [])
 
 

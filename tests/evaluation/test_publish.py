@@ -10,7 +10,6 @@ import pytest
 from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
-from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
@@ -23,9 +22,8 @@ NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
 
 
 @pytest.fixture
-def push(evaluate, tmp_path, monkeypatch):
+def push(evaluate, tmp_path):
     """`push("me/results", …)`: evaluates two benchmarks and publishes them; returns the table on the disk."""
-    monkeypatch.setattr(ShapeBias, "text_drift", True)
 
     def run(repo_id, **kwargs):
         output = tmp_path / "out" / "results.parquet"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 _SIDE = 8  # pixels that are kept: of 1,000 images of CIFAR-10 their debiased CKA with all 32 x 32 is .999
+_MOST_ROWS = 1000  # their embeddings take 1 MB a revision for 512 dimensions
 _SIDES = {"image": "images", "text": "texts"}
 _OF_SIDE = {
     "uniformity": (
@@ -47,7 +48,14 @@ _OF_SIDE = {
 }
 
 
-class Geometry(Kind[KindSettings]):
+class GeometrySettings(KindSettings):
+    """None: all models are shown the same number of images."""
+
+    def rows_shown(self, n: int) -> int:
+        return min(n, _MOST_ROWS)
+
+
+class Geometry(Kind[GeometrySettings]):
     """Modality gap, alignment, uniformity and dimensions, on at most 1,000 images drawn once.
 
     Each image comes with a text: its first caption or, in a labelled set, the prompts of its class. As classes share
@@ -64,8 +72,7 @@ class Geometry(Kind[KindSettings]):
     schemas = ("labels", "captions")
     needs_text = False
     reads_layers = True
-    most_rows = 1000  # their embeddings take 1 MB a revision for 512 dimensions
-    shares_trials = False
+    settings = GeometrySettings
     score_version = 2
     terms = words(
         "Geometry of the embeddings",
@@ -95,7 +102,7 @@ class Geometry(Kind[KindSettings]):
     )
 
     def __init__(
-        self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
+        self, source: "Source", image_processor: Any, settings: GeometrySettings, common: Common
     ) -> None:
         import numpy as np
 
@@ -104,7 +111,9 @@ class Geometry(Kind[KindSettings]):
         from hf_clipdyn.benchmarks.simple_models import reduced
 
         super().__init__(source, image_processor, settings, common)
-        self.shown = np.sort(np.random.default_rng(0).permutation(self.shown)[: self.most_rows])
+        self.shown = np.sort(
+            np.random.default_rng(0).permutation(self.shown)[: settings.rows_shown(len(self.shown))]
+        )
         (pixels,) = self.pixels
         self.stimuli, self.facts = [Stimuli(pixels.array, self.shown)], {}
         self._small = reduced(pixels.array[self.shown], _SIDE).reshape(len(self.shown), -1)

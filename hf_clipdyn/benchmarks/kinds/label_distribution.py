@@ -39,7 +39,6 @@ class LabelDistribution(Kind[KindSettings]):
 
     name = "label_distribution"
     schemas = ("label_counts",)
-    text_drift = True
     score_version = 2
     terms = words(
         "Human uncertainty",

@@ -113,7 +113,6 @@ class Noise(Kind[NoiseSettings]):
     name = "noise"
     settings = NoiseSettings
     schemas = ("labels",)
-    text_drift = True
     score_version = 3
     terms = words(
         "Sensitivity to noise",

@@ -31,6 +31,9 @@ class RetrievalSettings(KindSettings):
     held_out: int | None = Field(None, ge=1)
     """Hold out the last N images for retrieval. Default: use all images."""
 
+    def rows_shown(self, n: int) -> int:
+        return min(n, self.held_out or n)
+
 
 class Retrieval(Kind[RetrievalSettings]):
     """Recall among all images and captions of the split, or of its last ``held_out`` images.

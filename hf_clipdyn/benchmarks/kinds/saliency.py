@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, term, words
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, EvaluationError
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Overview, Reference
 
@@ -80,6 +80,18 @@ class SaliencySettings(KindSettings):
     @classmethod
     def _in_order(cls, probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
         return tuple(name for name in PROBES if name in probes)  # an order changes nothing: one cell
+
+    def suited(self, model_config: Any) -> Self:
+        """Maps by gradients where the default ones need attention that the model lacks."""
+        if set(self.probes) - set(_OF_ATTENTION) or _has_attention(model_config):
+            return self
+        if self.probes == type(self)().probes:
+            return self.but(probes=_WITHOUT_ATTENTION)
+        vision = getattr(model_config, "vision_config", model_config)
+        raise EvaluationError(
+            f"{vision.model_type} models have no attention maps: choose other maps with --saliency-probes "
+            f"{','.join(_WITHOUT_ATTENTION)}"
+        )
 
 
 class Saliency(Kind[SaliencySettings]):
@@ -180,22 +192,6 @@ class Saliency(Kind[SaliencySettings]):
             Reference(role="human", name="observers", title="people", joins=_JOINS),
         ),
     )
-
-    @classmethod
-    def fitted(cls, settings: SaliencySettings, model_config: Any) -> SaliencySettings:
-        """Maps by gradients where the default ones need attention that the model lacks."""
-        if settings.probes != SaliencySettings().probes or _has_attention(model_config):
-            return settings
-        return settings.but(probes=_WITHOUT_ATTENTION)
-
-    @classmethod
-    def unfit(cls, settings: SaliencySettings, model_config: Any) -> tuple[str, str] | None:
-        """Nothing but attention is read, and the image encoder is not a vision transformer."""
-        if not set(settings.probes) <= set(_OF_ATTENTION) or _has_attention(model_config):
-            return None
-        vision = getattr(model_config, "vision_config", model_config)
-        cause = f"{vision.model_type} models have no attention maps"
-        return cause, f"choose other maps with --saliency-probes {','.join(_WITHOUT_ATTENTION)}"
 
     def __init__(
         self, source: "Source", image_processor: Any, settings: SaliencySettings, common: Common

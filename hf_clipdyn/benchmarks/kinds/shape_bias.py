@@ -84,7 +84,6 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     columns = ("image_id", *_CUES)
     clusters = ("shape_exemplar", "texture_exemplar")
     needs_text = False  # a vision model answers the triplets and the probes
-    text_drift = True
     score_version = 4
     terms = words(
         "Texture-shape bias",

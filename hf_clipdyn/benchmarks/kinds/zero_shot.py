@@ -28,7 +28,6 @@ class ZeroShot(Kind[KindSettings]):
 
     name = "zero_shot"
     schemas = ("labels",)
-    text_drift = True
     score_version = 2
     terms = words(
         "Zero-shot classification",
