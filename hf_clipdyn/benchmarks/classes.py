@@ -7,9 +7,6 @@ by prompts if it reads texts.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
 from hf_clipdyn.benchmarks.kind import Common, Kind, S
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.readout import Readout, Stimuli
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.data.metadata import DatasetMetadata
+    from hf_clipdyn.metrics.checks import Floats, Ints
 
 _BY_NAME = ("{}",)
 
@@ -86,12 +84,14 @@ class ClassifiedKind(Kind[S]):
         for name in chosen:
             if name not in offered:
                 raise UnknownNameError("class", name, offered)
+        import numpy as np
+
         kept = self.asked[list(columns)].isin(chosen).all(axis=1)
         if not kept.any():
             raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")
         self.asked = self.asked[kept].reset_index(drop=True)
         self.humans = self.humans[self.humans["item"].isin(self.asked["item"])].reset_index(drop=True)
-        self.stimuli = [one.select(np.flatnonzero(kept)) for one in self.stimuli]
+        self.stimuli = [stimuli.select(np.flatnonzero(kept)) for stimuli in self.stimuli]
         return list(chosen)
 
     def ask(self, readout: "Readout", classes: Sequence[str], stimuli: "Stimuli") -> "Iterator[pd.DataFrame]":
@@ -102,6 +102,8 @@ class ClassifiedKind(Kind[S]):
             classes: that a decision is among.
             stimuli: the images, also in another form.
         """
+        import numpy as np
+
         way = protocol_of(readout)
         for name, templates in self.prompts.items() if way != HEAD else [(HEAD, ())]:
             best = ranking(class_scores(readout, stimuli, classes, templates))[:, 0]
@@ -130,7 +132,7 @@ class ClassifiedKind(Kind[S]):
                 yield answers_of(own, named, label=label, clusters=clusters)
 
 
-def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: str) -> NDArray[np.float64]:
+def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: str) -> "Floats":
     """Whether each observer named the class in the column ``category``; NaN for an image that one did not see.
 
     Args:
@@ -144,7 +146,7 @@ def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: 
     table = told.drop_duplicates(["item", "observer"], keep="last").pivot(
         index="item", columns="observer", values="right"
     )
-    return table.reindex(images["item"]).dropna(axis=1, how="all").to_numpy(np.float64)
+    return table.reindex(images["item"]).dropna(axis=1, how="all").to_numpy("float64")
 
 
 def default_templates(metadata: "DatasetMetadata") -> tuple[str, ...]:
@@ -169,7 +171,7 @@ def probe_in(trials: "pd.DataFrame") -> str:
 
 def class_scores(
     readout: "Readout", stimuli: "Stimuli", names: Sequence[str], templates: Sequence[str]
-) -> NDArray[np.float64]:
+) -> "Floats":
     """How much each image looks like each of the classes to the model, (n, names).
 
     Args:
@@ -188,9 +190,7 @@ def class_scores(
     return similarity(readout.images(stimuli), class_embeddings(readout, names, templates))
 
 
-def class_embeddings(
-    readout: "Readout", names: Sequence[str], templates: Sequence[str]
-) -> NDArray[np.float64]:
+def class_embeddings(readout: "Readout", names: Sequence[str], templates: Sequence[str]) -> "Floats":
     """Unit vectors of the classes, (classes, d): each prompt normalised, averaged, normalised again."""
     from hf_clipdyn.benchmarks.vectors import unit
 
@@ -199,6 +199,8 @@ def class_embeddings(
     return unit(rows.reshape(len(names), len(templates), -1).mean(axis=1))
 
 
-def ranking(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def ranking(scores: "Floats") -> "Ints":
     """Class ids of each image, best first, (n, classes); among equal scores, the lower id comes first."""
+    import numpy as np
+
     return np.argsort(-scores, axis=1, kind="stable")

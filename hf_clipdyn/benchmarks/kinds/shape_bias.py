@@ -264,10 +264,10 @@ def _are_published(classes: Sequence[str]) -> bool:
 
 
 def _in_grey(pixels: Any, row: int) -> Any:
-    from hf_clipdyn.benchmarks.degradations import grey, to_pixels
+    from hf_clipdyn.benchmarks.degradations import luminance, to_pixels
 
     del row
-    return to_pixels(grey(pixels))
+    return to_pixels(luminance(pixels))
 
 
 def _preferred(embeddings: Any, images: "pd.DataFrame", protocol: str) -> "pd.DataFrame":
