@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.gallery import kept_map
 from hf_clipdyn.benchmarks.views import SeenPart, upsample_map, whole_view
-from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
+from hf_clipdyn.metrics.fixation_maps import blurred_fixations, kept_map, rescaled
 from hf_clipdyn.metrics.saliency import DENSITY_METRICS, METRICS, POINT_METRICS, Target
 
 if TYPE_CHECKING:

@@ -54,6 +54,7 @@ EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for na
 
 _OF_KINDS = {
     "classification": ("observer_agreement",),
+    "decodability": ("linear_probe",),
     "geometry": ("contrastive_geometry",),
     "jnd": ("jnd_map",),
     "label_distribution": ("label_distribution",),

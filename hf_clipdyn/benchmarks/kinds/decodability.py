@@ -113,7 +113,7 @@ class Decodability(Kind):
     def _read(self, rows: Any, probe: str, layer: int | None = None) -> "pd.DataFrame":
         import pandas as pd
 
-        from hf_clipdyn.benchmarks.probe import decide_crossed
+        from hf_clipdyn.metrics.linear_probe import decide_crossed
 
         blocks = []
         for cue, other in _OTHER.items():

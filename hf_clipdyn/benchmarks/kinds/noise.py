@@ -241,8 +241,8 @@ class Noise(Kind[NoiseSettings]):
         import pandas as pd
 
         from hf_clipdyn.benchmarks.classes import class_scores, protocol_of, ranking
-        from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
         from hf_clipdyn.benchmarks.vectors import unit
+        from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
 
         probe = None
         if not readout.only_text:

@@ -93,7 +93,7 @@ class Saliency(Kind[SaliencySettings]):
     each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per score, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; for 48 images: the raw map of each
+    per score, ``map`` (a small map, `hf_clipdyn.metrics.fixation_maps.KEPT_MAP`; for 48 images: the raw map of each
     probe's deepest layer, and in the rows of ``human`` the map of all people; null otherwise), and ``causes``, JSON of
     a score to the reason why it is NaN.
     """

@@ -213,7 +213,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
         import pandas as pd
 
-        from hf_clipdyn.benchmarks.probe import decide_crossed
+        from hf_clipdyn.metrics.linear_probe import decide_crossed
 
         conflict = (self.asked["shape"] != self.asked["texture"]).to_numpy()
         rows, other = self.asked[conflict], OTHER_CUE[cue]
