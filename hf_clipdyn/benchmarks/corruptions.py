@@ -121,112 +121,86 @@ def _is_within(value: float, known: str | tuple[float, ...]) -> bool:
     return above and (value <= high if known[-1] == "]" else value < high)
 
 
-def _levels(
+def _at_levels(
+    name: str,
     title: str,
     axis: str,
     unit: str,
     levels: tuple[float, ...],
-    within: str | tuple[float, ...],
+    within: str | tuple[float, ...] = "[0, 1]",
     *,
-    scale: str = "",
     untouched: float | None = None,
-    **drawn: bool,
-) -> dict[str, Any]:
-    """The fields of a corruption with levels: its words, the axis of its levels, and the levels."""
-    term = Condition(title=title, level=Axis(title=axis, unit=unit, **drawn), untouched=untouched)
-    return {"term": term, "scale": scale or axis, "levels": levels, "within": within}
+    log: bool = False,
+    descending: bool = False,
+    **others: Any,
+) -> Corruption:
+    """A corruption with levels: its words, the axis of its levels, and the levels."""
+    drawn = Axis(title=axis, unit=unit, log=log, descending=descending)
+    term = Condition(title=title, level=drawn, untouched=untouched)
+    return Corruption(name, term, **{"scale": axis, "levels": levels, "within": within} | others)
 
 
 _SHARE, _RANGE, _PX, _DEGREES = "of the pixels", "of the pixel range", "px of 224", "degrees"
+_NOISE: dict[str, Any] = {"untouched": 0.0, "is_random": True}
 _ON_GREY: dict[str, Any] = {"contrast": 1.0, "neutral": 0.0}
 _ON_FAINT_GREY: dict[str, Any] = {"contrast": 0.3, "neutral": 0.0, "is_random": True}
+_PEPPER = (0.01, 0.02, 0.05, 0.1, 0.2)
+_BLURS = (0.5, 1.0, 1.5, 2.0, 3.0)
 _WIDTHS = (0.0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9)
 _AMOUNTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 _CONTRASTS = (1.0, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01)
 _LOW = (0.0, 1.0, 3.0, 5.0, 7.0, 10.0, 15.0, 40.0)
 _HIGH = (math.inf, 3.0, 1.5, 1.0, 0.7, 0.55, 0.45, 0.4)
-_PHASES = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
 _TURNS = (0.0, 90.0, 180.0, 270.0)
-_OF_BANDS = (0.0, 0.02, 0.04, 0.08, 0.16)
+_SCRAMBLED: dict[str, Any] = _ON_GREY | {
+    "axis": "width of the phase noise",
+    "unit": _DEGREES,
+    "levels": (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
+    "within": "[0, 180]",
+    "scale": "width",
+    "change": "phase_scrambling",
+    "is_random": True,
+}
+_DESCENDING: dict[str, Any] = {"log": True, "descending": True, "contrast": 1.0}
 
 _TABLE = (
-    Corruption(
-        "gaussian",
-        **_levels("Gaussian noise", "sigma", _RANGE, SIGMAS, "[0, 1]", untouched=0.0),
-        is_random=True,
-    ),
-    Corruption(
-        "salt_and_pepper",
-        **_levels("salt and pepper", "amount", _SHARE, (0.01, 0.02, 0.05, 0.1, 0.2), "[0, 1]", untouched=0.0),
-        is_random=True,
-    ),
+    _at_levels("gaussian", "Gaussian noise", "sigma", _RANGE, SIGMAS, **_NOISE),
+    _at_levels("salt_and_pepper", "salt and pepper", "amount", _SHARE, _PEPPER, **_NOISE),
     # It is not noise: it removes high spatial frequencies, which Gaussian noise adds.
-    Corruption(
-        "blur",
-        **_levels("blur", "sigma", "px", (0.5, 1.0, 1.5, 2.0, 3.0), "[0, inf)", untouched=0.0),
-    ),
+    _at_levels("blur", "blur", "sigma", "px", _BLURS, "[0, inf)", untouched=0.0),
     # The published degradations of the grey picture, as people have seen it.
-    Corruption(
-        "contrast",
-        **_levels("contrast", "contrast", "", _CONTRASTS, "(0, 1]", log=True, descending=True),
-        contrast=1.0,
-    ),
-    Corruption(
-        "uniform_noise",
-        **_levels("uniform noise", "width", _RANGE, _WIDTHS, "[0, 1]"),
+    _at_levels("contrast", "contrast", "contrast", "", _CONTRASTS, "(0, 1]", **_DESCENDING),
+    _at_levels("uniform_noise", "uniform noise", "width", _RANGE, _WIDTHS, **_ON_FAINT_GREY),
+    _at_levels(
+        *("grey_salt_and_pepper", "salt and pepper on grey of contrast 0.3", "amount"),
+        *(_SHARE, _AMOUNTS),
         **_ON_FAINT_GREY,
     ),
-    Corruption(
-        "grey_salt_and_pepper",
-        **_levels("salt and pepper on grey of contrast 0.3", "amount", _SHARE, _AMOUNTS, "[0, 1]"),
-        **_ON_FAINT_GREY,
-    ),
-    Corruption(
-        "low_pass",
-        **_levels("low-pass filter", "sigma", _PX, _LOW, "[0, inf)", log=True),
-        **_ON_GREY,
-    ),
-    Corruption(
-        "high_pass",
-        **_levels("high-pass filter", "sigma", _PX, _HIGH, "(0, inf]", log=True, descending=True),
-        contrast=1.0,
-        neutral=math.inf,
+    _at_levels("low_pass", "low-pass filter", "sigma", _PX, _LOW, "[0, inf)", log=True, **_ON_GREY),
+    _at_levels(
+        "high_pass", "high-pass filter", "sigma", _PX, _HIGH, "(0, inf]", neutral=math.inf, **_DESCENDING
     ),
     # By the published rule, which lowers the contrast too, and with the symmetry of a real image, which keeps it.
-    *(
-        Corruption(
-            name,
-            change="phase_scrambling",
-            options={"mirrored": mirrored},
-            **_levels(title, "width of the phase noise", _DEGREES, _PHASES, "[0, 180]", scale="width"),
-            **_ON_GREY,
-            is_random=True,
-        )
-        for name, title, mirrored in (
-            ("phase_scrambling", "phase scrambling", False),
-            ("phase_scrambling_mirrored", "phase scrambling, mirrored", True),
-        )
+    _at_levels("phase_scrambling", "phase scrambling", **_SCRAMBLED),
+    _at_levels(
+        *("phase_scrambling_mirrored", "phase scrambling, mirrored"),
+        options={"mirrored": True},
+        **_SCRAMBLED,
     ),
     # Every image with the same amplitudes; only images of 224 x 224 pixels have it.
     Corruption("power_equalisation", Condition(title="power equalisation"), contrast=1.0),
     # A quarter turn, counter-clockwise, is not weaker than a half, so there is no area.
-    Corruption(
-        "rotation",
-        **_levels("rotation", "angle", _DEGREES, _TURNS, _TURNS),
-        **_ON_GREY,
-        has_order=False,
-    ),
+    _at_levels("rotation", "rotation", "angle", _DEGREES, _TURNS, _TURNS, has_order=False, **_ON_GREY),
     Corruption("false_colour", Condition(title="false colour")),
     Corruption("grey", Condition(title="grey"), contrast=1.0),
     # Grey at contrast 0.3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
     *(
-        Corruption(
-            f"octave_{at}",
+        _at_levels(
+            *(f"octave_{at}", f"noise around {frequency:g} cycles per image", "sigma", _RANGE),
+            levels=(0.0, 0.02, 0.04, 0.08, 0.16),
+            log=True,
             change="octave",
             options={"frequency": frequency},
-            **_levels(
-                f"noise around {frequency:g} cycles per image", "sigma", _RANGE, _OF_BANDS, "[0, 1]", log=True
-            ),
             **_ON_FAINT_GREY,
         )
         for at, frequency in enumerate(1.75 * 2.0**octave for octave in range(7))

@@ -10,6 +10,8 @@ from hf_clipdyn.metrics.checks import Floats, Ints
 
 KEPT_MAP = (12, 16)
 """Rows and columns of a map that is kept with the trials; it lies over the whole image, whatever its shape."""
+# Subtracting all parts from a sum leaves 1e-16 of it, far below the edge of any Gaussian.
+_RESIDUE = 1e-13
 _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 
@@ -109,6 +111,13 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
         return profiles(pixels // width, height).T @ profiles(pixels % width, width)
     counts = np.bincount(pixels, minlength=height * width).reshape(shape).astype(np.float64)
     return profiles(np.arange(height), height).T @ counts @ profiles(np.arange(width), width)
+
+
+def without(total: Floats, part: Floats) -> Floats:
+    """A sum of densities without one of its parts; residues of rounding become 0."""
+    rest = total - part
+    rest[rest < _RESIDUE * total.max()] = 0.0
+    return rest
 
 
 def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:

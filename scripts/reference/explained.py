@@ -64,7 +64,7 @@ _OF_KINDS = {
     "quality": ("iqa_correlation",),
     "representation": ("embeddings", "rsa"),
     "retrieval": ("recall_at_k",),
-    "saliency": ("fixation_maps", "saliency"),
+    "saliency": ("fixation_maps", "saliency", "seen_maps"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
     "similarity": ("two_afc",),
     "zero_shot": ("zero_shot_accuracy",),

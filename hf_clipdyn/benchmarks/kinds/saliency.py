@@ -368,8 +368,8 @@ def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first:
     """A row of the data set with its fixations in pixels of the view; those outside of it are left out."""
     import numpy as np
 
-    from hf_clipdyn.benchmarks.saliency_rows import Viewed
-    from hf_clipdyn.benchmarks.views import crop_view, whole_view
+    from hf_clipdyn.benchmarks.saliency_rows import Viewed, crop_view
+    from hf_clipdyn.metrics.seen_maps import whole_view
 
     whole = row["width"], row["height"]
     view = whole_view(*whole) if image_processor is None else crop_view(image_processor, *whole)
