@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
-from hf_clipdyn.benchmarks.kind import Common, Kind, S
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from hf_clipdyn.metrics.checks import Floats, Ints
 
 _BY_NAME = ("{}",)
+
+
+class LabelledKind(Kind[S]):
+    """Base of kinds that ask for the classes of the data set: ``names``, with the ``templates`` of the prompts."""
+
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
+        super().__init__(source, image_processor, settings, common)
+        self.names = self.classes(source, settings)
+        self.templates = default_templates(source.metadata)
+
+    @classmethod
+    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
+        """Those of the data set."""
+        del settings
+        return source.class_names
 
 
 class ClassifiedKind(Kind[S]):

@@ -209,7 +209,7 @@ class Plan:
             return f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
         if kind.needs_text and lacks:
             return f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
-        if kind.needs_float32 and self._config.dtype != "float32":
+        if not kind.schemas and self._config.dtype != "float32":
             return (
                 f"shows images whose differences are too small for {self._config.dtype}: use --dtype float32"
             )

@@ -41,6 +41,8 @@ _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
 _PLACE = ["probe", "layer", _SMOOTHED, "subset"]
 _JOINS = ("metric", "variant", "subset")
+_ABOVE_0: dict[str, Any] = {"better": "high", "neutral": 0.0, "neutral_title": "constant map"}
+_ABOVE_HALF = _ABOVE_0 | {"neutral": 0.5}
 _BASELINES = {
     "centre_gaussian": "centre Gaussian",
     "centre_bias": "centre bias",
@@ -111,34 +113,26 @@ class Saliency(Kind[SaliencySettings]):
             "NSS",
             "Normalised scanpath saliency: mean of the standardised map at the fixations.",
             unit="standard deviations",
-            better="high",
-            neutral=0.0,
-            neutral_title="constant map",
+            **_ABOVE_0,
             overview=Overview(rank=90),
         ),
         term(
             "auc",
             "AUC",
             "Area under the ROC curve of the fixations against all pixels.",
-            better="high",
-            neutral=0.5,
-            neutral_title="constant map",
+            **_ABOVE_HALF,
         ),
         term(
             "sauc",
             "shuffled AUC",
             "Area under the ROC curve against the fixations on other images; a centre bias gains nothing.",
-            better="high",
-            neutral=0.5,
-            neutral_title="constant map",
+            **_ABOVE_HALF,
         ),
         term(
             "cc",
             "CC",
             "Pearson's correlation between the map and the density of the fixations.",
-            better="high",
-            neutral=0.0,
-            neutral_title="constant map",
+            **_ABOVE_0,
             overview=Overview(rank=90),
         ),
         term(

@@ -147,7 +147,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     ) -> None:
         import numpy as np
 
-        from hf_clipdyn.benchmarks.input_views import corrupted
+        from hf_clipdyn.benchmarks.readout import corrupted
 
         super().__init__(source, image_processor, settings, common)
         (pixels,) = self.pixels
