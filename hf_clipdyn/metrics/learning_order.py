@@ -164,7 +164,7 @@ def order_of_runs(right: Bools, groups: Ints) -> dict[str, Any] | None:
         >>> from hf_clipdyn.metrics.learning_order import order_of_runs
         >>> runs = np.array([[[0, 0, 1, 1], [0, 1, 1, 1]], [[0, 0, 1, 0], [0, 0, 1, 1]]], bool)
         >>> round(order_of_runs(runs, np.arange(4))["value"], 3)
-        0.833
+        0.889
     """
     accessibility = right.mean(axis=1)
     pairs = list(combinations(range(len(accessibility)), 2))
