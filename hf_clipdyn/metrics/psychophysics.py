@@ -167,8 +167,9 @@ def one_against_others(thresholds: Floats) -> dict[str, float]:
     Examples:
         >>> import numpy as np
         >>> from hf_clipdyn.metrics.psychophysics import one_against_others
-        >>> one_against_others(np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.4, 0.4]]))["log_rmse"]
-        0.0
+        >>> alike = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.4, 0.4]])
+        >>> round(one_against_others(alike)["alignment"], 9)
+        1.0
     """
     found = [
         agreement(single, gmean(np.delete(thresholds, at, axis=1), axis=1))
