@@ -29,7 +29,7 @@ class Corruption:
     Attributes:
         name: in the column ``condition``.
         term: its words.
-        change: the function that changes the pixels; empty if it is called like the corruption. It takes pixels
+        change: the function that changes the pixels; empty if it has the name of the corruption. It takes pixels
             (H, W, 3), or with ``contrast`` grey values (H, W) in [0, 1], then a level and a generator.
         options: further arguments of the function.
         scale: what the level measures, for `Corrupted.key`.
