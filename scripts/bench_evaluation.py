@@ -71,12 +71,12 @@ from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import parse_benchmark, suite
 from hf_clipdyn.benchmarks.saliency_rows import ImageRows, Observers, Viewed
 from hf_clipdyn.benchmarks.sources import Source, open_source
-from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.saliency import Target
+from hf_clipdyn.metrics.seen_maps import upsample_map, whole_view
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures, default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer

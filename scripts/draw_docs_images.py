@@ -31,7 +31,6 @@ from scipy.ndimage import binary_erosion
 
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.benchmarks.gratings import Field, Grating
-from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.data.synthetic_distortions import DISTORTIONS
 from hf_clipdyn.data.world import (
     CLASSES,
@@ -44,6 +43,7 @@ from hf_clipdyn.data.world import (
     sample_shape,
     sample_texture,
 )
+from hf_clipdyn.metrics.seen_maps import gradient_energy
 
 Pixels = NDArray[Any]
 LARGE = 224  # pixels of an image whose filters have the published sizes

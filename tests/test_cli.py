@@ -14,7 +14,7 @@ from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli import command_class, command_names, main
 from hf_clipdyn.errors import ConfigError
 
-HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
+HEAVY = ("accelerate", "datasets", "numpy", "pandas", "scipy", "torch", "transformers")
 
 Clipdyn = Callable[..., tuple[int, str, str]]
 

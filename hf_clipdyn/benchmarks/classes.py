@@ -7,11 +7,8 @@ by prompts if it reads texts.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
-from hf_clipdyn.benchmarks.kind import Common, Kind, S
+from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
@@ -24,8 +21,24 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.readout import Readout, Stimuli
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.data.metadata import DatasetMetadata
+    from hf_clipdyn.metrics.checks import Floats, Ints
 
 _BY_NAME = ("{}",)
+
+
+class LabelledKind(Kind[S]):
+    """Base of kinds that ask for the classes of the data set: ``names``, with the ``templates`` of the prompts."""
+
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
+        super().__init__(source, image_processor, settings, common)
+        self.names = self.classes(source, settings)
+        self.templates = default_templates(source.metadata)
+
+    @classmethod
+    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
+        """Those of the data set."""
+        del settings
+        return source.class_names
 
 
 class ClassifiedKind(Kind[S]):
@@ -86,12 +99,14 @@ class ClassifiedKind(Kind[S]):
         for name in chosen:
             if name not in offered:
                 raise UnknownNameError("class", name, offered)
+        import numpy as np
+
         kept = self.asked[list(columns)].isin(chosen).all(axis=1)
         if not kept.any():
             raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")
         self.asked = self.asked[kept].reset_index(drop=True)
         self.humans = self.humans[self.humans["item"].isin(self.asked["item"])].reset_index(drop=True)
-        self.stimuli = [one.select(np.flatnonzero(kept)) for one in self.stimuli]
+        self.stimuli = [stimuli.select(np.flatnonzero(kept)) for stimuli in self.stimuli]
         return list(chosen)
 
     def ask(self, readout: "Readout", classes: Sequence[str], stimuli: "Stimuli") -> "Iterator[pd.DataFrame]":
@@ -102,6 +117,8 @@ class ClassifiedKind(Kind[S]):
             classes: that a decision is among.
             stimuli: the images, also in another form.
         """
+        import numpy as np
+
         way = protocol_of(readout)
         for name, templates in self.prompts.items() if way != HEAD else [(HEAD, ())]:
             best = ranking(class_scores(readout, stimuli, classes, templates))[:, 0]
@@ -130,7 +147,7 @@ class ClassifiedKind(Kind[S]):
                 yield answers_of(own, named, label=label, clusters=clusters)
 
 
-def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: str) -> NDArray[np.float64]:
+def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: str) -> "Floats":
     """Whether each observer named the class in the column ``category``; NaN for an image that one did not see.
 
     Args:
@@ -144,7 +161,7 @@ def right_by_observer(images: "pd.DataFrame", humans: "pd.DataFrame", category: 
     table = told.drop_duplicates(["item", "observer"], keep="last").pivot(
         index="item", columns="observer", values="right"
     )
-    return table.reindex(images["item"]).dropna(axis=1, how="all").to_numpy(np.float64)
+    return table.reindex(images["item"]).dropna(axis=1, how="all").to_numpy("float64")
 
 
 def default_templates(metadata: "DatasetMetadata") -> tuple[str, ...]:
@@ -169,7 +186,7 @@ def probe_in(trials: "pd.DataFrame") -> str:
 
 def class_scores(
     readout: "Readout", stimuli: "Stimuli", names: Sequence[str], templates: Sequence[str]
-) -> NDArray[np.float64]:
+) -> "Floats":
     """How much each image looks like each of the classes to the model, (n, names).
 
     Args:
@@ -188,9 +205,7 @@ def class_scores(
     return similarity(readout.images(stimuli), class_embeddings(readout, names, templates))
 
 
-def class_embeddings(
-    readout: "Readout", names: Sequence[str], templates: Sequence[str]
-) -> NDArray[np.float64]:
+def class_embeddings(readout: "Readout", names: Sequence[str], templates: Sequence[str]) -> "Floats":
     """Unit vectors of the classes, (classes, d): each prompt normalised, averaged, normalised again."""
     from hf_clipdyn.benchmarks.vectors import unit
 
@@ -199,6 +214,8 @@ def class_embeddings(
     return unit(rows.reshape(len(names), len(templates), -1).mean(axis=1))
 
 
-def ranking(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def ranking(scores: "Floats") -> "Ints":
     """Class ids of each image, best first, (n, classes); among equal scores, the lower id comes first."""
+    import numpy as np
+
     return np.argsort(-scores, axis=1, kind="stable")

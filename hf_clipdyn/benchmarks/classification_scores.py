@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.kinds.classification import PAIRED
 from hf_clipdyn.benchmarks.shape_scores import ASKED, HUMAN, OBSERVERS
 from hf_clipdyn.data.human_trials import HumanAccuracy, human_accuracies
 from hf_clipdyn.metrics.influence import Influence
-from hf_clipdyn.metrics.observer_agreement import observer_agreement
+from hf_clipdyn.metrics.observer_agreement import accuracy_gap, observer_agreement, shuffled_accuracy
 from hf_clipdyn.metrics.scores import Scale, Score, Scores, interval, over
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import Number
@@ -110,11 +110,9 @@ class _Part:
     @cached_property
     def shuffled(self) -> Score:
         """Mean accuracy of the decisions in any other order."""
-        names = pd.Index(pd.concat([self.images["decision"], self.images["category"]]).unique())
-        decided, shown = (names.get_indexer(self.images[name]) for name in ("decision", "category"))
-        n, counts = len(decided), [np.bincount(codes, minlength=len(names)) for codes in (decided, shown)]
-        both = (counts[1][decided] + counts[0][shown]) / n
-        return Score(float(counts[0] @ counts[1]) / n**2, (both - both.mean()) / n, "none", n)
+        named = pd.concat([self.images["decision"], self.images["category"]])
+        codes = pd.factorize(named, use_na_sentinel=False)[0]
+        return shuffled_accuracy(*codes.reshape(2, -1))
 
     @cached_property
     def clear_of_chance(self) -> bool:
@@ -283,26 +281,10 @@ def _gaps(
         if "role" not in place:
             clear = any(part.clear_of_chance for part in sides)
             says = {"interpretable": clear, "note": "" if clear else _AT_CHANCE}
-        found = _gap([part.images.assign(right=right(part)).dropna(subset="right") for part in sides])
-        if found is not None:
-            subset = " and ".join(names)
-            score, items = found
-            yield number("accuracy_gap", score, items, subset=subset, condition="", **place, **says)
-
-
-def _gap(sides: Sequence[pd.DataFrame]) -> "tuple[Score, pd.Series[Any]] | None":
-    """Mean over the common objects of the difference of the two accuracies on each, and the items."""
-    shared = set(sides[0]["exemplar"]) & set(sides[1]["exemplar"])
-    if not shared:
-        return None
-    blocks = []
-    for sign, rows in zip((1, -1), sides, strict=True):
-        own = rows[rows["exemplar"].isin(shared)]
-        share = 1 / own.groupby("exemplar")["item"].transform("size") / len(shared)
-        blocks.append(own.assign(part=sign * own["right"] * share, share=share))
-    images = pd.concat(blocks)
-    means = [rows.groupby("exemplar")["right"].mean()[sorted(shared)] for rows in sides]
-    value = float((means[0] - means[1]).mean())
-    # What an object contributes is its own difference minus the mean one, half of it on each side.
-    influence = (images["part"] - value * images["share"] / 2).to_numpy()
-    return Score(value, influence, "linear", len(images)), images["item"]
+        images = [part.images.assign(right=right(part)).dropna(subset="right") for part in sides]
+        shared = set(images[0]["exemplar"]) & set(images[1]["exemplar"])
+        first, second = (rows[rows["exemplar"].isin(shared)] for rows in images)
+        if shared:
+            score = accuracy_gap(first["right"], second["right"], first["exemplar"], second["exemplar"])
+            at = {"subset": " and ".join(names), "condition": ""}
+            yield number("accuracy_gap", score, pd.concat([first, second])["item"], **at, **place, **says)

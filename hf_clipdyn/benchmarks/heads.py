@@ -4,15 +4,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.errors import ConfigError, naming, shorten, shown
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 from hf_clipdyn.results.row import NumberKey
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hf_clipdyn.metrics.checks import Floats
 
 HEAD = "head"
 """What the columns ``protocol`` of trials and ``probe`` of numbers say of the answers of a classifier's own head."""
@@ -71,11 +74,13 @@ class Head:
         """Those of the classes that the head does not have."""
         return [name for name in names if _plain(name) not in self._classes]
 
-    def scores(self, logits: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float64]:
+    def scores(self, logits: "NDArray[np.float32]", names: Sequence[str]) -> "Floats":
         """Logits (n, all classes of the head) as those of the named classes, (n, names).
 
         If one of them has several classes of the head, the logarithms of their mean probabilities.
         """
+        import numpy as np
+
         groups = [list(self._classes[_plain(name)]) for name in names]
         table = np.asarray(logits, np.float64)
         if all(len(group) == 1 for group in groups):

@@ -150,7 +150,8 @@ class Kind(ABC, Generic[S]):
         name: name of the kind, before the slash in a benchmark's name.
         settings: class of the kind's settings.
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first. Empty for a kind
-            that draws its own stimuli (`items`); the data set is then called ``procedural``.
+            that draws its own stimuli (`items`); the data set is then called ``procedural``, and the model must be in
+            float32, since drawn stimuli may differ by less than bfloat16 keeps.
         terms: title, axes, metrics, conditions and references in words.
         clusters: columns of the trials that name the random units: one, or several that are crossed. Columns in a tuple
             share one set of names: an image may be a reference in one row and a candidate in another.
@@ -160,7 +161,6 @@ class Kind(ABC, Generic[S]):
             image goes through the model once for both.
         observe_version: raise it if the same model would now answer differently; cells are then measured again.
         score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
-        needs_float32: whether its stimuli differ too little for a lower precision.
         described: the other columns of the data set, a pandas table.
         shown: rows of the data set whose images can be decoded.
         table: ``described`` of these rows, with their numbers in the column ``item``.
@@ -192,7 +192,6 @@ class Kind(ABC, Generic[S]):
     reads_layers: ClassVar[bool] = False
     observe_version: ClassVar[int] = 1
     score_version: ClassVar[int] = 1
-    needs_float32: ClassVar[bool] = False
 
     fingerprint: str
     preprocess: str = "processor"

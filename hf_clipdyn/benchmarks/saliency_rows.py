@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.gallery import kept_map
-from hf_clipdyn.benchmarks.views import SeenPart, upsample_map, whole_view
-from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
+from hf_clipdyn.metrics.fixation_maps import blurred_fixations, kept_map, rescaled, without
 from hf_clipdyn.metrics.saliency import DENSITY_METRICS, METRICS, POINT_METRICS, Target
+from hf_clipdyn.metrics.seen_maps import SeenPart, centre_gaussian, gradient_energy, upsample_map, whole_view
+from hf_clipdyn.preprocess import input_edges
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.maps import Place
@@ -25,11 +25,8 @@ LEFT_OUT = "left_out_observer"
 """Subset of the rows whose model, baselines and humans are all compared with the same one observer."""
 
 _NO_OBSERVERS = "the data set does not distinguish its observers"
-_CELLS = 8
 _NEGATIVES = 200_000
 _COARSE = 128
-# Subtracting all parts from a sum leaves 1e-16 of it, far below the edge of any Gaussian.
-_RESIDUE = 1e-13
 
 Floats = NDArray[np.float64]
 TrialRow = dict[str, Any]
@@ -60,6 +57,21 @@ class Viewed:
         """The observers with a fixation in the view; none if fewer than two can be distinguished."""
         names = [str(name) for name in np.unique(self.subjects)]
         return names if len(names) > 1 and "" not in names else []
+
+
+def crop_view(image_processor: Any, width: int, height: int) -> SeenPart:
+    """What remains of an image after the model's own processor has resized it and cut out its centre."""
+    edges = input_edges(image_processor, width, height)
+    # A pixel belongs to the view if its centre does; at least one pixel of each axis always belongs to it.
+    ends = [
+        min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
+    ]
+    firsts = [
+        min(max(0, int(np.ceil(start - 0.5))), end - 1) for (start, _), end in zip(edges, ends, strict=True)
+    ]
+    (left, right), (top, bottom) = edges
+    size = (ends[0] - firsts[0], ends[1] - firsts[1])
+    return SeenPart(left, top, right, bottom, (firsts[0], firsts[1]), size)
 
 
 class Observers:
@@ -150,13 +162,6 @@ class Observers:
         return np.asarray(self._coarse_maps.sum(axis=0))
 
 
-def without(total: Floats, part: Floats) -> Floats:
-    """A sum of densities without one of its parts; residues of rounding become 0."""
-    rest = total - part
-    rest[rest < _RESIDUE * total.max()] = 0.0
-    return rest
-
-
 class ImageRows:
     """Rows of the trials of `Saliency` for one image.
 
@@ -198,7 +203,7 @@ class ImageRows:
         from scipy import ndimage
 
         rows = self.of_model({(PIXELS, None): gradient_energy(pixels)})
-        centres = {CENTRE_GAUSSIAN: _centre_gaussian(self._image.view), CENTRE_BIAS: self._target.baseline}
+        centres = {CENTRE_GAUSSIAN: centre_gaussian(self._image.view), CENTRE_BIAS: self._target.baseline}
         for probe, centre in centres.items():
             if centre is None:
                 rows += self.without_map((probe, None), self._target.cause("ig"))
@@ -286,27 +291,3 @@ class ImageRows:
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
-
-
-def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
-    """Squared gradient of the luma, averaged over 8 x 8 cells: what contrast alone predicts.
-
-    Args:
-        pixels: (H, W, 3).
-
-    Returns:
-        (8, 8), fewer cells if there are fewer pixels.
-    """
-    down, across = np.gradient(pixels @ np.array([0.299, 0.587, 0.114]))
-    energy = down**2 + across**2
-    for axis, length in enumerate(energy.shape):
-        edges = np.linspace(0, length, min(_CELLS, length) + 1).astype(np.int64)
-        sums = np.add.reduceat(energy, edges[:-1], axis=axis)
-        energy = sums / np.expand_dims(np.diff(edges), 1 - axis)
-    return np.asarray(energy)
-
-
-def _centre_gaussian(view: SeenPart) -> Floats:
-    """A Gaussian in the middle of the view, its standard deviations a quarter of the sides."""
-    down, across = (np.exp(-0.5 * np.square(np.linspace(-2, 2, 2 * n + 1)[1::2])) for n in view.shape)
-    return np.asarray(np.outer(down, across))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.degradations import grey
+from hf_clipdyn.benchmarks.degradations import luminance
 
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
 _BINS = 4  # of each channel of colour
@@ -29,7 +29,7 @@ def _pixels(images: Images) -> Floats:
 
 def _amplitudes(images: Images) -> Floats:
     """Amplitudes of the grey image around its mean, without the half that mirrors the other; edges are windowed."""
-    values = np.stack([grey(one) for one in reduced(images)])
+    values = np.stack([luminance(image) for image in reduced(images)])
     values -= values.mean(axis=(1, 2), keepdims=True)
     return np.abs(np.fft.rfft2(values * _window(*values.shape[1:]))).reshape(len(images), -1)
 
@@ -50,8 +50,3 @@ SIMPLE_FEATURES: Mapping[str, Callable[[Images], Floats]] = {
     "colours": _colours,
 }
 """Functions from images (n, H, W, 3) to rows (n, d)."""
-SIMPLE_TITLES = {
-    "pixels": "linear model on pixels",
-    "amplitudes": "linear model on the amplitude spectrum",
-    "colours": "linear model on the colour histogram",
-}

@@ -245,7 +245,7 @@ class Plan:
             cause = f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
         elif kind.needs_text and lacks:
             cause = f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
-        elif kind.needs_float32 and dtype != "float32":
+        elif not kind.schemas and dtype != "float32":
             cause = f"shows images whose differences are too small for {dtype}: use --dtype float32"
         if cause:
             raise EvaluationError(cause)

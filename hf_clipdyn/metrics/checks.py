@@ -9,6 +9,7 @@ from hf_clipdyn.errors import MetricError
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 def columns(**arrays: ArrayLike) -> tuple[Floats, ...]:

@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import Floats, Ints
 
+KEPT_MAP = (12, 16)
+"""Rows and columns of a map that is kept with the trials; it lies over the whole image, whatever its shape."""
+# Subtracting all parts from a sum leaves 1e-16 of it, far below the edge of any Gaussian.
+_RESIDUE = 1e-13
 _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 
@@ -109,6 +113,13 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
     return profiles(np.arange(height), height).T @ counts @ profiles(np.arange(width), width)
 
 
+def without(total: Floats, part: Floats) -> Floats:
+    """A sum of densities without one of its parts; residues of rounding become 0."""
+    rest = total - part
+    rest[rest < _RESIDUE * total.max()] = 0.0
+    return rest
+
+
 def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:
     """For each image the fixations of all other images, rescaled to it: negatives of the shuffled AUC.
 
@@ -158,3 +169,38 @@ def rescaled(points: Floats, sizes: ArrayLike, size: tuple[int, int]) -> Floats:
     # Rescaling must not carry a point onto the far edge, where there is no pixel.
     moved: Floats = np.minimum(points * (target / np.asarray(sizes, np.float64)), np.nextafter(target, 0.0))
     return moved
+
+
+def kept_map(fine: Floats, first: tuple[int, int], whole: tuple[int, int]) -> bytes:
+    """A map of a part of an image, as one of `KEPT_MAP` over the whole image; 0 where the part is not.
+
+    Args:
+        fine: (height, width), not negative.
+        first: column and row of its first pixel in the image.
+        whole: width and height of the image.
+
+    Returns:
+        uint8 codes, row by row, 255 at the maximum.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
+        >>> kept = kept_map(np.ones((60, 40)), (40, 0), (80, 60))
+        >>> np.frombuffer(kept, np.uint8).reshape(KEPT_MAP)[0].tolist()
+        [0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]
+    """
+    (x, y), (width, height) = first, whole
+    full = np.zeros((height, width))
+    full[y : y + fine.shape[0], x : x + fine.shape[1]] = fine
+    cells = _cell_means(_cell_means(full, KEPT_MAP[0]).T, KEPT_MAP[1]).T
+    peak = cells.max()
+    return np.rint(255 * cells / peak if peak > 0 else cells).astype(np.uint8).tobytes()
+
+
+def _cell_means(rows: Floats, n: int) -> Floats:
+    """Means over ``n`` equal parts of the first axis; a part may begin within a row."""
+    sums = np.vstack([np.zeros(rows.shape[1]), np.cumsum(rows, axis=0)])
+    edges = np.linspace(0, len(rows), n + 1)
+    below = np.minimum(edges.astype(np.int64), len(rows) - 1)
+    at = sums[below] + (edges - below)[:, None] * rows[below]
+    return np.asarray(np.diff(at, axis=0) * n / len(rows))

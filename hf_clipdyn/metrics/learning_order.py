@@ -5,18 +5,19 @@ missed. Toneva et al. 2019 count at each presentation of a training image instea
 """
 
 import math
-from typing import Annotated
+from itertools import combinations
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.checks import Floats, columns, names
-from hf_clipdyn.metrics.influence import MOST_GROUPS
+from hf_clipdyn.metrics.checks import Bools, Floats, Ints, columns, names
+from hf_clipdyn.metrics.influence import MOST_GROUPS, Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.scores import Score, Scores, left_out, mean
 
-__all__ = ["learning_order", "rank_agreement"]
+__all__ = ["learning_order", "order_of_runs", "rank_agreement"]
 
 _FEWEST_ITEMS = 3  # of a group with a rank correlation
 
@@ -146,6 +147,40 @@ def rank_agreement(order: ArrayLike, reference: ArrayLike, *, groups: ArrayLike 
     influence = left_out(correlation, (x, y, codes), np.arange(len(x)) % n_blocks)
     value = float(np.mean([each[group] for group in counted]))
     return Scores({"spearman": Score(value, influence, "correlation", len(x))}, n_groups=len(counted))
+
+
+def order_of_runs(right: Bools, groups: Ints) -> dict[str, Any] | None:
+    """Do runs learn the same items first? Spearman's correlation of their shares of right answers, over pairs of runs.
+
+    Args:
+        right: whether each run is right at each revision on each item, shape (runs, revisions, items).
+        groups: of the items, from 0, shape (items,): the error is crossed over runs and these groups.
+
+    Returns:
+        ``value`` and ``ci`` of `hf_clipdyn.metrics.influence.mean_over_pairs`; None if a run learns all items alike.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.learning_order import order_of_runs
+        >>> runs = np.array([[[0, 0, 1, 1], [0, 1, 1, 1]], [[0, 0, 1, 0], [0, 0, 1, 1]]], bool)
+        >>> round(order_of_runs(runs, np.arange(4))["value"], 3)
+        0.889
+    """
+    accessibility = right.mean(axis=1)
+    pairs = list(combinations(range(len(accessibility)), 2))
+    if (np.ptp(accessibility, axis=1) == 0).any():
+        return None
+
+    def correlations(kept: Bools) -> Floats:
+        between = np.corrcoef(rankdata(accessibility[:, kept], axis=1))
+        return np.array([between[pair] for pair in pairs])
+
+    n_groups = int(groups.max()) + 1
+    with np.errstate(invalid="ignore"):
+        without = np.array([correlations(groups != group).mean() for group in range(n_groups)])
+    units = Units("groups of items", np.arange(n_groups)[:, None], n_groups)
+    known = Influence.on(units, left_out_influence(without))
+    return dict(mean_over_pairs(correlations(groups >= 0), pairs, known))
 
 
 def _spearman(x: Floats, y: Floats) -> float:

@@ -121,3 +121,54 @@ def _mean(values: Floats, influences: Floats, codes: Ints) -> tuple[float, Float
     weights = defined / np.maximum(defined.sum(axis=0), 1) / n_pairs
     value = float((np.where(defined, values, 0.0) * weights).sum())
     return value, np.asarray((np.where(defined[codes], influences, 0.0) * weights[codes]).sum(axis=1))
+
+
+def shuffled_accuracy(decisions: Ints, labels: Ints) -> Score:
+    """The mean accuracy of the same decisions in any other order.
+
+    Args:
+        decisions, labels: classes as numbers from 0, shape (n,).
+
+    Returns:
+        In [0, 1]; a reference, which has no interval.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.observer_agreement import shuffled_accuracy
+        >>> shuffled_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])).value
+        0.5
+    """
+    n, n_classes = len(labels), int(max(decisions.max(), labels.max())) + 1
+    decided, shown = (np.bincount(codes, minlength=n_classes) for codes in (decisions, labels))
+    both = (shown[decisions] + decided[labels]) / n
+    return Score(float(decided @ shown) / n**2, (both - both.mean()) / n, "none", n)
+
+
+def accuracy_gap(
+    first: ArrayLike, second: ArrayLike, first_objects: ArrayLike, second_objects: ArrayLike
+) -> Score:
+    """How much more accurate somebody is on one drawing of an object than on another: the mean over objects.
+
+    Args:
+        first, second: whether each image of either drawing was right, or the share of people who were.
+        first_objects, second_objects: the object that each image shows; both have the same objects.
+
+    Returns:
+        In [-1, 1], with what each image contributes, those of the first drawing first. What an object contributes is
+        its difference minus the mean one, half of it on each side.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.observer_agreement import accuracy_gap
+        >>> accuracy_gap([1, 1, 0], [0, 1], ["cup", "cup", "pen"], ["cup", "pen"]).value
+        0.0
+    """
+    means, parts, shares = [], [], []
+    for sign, right, objects in ((1, first, first_objects), (-1, second, second_objects)):
+        hits = np.asarray(right, np.float64)
+        known, codes, counts = np.unique(np.asarray(objects), return_inverse=True, return_counts=True)
+        means.append(np.bincount(codes, hits) / counts)
+        shares.append(1 / counts[codes] / len(known))
+        parts.append(sign * hits * shares[-1])
+    value = float((means[0] - means[1]).mean())
+    influence = np.concatenate(parts) - value * np.concatenate(shares) / 2
+    return Score(value, influence, "linear", len(influence))

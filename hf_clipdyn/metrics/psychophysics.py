@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import gmean
 
 from hf_clipdyn.metrics.checks import Floats
+from hf_clipdyn.metrics.influence import left_out_influence
+from hf_clipdyn.metrics.scores import interval, over, root_interval
 
 FEWEST_CONDITIONS = 4
 """With fewer conditions no agreement is defined."""
@@ -106,6 +109,75 @@ def flat_log_rmse(people: ArrayLike) -> float:
         0.8165
     """
     return float(_spread(np.log10(np.asarray(people, np.float64)))[0])
+
+
+def means_without_each(values: Floats) -> Floats:
+    """Means over all exemplars, then over all but each of them.
+
+    Args:
+        values: shape (k, exemplars).
+
+    Returns:
+        Shape (1 + exemplars, k); (1, k) for a single one.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.psychophysics import means_without_each
+        >>> means_without_each(np.array([[1.0, 2.0, 6.0]])).tolist()
+        [[3.0], [4.0], [3.5], [1.5]]
+    """
+    n = values.shape[1]
+    means = values.mean(axis=1)[None]
+    return means if n == 1 else np.concatenate([means, (values.sum(axis=1) - values.T) / (n - 1)])
+
+
+def exemplar_interval(metric: str, values: Floats) -> tuple[float, float]:
+    """The 95 % interval of a number, from its values over all exemplars and without each of them.
+
+    Errors and agreements have that of a root mean square, contrasts one that is symmetric on their logarithms.
+
+    Args:
+        metric: ``log_rmse``, ``alignment`` or ``contrast``.
+        values: shape (1 + exemplars,), with two exemplars at least.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.psychophysics import exemplar_interval
+        >>> [round(end, 3) for end in exemplar_interval("log_rmse", np.array([0.2, 0.19, 0.21, 0.2, 0.22]))]
+        [0.091, 0.243]
+    """
+    value, without = float(values[0]), values[1:]
+    if metric == "contrast":
+        logs = np.log10(values)
+        low, high = interval(float(logs[0]), over(left_out_influence(logs[1:])), "linear")
+        return 10**low, 10**high
+    if metric == "log_rmse":
+        return root_interval(value, without)
+    # 1 - a root mean square over that of the flat observer
+    low, high = root_interval(1 - value, 1 - without)
+    return 1 - high, 1 - low
+
+
+def one_against_others(thresholds: Floats) -> dict[str, float]:
+    """`Agreement` of each observer with the geometric mean of the others, averaged over observers.
+
+    Args:
+        thresholds: contrasts, shape (k, observers).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.psychophysics import one_against_others
+        >>> alike = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.4, 0.4]])
+        >>> round(one_against_others(alike)["alignment"], 9)
+        1.0
+    """
+    found = [
+        agreement(single, gmean(np.delete(thresholds, at, axis=1), axis=1))
+        for at, single in enumerate(thresholds.T)
+    ]
+    return {
+        name: float(np.mean([getattr(each, name) for each in found])) for name in ("log_rmse", "alignment")
+    }
 
 
 def _spread(values: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -5,12 +5,12 @@ They are different metrics. Geirhos et al. map the 1,000 classes of an ImageNet 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Literal
 
 from hf_clipdyn.errors import MetricError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["GEIRHOS_CLASSES", "IMAGENET_CATEGORIES", "shape_decisions"]
 
@@ -44,7 +44,7 @@ GEIRHOS_CLASSES = tuple(IMAGENET_CATEGORIES)
 
 
 def shape_decisions(
-    scores: ArrayLike,
+    scores: "ArrayLike",
     *,
     protocol: Literal["16-way", "1000-way"] = "16-way",
     classes: Sequence[str] = GEIRHOS_CLASSES,
@@ -70,6 +70,8 @@ def shape_decisions(
         >>> shape_decisions([[0.1, 0.9], [0.8, 0.2]], classes=["cat", "dog"])
         ['dog', 'cat']
     """
+    import numpy as np  # kinds load the classes alone
+
     if protocol not in ("16-way", "1000-way"):
         raise MetricError(f"protocol must be '16-way' or '1000-way', but is {protocol!r}.")
     names = list(classes) if protocol == "16-way" else list(IMAGENET_CATEGORIES)
@@ -82,7 +84,7 @@ def shape_decisions(
     if np.isnan(table).any():
         raise MetricError("scores must be numbers, but some are NaN.")
     if protocol == "1000-way":
-        from scipy.special import softmax  # kinds load the classes alone
+        from scipy.special import softmax
 
         probabilities = softmax(table, axis=1)
         columns = [probabilities[:, list(indices)].mean(axis=1) for indices in IMAGENET_CATEGORIES.values()]

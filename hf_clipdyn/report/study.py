@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.read import check_frame, read_results

@@ -54,6 +54,7 @@ EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for na
 
 _OF_KINDS = {
     "classification": ("observer_agreement",),
+    "decodability": ("linear_probe",),
     "geometry": ("contrastive_geometry",),
     "jnd": ("jnd_map",),
     "label_distribution": ("label_distribution",),
@@ -63,7 +64,7 @@ _OF_KINDS = {
     "quality": ("iqa_correlation",),
     "representation": ("embeddings", "rsa"),
     "retrieval": ("recall_at_k",),
-    "saliency": ("fixation_maps", "saliency"),
+    "saliency": ("fixation_maps", "saliency", "seen_maps"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
     "similarity": ("two_afc",),
     "zero_shot": ("zero_shot_accuracy",),

@@ -16,13 +16,13 @@ from transformers import BitImageProcessor, CLIPImageProcessor
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySettings
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
+from hf_clipdyn.benchmarks.saliency_rows import crop_view
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.units import scored
-from hf_clipdyn.benchmarks.views import crop_view, upsample_map, whole_view
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations
 from hf_clipdyn.metrics.saliency import METRICS
+from hf_clipdyn.metrics.seen_maps import gradient_energy, upsample_map, whole_view
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
 from tests.metrics.saliency_scores import auc, cc, kl_divergence, nss, shuffled_auc, sim

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.observer_agreement import observer_agreement
+from hf_clipdyn.metrics.observer_agreement import accuracy_gap, observer_agreement, shuffled_accuracy
 
 NAMES = ("accuracy_difference", "kappa_all_agree")
 
@@ -114,3 +114,28 @@ def test_conditions_of_another_length_and_a_single_observer_are_refused():
         observer_agreement([[1, 0], [0, 1]], conditions=["a"])
     with pytest.raises(MetricError, match="At least two observers"):
         observer_agreement([[1], [0]])
+
+
+def test_the_accuracy_of_shuffled_decisions_is_the_mean_over_all_pairs_of_decision_and_label():
+    rng = np.random.default_rng(0)
+    decisions, labels = rng.integers(0, 5, 40), rng.integers(1, 7, 40)
+    slow = np.mean([decision == label for decision in decisions for label in labels])
+    assert shuffled_accuracy(decisions, labels).value == pytest.approx(slow, abs=1e-12)
+
+
+def test_the_gap_of_two_drawings_is_the_mean_over_objects_and_leaves_nothing_to_a_common_object():
+    rng = np.random.default_rng(0)
+    objects = [np.concatenate([np.arange(9), rng.integers(0, 9, n)]) for n in (4, 7)]
+    right = [rng.integers(0, 2, len(names)).astype(float) for names in objects]
+    score = accuracy_gap(*right, *objects)
+
+    def gap(kept):
+        of_object = [
+            [hits[names == at].mean() for at in kept] for hits, names in zip(right, objects, strict=True)
+        ]
+        return np.subtract(*of_object)
+
+    gaps = gap(np.arange(9))
+    assert score.value == pytest.approx(gaps.mean(), abs=1e-12)
+    by_object = np.bincount(np.concatenate(objects), score.influence)
+    np.testing.assert_allclose(by_object, (gaps - gaps.mean()) / 9, atol=1e-12)

@@ -9,6 +9,8 @@ from hf_clipdyn.metrics.psychophysics import (
     agreement,
     flat_log_rmse,
     iso_response_contrast,
+    means_without_each,
+    one_against_others,
 )
 
 GRID = 0.005 * 2.0 ** np.arange(7)
@@ -76,3 +78,20 @@ def test_a_perfect_and_a_flat_observer_have_the_agreements_1_and_0():
     found = agreement([people, 3 * people, np.full(4, 0.02)], people)
     np.testing.assert_allclose(found.alignment, [1, 1, 0], atol=1e-12)
     assert found.log_rmse[2] == pytest.approx(flat_log_rmse(people))
+
+
+def test_means_without_each_exemplar_are_means_of_the_others():
+    values = np.random.default_rng(0).random((5, 8))
+    slow = [values.mean(axis=1), *(np.delete(values, at, axis=1).mean(axis=1) for at in range(8))]
+    np.testing.assert_allclose(means_without_each(values), slow, rtol=1e-12)
+    assert means_without_each(values[:, :1]).shape == (1, 5)
+
+
+def test_one_observer_is_compared_with_the_geometric_mean_of_the_others():
+    table = np.random.default_rng(0).uniform(0.01, 0.2, (6, 4))
+    each = [
+        agreement(table[:, at], np.exp(np.log(np.delete(table, at, axis=1)).mean(axis=1))) for at in range(4)
+    ]
+    found = one_against_others(table)
+    assert found["log_rmse"] == pytest.approx(np.mean([one.log_rmse for one in each]), abs=1e-12)
+    assert found["alignment"] == pytest.approx(np.mean([one.alignment for one in each]), abs=1e-12)

@@ -9,7 +9,6 @@ import pytest
 from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study, zero_shot_trials
 from result_rows import pick
 
-from hf_clipdyn.benchmarks.gallery import CurvesView, GalleryView
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
@@ -17,6 +16,7 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
 from hf_clipdyn.report.charts.decisions import Decisions, _Counter, _side_by_side
 from hf_clipdyn.report.charts.psychometric import Psychometric
+from hf_clipdyn.report.gallery import CurvesView, GalleryView
 from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.study import read_study
 

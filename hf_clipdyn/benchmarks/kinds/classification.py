@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
 """Subsets that show the same objects; their difference is taken object by object."""
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
+_JOINS = ("metric", "variant", "subset", "condition")
 _REACH = Axis(title="log2 of the reach")
 
 
@@ -130,21 +131,9 @@ class Classification(ClassifiedKind[ClassificationSettings]):
         probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance"),
-            Reference(
-                role="null",
-                title="shuffled",
-                joins=("metric", "variant", "subset", "condition", "level"),
-            ),
-            Reference(
-                role="lower_bound",
-                title="lowest possible",
-                joins=("metric", "variant", "subset", "condition"),
-            ),
-            Reference(
-                role="upper_bound",
-                title="highest possible",
-                joins=("metric", "variant", "subset", "condition"),
-            ),
+            Reference(role="null", title="shuffled", joins=(*_JOINS, "level")),
+            Reference(role="lower_bound", title="lowest possible", joins=_JOINS),
+            Reference(role="upper_bound", title="highest possible", joins=_JOINS),
             Reference(
                 role="human",
                 name="observers",

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, share, term, words
-from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Reference
 
@@ -18,6 +17,11 @@ if TYPE_CHECKING:
 
 _OTHER = {"shape": "texture", "texture": "shape"}
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
+_BASELINES = {
+    "pixels": "linear model on pixels",
+    "amplitudes": "linear model on the amplitude spectrum",
+    "colours": "linear model on the colour histogram",
+}
 _SHUFFLED = "shuffled"
 _DIFFERENCE = "shape_minus_texture"
 _UNDEFINED = "fewer than two classes have a second exemplar, or no exemplar is combined with two classes"
@@ -68,7 +72,7 @@ class Decodability(Kind):
         references=(
             Reference(role="chance", title="chance"),
             Reference(role="null", title="shuffled images"),
-            *(Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()),
+            *(Reference(role="baseline", name=name, title=title) for name, title in _BASELINES.items()),
         ),
     )
 
@@ -101,13 +105,15 @@ class Decodability(Kind):
 
     @cached_property
     def _without_model(self) -> "list[pd.DataFrame]":
+        from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES
+
         images = self.pixels[0].array[self.shown[self.conflict]]
         return [self._read(features(images), name) for name, features in SIMPLE_FEATURES.items()]
 
     def _read(self, rows: Any, probe: str, layer: int | None = None) -> "pd.DataFrame":
         import pandas as pd
 
-        from hf_clipdyn.benchmarks.probe import decide_crossed
+        from hf_clipdyn.metrics.linear_probe import decide_crossed
 
         blocks = []
         for cue, other in _OTHER.items():
@@ -163,7 +169,7 @@ class Decodability(Kind):
 def _columns(probe: str, layer: int | None) -> dict[str, Any]:
     if probe == _SHUFFLED:
         return {"role": "null", "probe": ""}
-    if probe in SIMPLE_FEATURES:
+    if probe in _BASELINES:
         return {"role": "baseline", "reference": probe, "probe": ""}
     return {"role": "value", "probe": probe, "layer": layer}
 

@@ -1,10 +1,11 @@
 """Human uncertainty: does the model doubt the images that people doubt?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, share, term, words
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, probe_in, protocol_of
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, digest, number, share, term, words
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Overview, Reference
 
@@ -24,7 +25,7 @@ _UNINFORMATIVE = (
 )
 
 
-class LabelDistribution(Kind[KindSettings]):
+class LabelDistribution(LabelledKind[KindSettings]):
     """The model's class probabilities, compared with the shares of people who chose each class.
 
     The probabilities are softmax(s c), with the cosines c to the class prompts and the model's own logit scale s. The
@@ -83,24 +84,12 @@ class LabelDistribution(Kind[KindSettings]):
     def __init__(
         self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
     ) -> None:
-        from hf_clipdyn.benchmarks.classes import default_templates
-
         super().__init__(source, image_processor, settings, common)
-        self.names = self.classes(source, settings)
-        self.templates = default_templates(source.metadata)
         answers = [source.dataset["label"][:], source.dataset["counts"][:]]
         self.fingerprint = digest(self.name, self.pixels[0].fingerprint, self.names, *answers, self.templates)
 
-    @classmethod
-    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
-        """Those of the data set."""
-        del settings
-        return source.class_names
-
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Cosines of every image to every class, or the logits of a classifier's head."""
-        from hf_clipdyn.benchmarks.classes import class_scores, protocol_of
-
         scores = class_scores(readout, self.stimuli[0], self.names, self.templates)
         protocol = protocol_of(readout)
         trials: pd.DataFrame = self.table[["item", "label", "counts"]].assign(
@@ -117,7 +106,6 @@ class LabelDistribution(Kind[KindSettings]):
         import numpy as np
         from scipy.special import softmax
 
-        from hf_clipdyn.benchmarks.classes import probe_in
         from hf_clipdyn.benchmarks.units import grouped
         from hf_clipdyn.metrics.label_distribution import (
             class_mean_cross_entropy,
@@ -170,7 +158,6 @@ class LabelDistribution(Kind[KindSettings]):
         import numpy as np
 
         from hf_clipdyn.benchmarks.answers import answers_of
-        from hf_clipdyn.benchmarks.classes import probe_in
 
         rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
         counts, scores = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))

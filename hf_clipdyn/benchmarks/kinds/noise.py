@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, probe_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, SIGMAS, Corrupted
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, share, term, words
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, digest, share, term, words
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Axis, Condition, Overview, Reference
@@ -99,7 +100,7 @@ def _levels_by_condition(texts: Sequence[str], conditions: Sequence[str]) -> dic
     return {name: CORRUPTIONS[name].in_order(values) for name, values in levels.items()}
 
 
-class Noise(Kind[NoiseSettings]):
+class Noise(LabelledKind[NoiseSettings]):
     """Accuracy and its drop by the level of a corruption.
 
     Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
@@ -177,14 +178,11 @@ class Noise(Kind[NoiseSettings]):
     ) -> None:
         import numpy as np
 
-        from hf_clipdyn.benchmarks.classes import default_templates
         from hf_clipdyn.benchmarks.readout import Stimuli
         from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
         super().__init__(source, image_processor, settings, common)
         self.facts = {}
-        self.names = self.classes(source, settings)
-        self.templates = default_templates(source.metadata)
         labels = self.described["label"].to_numpy(np.int64)
         if settings.classes == "sixteen":
             labels = _sixteen(source.name, source.class_names)[labels]
@@ -207,8 +205,7 @@ class Noise(Kind[NoiseSettings]):
         self, source: "Source", image_processor: Any, settings: NoiseSettings, common: Common
     ) -> list[tuple[Corrupted, Any]]:
         """By condition and level, the weakest first; a level that leaves the image untouched is left out."""
-        from hf_clipdyn.benchmarks.input_views import corrupted
-        from hf_clipdyn.benchmarks.readout import Stimuli, decode
+        from hf_clipdyn.benchmarks.readout import Stimuli, corrupted, decode
 
         changes = [
             CORRUPTIONS[name](level, common.seed)
@@ -239,9 +236,8 @@ class Noise(Kind[NoiseSettings]):
         import numpy as np
         import pandas as pd
 
-        from hf_clipdyn.benchmarks.classes import class_scores, protocol_of, ranking
-        from hf_clipdyn.benchmarks.probe import LinearProbe, probe_folds
         from hf_clipdyn.benchmarks.vectors import unit
+        from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
 
         probe = None
         if not readout.only_text:
@@ -276,7 +272,6 @@ class Noise(Kind[NoiseSettings]):
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The decisions of prompts or of the own head, and of the probe, by condition and level."""
         from hf_clipdyn.benchmarks.answers import answers_of
-        from hf_clipdyn.benchmarks.classes import probe_in
         from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level
 
         for probe, column in ((probe_in(trials), "decision"), ("linear_probe", "probe_decision")):

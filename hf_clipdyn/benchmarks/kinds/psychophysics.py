@@ -55,7 +55,6 @@ class Psychophysics(Kind[KindSettings]):
     schemas = ()
     clusters = ("exemplar",)
     needs_text = False
-    needs_float32 = True
     reads_layers = True
     preprocess = "drawn"
     score_version = 2
@@ -247,13 +246,13 @@ class _Answers:
         import numpy as np
         import pandas as pd
 
+        from hf_clipdyn.metrics.psychophysics import means_without_each
+
         columns = {name: trials[name].to_numpy() for name in (*_ORDER, "value", "criterion")}
         order = np.lexsort([columns[name] for name in reversed(_ORDER)])
         exemplars = np.unique(columns["exemplar"])
         values = columns["value"][order].reshape(-1, len(exemplars))
-        means = values.mean(axis=1)[None]
-        if len(exemplars) > 1:
-            means = np.concatenate([means, (values.sum(axis=1) - values.T) / (len(exemplars) - 1)])
+        means = means_without_each(values)
         stimuli = order[:: len(exemplars)]
         is_criterion = columns["is_criterion"][stimuli]
         shown = stimuli[~is_criterion]
@@ -324,15 +323,12 @@ def _scores(name: str, answers: _Answers, place: Mapping[str, Any]) -> "Iterator
 def _number(
     metric: str, values: "Floats", exemplars: "NDArray[np.int64]", about: Mapping[str, Any], **others: Any
 ) -> "tuple[Number, Scale]":
-    """A number with its interval, of values over all exemplars and without each of them.
-
-    Errors and agreements have the interval of a root mean square, contrasts one that is symmetric on their logarithms.
-    """
+    """A number with its interval, of values over all exemplars and without each of them."""
     import numpy as np
     import pandas as pd
 
     from hf_clipdyn.metrics.influence import left_out_influence
-    from hf_clipdyn.metrics.scores import interval, over, root_interval
+    from hf_clipdyn.metrics.psychophysics import exemplar_interval
 
     value, without = float(values[0]), values[1:]
     columns: dict[str, Any] = {**about, **others}
@@ -340,21 +336,14 @@ def _number(
         columns["note"] = ""
     if len(without):
         columns["influence"] = pd.Series(left_out_influence(without), pd.Index(exemplars, name="exemplar"))
-        if metric == "contrast":
-            logs = np.log10(values)
-            ends = interval(float(logs[0]), over(left_out_influence(logs[1:])))
-            columns["ci_low"], columns["ci_high"] = (10**end for end in ends)
-        elif metric == "log_rmse":
-            columns["ci_low"], columns["ci_high"] = root_interval(value, without)
-        else:  # 1 - a root mean square over that of the flat observer
-            low, high = root_interval(1 - value, 1 - without)
-            columns["ci_low"], columns["ci_high"] = 1 - high, 1 - low
+        columns["ci_low"], columns["ci_high"] = exemplar_interval(metric, values)
     return Number(metric=metric, value=value, **columns), "linear"
 
 
 def _references(name: str, conditions: "pd.DataFrame") -> "Iterator[tuple[Number, Scale]]":
     """The flat observer, people and the agreement of people with each other, for the conditions that are shown."""
-    from hf_clipdyn.metrics.psychophysics import flat_log_rmse
+    from hf_clipdyn.benchmarks.gratings import observers
+    from hf_clipdyn.metrics.psychophysics import flat_log_rmse, one_against_others
 
     place: dict[str, Any] = {"condition": name, "probe": ""}
     of_all = place | {"n": len(conditions)}
@@ -365,24 +354,9 @@ def _references(name: str, conditions: "pd.DataFrame") -> "Iterator[tuple[Number
     ceiling = dict.fromkeys(("log_rmse", "alignment"), float("nan"))
     note = "the thresholds of single observers are not available"
     if name == "csf_achromatic":
-        ceiling, note = _observer_ceiling(conditions["level"]), ""
+        ceiling, note = one_against_others(observers().loc[list(conditions["level"])].to_numpy()), ""
     for metric, value in ceiling.items():
         yield Number(metric=metric, role="ceiling", value=value, note=note, **of_all), "none"
-
-
-def _observer_ceiling(frequencies: "pd.Series") -> dict[str, float]:
-    """Scores of one of the 16 observers of ModelFest against the mean of the others, averaged over them."""
-    import numpy as np
-    from scipy.stats import gmean
-
-    from hf_clipdyn.benchmarks.gratings import observers
-    from hf_clipdyn.metrics.psychophysics import agreement
-
-    table = observers().loc[list(frequencies)]
-    found = [agreement(table[observer], gmean(table.drop(columns=observer), axis=1)) for observer in table]
-    return {
-        name: float(np.mean([getattr(each, name) for each in found])) for name in ("log_rmse", "alignment")
-    }
 
 
 def _not_shown(name: str, trials: "pd.DataFrame") -> "Iterator[tuple[Number, Scale]]":

@@ -41,6 +41,8 @@ _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
 _PLACE = ["probe", "layer", _SMOOTHED, "subset"]
 _JOINS = ("metric", "variant", "subset")
+_ABOVE_0: dict[str, Any] = {"better": "high", "neutral": 0.0, "neutral_title": "constant map"}
+_ABOVE_HALF = _ABOVE_0 | {"neutral": 0.5}
 _BASELINES = {
     "centre_gaussian": "centre Gaussian",
     "centre_bias": "centre bias",
@@ -105,7 +107,7 @@ class Saliency(Kind[SaliencySettings]):
     each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per score, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; for 48 images: the raw map of each
+    per score, ``map`` (a small map, `hf_clipdyn.metrics.fixation_maps.KEPT_MAP`; for 48 images: the raw map of each
     probe's deepest layer, and in the rows of ``human`` the map of all people; null otherwise), and ``causes``, JSON of
     a score to the reason why it is NaN.
     """
@@ -123,34 +125,26 @@ class Saliency(Kind[SaliencySettings]):
             "NSS",
             "Normalised scanpath saliency: mean of the standardised map at the fixations.",
             unit="standard deviations",
-            better="high",
-            neutral=0.0,
-            neutral_title="constant map",
+            **_ABOVE_0,
             overview=Overview(rank=90),
         ),
         term(
             "auc",
             "AUC",
             "Area under the ROC curve of the fixations against all pixels.",
-            better="high",
-            neutral=0.5,
-            neutral_title="constant map",
+            **_ABOVE_HALF,
         ),
         term(
             "sauc",
             "shuffled AUC",
             "Area under the ROC curve against the fixations on other images; a centre bias gains nothing.",
-            better="high",
-            neutral=0.5,
-            neutral_title="constant map",
+            **_ABOVE_HALF,
         ),
         term(
             "cc",
             "CC",
             "Pearson's correlation between the map and the density of the fixations.",
-            better="high",
-            neutral=0.0,
-            neutral_title="constant map",
+            **_ABOVE_0,
             overview=Overview(rank=90),
         ),
         term(
@@ -364,8 +358,8 @@ def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first:
     """A row of the data set with its fixations in pixels of the view; those outside of it are left out."""
     import numpy as np
 
-    from hf_clipdyn.benchmarks.saliency_rows import Viewed
-    from hf_clipdyn.benchmarks.views import crop_view, whole_view
+    from hf_clipdyn.benchmarks.saliency_rows import Viewed, crop_view
+    from hf_clipdyn.metrics.seen_maps import whole_view
 
     whole = row["width"], row["height"]
     view = whole_view(*whole) if image_processor is None else crop_view(image_processor, *whole)

@@ -146,7 +146,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     ) -> None:
         import numpy as np
 
-        from hf_clipdyn.benchmarks.input_views import corrupted
+        from hf_clipdyn.benchmarks.readout import corrupted
 
         super().__init__(source, image_processor, settings, common)
         (pixels,) = self.pixels
@@ -212,7 +212,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
         import pandas as pd
 
-        from hf_clipdyn.benchmarks.probe import decide_crossed
+        from hf_clipdyn.metrics.linear_probe import decide_crossed
 
         conflict = (self.asked["shape"] != self.asked["texture"]).to_numpy()
         rows, other = self.asked[conflict], OTHER_CUE[cue]
@@ -263,10 +263,10 @@ def _are_published(classes: Sequence[str]) -> bool:
 
 
 def _in_grey(pixels: Any, row: int) -> Any:
-    from hf_clipdyn.benchmarks.degradations import grey, to_pixels
+    from hf_clipdyn.benchmarks.degradations import luminance, to_pixels
 
     del row
-    return to_pixels(grey(pixels))
+    return to_pixels(luminance(pixels))
 
 
 def _preferred(embeddings: Any, images: "pd.DataFrame", protocol: str) -> "pd.DataFrame":

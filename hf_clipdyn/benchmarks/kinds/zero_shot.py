@@ -1,10 +1,11 @@
 """Zero-shot classification: the class whose prompts are nearest to the image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, probe_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD
-from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, share, words
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, digest, number, share, words
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Overview, Reference
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _KEPT = 5
 
 
-class ZeroShot(Kind[KindSettings]):
+class ZeroShot(LabelledKind[KindSettings]):
     """Top-1 and top-5 accuracy on labelled images.
 
     Trials: item, label, ranking (the best five class ids), n_classes, protocol (``head`` if a classifier's own head
@@ -53,25 +54,13 @@ class ZeroShot(Kind[KindSettings]):
     def __init__(
         self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
     ) -> None:
-        from hf_clipdyn.benchmarks.classes import default_templates
-
         super().__init__(source, image_processor, settings, common)
-        self.names = self.classes(source, settings)
-        self.templates = default_templates(source.metadata)
         self.facts = {}
         labels = self.described["label"].tolist()
         self.fingerprint = digest(self.name, self.pixels[0].fingerprint, self.names, labels, self.templates)
 
-    @classmethod
-    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
-        """Those of the data set."""
-        del settings
-        return source.class_names
-
     def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Rank the classes for every image."""
-        from hf_clipdyn.benchmarks.classes import class_scores, protocol_of, ranking
-
         ranked = ranking(class_scores(readout, self.stimuli[0], self.names, self.templates))
         trials: pd.DataFrame = self.table[["item", "label"]].assign(
             ranking=ranked[:, :_KEPT].tolist(), n_classes=len(self.names), protocol=protocol_of(readout)
@@ -81,7 +70,6 @@ class ZeroShot(Kind[KindSettings]):
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
         """Accuracies, with chance beside each."""
-        from hf_clipdyn.benchmarks.classes import probe_in
         from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
         n_classes = int(trials["n_classes"].iloc[0])
@@ -94,7 +82,6 @@ class ZeroShot(Kind[KindSettings]):
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The class that is ranked first."""
         from hf_clipdyn.benchmarks.answers import answers_of
-        from hf_clipdyn.benchmarks.classes import probe_in
 
         first = trials["ranking"].str[0].astype("int64")
         yield answers_of(trials.assign(decision=first), NumberKey(metric="top1", probe=probe_in(trials)))

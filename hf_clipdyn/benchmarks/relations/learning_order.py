@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.kind import digest
@@ -21,8 +19,7 @@ from hf_clipdyn.benchmarks.relation import (
     Seen,
     related,
 )
-from hf_clipdyn.metrics.influence import Influence, Units, left_out_influence, mean_over_pairs
-from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
+from hf_clipdyn.metrics.learning_order import learning_order, order_of_runs, rank_agreement
 from hf_clipdyn.metrics.scores import Scale, mean
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
@@ -184,24 +181,11 @@ def _blocks(items: NDArray[Any], influence: NDArray[np.float64] | None) -> pd.In
 
 def _order_of_seeds(key: NumberKey, table: AnswerTable) -> Scored:
     """The mean over pairs of seeds, with an interval crossed over seeds and groups of items that are left out."""
-    accessibility = table.right.mean(axis=1)
-    pairs = list(combinations(range(len(accessibility)), 2))
-    columns: dict[str, Any] = {"reference": "seeds", "n": accessibility.shape[1]}
-    if any(np.ptp(one) == 0 for one in accessibility):
+    result = order_of_runs(table.right, _groups_of(table.cluster))
+    columns: dict[str, Any] = {"reference": "seeds", "n": len(table.item)}
+    if result is None:
         return related(key, "order_of_seeds", np.nan, note="a run learns all items alike", **columns)
-
-    def correlations(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-        between = np.corrcoef(rankdata(accessibility[:, kept], axis=1))
-        return np.array([between[pair] for pair in pairs])
-
-    groups = _groups_of(table.cluster)
-    n_groups = int(groups.max()) + 1
-    with np.errstate(invalid="ignore"):
-        left_out = np.array([correlations(groups != one).mean() for one in range(n_groups)])
-    units = Units("groups of items", np.arange(n_groups)[:, None], n_groups)
-    known = Influence.on(units, left_out_influence(left_out))
-    result = mean_over_pairs(correlations(groups >= 0), pairs, known)
-    ends = dict(zip(("ci_low", "ci_high"), result["ci"], strict=True)) if len(pairs) > 1 else {}
+    ends = dict(zip(("ci_low", "ci_high"), result["ci"], strict=True)) if len(table.right) > 2 else {}
     return related(key, "order_of_seeds", result["value"], **columns, **ends)
 
 

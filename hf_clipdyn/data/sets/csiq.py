@@ -53,14 +53,8 @@ class Csiq(QualityBuilder):
             level = row.integer("dst_lev")
             with naming(row.where, DatasetError):
                 distortion = _ARCHIVE_NAMES[str(row["dst_type"]).strip().lower()]
-            yield Rating(
-                distorted=f"{image}.{distortion}.{level}.png",
-                reference=f"{image}.png",
-                distortion=distortion,
-                level=level,
-                score=row["dmos"],
-                score_std=row.get("dmos_std"),
-            )
+            distorted, std = f"{image}.{distortion}.{level}.png", row.get("dmos_std")
+            yield Rating(distorted, f"{image}.png", distortion, level, row["dmos"], std)
 
 
 def _lines(path: Path) -> Iterator[Row]:

@@ -48,9 +48,8 @@ class Live(QualityBuilder):
         return self.files.beside("refnames_all.mat"), self.files.folder("refimgs")
 
     def ratings(self) -> Iterator[Rating]:
-        file, variable = (
-            ("dmos_realigned.mat", "dmos_new") if self.config.name == "realigned" else ("dmos.mat", "dmos")
-        )
+        is_realigned = self.config.name == "realigned"
+        file, variable = ("dmos_realigned.mat", "dmos_new") if is_realigned else ("dmos.mat", "dmos")
         path, names_path = self.files.file(file), self.files.file("refnames_all.mat")
         content = read_mat(path, variable, "orgs")
         names = read_mat(names_path, "refnames_all")["refnames_all"]

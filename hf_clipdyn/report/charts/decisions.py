@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.metrics.scores import interval, over, ratio
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 

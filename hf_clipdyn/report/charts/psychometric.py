@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.page.panels import step_words
 from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells

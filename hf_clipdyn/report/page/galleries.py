@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.gallery import (
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.report.gallery import (
     CurvesView,
     Gallery,
     GalleryView,
@@ -20,7 +21,6 @@ from hf_clipdyn.benchmarks.gallery import (
     most_frequent,
     shares_below,
 )
-from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.results.terms import KindTerms
 
 V = TypeVar("V", bound=View[Any])

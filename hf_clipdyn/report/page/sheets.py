@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.gallery import KEPT_MAP
 from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
 from hf_clipdyn.report.plan import evenly
 
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown

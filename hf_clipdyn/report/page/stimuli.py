@@ -1,6 +1,6 @@
 """The stimuli of a report: what each revision answered to them, with small pictures where the licence allows it.
 
-Everything comes from the kept trials, which the kinds turn into galleries (`hf_clipdyn.benchmarks.gallery`), without a
+Everything comes from the kept trials, which the kinds turn into galleries (`hf_clipdyn.report.gallery`), without a
 model. The pictures come from the data sets on this machine, and nothing is downloaded for them.
 """
 
@@ -19,13 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.sources import local_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.sheets import Sheet, maps_sheet, thumbnail
 from hf_clipdyn.report.page.views import gallery_cells, label_names, read_gallery, spread_cells
 from hf_clipdyn.report.plan import evenly

@@ -7,16 +7,9 @@ import pandas as pd
 import pytest
 from planted_study import psychophysics_trials
 
-from hf_clipdyn.benchmarks.gallery import (
-    KEPT_MAP,
-    CurvesView,
-    Gallery,
-    GalleryView,
-    kept_map,
-    most_frequent,
-    shares_below,
-)
 from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
+from hf_clipdyn.report.gallery import CurvesView, Gallery, GalleryView, most_frequent, shares_below
 from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.results.cells import CellStore
 

@@ -1,17 +1,15 @@
-"""Which part of an image the model saw, and how a coarse map is laid over it."""
+"""Maps over the part of an image that a model saw: a coarse one laid over its pixels, and what no model predicts."""
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.preprocess import input_edges
+from hf_clipdyn.metrics.checks import Floats
 
 _GRAIN = 1e12  # what maps are rounded to, per largest value
-
-Floats = NDArray[np.float64]
+_CELLS = 8
 
 
 @dataclass(frozen=True)
@@ -45,21 +43,6 @@ class SeenPart:
 def whole_view(width: int, height: int) -> SeenPart:
     """All of an image, which is squashed to the model's input."""
     return SeenPart(0.0, 0.0, float(width), float(height), (0, 0), (width, height))
-
-
-def crop_view(image_processor: Any, width: int, height: int) -> SeenPart:
-    """What remains of an image after the model's own processor has resized it and cut out its centre."""
-    edges = input_edges(image_processor, width, height)
-    # A pixel belongs to the view if its centre does; at least one pixel of each axis always belongs to it.
-    ends = [
-        min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
-    ]
-    firsts = [
-        min(max(0, int(np.ceil(start - 0.5))), end - 1) for (start, _), end in zip(edges, ends, strict=True)
-    ]
-    (left, right), (top, bottom) = edges
-    size = (ends[0] - firsts[0], ends[1] - firsts[1])
-    return SeenPart(left, top, right, bottom, (firsts[0], firsts[1]), size)
 
 
 def upsample_map(coarse: Floats, view: SeenPart, sigma: float | None = None) -> Floats:
@@ -107,3 +90,27 @@ def _interpolation(
 
         matrix = ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="nearest")
     return matrix
+
+
+def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
+    """Squared gradient of the luma, averaged over 8 x 8 cells: what contrast alone predicts.
+
+    Args:
+        pixels: (H, W, 3).
+
+    Returns:
+        (8, 8), fewer cells if there are fewer pixels.
+    """
+    down, across = np.gradient(pixels @ np.array([0.299, 0.587, 0.114]))
+    energy = down**2 + across**2
+    for axis, length in enumerate(energy.shape):
+        edges = np.linspace(0, length, min(_CELLS, length) + 1).astype(np.int64)
+        sums = np.add.reduceat(energy, edges[:-1], axis=axis)
+        energy = sums / np.expand_dims(np.diff(edges), 1 - axis)
+    return np.asarray(energy)
+
+
+def centre_gaussian(view: SeenPart) -> Floats:
+    """A Gaussian in the middle of the view, its standard deviations a quarter of the sides."""
+    down, across = (np.exp(-0.5 * np.square(np.linspace(-2, 2, 2 * n + 1)[1::2])) for n in view.shape)
+    return np.asarray(np.outer(down, across))

@@ -10,8 +10,8 @@ from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_clipdyn.benchmarks.probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
 
 
 def blobs(seed=0, n=240, d=12, classes=4, signal=0.8):

@@ -1,33 +1,16 @@
 """What the report's page shows of a kind's trials: a browser of stimuli, and response curves.
 
-A kind lists its views. Each names the columns of the trials that it takes, and the function that reads them::
-
-    class Brightness(Kind[BrightnessSettings]):
-        ...
-        @staticmethod
-        def gallery(trials):
-            shown = trials.set_index("item")
-            return Gallery(answer="class", answers={"prompts": shown["decision"]}, truth=shown["label"],
-                           check=shown[["label"]])
-
-        views = (GalleryView(("item", "label", "decision"), gallery),)
-
-Nothing else is needed: the report finds the images, checks that they are the ones that were shown, chooses some of
-them and draws the browser.
+A view names the columns of the trials that it takes, and the function that reads them. The report finds the images,
+checks that they are the ones that were shown, chooses some of them and draws the browser.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 T = TypeVar("T")
-
-KEPT_MAP = (12, 16)
-"""Rows and columns of a map that is kept with the trials; it lies over the whole image, whatever its shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +55,8 @@ class Gallery:
         check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
             data set still has these values in the row of each stimulus.
         note: what a reader must know about the pictures, in one sentence.
-        maps: maps over the (first) picture, by the title of the way: bytes of (rows, columns) `KEPT_MAP`, uint8, 255 at
-            the maximum; only for some items.
+        maps: maps over the (first) picture, by the title of the way, as `kept_map` makes them;
+            only for some items.
         people_map: such maps of where people looked.
     """
 
@@ -172,29 +155,3 @@ def shares_below(values: pd.Series) -> pd.Series:
     n = int(values.notna().sum())
     places: pd.Series = (values.rank(method="average") - 1) / max(1, n - 1)
     return places
-
-
-def kept_map(fine: NDArray[Any], first: tuple[int, int], whole: tuple[int, int]) -> bytes:
-    """A map of a part of an image, as one of `KEPT_MAP` over the whole image; 0 where the part is not.
-
-    Args:
-        fine: (height, width), not negative.
-        first: column and row of its first pixel in the image.
-        whole: width and height of the image.
-    """
-    (x, y), (width, height) = first, whole
-    full = np.zeros((height, width))
-    full[y : y + fine.shape[0], x : x + fine.shape[1]] = fine
-    cells = _cell_means(_cell_means(full, KEPT_MAP[0]).T, KEPT_MAP[1]).T
-    peak = cells.max()
-    codes: NDArray[np.uint8] = np.rint(255 * cells / peak if peak > 0 else cells).astype(np.uint8)
-    return codes.tobytes()
-
-
-def _cell_means(rows: NDArray[Any], n: int) -> NDArray[Any]:
-    """Means over ``n`` equal parts of the first axis; a part may begin within a row."""
-    sums = np.vstack([np.zeros(rows.shape[1]), np.cumsum(rows, axis=0)])
-    edges = np.linspace(0, len(rows), n + 1)
-    below = np.minimum(edges.astype(np.int64), len(rows) - 1)
-    at = sums[below] + (edges - below)[:, None] * rows[below]
-    return np.asarray(np.diff(at, axis=0) * n / len(rows))

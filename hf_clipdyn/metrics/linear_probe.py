@@ -98,7 +98,7 @@ class LinearProbe:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.benchmarks.probe import LinearProbe
+        >>> from hf_clipdyn.metrics.linear_probe import LinearProbe
         >>> features = np.array([[0.0, 1], [0, 2], [0, 3], [1, 1], [1, 2], [1, 3]])
         >>> probe = LinearProbe(features, [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
         >>> probe.decide(features).tolist()
