@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hf_clipdyn.benchmarks.kind import Common
     from hf_clipdyn.data.pixels import Pixels
-    from hf_clipdyn.models.encoder import Encoder, ImageFeatures
+    from hf_clipdyn.models.encoder import Encoder, FeaturesOnDevice, ImageFeatures
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -253,21 +253,27 @@ class Readout:
 
     def _shown(self, stimuli: Stimuli, kept: Mapping[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
         """The rows of the images that are kept there; those that are not yet go through the model."""
+        from accelerate import PartialState
+
+        from hf_clipdyn.models.encoder import joined
+
         missing = {key: index for index, key in enumerate(stimuli.keys) if key not in kept}
         indices = sorted(missing.values())
-        batches = [
-            indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size)
-        ]
+        size, n = self.batch_size, PartialState().num_processes
+        batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+        shares = [batches[process::n] for process in range(min(n, len(batches)))]
 
-        def answers(batch: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-            features = self._embed(stimuli.read(batch))
+        def answers(share: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            # The device is waited for once, after all batches were shown to it.
+            features = joined([self._show(stimuli.read(batch)) for batch in share]).fetched()
             return features.projection, features.logits
 
-        for batch, each in zip(batches, map_over_processes(batches, answers), strict=True):
+        for share, each in zip(shares, map_over_processes(shares, answers), strict=True):
+            keys = [stimuli.keys[at] for batch in share for at in batch]
             for rows, known in zip(each, (self._images, self._logits), strict=True):
                 if rows is not None:
                     _require_finite(rows, "an image", self.name)
-                    known.update({stimuli.keys[at]: row for at, row in zip(batch, rows, strict=True)})
+                    known.update(zip(keys, rows, strict=True))
         result = np.stack([kept[key] for key in stimuli.keys])
         assert len(result) == len(stimuli)
         return result
@@ -280,13 +286,13 @@ class Readout:
 
     def features(self, pixels: NDArray[Any]) -> "ImageFeatures":
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
-        return self._embed(pixels, hidden=True)
+        return self._show(pixels, hidden=True).fetched()
 
-    def _embed(self, pixels: NDArray[Any], *, hidden: bool = False) -> "ImageFeatures":
-        features = self.encoder.embed_images(pixels, hidden=hidden)
+    def _show(self, pixels: NDArray[Any], *, hidden: bool = False) -> "FeaturesOnDevice":
+        features = self.encoder.show_images(pixels, hidden=hidden)
         if self._check is not None:
             check, self._check = self._check, None
-            check(pixels, features.projection)
+            check(pixels, features.fetched().projection)
         return features
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

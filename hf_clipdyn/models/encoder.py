@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -78,6 +78,29 @@ class ImageFeatures:
     hidden: tuple[NDArray[np.float32], ...] = ()
     attentions: tuple[NDArray[np.float32], ...] = ()
     logits: NDArray[np.float32] | None = None
+
+
+class FeaturesOnDevice(NamedTuple):
+    """As `ImageFeatures`, in tensors of the model's device and precision: one projection, and one of logits or none."""
+
+    projection: tuple[torch.Tensor, ...]
+    hidden: tuple[torch.Tensor, ...]
+    attentions: tuple[torch.Tensor, ...]
+    logits: tuple[torch.Tensor, ...]
+
+    def fetched(self) -> ImageFeatures:
+        """Wait for the device, and copy."""
+        (projection,), hidden, attentions, logits = (tuple(map(_numpy, layers)) for layers in self)
+        return ImageFeatures(projection, hidden, attentions, logits[0] if logits else None)
+
+
+def joined(parts: Sequence[FeaturesOnDevice]) -> FeaturesOnDevice:
+    """Features of successive images as one, at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    return FeaturesOnDevice(
+        *(tuple(map(torch.cat, zip(*layers, strict=True))) for layers in zip(*parts, strict=True))
+    )
 
 
 class Encoder:
@@ -221,7 +244,6 @@ class Encoder:
             return None
         return head_scores(self._classifier, self.model, self._inputs(pixel_values), output)
 
-    @torch.inference_mode()
     def embed_images(
         self, pixels: NDArray[Any], *, hidden: bool = False, attentions: bool = False
     ) -> ImageFeatures:
@@ -235,18 +257,16 @@ class Encoder:
         Raises:
             ModelError: attention maps were asked for and the model gave none.
         """
+        return self.show_images(pixels, hidden=hidden, attentions=attentions).fetched()
+
+    @torch.inference_mode()
+    def show_images(
+        self, pixels: NDArray[Any], *, hidden: bool = False, attentions: bool = False
+    ) -> FeaturesOnDevice:
+        """As `embed_images`, but what the batch gives stays on the device: this does not wait for it."""
         n = max(len(pixels), 1)
         step = self.images_per_pass or n
-        parts = [self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)]
-        if len(parts) == 1:
-            return parts[0]
-        logits = [part.logits for part in parts if part.logits is not None]
-        return ImageFeatures(
-            np.concatenate([part.projection for part in parts]),
-            tuple(map(np.concatenate, zip(*(part.hidden for part in parts), strict=True))),
-            tuple(map(np.concatenate, zip(*(part.attentions for part in parts), strict=True))),
-            logits=np.concatenate(logits) if logits else None,
-        )
+        return joined([self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)])
 
     @property
     def images_per_pass(self) -> int | None:
@@ -257,7 +277,7 @@ class Encoder:
             return images_at_once(math.prod(input_size(self.image_processor)))
         return images_at_once(0)
 
-    def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> ImageFeatures:
+    def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> FeaturesOnDevice:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}
         wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
         lacks = (
@@ -272,16 +292,13 @@ class Encoder:
                 raise
             raise error from cause
         states = (output.hidden_states or ()) if hidden else ()
-        maps = (getattr(output, "attentions", None) or (None,)) if attentions else ()
+        maps = tuple(getattr(output, "attentions", None) or (None,)) if attentions else ()
         if any(layer is None for layer in maps):
             raise error
         logits = self.logits(values, output)
-        return ImageFeatures(
-            _numpy(projection),
-            tuple(map(_numpy, states)),
-            tuple(map(_numpy, maps)),
-            None if logits is None else _numpy(logits),
-        )
+        # A class token is a view of all tokens, which would stay in memory with it.
+        projection = projection.float().contiguous()
+        return FeaturesOnDevice((projection,), tuple(states), maps, () if logits is None else (logits,))
 
     @contextmanager
     def eager_attention(self) -> Iterator[None]:

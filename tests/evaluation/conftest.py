@@ -160,11 +160,11 @@ def forward_passes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     from hf_clipdyn.models.encoder import Encoder
 
     counts = {"images": 0}
-    embed = Encoder.embed_images
+    show = Encoder.show_images
 
     def counted(self: Encoder, pixels: Any, **kwargs: Any) -> Any:
         counts["images"] += len(pixels)
-        return embed(self, pixels, **kwargs)
+        return show(self, pixels, **kwargs)
 
-    monkeypatch.setattr(Encoder, "embed_images", counted)
+    monkeypatch.setattr(Encoder, "show_images", counted)
     return counts

@@ -47,7 +47,7 @@ def evaluate(arguments, output: Path) -> int:
     return int(stopped.value.code or 0)
 
 
-@pytest.mark.parametrize("moment", [("embed_images", 5), ("embed_texts", 2)], ids=["images", "last texts"])
+@pytest.mark.parametrize("moment", [("show_images", 5), ("embed_texts", 2)], ids=["images", "last texts"])
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
     arguments, tmp_path, monkeypatch, capsys, moment
 ):

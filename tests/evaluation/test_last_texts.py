@@ -85,17 +85,17 @@ def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
 
 def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkeypatch):
     seen = {"images": 0, "texts": 0}
-    embed_images, embed_texts = Encoder.embed_images, Encoder.embed_texts
+    show_images, embed_texts = Encoder.show_images, Encoder.embed_texts
 
     def images(self, pixels, **kwargs):
         seen["images"] += len(pixels)
-        return embed_images(self, pixels, **kwargs)
+        return show_images(self, pixels, **kwargs)
 
     def texts(self, some, **kwargs):
         seen["texts"] += len(some)
         return embed_texts(self, some, **kwargs)
 
-    monkeypatch.setattr(Encoder, "embed_images", images)
+    monkeypatch.setattr(Encoder, "show_images", images)
     monkeypatch.setattr(Encoder, "embed_texts", texts)
     evaluate("zero_shot/cifar10", texts="last")
     assert seen == {"images": 3 * 20, "texts": 180}

@@ -156,13 +156,13 @@ def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub,
         push("me/results")
     assert len(pq.read_table(tmp_path / "out" / "results.parquet")) > 0
     hub.faults.clear()
-    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.embed_images", None)
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.show_images", None)
     push("me/results")
     assert "results.parquet" in HfApi().list_repo_files("me/results", repo_type="dataset")
 
 
 def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monkeypatch, evaluate, tmp_path):
-    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.embed_images", None)
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.show_images", None)
     with pytest.raises(PublishError, match="no token for the Hub"):
         push("me/results")
     monkeypatch.setenv("HF_TOKEN", "hf_x")

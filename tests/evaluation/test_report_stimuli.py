@@ -64,7 +64,7 @@ def parts(output, dirs):
     from hf_clipdyn.models.encoder import Encoder
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Encoder, "embed_images", None)
+        patch.setattr(Encoder, "show_images", None)
         return payload(read_study(output), data_dirs=dirs)
 
 

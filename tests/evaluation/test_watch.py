@@ -82,13 +82,13 @@ def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_on
 ):
     publish(tmp_path, [0, 1])
     shown = []
-    embed = Encoder.embed_images
+    show = Encoder.show_images
 
     def counted(self, pixels, **asked):
         shown.extend(image.tobytes() for image in pixels)
-        return embed(self, pixels, **asked)
+        return show(self, pixels, **asked)
 
-    monkeypatch.setattr(Encoder, "embed_images", counted)
+    monkeypatch.setattr(Encoder, "show_images", counted)
     watched = evaluate_revisions(tmp_path, watch_patience=0, **watching)
     assert len(shown) == 2 * len(set(shown)), "once to each revision"
     arguments = watching | {"watch": False, "output": tmp_path / "once.parquet"}
