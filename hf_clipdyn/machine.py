@@ -16,7 +16,8 @@ def images_at_once(pixels: int) -> int:
     caches: at 224 pixels, an image of a batch of 32 takes 2.7 times (EfficientNet-Lite0) or 1.3 times (ResNet-18) as
     long as one of a batch of 4. ViT-B/32 is as fast either way.
     """
-    return int(np.clip(_PIXELS_AT_ONCE // max(pixels, 1), *_AT_ONCE))
+    fewest, most = _AT_ONCE
+    return min(max(_PIXELS_AT_ONCE // max(pixels, 1), fewest), most)
 
 
 def usable_cores() -> int:

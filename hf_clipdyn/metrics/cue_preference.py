@@ -136,8 +136,9 @@ def triplet_preferences(
             0.5 * np.square(embeddings[anchor] - embeddings[mates]).sum(axis=-1)
             for mates in (shape_mates, texture_mates)
         )
-        # The share of triplets that the shape wins, with each of the mates.
-        by_mate = 1 - _share_below(to_texture, to_shape), _share_below(to_shape, to_texture)
+        nearer = to_shape[:, None] < to_texture
+        wins = np.where(to_shape[:, None] == to_texture, 0.5, nearer)
+        by_mate = wins.mean(axis=1), wins.mean(axis=0)  # the share that the shape wins, with each of the mates
         preferences[anchor] = by_mate[0].mean()
         for mates, won in zip((shape_mates, texture_mates), by_mate, strict=True):
             effects[mates] += (won - preferences[anchor]) / len(won)
@@ -158,11 +159,3 @@ def _mates(
         texture_mates = conflict & same_texture & ~same_shape & (texture_exemplar != texture_exemplar[anchor])
         if shape_mates.any() and texture_mates.any():
             yield anchor, np.flatnonzero(shape_mates), np.flatnonzero(texture_mates)
-
-
-def _share_below(values: Floats, thresholds: Floats) -> Floats:
-    """Share of the values below each threshold, ties one half."""
-    ordered = np.sort(values)
-    # A tie is neither left nor right of its equals: the mean of both positions counts it one half.
-    left, right = (np.searchsorted(ordered, thresholds, side) for side in ("left", "right"))
-    return np.asarray((left + right) / 2 / len(values))

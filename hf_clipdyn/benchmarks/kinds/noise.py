@@ -243,23 +243,27 @@ class Noise(LabelledKind[NoiseSettings]):
         if not readout.only_text:
             clean = unit(readout.images(self.stimuli[0]))
             probe = LinearProbe(clean, self.labels, probe_folds(self.labels))
-        blocks = []
         shown = [(change.corruption.name, change.level, stimuli) for change, stimuli in self.corrupted]
-        for condition, level, stimuli in [("none", 0.0, self.stimuli[0]), *shown]:
-            scores = class_scores(readout, stimuli, self.names, self.templates)
-            columns = {
-                "item": self.shown,
-                "label": self.labels,
-                "condition": condition,
-                "level": level,
-                "decision": ranking(scores)[:, 0],
-                "probe_decision": pd.NA if probe is None else probe.decide(unit(readout.images(stimuli))),
-                "n_classes": len(self.names),
-                "human_accuracy": _human_accuracy(condition, level) if self.has_people else np.nan,
-                "protocol": protocol_of(readout),
-            }
-            blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64"}))
-        return pd.concat(blocks, ignore_index=True)
+        conditions, levels, stimuli = zip(("none", 0.0, self.stimuli[0]), *shown, strict=True)
+        decisions, probed = [], []
+        for one in stimuli:
+            decisions.append(ranking(class_scores(readout, one, self.names, self.templates))[:, 0])
+            if probe is not None:
+                probed.append(probe.decide(unit(readout.images(one))))
+        people = [_human_accuracy(*at) if self.has_people else np.nan for at in zip(conditions, levels, strict=True)]
+        n_shown = len(self.shown)
+        columns = {
+            "item": np.tile(self.shown, len(stimuli)),
+            "label": np.tile(self.labels, len(stimuli)),
+            "condition": pd.Series(conditions, dtype="str").repeat(n_shown).array,
+            "level": np.repeat(levels, n_shown),
+            "decision": np.concatenate(decisions),
+            "probe_decision": np.concatenate(probed) if probed else pd.NA,
+            "n_classes": len(self.names),
+            "human_accuracy": np.repeat(people, n_shown),
+            "protocol": protocol_of(readout),
+        }
+        return pd.DataFrame(columns).astype({"probe_decision": "Int64"})
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
