@@ -49,6 +49,7 @@ from typing import Any
 HOME = tempfile.TemporaryDirectory(prefix="clipdyn-bench-")
 os.environ["HF_HOME"] = HOME.name  # no cache of earlier runs
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as torch's below
 
 import datasets
 import numpy as np

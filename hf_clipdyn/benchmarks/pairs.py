@@ -73,9 +73,10 @@ def pair_distances(
         """All of a batch, so that it is the same batch in every process."""
         if batch.start in looked:
             return looked.pop(batch.start)
-        return readout.features(
-            np.concatenate([one.read([at]) for one, at in pairs.uses[batch.start : batch.stop]])
-        )
+        sides, places = pairs.uses[batch.start : batch.stop].T
+        order = np.argsort(sides, kind="stable")
+        parts = [one.read(places[sides == side]) for side, one in enumerate((first, second)) if side in sides]
+        return readout.features(np.concatenate(parts)[np.argsort(order)])
 
     def look(batch: range) -> list[Block]:
         looked[batch.start] = embed(batch)
@@ -135,14 +136,14 @@ class _Pairs:
 
     Attributes:
         keys: of each distinct image, the hash of its pixels.
-        uses: of each distinct image, where its pixels are.
+        uses: of each distinct image, the side that shows it (0 or 1) and its place there, (distinct images, 2).
         ends: (distinct pairs, 2) numbers of images.
         counts: (distinct pairs,) how often each occurs.
         pair_of: (pairs,) number of the distinct pair of each pair that was asked for.
     """
 
     keys: list[bytes]
-    uses: list[tuple[Stimuli, int]]
+    uses: Ints
     ends: Ints
     counts: Ints
     pair_of: Ints
@@ -151,9 +152,10 @@ class _Pairs:
     def of(cls, first: Stimuli, second: Stimuli) -> "_Pairs":
         """Order the pairs (first[i], second[i])."""
         order = np.argsort(pd.factorize(np.array(first.keys, dtype=object))[0], kind="stable")
-        uses = [(stimuli, pair) for pair in order.tolist() for stimuli in (first, second)]
-        numbers, keys = pd.factorize(np.array([one.keys[pair] for one, pair in uses], dtype=object))
-        images = [uses[use] for use in np.unique(numbers, return_index=True)[1]]
+        shown = [one.keys[pair] for pair in order.tolist() for one in (first, second)]
+        numbers, keys = pd.factorize(np.array(shown, dtype=object))
+        uses = np.unique(numbers, return_index=True)[1]
+        images = np.stack([uses % 2, order[uses // 2]], axis=1)
         codes, distinct = pd.factorize(numbers[::2] * len(keys) + numbers[1::2])
         pair_of = np.empty(len(first), np.int64)
         pair_of[order] = codes

@@ -111,6 +111,7 @@ class Encoder:
     Attributes:
         model: what embeds images: the model, or the body of a classifier.
         labels: the classes of a classifier's head, in the order of its scores; empty for other models.
+        images_per_pass: images per forward pass on a CPU; None if a whole batch goes through at once.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Encoder:
         self.labels = () if self._classifier is None else class_labels(self._classifier.config)
         self.image_processor, self.tokenizer = image_processor, tokenizer
         self._normalise = Normaliser(image_processor)
+        self.images_per_pass = self._images_per_pass()
         if self.device.type == "cpu":
             keep_freed_blocks()
 
@@ -268,9 +270,7 @@ class Encoder:
         step = self.images_per_pass or n
         return joined([self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)])
 
-    @property
-    def images_per_pass(self) -> int | None:
-        """Images per forward pass on a CPU; None if a whole batch goes through at once."""
+    def _images_per_pass(self) -> int | None:
         if self.device.type != "cpu":
             return None
         with suppress(DatasetError):  # a processor of no fixed size

@@ -249,8 +249,9 @@ class CellStore:
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
         if self._output is not None:
             path = _file(cells_folder(self._output), cell.key)
-            of_trials = _recorded_hash(path)
-            if trials is not None:
+            if trials is None:
+                of_trials = _recorded_hash(path)
+            else:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
                 metadata = {**(table.schema.metadata or {}), _HEADER_KEY: header}
                 kept = _file(trials_folder(self._output), cell.key)

@@ -124,6 +124,7 @@ class Psychophysics(Kind[KindSettings]):
 
         from hf_clipdyn.benchmarks.gratings import Field, distinct
         from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
+        from hf_clipdyn.benchmarks.readout import Stimuli
         from hf_clipdyn.data.pixels import draw_pixels
         from hf_clipdyn.preprocess import input_size
 
@@ -134,6 +135,7 @@ class Psychophysics(Kind[KindSettings]):
         shown = digest(_DRAWING, field.height, field.width, [repr(drawing) for drawing in drawings])
         self._show_progress = common.show_progress
         self._ends = numbers.reshape(-1, 2)
+        self._sides: list[Stimuli] = []
         self._pixels: Floats = np.empty((0, 1))
         if pairs:
             codes = draw_pixels(
@@ -145,6 +147,7 @@ class Psychophysics(Kind[KindSettings]):
                 disable_tqdm=not common.show_progress,
             )
             self._codes = _Channels(codes)
+            self._sides = [Stimuli(self._codes, side) for side in self._ends.T]
             key = [shown, numbers.tolist()]
             self._pixels = cached_per_row("RMSE of gratings", key, np.arange(len(pairs)), self._rmse, common)
         self.facts = {"highest_frequency": round(field.highest_frequency, 2)}
@@ -160,13 +163,11 @@ class Psychophysics(Kind[KindSettings]):
         """Distance of every stimulus to the same one without the grating that is tested, at every place."""
         from hf_clipdyn.benchmarks.pairs import pair_distances
         from hf_clipdyn.benchmarks.places import beside_each_distance
-        from hf_clipdyn.benchmarks.readout import Stimuli
 
         if self._judged.empty:
             named = ("probe", "layer", "distance", "dropped_dimensions", "value")
             return self._judged.assign(**dict.fromkeys(named, 0.0))
-        sides = [Stimuli(self._codes, side) for side in self._ends.T]
-        distances = pair_distances(readout, *sides, show_progress=self._show_progress)
+        distances = pair_distances(readout, *self._sides, show_progress=self._show_progress)
         return beside_each_distance(self._judged, distances, {("pixels", _PIXELS): self._pixels[:, 0]})
 
     @classmethod

@@ -210,6 +210,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
     def _probed(self, embeddings: Any, cue: str) -> "pd.DataFrame":
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
+        import numpy as np
         import pandas as pd
 
         from hf_clipdyn.metrics.linear_probe import decide_crossed
@@ -224,7 +225,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
             pd.Index(names).get_indexer(rows[other]),
             rows[f"{other}_exemplar"],
         )
-        decisions = [names[code] if code >= 0 else None for code in decided]
+        decisions = np.array([*names, None], object)[decided]  # -1: nothing was fitted
         trials: pd.DataFrame = rows.assign(protocol=CROSSED_PROBE, cue=cue, decision=decisions)
         return trials
 
