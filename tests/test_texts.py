@@ -9,8 +9,8 @@ from printed_blocks import CHECKOUT, blocks_of
 from pyarrow import parquet
 from transformers import CLIPModel
 
-from hf_clipdyn.benchmarks.places import DISTANCES
 from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.places import DISTANCES
 from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
 from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_path
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
