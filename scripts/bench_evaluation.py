@@ -77,7 +77,7 @@ from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.saliency import Target
 from hf_clipdyn.metrics.seen_maps import upsample_map, whole_view
-from hf_clipdyn.models.encoder import Encoder, ImageFeatures, default_device
+from hf_clipdyn.models.encoder import Encoder, FeaturesOnDevice, default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.results.cells import CellStore
@@ -237,18 +237,18 @@ def asked_texts(work: Work) -> Iterator[None]:
 @contextmanager
 def recorded(shown: list[tuple[np.ndarray, bool]]) -> Iterator[None]:
     """Within this context all images that encoders embed are written down, and whether with hidden states."""
-    embed = Encoder.embed_images
+    show = Encoder.show_images
 
-    def recording(self: Encoder, pixels: np.ndarray, **kwargs: bool) -> ImageFeatures:
+    def recording(self: Encoder, pixels: np.ndarray, **kwargs: bool) -> FeaturesOnDevice:
         step = self.images_per_pass or len(pixels)
         shown.extend((pixels[i : i + step], kwargs.get("hidden", False)) for i in range(0, len(pixels), step))
-        return embed(self, pixels, **kwargs)
+        return show(self, pixels, **kwargs)
 
-    Encoder.embed_images = recording  # type: ignore[method-assign]
+    Encoder.show_images = recording  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Encoder.embed_images = embed  # type: ignore[method-assign]
+        Encoder.show_images = show  # type: ignore[method-assign]
 
 
 def warm(title: str, run: Path, revisions: Sequence[str], names: Sequence[str]) -> None:
