@@ -15,4 +15,6 @@ class Shown:
         features = self.embed_images(pixels, **options)  # type: ignore[attr-defined]
         logits = () if features.logits is None else (features.logits,)
         layers = ((features.projection,), features.hidden, features.attentions, logits)
-        return FeaturesOnDevice(*(tuple(torch.tensor(np.ascontiguousarray(layer)) for layer in each) for each in layers))
+        return FeaturesOnDevice(
+            *(tuple(torch.tensor(np.ascontiguousarray(layer)) for layer in each) for each in layers)
+        )
