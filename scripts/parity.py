@@ -15,7 +15,7 @@ own.
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,11 @@ from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.places import Stacked
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, decode
-from hf_clipdyn.benchmarks.vectors import unit
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
-from hf_clipdyn.models.encoder import Encoder, ImageFeatures
+from hf_clipdyn.models.encoder import Encoder, FeaturesOnDevice
 from hf_clipdyn.revisions import Revision, Series, open_series
 from hf_clipdyn.revisions.names import Name
 
@@ -232,9 +231,10 @@ class _Unit:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def embed_images(self, pixels: NDArray[np.uint8], **options: Any) -> ImageFeatures:
-        features = self._encoder.embed_images(pixels, **options)
-        return replace(features, projection=unit(features.projection).astype(np.float32))
+    def show_images(self, pixels: NDArray[np.uint8], **options: Any) -> FeaturesOnDevice:
+        features = self._encoder.show_images(pixels, **options)
+        (projection,) = features.projection
+        return features._replace(projection=(torch.nn.functional.normalize(projection),))
 
 
 def _is_siglip(encoder: Encoder) -> bool:

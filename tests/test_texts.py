@@ -9,6 +9,7 @@ from printed_blocks import CHECKOUT, blocks_of
 from pyarrow import parquet
 from transformers import CLIPModel
 
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.places import DISTANCES
 from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
 from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_path
@@ -19,7 +20,7 @@ from hf_clipdyn.training.config import TrainingConfig
 
 NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
 OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size is not None]
-HELP = {name: " ".join(str(field.description).split()) for name, field in TrainingConfig.model_fields.items()}
+HELP = {name: " ".join(TrainingConfig.meaning(name).split()) for name in TrainingConfig.option_fields()}
 
 
 def page_lines(path: str) -> str:
@@ -112,14 +113,14 @@ def test_the_page_names_the_kinds_that_compare_images_by_a_distance() -> None:
 
 
 def test_the_pages_name_the_kinds_that_are_scored_with_two_sets_of_texts() -> None:
-    drifting = {name for name, kind in kinds().items() if "classes" in vars(kind)}
+    asking = {name for name, kind in kinds().items() if kind.classes.__func__ is not Kind.classes.__func__}
     texts = {
         "docs/explanation/how-evaluation-runs.md": r"that ask for classes \((.*?)\) can be scored with two sets",
         "docs/explanation/benchmarks/index.md": r"So (`zero_shot`.*?) can be scored with",
     }
     for path, sentence in texts.items():
         (said,) = re.findall(sentence, page(path))
-        assert set(re.findall(r"`(.*?)`", said)) == drifting
+        assert set(re.findall(r"`(.*?)`", said)) == asking
 
 
 def test_the_page_of_metrics_lists_the_modules() -> None:

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
+from shown import Shown
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kind import Common, Kind
@@ -21,7 +22,7 @@ from hf_clipdyn.results.row import Number, NumberKey
 SIDE = 16
 
 
-class Planted:
+class Planted(Shown):
     """An encoder that is two functions: pixels (H, W, 3) in [0, 255] to a vector, text to a vector."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from shown import Shown
 
 from hf_clipdyn.benchmarks.kinds.decodability import Decodability
 from hf_clipdyn.models.encoder import ImageFeatures
@@ -10,7 +11,7 @@ CLASSES = ("bear", "bird", "boat", "bottle")
 STEP = 60
 
 
-class Layered:
+class Layered(Shown):
     """Red is the shape, green the texture; blue is the exemplars'."""
 
     reads_text = False

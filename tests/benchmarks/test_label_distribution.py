@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from shown import Shown
 
 from hf_clipdyn.benchmarks.kinds.label_distribution import LabelDistribution
 from hf_clipdyn.benchmarks.sources import open_source
@@ -25,7 +26,7 @@ def doubted(source, colour):
     return source("label_counts", rows, CLASSES), shares
 
 
-class Observer:
+class Observer(Shown):
     """Logits of the classes by image: log-probabilities over ``SCALE``, as cosines."""
 
     reads_text = True

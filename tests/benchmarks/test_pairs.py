@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from shown import Shown
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from hf_clipdyn.benchmarks.hidden_states import RowFile
@@ -48,13 +49,13 @@ def build_encoder():
 def encoder(monkeypatch):
     """Counts, in `seen`, how often each image went through."""
     encoder = build_encoder()
-    embed, encoder.seen = encoder.embed_images, []
+    show, encoder.seen = encoder.show_images, []
 
     def count(batch, **kwargs):
         encoder.seen += [one.tobytes() for one in batch]
-        return embed(batch, **kwargs)
+        return show(batch, **kwargs)
 
-    monkeypatch.setattr(encoder, "embed_images", count)
+    monkeypatch.setattr(encoder, "show_images", count)
     return encoder
 
 
@@ -172,7 +173,7 @@ def test_of_stars_one_image_waits_between_two_batches(encoder, monkeypatch):
 
 
 def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
-    class Flat:
+    class Flat(Shown):
         def embed_images(self, pixels, **_):
             return ImageFeatures((pixels[:, 0, 0].astype(np.float32) - 1) * [1, 1, 0])
 
@@ -190,7 +191,7 @@ def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
 
 
 def test_an_encoder_that_tells_nothing_apart_gives_zeros(pixels):
-    class Blind:
+    class Blind(Shown):
         def embed_images(self, pixels, **_):
             return ImageFeatures(np.ones((len(pixels), 3), np.float32))
 
@@ -238,7 +239,7 @@ def many_pairs():
 def test_several_processes_give_the_values_of_one(tmp_path, n_processes, launch):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     launch(n_processes, script, str(tmp_path / "table.parquet"), environment=here)
     one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)

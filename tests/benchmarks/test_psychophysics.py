@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import fft, stats
+from shown import Shown
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
 from hf_clipdyn.benchmarks.gratings import LOOKS, Field, Grating
@@ -35,7 +36,7 @@ def angle_between(first, second, period):
     return np.abs((first - second + period / 2) % period - period / 2)
 
 
-class V1:
+class V1(Shown):
     """A reference observer like the primary visual cortex: it shows that people's contrasts can be reached.
 
     24 log-Gabor channels (six frequencies, four orientations) behind the contrast sensitivity of the Standard Spatial
@@ -85,7 +86,7 @@ class V1:
         return ImageFeatures(np.concatenate([flat.real, flat.imag], axis=1).astype(np.float32))
 
 
-class Pixels:
+class Pixels(Shown):
     """Every third code, so that distances are those of the pixels."""
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from shown import Shown
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kind import Common, KindSettings
@@ -95,7 +96,7 @@ def test_a_model_of_one_embedding_is_undefined_with_its_cause(objects, measure, 
 
 
 def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
-    class TwoLayers:
+    class TwoLayers(Shown):
         seen = 0
 
         def embed_images(self, pixels, hidden=False):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from shown import Shown
 from transformers import BitImageProcessor, CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kind import Common
@@ -42,7 +43,7 @@ def baseline(name: str) -> dict[str, str]:
     return {"probe": "", "role": "baseline", "reference": name}
 
 
-class Looking:
+class Looking(Shown):
     """An encoder whose class token attends as a function of the image's number, its red value, says."""
 
     reads_text = False
