@@ -274,8 +274,8 @@ class Readout:
                 if rows is not None:
                     _require_finite(rows, "an image", self.name)
                     known.update(zip(keys, rows, strict=True))
-        rows = [kept[key] for key in stimuli.keys]
-        return np.concatenate(rows).reshape(len(rows), -1)  # `stack` would look at each row twice
+        found = [kept[key] for key in stimuli.keys]
+        return np.concatenate(found).reshape(len(found), -1)  # `stack` would look at each row twice
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Keep projections that were computed elsewhere, by the key of their image; the same in every process."""

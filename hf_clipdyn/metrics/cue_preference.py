@@ -138,7 +138,8 @@ def triplet_preferences(
         )
         nearer = to_shape[:, None] < to_texture
         wins = np.where(to_shape[:, None] == to_texture, 0.5, nearer)
-        by_mate = wins.mean(axis=1), wins.mean(axis=0)  # the share that the shape wins, with each of the mates
+        # The share of triplets that the shape wins, with each of the mates.
+        by_mate = wins.mean(axis=1), wins.mean(axis=0)
         preferences[anchor] = by_mate[0].mean()
         for mates, won in zip((shape_mates, texture_mates), by_mate, strict=True):
             effects[mates] += (won - preferences[anchor]) / len(won)

@@ -250,8 +250,9 @@ class Noise(LabelledKind[NoiseSettings]):
             decisions.append(ranking(class_scores(readout, one, self.names, self.templates))[:, 0])
             if probe is not None:
                 probed.append(probe.decide(unit(readout.images(one))))
-        people = [_human_accuracy(*at) if self.has_people else np.nan for at in zip(conditions, levels, strict=True)]
-        n_shown = len(self.shown)
+        n_shown, people = len(self.shown), np.full(len(stimuli), np.nan)
+        if self.has_people:
+            people[:] = [_human_accuracy(*at) for at in zip(conditions, levels, strict=True)]
         columns = {
             "item": np.tile(self.shown, len(stimuli)),
             "label": np.tile(self.labels, len(stimuli)),
