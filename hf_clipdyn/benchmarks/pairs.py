@@ -74,9 +74,9 @@ def pair_distances(
         if batch.start in looked:
             return looked.pop(batch.start)
         sides, places = pairs.uses[batch.start : batch.stop].T
-        order = np.argsort(sides, kind="stable")
+        rank = np.argsort(np.argsort(sides, kind="stable"))
         parts = [one.read(places[sides == side]) for side, one in enumerate((first, second)) if side in sides]
-        return readout.features(np.concatenate(parts)[np.argsort(order)])
+        return readout.features(np.concatenate(parts)[rank])
 
     def look(batch: range) -> list[Block]:
         looked[batch.start] = embed(batch)

@@ -8,7 +8,7 @@ from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, S, digest, nu
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.readout import Readout, Stimuli
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.metrics.scores import Scale
     from hf_clipdyn.results.row import Number
@@ -47,7 +47,6 @@ class PairKind(Kind[KindSettings]):
         import pandas as pd
 
         from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
-        from hf_clipdyn.benchmarks.readout import Stimuli
 
         super().__init__(source, image_processor, settings, common)
         keys = [key for column in self.stimuli for key in column.keys]
@@ -60,10 +59,8 @@ class PairKind(Kind[KindSettings]):
             lambda row: tuple(pixel_distance(first[row], other[row]) for other in others),
             common,
         )
-        # One list of pairs, so that the unit of the normalised distance is pooled over all of them.
-        rows = np.add.outer(len(first) * np.arange(len(others)), self.shown).ravel()
-        self._sides = Stimuli(first, np.tile(self.shown, len(others))), Stimuli(Stacked(others), rows)
         self._show_progress = common.show_progress
+        self._sides: list[Stimuli] = []
 
     def trials(self, readout: "Readout", columns: Sequence[str]) -> "pd.DataFrame":
         """What people answered to each row, beside each of its distances: the model's, and that of the pixels.
@@ -72,13 +69,19 @@ class PairKind(Kind[KindSettings]):
             readout: the revision.
             columns: of `table`, beside ``item``.
         """
+        import numpy as np
         import pandas as pd
 
         from hf_clipdyn.benchmarks.pairs import pair_distances
+        from hf_clipdyn.benchmarks.readout import Stimuli
 
-        n, n_others = len(self.shown), len(self.pixels) - 1
+        n, (first, *others) = len(self.shown), (column.array for column in self.pixels)
+        if not self._sides:  # hashed for all revisions, and only if one is shown
+            # One list of pairs, so that the unit of the normalised distance is pooled over all of them.
+            rows = np.add.outer(len(first) * np.arange(len(others)), self.shown).ravel()
+            self._sides = [Stimuli(first, np.tile(self.shown, len(others))), Stimuli(Stacked(others), rows)]
         distances = pair_distances(readout, *self._sides, show_progress=self._show_progress)
-        sides = [distances[distances["pair"] // n == at].reset_index(drop=True) for at in range(n_others)]
+        sides = [distances[distances["pair"] // n == at].reset_index(drop=True) for at in range(len(others))]
         model = sides[0].assign(
             **{name: side["value"] for name, side in zip(self.values, sides, strict=True)}
         )
