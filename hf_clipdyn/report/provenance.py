@@ -4,18 +4,16 @@ The registration is the commit since which the file of the claims says the same,
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, counted, printable
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin, git, utc_of
-from hf_clipdyn.results.table import Results
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
-from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.judge import Judge
 from hf_clipdyn.statistics.verdicts import provenance
 
 _UNKNOWN = "not recorded"
@@ -25,10 +23,10 @@ _SECONDS = 20.0
 
 
 def origin_rows(
-    results: Results, evidence: Evidence | None, claims_file: Path | None = None
+    origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None
 ) -> list[tuple[str, str]]:
     """Each fact and its value; what the tables did not record is said."""
-    now = provenance(results, evidence)
+    now = provenance(origins, judge and judge.claims)
     packages = dict.fromkeys(name for origin in now.runs for name in origin.packages)
     rows = [
         ("measured with hf_clipdyn", "; ".join(map(_package_words, packages or [""]))),
@@ -36,49 +34,40 @@ def origin_rows(
         ("start of the measurements", _span([origin.measured for origin in now.runs])),
         ("written with hf_clipdyn", _package_words(now.package)),
     ]
-    if evidence is not None:
+    if judge is not None and claims_file is not None:
         rows += [
-            ("claims", f"study {now.study}, SHA-256 {now.claims}"),
-            ("registration", registration_words(results, evidence, claims_file)),
+            ("claims", f"{now.study}, SHA-256 {now.claims}"),
+            ("registration", registration_words(origins, judge, claims_file)),
         ]
     return rows
 
 
-def origin_words(results: Results, evidence: Evidence | None, claims_file: Path | None = None) -> str:
+def origin_words(origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None) -> str:
     """`origin_rows` for the terminal."""
     return "\n".join(
-        printable(f"{fact}: {value}") for fact, value in origin_rows(results, evidence, claims_file)
+        printable(f"{fact}: {value}") for fact, value in origin_rows(origins, judge, claims_file)
     )
 
 
-def registration_words(results: Results, evidence: Evidence, claims_file: Path | None = None) -> str:
+def registration_words(origins: tuple[RunOrigin, ...], judge: Judge, claims_file: Path) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
-    source = Path(evidence.claims.source).name  # its folder is of this machine, and pages are passed on
-    registered = registration(evidence.claims, evidence.study, claims_file)
+    registered = registration(judge.claims, claims_file)
+    source = claims_file.name  # its folder is of this machine, and pages are passed on
     if registered is None:
         return f"Registered in {source}; the commit is unknown."
     words = f"Registered in {source}, commit {registered.commit[:12]} of {_time_words(registered.time)}."
-    starts = [
-        min(filter(None, (origin.began, origin.measured)), default="")
-        for origin in _counted(results, evidence)
-    ]
-    early = sum(bool(origin) and origin < registered.time for origin in starts)
+    known = {origin.run: origin for origin in origins}
+    counting = () if judge.why_not else sorted(judge.counted.index)
+    counted_runs = [known.get(run, RunOrigin(run=run)) for run in counting]
+    starts = [min(filter(None, (origin.began, origin.measured)), default="") for origin in counted_runs]
+    early = sum(bool(start) and start < registered.time for start in starts)
     if early:
         words += f" {early} of {counted(len(starts), 'run')} began before this commit."
-    unknown = sum(not origin.began for origin in _counted(results, evidence))
+    unknown = sum(not origin.began for origin in counted_runs)
     if unknown:
         missing = "" if unknown == len(starts) else f" for {unknown} of {counted(len(starts), 'run')}"
         words += f" Start of the runs: {_UNKNOWN}{missing}."
     return words
-
-
-def _counted(results: Results, evidence: Evidence) -> Sequence[RunOrigin]:
-    """The runs that the verdicts count; none if these can give no verdict."""
-    if evidence.why_not:
-        return ()
-    counting = {run for arm in ("", *evidence.arms) for run in evidence.runs(arm)}
-    known = {origin.run: origin for origin in results.origins}
-    return [known.get(run, RunOrigin(run=run)) for run in sorted(counting)]
 
 
 def _span(times: Iterable[str]) -> str:
@@ -114,19 +103,17 @@ class Registration:
     time: str
 
 
-def registration(claims: Claims, study: str, claims_file: Path | None = None) -> Registration | None:
-    """The commit that registered what a study tests.
+def registration(claims: Claims, claims_file: Path) -> Registration | None:
+    """The commit that registered what a file tests.
 
-    From the newest commit of the file, it walks back while windows, contrasts, δ, gates and seeds of the study are
-    those in force now, and returns the oldest of these commits. Moves of the file are followed.
+    From the newest commit of the file, it walks back while windows, contrasts, δ, gates and seeds are those in force
+    now, and returns the oldest of these commits. Moves of the file are followed.
 
-    ``claims`` are in force now; another study in the same file may change. None if the file is in no git repository
-    (the package's own is in one in a checkout only), was changed since, or its history is not complete.
+    None if the file is in no git repository, was changed since, or its history is not complete.
     """
-    path = claims_file or Path(str(files("hf_clipdyn.statistics").joinpath("claims.yaml")))
-    path = path.resolve()
+    path = claims_file.resolve()
     head = git(path.parent, "rev-parse", "HEAD")
-    return _oldest(path, head, study, registered_hash(claims, study)) if head else None
+    return _oldest(path, head, registered_hash(claims)) if head else None
 
 
 @dataclass(frozen=True)
@@ -139,11 +126,11 @@ class _Version:
 
 
 @lru_cache(maxsize=32)
-def _oldest(path: Path, head: str, study: str, wanted: str) -> Registration | None:
+def _oldest(path: Path, head: str, wanted: str) -> Registration | None:
     top = git(path.parent, "rev-parse", "--show-toplevel")
     if top is None or not path.is_relative_to(top):
         return None
-    history = _History(Path(top), study, wanted)
+    history = _History(Path(top), wanted)
     try:
         listed = list(history.alike(head, path.relative_to(top).as_posix()))
     except _CutError:
@@ -159,10 +146,10 @@ class _CutError(Exception):
 
 
 class _History:
-    """The history of a file of claims in the repository ``top``; ``wanted`` is the hash of the study's claims."""
+    """The history of a file of claims in the repository ``top``; ``wanted`` is the hash of the claims."""
 
-    def __init__(self, top: Path, study: str, wanted: str) -> None:
-        self._top, self._study, self._wanted = top, study, wanted
+    def __init__(self, top: Path, wanted: str) -> None:
+        self._top, self._wanted = top, wanted
         self._deadline = time.monotonic() + _SECONDS
         self._known: dict[str, bool] = {}  # by text: a merge repeats its parents' versions
 
@@ -229,5 +216,5 @@ class _History:
         if text not in self._known:
             self._known[text] = False
             with suppress(ClipDynError):
-                self._known[text] = registered_hash(parse_claims(text, blob), self._study) == self._wanted
+                self._known[text] = registered_hash(parse_claims(text, blob)) == self._wanted
         return self._known[text]

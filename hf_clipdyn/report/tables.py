@@ -8,9 +8,9 @@ from typing import Any
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
-from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
+from hf_clipdyn.statistics.claims import Endpoint
+from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
-from hf_clipdyn.statistics.windows import Endpoint
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ def arms_table(study: Study) -> Table:
 
 
 def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    measured = (values for values in endpoint.of(study.trajectories).values() if values.parts)
-    return next((values.parts[0].metric_title for values in measured), endpoint.metric)
+    return study.results.vocabulary.term(endpoint.kind, endpoint.metric).title
 
 
 def _effect_words(effect: ArmEffect | None) -> str:
@@ -76,7 +75,7 @@ def provenance_table(study: Study) -> Table:
 def origin_table(study: Study) -> Table:
     """Which package measured the numbers and when, and which claims judge them."""
     whole = study.whole or study
-    rows = origin_rows(study.results, whole.evidence, whole.claims_file)
+    rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
     return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 
