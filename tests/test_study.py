@@ -257,7 +257,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
         ["Nothing is missing.", "Judging and drawing 3 runs."],
     )
     page = finished.folder / "report" / "index.html"
-    assert out.startswith("claim, verdict")
+    assert out.startswith("1 Texture first, then shape: ")
     assert out.splitlines()[-1] == f"Page:     {page}"
     text = page.read_text(encoding="utf-8")
     assert "<h1>Two files <span>" in text

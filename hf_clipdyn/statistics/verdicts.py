@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -194,58 +194,39 @@ def all_passed(gates: Sequence[GateResult]) -> bool | None:
     return False if False in passed else True if passed and None not in passed else None
 
 
-_HEAD = ("claim, verdict", "value and interval", "δ", "detectable", "runs", "scales")
-_GATE = {True: "; gates passed", False: "", None: "; a gate was not measured"}
-
-
 def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
-    """Verdicts as a table for the terminal; causes, gates that did not pass, and notes; the effects of arms.
-
-    ``detectable`` is the smallest true effect that would be found with a power of 80 %.
-    """
-    cells = {id(part): _cells(part, verdict) for verdict in judged for part in verdict.parts}
-    widths = [max(map(len, texts)) for texts in zip(_HEAD, *cells.values(), strict=True)]
-    lines = [_line(_HEAD, widths)]
-    for verdict in judged:
-        word = verdict.word if verdict.claim.evidence else f"{verdict.word} (by construction, not evidence)"
-        gates = _GATE[all_passed(verdict.gates)] if verdict.gates else ""
-        lines.append(f"{verdict.claim.number} {verdict.claim.title}: {word}{gates}")
-        lines += [_line(cells[id(part)], widths) for part in verdict.parts]
-    return "\n".join(map(printable, (*lines, "", *_remarks(judged), *_arm_lines(effects)))).rstrip()
+    """Verdicts for the terminal, with contrasts, gates and notes; then the effects of arms."""
+    lines = [line for verdict in judged for line in _claim_lines(verdict)]
+    return "\n".join(map(printable, [*lines, *_arm_lines(effects)]))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+def _claim_lines(verdict: Verdict) -> Iterator[str]:
+    word = verdict.word if verdict.claim.evidence else f"{verdict.word} (by construction, not evidence)"
+    cause = f" ({verdict.cause})" if verdict.cause else ""
+    yield f"{verdict.claim.number} {verdict.claim.title}: {word}{cause}"
+    for part in verdict.parts:
+        yield f"    {part.part.title}: {_part_words(part)}"
+    yield from (f"    {gate.title}: {gate.words}" for gate in verdict.gates)
+    yield from (f"    {note}" for note in verdict.notes)
 
 
-def _cells(part: JudgedPart, verdict: Verdict) -> tuple[str, ...]:
-    effect = part.estimate.detectable
-    return (
-        f"    {part.part.title}" + (f": {part.word}" if part.word != verdict.word else ""),
-        _value(part.estimate),
-        f"{part.part.smallest_effect:.3g}",
-        "-" if math.isnan(effect) else f"{effect:.3f}",
-        str(part.estimate.n_seeds),
-        str(len(part.estimate.scales)),
+def _part_words(part: JudgedPart) -> str:
+    """Word, value, interval, δ, what would have been found, and the runs."""
+    estimate, delta = part.estimate, part.part.smallest_effect
+    if math.isnan(estimate.value):
+        return f"not defined ({estimate.cause})"
+    words = [f"{part.word}, {_value(estimate)} at {100 * estimate.confidence:.4g} %", f"δ = {delta:.3g}"]
+    if not math.isnan(estimate.detectable):
+        words.append(f"{estimate.detectable:.3f} would be found with a power of 80 %")
+    words.append(
+        f"{counted(estimate.n_seeds, 'run')} of {', '.join(filter(None, estimate.scales)) or 'no scale'}"
     )
+    return "; ".join(words)
 
 
 def _value(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "not defined"
     interval = "" if math.isnan(estimate.ci_low) else f" [{estimate.ci_low:+.3f}, {estimate.ci_high:+.3f}]"
     return f"{estimate.value:+.3f}{interval}"
-
-
-def _remarks(judged: Sequence[Verdict]) -> list[str]:
-    """By the number of the claim: causes, gates that did not pass, notes; the same words once for all claims."""
-    numbers: dict[str, dict[str, None]] = {}
-    for verdict in judged:
-        gates = [f"{gate.title}: {gate.words}" for gate in verdict.gates if not gate.passed]
-        causes = [part.estimate.cause for part in verdict.parts]
-        for words in filter(None, (verdict.cause, *gates, *causes, *verdict.notes)):
-            numbers.setdefault(words, {})[verdict.claim.number] = None
-    return [f"{', '.join(claims)}: {words}" for words, claims in numbers.items()]
 
 
 def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
@@ -258,7 +239,6 @@ def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
     for (endpoint, window), members in groupby(effects, lambda one: (one.endpoint, one.window)):
         lines.append(f"{endpoint.benchmark} {endpoint.metric}, {window}")
         for one in members:
-            words = _value(one.effect) + (f": {one.effect.cause}" if one.effect.cause else "")
-            pairs = counted(one.effect.n_seeds, "pair")
-            lines.append(f"    {one.arm.ljust(width)}  {words}  ({pairs}; main {one.main:.3f})")
+            pairs = f"{counted(one.effect.n_seeds, 'pair')}; main {one.main:.3f}"
+            lines.append(f"    {one.arm.ljust(width)}  {_value(one.effect)}  ({one.effect.cause or pairs})")
     return lines
