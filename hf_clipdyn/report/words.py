@@ -72,7 +72,7 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         >>> from hf_clipdyn.report import summarize
         >>> sentences = summarize(Path("runs/demo/results.parquet"))
         >>> print(sentences[0])  # doctest: +ELLIPSIS
-        These tables test none of the 8 claims: ...
+        Shape bias on the embedded world (synthetic): ...
     """
     study = read_study(results)
     return [*verdict_sentences(study), *_descriptions(study), limits(study)]
