@@ -90,7 +90,7 @@ class Report(_OfTables):
     revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
     `--print verdicts` it only prints the verdict on each claim of `--claims`. With `--print differences` it only prints
     the paired differences of `--revisions` from the first of them, corrected for their number. `--output` is then a
-    Parquet file for the table of verdicts or differences.
+    Parquet file for the table of verdicts or differences, or the file of `--format`.
     """
 
     printed: Literal["numbers", "verdicts", "differences"] | None = Field(None, validation_alias="print")
@@ -101,6 +101,9 @@ class Report(_OfTables):
 
     metric: str | None = None
     """For numbers: all of this metric instead of the main ones; `all`: everything."""
+
+    format: Literal["csv", "markdown", "latex"] | None = None
+    """For numbers: a table for a file or a paper, without the sparklines. csv does not round."""
 
     revisions: tuple[str, ...] = ()
     """For differences: the reference, then what is compared with it: revisions, models (owner/name, its last revision)
@@ -139,12 +142,14 @@ class Report(_OfTables):
         printed = self.printed or "page"
         uses = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",), "try_it": ("page",)}
         uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
-        uses |= {"output": ("page", "verdicts", "differences")}
+        uses |= {"format": ("numbers",)}
         for name, of in uses.items():
             if getattr(self, name) and printed not in of:
                 raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
         if self.printed == "verdicts" and self.claims is None:
             raise ConfigError("--print verdicts needs --claims: name a file of claims.")
+        if printed == "numbers" and self.output is not None and self.format is None:
+            raise ConfigError("The output of numbers requires format: csv, markdown or latex.")
         if self.store is not None and not self.try_it:
             raise ConfigError("store requires --try-it: nothing else reads models.")
         if self.printed is None:
@@ -180,11 +185,10 @@ class Report(_OfTables):
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
-        from hf_clipdyn.report import print_results
+        from hf_clipdyn.report.numbers import print_numbers
 
-        shown: Any = {"everything": True} if self.metric == "all" else {"metric": self.metric}
-        for benchmark in self.benchmarks or (None,):
-            print_results(study, benchmark=benchmark, **shown)
+        metric, everything = (None, True) if self.metric == "all" else (self.metric, False)
+        print_numbers(study, self.benchmarks, self.format, self.output, metric=metric, everything=everything)
 
     def _verdicts(self, study: Any) -> None:
         from hf_clipdyn.report.provenance import origin_words
@@ -199,17 +203,12 @@ class Report(_OfTables):
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
 
     def _differences(self, study: Any) -> None:
-        from hf_clipdyn.report.differences import check_differences, differences
+        from hf_clipdyn.report.differences import print_differences
 
-        if self.output is not None:
-            check_differences(self.output)
-        reference, *others = self.revisions or (None,)
-        options: Any = {"correction": self.correction or "bonferroni", "family": self.family or "main"}
-        options["benchmarks"] = self.benchmarks or None
-        compared = differences(study, reference, others or None, **options)
-        print(compared.render())
-        if self.output is not None:
-            compared.write(self.output)
+        asked: Any = {
+            name: value for name in ("benchmarks", "correction", "family") if (value := getattr(self, name))
+        }
+        print_differences(study, self.revisions, self.output, **asked)
 
 
 class Study(Options):

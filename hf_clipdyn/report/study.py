@@ -109,8 +109,7 @@ class Study:
     @cached_property
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
-        results = self.results
-        return Planner(Table.from_rows(results.rows, results.vocabulary, results.tables, results.origins))
+        return Planner(self.table)
 
     @cached_property
     def charts(self) -> list[list[Panel]]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hf_clipdyn import __version__
 from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.report import tryit
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
@@ -32,7 +33,6 @@ from hf_clipdyn.report.tables import (
 )
 from hf_clipdyn.report.words import Finding, alternative_words, find, limits
 
-_STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
@@ -77,7 +77,7 @@ def write_report(
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
         try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
-            table must be of one run of a small CLIP; at most 4 MB more.
+            table must be of one run of a CLIP; at most 4 MB more, so a large model is left out with a warning.
         store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
             for `list_revisions`.
 
@@ -109,10 +109,10 @@ def write_report(
     return page
 
 
-def _encoders(study: Study, **options: Any) -> dict[str, Any]:
-    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+def _encoders(study: Study, **options: Any) -> dict[str, Any] | None:
+    from hf_clipdyn.report.tryit.part import payload as encoders  # it reads models, which needs torch
 
-    return tryit.payload(study, **options)
+    return encoders(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -131,11 +131,12 @@ def render(
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
+    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.part.payload` does.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
+    scripts = [chart.program() for chart in known.values()]
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     parts["tryit"] = try_it
@@ -176,10 +177,10 @@ def render(
         ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim("".join(map(_text, _STYLES))),
+        style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program([chart.program() for chart in known.values()]))),
+        program=_verbatim(_script(_program([*scripts, tryit.program() if try_it else ""]))),
     )
 
 
