@@ -46,7 +46,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 GROUPS = {
     "test_browser.py": "browser",
     "test_by_feature.py": "rendered",
-    "test_claims.py": "browser",
+    "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
     "test_parity.py": "parity",
