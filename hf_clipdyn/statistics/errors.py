@@ -1,8 +1,8 @@
 """What items contribute to the numbers of tables: as kept beside them, else from their trials, once."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -27,7 +27,7 @@ from hf_clipdyn.results.trials import KeptTrials
 NO_TRIALS = "no trials beside the table"
 """The cause of an unknown influence without trials."""
 _NO_ERROR = Influence.unknown("the number has no error over items")
-_MOST_CELLS = 64  # in memory with all their numbers; what was asked for stays
+_MOST_CELLS = 64
 
 _T = TypeVar("_T")
 _Cell: TypeAlias = Mapping[Key, Influence]
@@ -45,14 +45,16 @@ class Errors:
 
     Attributes:
         trials: beside the tables.
+        of_cell: from the name of a kind and the key of a cell, the influences on all its numbers, or why they are
+            unknown.
     """
 
     def __init__(self, tables: Sequence[Path], *, keep: bool = True, show_progress: bool = True) -> None:
         self._tables, self.trials = tables, KeptTrials(tables)
         self._keep, self._show_progress = keep, show_progress
         self._asked: dict[tuple[str, Key], Influence] = {}
-        self._cells: OrderedDict[str, _Cell | str] = OrderedDict()
-        self._combined: dict[str, _Cell] | None = None
+        # In memory with all their numbers; what was asked for stays.
+        self.of_cell = lru_cache(_MOST_CELLS)(self._of_cell)
 
     def progress(self, members: Iterable[_T], title: str) -> Iterable[_T]:
         """The members of a loop, with a progress bar if that is wanted and they take longer than two seconds."""
@@ -63,8 +65,9 @@ class Errors:
         """The influence on a number of a cell, by their keys; an unknown one has its cause."""
         if (cell, number) not in self._asked:
             known = self.of_cell(kind, cell)
-            unknown = isinstance(known, str)
-            self._asked[cell, number] = Influence.unknown(known) if unknown else known.get(number, _NO_ERROR)
+            self._asked[cell, number] = (
+                Influence.unknown(known) if isinstance(known, str) else known.get(number, _NO_ERROR)
+            )
         return self._asked[cell, number]
 
     def write(self, table: Path) -> None:
@@ -74,17 +77,11 @@ class Errors:
             cells.setdefault(cell, {})[key] = one
         write_influences(combined_influences(table), cells)
 
-    def of_cell(self, kind: str, cell: str) -> _Cell | str:
-        """The influences on all numbers of a cell, or why they are unknown."""
-        if cell not in self._cells:
-            try:
-                self._cells[cell] = self._read(kind, cell)
-            except (UnknownNameError, EvaluationError) as error:
-                self._cells[cell] = str(error)
-            if len(self._cells) > _MOST_CELLS:
-                self._cells.popitem(last=False)
-        self._cells.move_to_end(cell)
-        return self._cells[cell]
+    def _of_cell(self, kind: str, cell: str) -> _Cell | str:
+        try:
+            return self._read(kind, cell)
+        except (UnknownNameError, EvaluationError) as error:
+            return str(error)
 
     def _read(self, kind_name: str, cell: str) -> _Cell | str:
         file = self.trials.file(cell)
@@ -108,11 +105,12 @@ class Errors:
         for table in self._tables:  # of a relation, which has no trials of its own
             if own := read_influences(influences_folder(table) / f"{cell}.parquet").get(cell):
                 return own
-        if self._combined is None:
-            self._combined = {}
-            for table in self._tables:
-                self._combined |= read_influences(combined_influences(table))
         return self._combined.get(cell, NO_TRIALS)
+
+    @cached_property
+    def _combined(self) -> dict[str, _Cell]:
+        files = map(combined_influences, self._tables)
+        return {cell: known for file in files for cell, known in read_influences(file).items()}
 
 
 def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, Influence]:
