@@ -127,7 +127,7 @@ class Differences:
             OSError: the file cannot be written.
         """
         content = pa.Table.from_pandas(self.rows, preserve_index=False)
-        facts = provenance(self.study.results, None).dumps()
+        facts = provenance(self.study.results.origins, None).dumps()
         content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
         write_atomically(output, lambda staging: pq.write_table(content, staging))
 

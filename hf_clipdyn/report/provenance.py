@@ -16,7 +16,7 @@ def origin_rows(
     origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None
 ) -> list[tuple[str, str]]:
     """Each fact and its value; what the tables did not record is said."""
-    now = provenance(origins, judge and judge.claims)
+    now = provenance(origins, judge.claims if judge else None)
     packages = dict.fromkeys(name for origin in now.runs for name in origin.packages)
     rows = [
         ("measured with hf_clipdyn", "; ".join(map(_package_words, packages or [""]))),

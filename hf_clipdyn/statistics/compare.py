@@ -335,13 +335,11 @@ def _outside_family(table: pd.DataFrame, words: Vocabulary, family: Family) -> "
 
 def _of_metrics(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
     """Whether each row is of a main metric of its benchmark."""
-    of_values = table[table["role"] == "value"].groupby(["kind", "dataset"])["metric"].unique()
-    main = {
-        (*names, metric)
-        for names, metrics in of_values.items()
-        for metric in words.kind(names[0]).main_metrics(metrics.tolist())
-    }
-    return pd.Series(list(zip(table["kind"], table["dataset"], table["metric"], strict=True))).isin(main)
+    is_main = pd.Series(False, table.index)
+    for (kind, _), rows in table[table["role"] == "value"].groupby(["kind", "dataset"]):
+        main = words.kind(str(kind)).main_metrics(rows["metric"].unique().tolist())
+        is_main[rows.index] = rows["metric"].isin(main)
+    return is_main
 
 
 def _default_variants(table: pd.DataFrame) -> "pd.Series[str]":

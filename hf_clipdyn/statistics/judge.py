@@ -223,8 +223,8 @@ class Judge:
         return [f"Not counted: runs of seed {', '.join(names)}, which is not registered."] if names else []
 
     @cached_property
-    def _places(self) -> pd.DataFrame:
-        """The clocks of each revision of each run, and its share of training.
+    def _places(self) -> dict[str, pd.DataFrame]:
+        """By run and revision the clocks, and the share of training.
 
         The whole is the longest run of the same scale and arm, so a run that was cut short does not reach 1; a run of
         no named scale is compared with itself. Shares are of the first clock that a run has at all revisions.
@@ -239,7 +239,8 @@ class Judge:
         names = rows["revision"].astype(str)
         inner = names.map(lambda name: step_of(name) is not None and epoch_of(name) is None)
         places = clocks.assign(epoch=clocks["epoch"].mask(inner), share=shares)
-        return places.set_index([rows["run"].astype(str), names])
+        by_run = places.set_index(names).groupby(rows["run"].to_numpy(object))
+        return {str(run): own for run, own in by_run}
 
     # --- an endpoint in windows ---
 
@@ -255,7 +256,7 @@ class Judge:
             courses = table[fits].groupby("run", observed=True)["course"].nunique()
             whole = fits & table["run"].isin(courses.index[courses == n_levels])
             self._read[name] = {
-                str(run): _Measured.of(rows, self._places.loc[str(run)], n_levels)
+                str(run): _Measured.of(rows, self._places[str(run)], n_levels)
                 for run, rows in table[whole].groupby("run", observed=True, sort=False)
             }
         return self._read[name].get(run)
@@ -338,7 +339,7 @@ class Judge:
         )
         return replace(
             value,
-            value=part.constant + float(factors @ rows["value"]),
+            value=part.constant + float(factors.to_numpy() @ rows["value"].to_numpy()),
             influence=influence,
             n=int(rows["n"].max()),
             n_clusters=influence.n_clusters or int(rows["n_clusters"].max()),

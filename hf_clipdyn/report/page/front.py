@@ -63,7 +63,9 @@ def strip(study: Study) -> dict[str, str]:
     decided = [verdict for verdict in study.verdicts if verdict.word not in NO_VERDICT]
     if form_of(study) != "study" or not decided:
         return {}
-    words = {f"{verdict.claim.number} {verdict.claim.title}": verdict.word for verdict in decided}
+    words: dict[str, str] = {
+        f"{verdict.claim.number} {verdict.claim.title}": verdict.word for verdict in decided
+    }
     others = [verdict.claim.number for verdict in study.verdicts if verdict not in decided]
     return words | ({joined(others): "not testable here"} if others else {})
 
