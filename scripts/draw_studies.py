@@ -29,11 +29,11 @@ from hf_clipdyn.statistics.judging import Part
 def with_committed_intervals(folder: Path) -> Study:
     """A study whose contrasts have the intervals of its ``verdicts.parquet``, and its data sets today's titles."""
     study = read_study([folder / "results.parquet"])
-    named_then = study.results.vocabulary.datasets
+    named_then = study.results.words.datasets
     named_now = {
         name: replace(terms, title=dataset_metadata(name).title) for name, terms in named_then.items()
     }
-    vars(study.results.vocabulary)["datasets"] = named_now
+    vars(study.results.words)["datasets"] = named_now
     rows = pd.read_parquet(folder / "verdicts.parquet").set_index(["claim", "part"])
 
     def committed(claim: int, number: int, part: Part) -> Part:

@@ -12,7 +12,7 @@ from test_pages import CHECKOUT, DOCS, text_of
 
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.report import read_study
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine
 from hf_clipdyn.statistics.evidence import read_evidence
 from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
@@ -126,7 +126,7 @@ def numbers_of_the_longer_run(*quoted: str) -> Callable[[], Iterator[str]]:
 
 def claim_5_of_the_repeated_runs() -> Iterator[str]:
     """Early is the revision that has a threshold, where only one of the two has."""
-    read = read_results(CHECKOUT / "model_cards" / "study" / "repeated.parquet")
+    read = load(CHECKOUT / "model_cards" / "study" / "repeated.parquet")
     evidence = read_evidence(read, study="world", show_progress=False)
     test = evidence.claims.claims[4].test("world")
     registered, windows = test.parts[0].contrast, evidence.windows(test)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hf_clipdyn
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.table import load
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "model_cards" / "second-study"
@@ -20,7 +20,7 @@ MOST = 2_000_000  # bytes of a run
 
 
 def runs_of(table: Path) -> set[str]:
-    return {origin.run.removeprefix("local/") for origin in read_results(table).origins}
+    return {origin.run.removeprefix("local/") for origin in load(table).origins}
 
 
 def test_the_kept_runs_are_those_of_the_plan() -> None:
@@ -41,7 +41,7 @@ def test_the_runs_of_the_figure_are_counted_as_they_are_kept(page: str) -> None:
 
 @pytest.mark.parametrize("table", [*PHOTOGRAPHS, WORLDS], ids=lambda table: table.parent.name)
 def test_kept_runs_began_after_the_registration_and_were_measured_by_commits(table: Path) -> None:
-    for origin in read_results(table).origins:
+    for origin in load(table).origins:
         began, measured = (datetime.fromisoformat(stamp) for stamp in (origin.began, origin.measured))
         assert REGISTERED < began < measured
         assert origin.packages

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, counted, printable
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin, git, utc_of
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.verdicts import provenance
@@ -25,7 +25,7 @@ _SECONDS = 20.0
 
 
 def origin_rows(
-    results: Results, evidence: Evidence | None, claims_file: Path | None = None
+    results: Table, evidence: Evidence | None, claims_file: Path | None = None
 ) -> list[tuple[str, str]]:
     """Each fact and its value; what the tables did not record is said."""
     now = provenance(results, evidence)
@@ -44,14 +44,14 @@ def origin_rows(
     return rows
 
 
-def origin_words(results: Results, evidence: Evidence | None, claims_file: Path | None = None) -> str:
+def origin_words(results: Table, evidence: Evidence | None, claims_file: Path | None = None) -> str:
     """`origin_rows` for the terminal."""
     return "\n".join(
         printable(f"{fact}: {value}") for fact, value in origin_rows(results, evidence, claims_file)
     )
 
 
-def registration_words(results: Results, evidence: Evidence, claims_file: Path | None = None) -> str:
+def registration_words(results: Table, evidence: Evidence, claims_file: Path | None = None) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
     source = Path(evidence.claims.source).name  # its folder is of this machine, and pages are passed on
     registered = registration(evidence.claims, evidence.study, claims_file)
@@ -72,7 +72,7 @@ def registration_words(results: Results, evidence: Evidence, claims_file: Path |
     return words
 
 
-def _counted(results: Results, evidence: Evidence) -> Sequence[RunOrigin]:
+def _counted(results: Table, evidence: Evidence) -> Sequence[RunOrigin]:
     """The runs that the verdicts count; none if these can give no verdict."""
     if evidence.why_not:
         return ()

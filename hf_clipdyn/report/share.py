@@ -97,7 +97,7 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
         section=_card_section(own, figure),
         repo_id=repo_id,
         on_hub=on_hub,
-        name=_loaded_by(repo_id, own.results.tables, revisions[-1]),
+        name=_loaded_by(repo_id, own.results.files, revisions[-1]),
         revisions=revisions,
         model_class=model_class,
         processor_class=processor_class,

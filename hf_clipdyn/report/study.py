@@ -14,9 +14,8 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
-from hf_clipdyn.results.read import check_frame, read_results
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -33,14 +32,14 @@ class Study:
     """Rows and trajectories of one or several tables; charts are planned once.
 
     Attributes:
-        results: from `read_results`.
+        results: from `load`.
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
         claims_file: of a user's claims; None for those of the package.
         whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
     """
 
-    results: Results
+    results: Table
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
     claims_file: Path | None = None
@@ -78,13 +77,13 @@ class Study:
     @cached_property
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
-        return KeptTrials(self.results.tables)
+        return KeptTrials(self.results.files)
 
     @cached_property
     def influences(self) -> KeptInfluences:
         """What the items contribute to numbers, kept beside the tables or from those trials."""
         shared = self.evidence.errors if self.evidence else None
-        return shared or KeptInfluences(self.results.tables, show_progress=False)
+        return shared or KeptInfluences(self.results.files, show_progress=False)
 
     @cached_property
     def galleries(self) -> dict[str, Gallery | None]:
@@ -135,9 +134,14 @@ class Study:
     @cached_property
     def confidence(self) -> str:
         """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
-        values = self.results.values
+        values = self.results.rows
         levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
+
+    @cached_property
+    def confidence_of_cell(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.results.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def windows_of(self, verdict: Verdict) -> dict[str, Window]:
         """The windows of a verdict by name; one that the tuning seeds cannot locate is left out."""
@@ -169,7 +173,7 @@ class Study:
 
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
-        part = self.results.of_run(run)
+        part = self.results.where(run=run)
         if part is self.results:
             return self
         own = tuple(number for number in self.trajectories if number.run == run)
@@ -205,22 +209,20 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
-        read, names = Results.of(results, words, origins=origins), tuple[str, ...]()
+        read, names = Table.from_rows(results, words, origins=recorded), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
-        read, names = read_results(paths), tuple(path.name for path in paths)
+        read, names = load(paths), tuple(path.name for path in paths)
     return study_of(read, names, claims=claims)
 
 
-def study_of(results: Results, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
+def study_of(results: Table, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
     """The study of results that were read already.
 
     Args:
-        results: from `read_results`.
+        results: from `load`.
         sources: names of the files.
         claims: as of `read_study`.
     """

@@ -57,9 +57,9 @@ def provenance_table(study: Study) -> Table:
         "dtype",
         "versions",
     ]
-    values, rows = study.results.values[study.results.of_role("value")], []
-    n_of_cell = values.groupby("at_cell")["n"]
-    cells = study.cells.assign(least=n_of_cell.min(), most=n_of_cell.max())
+    values, rows = study.results.rows[study.results.rows["role"] == "value"], []
+    n_of_cell = values.groupby("cell", observed=True)["n"]
+    cells = study.cells.join(n_of_cell.agg(least="min", most="max"), on="cell")
     for key, members in cells.groupby(columns, sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         revisions = f"{members['revision'].nunique():,}"

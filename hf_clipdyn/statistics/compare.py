@@ -17,9 +17,8 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.units import Key, UnitsOf
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
-from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
@@ -118,12 +117,11 @@ def compare_revisions(
         >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()
         [['top1', 'bonferroni', 1]]
     """
-    paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
     try:
-        read = read_results(paths)
+        read = load(results)
     except ConfigError as error:
         raise EvaluationError(f"{_no_trials(a, _listed(b))}: {error}") from error
-    kept = KeptInfluences(read.tables, show_progress=show_progress)
+    kept = KeptInfluences(read.files, show_progress=show_progress)
     return differences(
         *(read, kept, a, b, benchmarks),
         correction=correction,
@@ -133,7 +131,7 @@ def compare_revisions(
 
 
 def differences(
-    read: Results,
+    read: Table,
     kept: KeptInfluences,
     a: str,
     b: str | Sequence[str],
@@ -153,9 +151,9 @@ def differences(
     for what, name, names in (("correction", correction, CORRECTIONS), ("family", family, FAMILIES)):
         if name not in names:
             raise UnknownNameError(what, name, names)
-    shown = read.select(~read.of_role("diagnostic"))
+    shown = read.where(role=[role for role in ROLES if role != "diagnostic"])
     listed = _of_benchmarks(shown.cells, benchmarks)
-    of_cell = shown.values.groupby("at_cell").indices
+    of_cell = shown.rows.groupby("cell", observed=True).indices
     frames, known_kinds = [], kinds()
     numbers = itertools.count()
     for first, second in _pairs(listed, a, _listed(b)):
@@ -167,9 +165,7 @@ def differences(
             unknown = kind is None and benchmarks is None and any(isinstance(one, str) for one in known)
             if unknown or NO_TRIALS in known:
                 continue
-            sides = [
-                _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)
-            ]
+            sides = [_numbers(shown, of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
             if kind is not None and kind.name == "noise":
                 sides = _with_common_images(sides, kind, [kept.trials.of(cell.cell) for cell in cells])
             named = {name: getattr(cells[1], name) for name in _SAME}
@@ -181,7 +177,7 @@ def differences(
     if not frames:
         raise EvaluationError(f"{_no_trials(a, _listed(b))}: evaluate both.")
     table = pd.concat(frames, ignore_index=True)
-    table["outside_family"] = _outside_family(table, read.vocabulary, family)
+    table["outside_family"] = _outside_family(table, read.words, family)
     return _corrected(table, correction, confidence_level)[_COLUMNS]
 
 
@@ -243,12 +239,13 @@ def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple
     return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
 
 
-def _numbers(results: Results, rows: Any, known: "dict[Key, Influence] | Any") -> _Numbers:
-    """The numbers of a cell, at these places of the values, with their influences; EvaluationError if unknown."""
+def _numbers(table: Table, rows: Any, known: "dict[Key, Influence] | Any") -> _Numbers:
+    """The numbers of a cell, in these rows, with their influences; EvaluationError if unknown."""
     if isinstance(known, str):
         raise EvaluationError(known)
-    of_cell = results.values[["at_key", "value"]].iloc[rows]
-    keys = [results.number_keys[at] for at in of_cell["at_key"]]
+    of_cell = table.rows[[*NUMBER_KEY, "value"]].iloc[rows]
+    columns = of_cell[list(NUMBER_KEY)].astype({"layer": "Int64"}).astype(object)
+    keys = columns.where(columns.notna(), None).itertuples(index=False, name=None)
     return {key: (value, known.get(key)) for key, value in zip(keys, of_cell["value"], strict=True)}
 
 

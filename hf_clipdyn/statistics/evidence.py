@@ -15,7 +15,7 @@ from hf_clipdyn.benchmarks.shape_scores import BY_IMAGE, BY_PERSON
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
 from hf_clipdyn.statistics.contrasts import (
     Contrast,
@@ -37,7 +37,7 @@ CONFIDENCE = 0.95
 
 
 def read_evidence(
-    study_results: Results,
+    study_results: Table,
     claims: Claims | None = None,
     *,
     study: str | None = None,
@@ -47,7 +47,7 @@ def read_evidence(
     """What the tables hold for the claims.
 
     Args:
-        study_results: from `read_results`; item errors come from the trials beside its tables.
+        study_results: from `load`; item errors come from the trials beside its tables.
         claims: from `read_claims`; None for the package's own.
         study: name of the study; None for the one sharing most benchmarks with the tables.
         trajectories: of these results, if they were read before.
@@ -65,7 +65,7 @@ def read_evidence(
         claims=claims,
         study=study_of(trajectories, claims, study),
         trajectories=trajectories,
-        errors=KeptInfluences(study_results.tables, show_progress=show_progress),
+        errors=KeptInfluences(study_results.files, show_progress=show_progress),
         parameters={str(scale): float(number) for scale, number in sizes.items()},
     )
 

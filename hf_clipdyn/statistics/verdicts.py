@@ -14,12 +14,10 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import counted, printable
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.results.arrow import arrow_schema
-from hf_clipdyn.results.parquet import schema_of
+from hf_clipdyn.results.arrow import arrow_schema, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import column
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence, read_evidence
@@ -162,8 +160,7 @@ def verdicts(
         ['not testable here']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
-    tables = read_results([Path(path) for path in paths])
-    evidence = read_evidence(tables, read_claims(claims), show_progress=show_progress)
+    evidence = read_evidence(load(paths), read_claims(claims), show_progress=show_progress)
     return verdict_table(judge(evidence))
 
 
@@ -197,7 +194,7 @@ def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | N
     write_atomically(output, lambda staging: pq.write_table(content, staging))
 
 
-def provenance(results: Results, evidence: Evidence | None) -> Provenance:
+def provenance(results: Table, evidence: Evidence | None) -> Provenance:
     """Of a table that is written now from these results, and judged with this evidence."""
     facts = Provenance(package=package(), runs=results.origins)
     if evidence is None:

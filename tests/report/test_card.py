@@ -15,7 +15,7 @@ from result_rows import row, write_rows
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_runs, write_cards, write_runs
 from hf_clipdyn.report.share import card_name, merge_card
-from hf_clipdyn.results.read import load_results
+from hf_clipdyn.results.table import load_results
 from hf_clipdyn.statistics.claims import read_claims
 
 

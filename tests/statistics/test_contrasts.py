@@ -14,8 +14,8 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import read_study, summarize
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
@@ -244,8 +244,8 @@ def drops(right):
 
 def read(path):
     """The trajectories of a table, and the errors of its items."""
-    results = read_results(path)
-    return read_trajectories(results), KeptInfluences(results.tables)
+    results = load(path)
+    return read_trajectories(results), KeptInfluences(results.files)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import load_results, read_results
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table, load, load_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
@@ -92,7 +91,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def evidence(study: Path) -> Evidence:
-    return read_evidence(read_results(study), show_progress=False)
+    return read_evidence(load(study), show_progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -100,15 +99,15 @@ def verdicts(evidence: Evidence) -> Mapping[int, Verdict]:
     return {one.claim.number: one for one in judge(evidence)}
 
 
-def _part_of(study: Path, **columns: object) -> Results:
-    results = read_results(study)
+def _part_of(study: Path, **columns: object) -> Table:
+    results = load(study)
     rows = results.rows
     for name, wanted in columns.items():
         rows = rows[rows[name].isin(wanted) if isinstance(wanted, list) else rows[name] == wanted]
     return results.with_rows(rows)
 
 
-def _judged(results: Results, claims: Claims | None = None, **changed: pd.Series) -> dict[int, Verdict]:
+def _judged(results: Table, claims: Claims | None = None, **changed: pd.Series) -> dict[int, Verdict]:
     """The verdicts by the number of the claim, perhaps with other columns."""
     changed_results = results.with_rows(results.rows.assign(**changed))
     evidence = read_evidence(changed_results, claims, show_progress=False)
@@ -184,7 +183,7 @@ def test_tuning_seeds_enter_no_estimate_and_locate_the_peak(study, verdicts):
     without = _judged(_part_of(study, seed=[10, 11, 12]))
     assert [without[number].parts for number in (2, 5)] == [verdicts[number].parts for number in (2, 5)]
     claims = _located()
-    assert _judged(read_results(study), claims)[2].verdict == "holds"
+    assert _judged(load(study), claims)[2].verdict == "holds"
     without = _judged(_part_of(study, seed=[10, 11, 12]), claims)
     assert without[2].verdict == "not testable here"
     assert "no tuning seed is in the tables" in without[2].cause
@@ -231,7 +230,7 @@ def test_trials_of_one_cell_that_lack_an_exemplar_leave_all_verdicts(study, verd
     results = _part_of(tmp_path / "study" / study.name)
     rows = results.rows
     of_seed = (rows["kind"] == "psychophysics") & (rows["seed"] == 12) & (rows["arm"] == "")
-    file = KeptTrials(results.tables).file(rows.loc[of_seed, "cell"].iloc[-1])
+    file = KeptTrials(results.files).file(rows.loc[of_seed, "cell"].iloc[-1])
     pd.read_parquet(file).iloc[1:].to_parquet(file)
     found = _judged(results)
     parts = found[2].parts
@@ -299,14 +298,12 @@ def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
     copy = tmp_path / "results.parquet"
     shutil.copy(study, copy)
     evidence.errors.write(copy)
-    found = _judged(read_results(copy))
+    found = _judged(load(copy))
     pd.testing.assert_frame_equal(
         verdict_table(list(found.values())), verdict_table(list(verdicts.values())), rtol=1e-12
     )
     combined_influences(copy).unlink()
-    assert "no trials beside the table" in str(
-        verdict_table(list(_judged(read_results(copy)).values())).to_dict()
-    )
+    assert "no trials beside the table" in str(verdict_table(list(_judged(load(copy)).values())).to_dict())
 
 
 def test_the_public_function_and_the_command_give_the_same(study, tmp_path, clipdyn):
