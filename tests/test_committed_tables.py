@@ -30,6 +30,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY, Row
 from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Overview, Term, Vocabulary
+from hf_clipdyn.statistics.claims import EMBEDDED
 
 CARDS = Path(__file__).resolve().parents[1] / "model_cards"
 TABLES = sorted(
@@ -108,7 +109,7 @@ def test_rows_of_unknown_kinds_are_reported_printed_judged_and_shared(
     assert "Former kind" in Path(page).read_text(encoding="utf-8")
     print_results(study)
     assert "former/procedural" in capsys.readouterr().out
-    assert len(verdicts(used, show_progress=False))
+    assert len(verdicts(used, EMBEDDED, show_progress=False))
     assert summarize(study)
     cards = write_cards(study, tmp_path / "cards")
     assert any("former score" in Path(card).read_text(encoding="utf-8") for card in cards)

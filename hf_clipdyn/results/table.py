@@ -49,7 +49,7 @@ class Table:
             may be null are NaN); ``run``, the name of the run: its repo_id, with the file's name in brackets if two
             files have different commits under the same names, for example two seeds; ``cell``, the name of the cell's
             files; ``order``, the rank of the revision in its run, from 0; ``usable``, whether the number is defined and
-            interpretable; ``course``, the number of its course. Sorted by course, then by order; the courses of a run
+            interpretable; ``course``, its place in `spans`. Sorted by course, then by order; the courses of a run
             follow one another, in the order of the files.
         words: of all files.
         files: trials may lie beside them (`hf_clipdyn.results.trials`); empty for a frame.
@@ -87,7 +87,7 @@ class Table:
             raise EvaluationError("The frame has no rows: filter it less.")
         given = pa.Table.from_pandas(rows[rows.columns.intersection(SCHEMA.names)], preserve_index=False)
         columns = {name: in_pandas(name, encoded(given, name)) for name in SCHEMA.names}
-        at = _groups([rows["run"], rows["cell"]])
+        at = _groups([rows["run"], rows["cell"], rows["revision"]])
         first = ~pd.Series(at).duplicated().to_numpy()
         cells = pd.DataFrame({name: columns[name][first] for name in CELL})
         cells = cells.assign(**{name: rows[name].to_numpy(object)[first] for name in ("run", "cell")})
@@ -120,6 +120,11 @@ class Table:
         texts = cells.select_dtypes("category").columns
         return cells.astype(dict.fromkeys(texts, object)).reset_index(drop=True)
 
+    @cached_property
+    def confidence(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.rows.groupby("cell", observed=True)["confidence_level"].first()
+
     def where(self, **columns: Any) -> "Table":
         """The rows with these values; the table itself if that is all of them.
 
@@ -131,16 +136,19 @@ class Table:
         for name, wanted in columns.items():
             several = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
             chosen &= self.rows[name].isin([np.nan if one is None else one for one in several])
-        return self if chosen.all() else replace(self, rows=self.rows[chosen].reset_index(drop=True))
+        return self if chosen.all() else self._with(np.flatnonzero(chosen))
 
     def smallest_first(self) -> "Table":
         """The runs of small models first, by their number of parameters; those of one size keep their order."""
         known = self.rows["parameters"].fillna(0)
         sizes = known.groupby(self.rows["run"], observed=True).transform("max")
-        rows = self.rows.iloc[np.argsort(sizes, kind="stable")].reset_index(drop=True)
-        rows["course"] = pd.factorize(rows["course"])[0].astype(np.int32)
-        origins = tuple(one for run in rows["run"].unique() for one in self.origins if one.run == run)
-        return replace(self, rows=rows, origins=origins)
+        table = self._with(np.argsort(sizes, kind="stable"))
+        runs = table.rows["run"].unique()
+        return replace(table, origins=tuple(one for run in runs for one in self.origins if one.run == run))
+
+    def _with(self, places: _Ints) -> "Table":
+        rows = self.rows.iloc[places].reset_index(drop=True)
+        return replace(self, rows=rows.assign(course=pd.factorize(rows["course"])[0].astype(np.int32)))
 
 
 def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Table:

@@ -30,7 +30,7 @@ from hf_clipdyn.results.table import load
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
-from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.trajectories import read_trajectories
 
 SHARES = [0, 0.1, 0.4, 1.0]
@@ -259,7 +259,7 @@ def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
 def test_differences_of_relations_have_the_influences_that_were_kept_with_them(done, rows):
     output = done
     cell = kappas(rows, reference="last").iloc[0]
-    kept = KeptInfluences([output])
+    kept = Errors([output])
     key = CellStore(output).cells()
     found = next(one for one in key if one.other == cell["other"] and one.kind == cell["kind"])
     known = kept.of_cell(found.kind, found.key)

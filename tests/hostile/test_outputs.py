@@ -33,19 +33,19 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
 
 CALLS = {
     "verdicts over its input": (
-        "report --print verdicts in.parquet -o in.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o in.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its input by a link": (
-        "report --print verdicts in.parquet -o link.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o link.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its input by a hard link": (
-        "report --print verdicts in.parquet -o hard.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o hard.parquet",
         "not a table of verdicts",
     ),
     "verdicts over the table of a folder": (
-        "report --print verdicts run -o run/results.parquet",
+        "report --print verdicts run --claims claims.yaml -o run/results.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its claims": (
@@ -53,18 +53,21 @@ CALLS = {
         "not a table of verdicts",
     ),
     "verdicts over other results": (
-        "report --print verdicts in.parquet -o run/results.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o run/results.parquet",
         "not a table of verdicts",
     ),
     "verdicts over trials": (
-        "report --print verdicts in.parquet -o in.trials/a.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o in.trials/a.parquet",
         "not a table of verdicts",
     ),
     "verdicts over a table of somebody": (
-        "report --print verdicts in.parquet -o mine.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o mine.parquet",
         "not a table of verdicts",
     ),
-    "verdicts over a text": ("report --print verdicts in.parquet -o notes.txt", "not a table of verdicts"),
+    "verdicts over a text": (
+        "report --print verdicts in.parquet --claims claims.yaml -o notes.txt",
+        "not a table of verdicts",
+    ),
     "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", "not a table of results"),
     "evaluate over trials": ("evaluate me/run -o in.trials/a.parquet", "not a table of results"),
     "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
