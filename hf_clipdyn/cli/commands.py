@@ -6,7 +6,6 @@ What computes is imported when a command runs, so that no help and no wrong call
 import gc
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -187,8 +186,7 @@ class Report(_OfTables):
     def _numbers(self, study: Any) -> None:
         from hf_clipdyn.report.numbers import print_numbers
 
-        metric, everything = (None, True) if self.metric == "all" else (self.metric, False)
-        print_numbers(study, self.benchmarks, self.format, self.output, metric=metric, everything=everything)
+        print_numbers(study, self.benchmarks, self.format, self.output, metric=self.metric)
 
     def _verdicts(self, study: Any) -> None:
         from hf_clipdyn.report.provenance import origin_words
@@ -205,9 +203,7 @@ class Report(_OfTables):
     def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import print_differences
 
-        asked: Any = {
-            name: value for name in ("benchmarks", "correction", "family") if (value := getattr(self, name))
-        }
+        asked: Any = {name: value for name, value in self if name in ("benchmarks", "correction", "family")}
         print_differences(study, self.revisions, self.output, **asked)
 
 
@@ -487,17 +483,10 @@ class Import(Options):
     quiet: bool = QUIET
 
     def __call__(self) -> int:
-        from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
+        from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
 
-        files = [Path(name) for name in self.source]
-        on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
-        is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
-        if on_hub is None or is_local:
-            source = local_checkpoints(files, self.license)
-        else:
-            source = hub_checkpoints(*on_hub.groups())
         summary = import_open_clip(
-            source,
+            checkpoints(self.source, self.license),
             self.target,
             model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
@@ -593,21 +582,22 @@ class Share(_OfTables):
         return self
 
     def __call__(self) -> None:
-        from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
+        from hf_clipdyn.report import read_study
+        from hf_clipdyn.report.cards import share
 
         study = read_study(self.results, claims=self.claims)
-        page: Any = {"stimuli": self.stimuli, "data_dirs": self.data_dir}
-        page["results_dataset"] = self.results_dataset
-        if self.push_to_hub:
-            pushed = push_runs(study, output=self.output, private=self.hub_private_repo, **page)
-            for repo_id, url in pushed.items():
-                print(f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date.")
-        elif self.output is not None:
-            for folder in write_runs(study, self.output, **page):
-                print(f"Wrote {folder}.")
-        if self.space is not None:
-            url = push_space(study, self.space, private=self.hub_private_repo, licence=self.license, **page)
-            print(f"The page is pushed: {url}." if url else f"The Space {self.space} is up to date.")
+        places = (
+            "output",
+            "push_to_hub",
+            "space",
+            "hub_private_repo",
+            "license",
+            "results_dataset",
+            "stimuli",
+        )
+        asked: Any = {name: value for name, value in self if name in places}
+        for said in share(study, data_dirs=self.data_dir, **asked):
+            print(said)
 
 
 class Env(Options):

@@ -17,7 +17,7 @@ The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -333,6 +333,37 @@ def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
             "Space, or delete that one."
         )
     return _merged(existing, readme, f"The README.md of the Space {info.id}", _SPACE_MARKS, _SPACE_KEYS)
+
+
+def share(
+    study: Study,
+    *,
+    output: Path | None = None,
+    push_to_hub: bool = False,
+    space: str | None = None,
+    hub_private_repo: bool = False,
+    license: str | None = None,  # noqa: A002 (the Hub's word)
+    **page: Any,
+) -> Iterator[str]:
+    """Push runs, write them, or push their page, as `clipdyn share` is asked to; says in a sentence what was done.
+
+    Args:
+        study: from `read_study`.
+        output: folder for what is sent, or written if nothing is pushed.
+        push_to_hub: as of `push_runs`.
+        space: as the ``repo_id`` of `push_space`.
+        hub_private_repo: as ``private`` of both.
+        license: of the Space.
+        page: ``results_dataset``, and options of `write_report`.
+    """
+    if push_to_hub:
+        for repo_id, url in push_runs(study, output=output, private=hub_private_repo, **page).items():
+            yield f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date."
+    elif output is not None:
+        yield from (f"Wrote {folder}." for folder in write_runs(study, output, **page))
+    if space is not None:
+        url = push_space(study, space, private=hub_private_repo, licence=license, **page)
+        yield f"The page is pushed: {url}." if url else f"The Space {space} is up to date."
 
 
 # --- what a person wrote stays ---------------------------------------------------------------------------------

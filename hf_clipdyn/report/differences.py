@@ -181,7 +181,7 @@ def print_differences(study: Study, names: Sequence[str], output: Path | None, *
         study: from `read_study`.
         names: revisions or models; empty for all models.
         output: a Parquet file.
-        options: as of `differences`.
+        options: as of `differences`; None for a default.
 
     Raises:
         ConfigError: the file exists, and is not a table of differences.
@@ -191,7 +191,8 @@ def print_differences(study: Study, names: Sequence[str], output: Path | None, *
         columns = {"value_a", "value_b", "p_adjusted"}
         check_output(output, "a table of differences", lambda path: columns <= set(schema_of(path).names))
     reference, *others = names or (None,)
-    compared = differences(study, reference, others or None, **options)
+    asked = {name: value for name, value in options.items() if value}
+    compared = differences(study, reference, others or None, **asked)
     compared.print()
     if output is not None:
         compared.write(output)

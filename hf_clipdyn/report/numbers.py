@@ -61,7 +61,8 @@ def print_numbers(
     benchmarks: Sequence[str] = (),
     form: Literal["csv", "markdown", "latex"] | None = None,
     output: Path | None = None,
-    **chosen: Any,
+    *,
+    metric: str | None = None,
 ) -> None:
     """Print the table of results, or write it into a file.
 
@@ -71,12 +72,13 @@ def print_numbers(
         form: ``csv`` has the numbers as they are; ``markdown`` and ``latex`` round them as the terminal does. Default:
             as `print_results`.
         output: the file, for a ``form``.
-        chosen: ``metric`` and ``everything`` of `print_results`.
+        metric: all numbers of this metric, instead of the main numbers; ``all``: everything.
 
     Raises:
         UnknownNameError: there is no number of a benchmark, or of this metric.
         OSError: the file cannot be written.
     """
+    chosen: Any = {"everything": True} if metric == "all" else {"metric": metric}
     if form is None:
         for benchmark in benchmarks or (None,):
             print_results(study, benchmark=benchmark, **chosen)

@@ -175,7 +175,7 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
         return {}
 
     for name in ("push_runs", "push_space", "write_runs"):
-        monkeypatch.setattr(f"hf_clipdyn.report.{name}", write)
+        monkeypatch.setattr(cards, name, write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
     assert clipdyn("share", results, *way, *options)[0] == 0
     assert asked["stimuli"] == "none"
