@@ -46,10 +46,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HIGHEST = 8.0  # inches: with its caption, a figure fits on a page
-_HEIGHT, _SINGLE_HEIGHT, _ROW_HEIGHT, _TITLE_LINE = 2.3, 2.75, 0.18, 0.17  # inches with a font of 10 points
+_HEIGHT, _SINGLE_HEIGHT, _MAP_HEIGHT, _ROW_HEIGHT, _TITLE_LINE = (
+    2.3,
+    2.75,
+    3.7,
+    0.18,
+    0.17,
+)  # inches with a font of 10 points
 _LABEL_SHARE = 0.45  # of a panel with rows, for their labels
 _MOST_BANDS, _MOST_MARKERS, _SEED_MARKERS, _MOST_NAMES, _RAMP_NAMES, _MOST_FRAMES = 4, 60, 12, 8, 5, 5
-_MOST_TICKS, _LONGEST_TICK = 12, 16
+_MOST_TICKS, _LONGEST_TICK, _MOST_ROWS = 12, 16, 60
 _THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 _LETTER, _SPACING = 0.66, 1.2  # mean width of a letter and height of a line, in the size of the font
@@ -67,7 +73,7 @@ _DIVERGING = (
     "#7d4512",
 )
 _STATES, _MISSING = ("#e9ebee", HUES[0], HUES[1]), "#c4c7cb"  # wrong, right, wrong again
-_NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
+NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
 
 
 class Name(NamedTuple):
@@ -309,6 +315,7 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
     for names, axis, most in ((panel.x.names, ax.xaxis, across), (panel.y.names, ax.yaxis, _MOST_TICKS)):
         ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
+        ticks = range(0) if len(names) > _MOST_ROWS else ticks  # items are too many to be named
         axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_TICK) for tick in ticks])
     ax.set(xlabel=panel.x.title, ylabel=panel.y.title)
     for row in cells.rules:
@@ -612,13 +619,12 @@ def _title(panel: Panel, width: float) -> str:
 
 def _height(row: Sequence[Panel], titles: Sequence[str], columns: int, width: float) -> float:
     """Height of a row of panels in inches; rows of intervals need more if their labels have several lines."""
-    lines_of_title = max(title.count("\n") + 1 for title in titles)
+    lines = max(title.count("\n") + 1 for title in titles)
     letters = letters_across("ytick.labelsize", _LABEL_SHARE * width)
-    usual = (_SINGLE_HEIGHT if columns == 1 else _HEIGHT) + _TITLE_LINE * max(0, lines_of_title - 2)
+    curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
+    of_form = {"lines": curves + _TITLE_LINE * max(0, lines - 2), "map": _MAP_HEIGHT}
     heights = [
-        0.75 + _TITLE_LINE * lines_of_title + _ROW_HEIGHT * _label_lines(panel, letters)
-        if panel.form == "rows"
-        else usual
+        of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * _label_lines(panel, letters))
         for panel in row
     ]
     return max(heights) * font_points("font.size") / 10
@@ -688,6 +694,6 @@ def lay_out(figure: "Figure") -> None:
     engine = figure.get_layout_engine()
     assert engine is not None, "figures are drawn inside `figure_style`"
     engine.execute(figure)
-    with mpl.rc_context(_NO_LAYOUT):
+    with mpl.rc_context(NO_LAYOUT):
         # Unlike "none", which leaves an engine, for which every format is drawn twice.
         figure.set_layout_engine(None)

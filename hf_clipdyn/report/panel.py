@@ -148,9 +148,9 @@ class Line:
         if scale.log:
             places = np.log10(np.where(places > 0, places, np.nan))
         known = np.flatnonzero(np.isfinite(places))
-        gaps = np.abs(np.diff(places[known]))
+        gaps = np.diff(places[known])
         breaks = np.zeros(len(places), bool)
-        if len(gaps) > 1:
+        if len(gaps) > 1 and self.frame < 0 and (gaps > 0).all():  # else the axis is no time
             long = (gaps > _LONG_GAP * np.ptp(places[known])) & (gaps > _UNUSUAL_GAP * np.median(gaps))
             breaks[known[1:][long]] = True
         return breaks

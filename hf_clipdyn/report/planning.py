@@ -94,6 +94,7 @@ class Course(NamedTuple):
     kind: str
     dataset: str
     cell: tuple[Any, ...]
+    settings: str
     role: str
     setup: str
     metric: str
@@ -161,6 +162,7 @@ class Planner:
         stops: the places of the slider: each place of a revision of a run that has several, once.
         groups: the runs by scale and arm.
         over_training: whether any run has several revisions; else panels are rows, one for each model.
+        confidence_level: of the intervals of single numbers.
     """
 
     def __init__(self, table: "Table") -> None:
@@ -180,11 +182,13 @@ class Planner:
         self.clock, self.log = _clock(known)
         self.stops: Floats = np.unique(known[self.clock].dropna().to_numpy(np.float64))
         self.groups = groups_of(self._revisions.drop_duplicates("run"))
-        self._group = {run: group for group in self.groups for run in group.runs}
+        self.group_of = {run: group for group in self.groups for run in group.runs}
         self._seen = {name: self._rows[name].to_numpy() for name in ("value", "ci_low", "ci_high", "usable")}
         self._x = self._rows[self.clock].to_numpy(np.float64)
         self._at = _stops_of(self._x, self.stops)
         self._counts = {name: self._rows[name].to_numpy(np.int64) for name in ("n", "n_clusters")}
+        levels = self._rows["confidence_level"].dropna()
+        self.confidence_level = float(levels.iloc[0]) if len(levels) else CONFIDENCE
         notes = self._rows["note"].astype("category").cat
         self._notes, self._note_codes = np.append(notes.categories.astype(str), ""), notes.codes.to_numpy()
 
@@ -229,33 +233,33 @@ class Planner:
 
     def _accuracies(self) -> list[Line]:
         """The zero-shot accuracy of each run."""
-        for courses in self._by_benchmark.values():
+        for courses in self.values.values():
             terms = self.words.kind(courses[0].kind)
             if terms.task == "zero-shot-image-classification":
                 metric = next(iter(terms.terms), "")
                 plain = [c for c in courses if c.metric == metric and c.texts == "own" and c.layer is None]
                 first = {c.run: c for c in reversed(plain) if not c.subset}
                 if first:
-                    return [self._line(course) for course in first.values()]
+                    return [self.line(course) for course in first.values()]
         return []
 
     # ------------------------------------------------------------ the numbers
 
     @cached_property
-    def _known(self) -> list[Course]:
+    def courses(self) -> list[Course]:
         """All courses, in the order of the table."""
-        frame = self._courses.assign(setup=_setups(self._courses)).reset_index()
-        columns = {name: _plain(frame[name]) for name in ("course", "role", "setup", *_CELL, *FACETS)}
+        frame = self._courses.assign(setup=_setups(self._courses))
+        columns = {name: _plain(frame[name]) for name in ("role", "setup", *_CELL, *FACETS)}
         cells = list(zip(*(columns[name] for name in _CELL), strict=True))
-        keys = zip(*(columns[name] for name in ("course", "run", "kind", "dataset")), strict=True)
-        numbers = zip(*(columns[name] for name in ("role", "setup", *FACETS)), strict=True)
+        keys = zip(range(len(cells)), *(columns[name] for name in ("run", "kind", "dataset")), strict=True)
+        numbers = zip(*(columns[name] for name in ("settings", "role", "setup", *FACETS)), strict=True)
         return [Course(*key, cell, *number) for key, cell, number in zip(keys, cells, numbers, strict=True)]
 
     @cached_property
-    def _by_benchmark(self) -> dict[str, list[Course]]:
+    def values(self) -> dict[str, list[Course]]:
         """The values of each benchmark: kinds by rank, real images first, then as in the table."""
         found: dict[str, list[Course]] = defaultdict(list)
-        for course in self._known:
+        for course in self.courses:
             if course.role == "value" and not self._term(course).mirrors:
                 found[f"{course.kind}/{course.dataset}"].append(course)
         kinds = list(dict.fromkeys(courses[0].kind for courses in found.values()))
@@ -265,6 +269,21 @@ class Planner:
             return self.words.kind(kind).rank, kinds.index(kind), self._synthetic(kind, dataset)
 
         return dict(sorted(found.items(), key=rank))
+
+    def numbers(self, kind: str, metric: str) -> list[list[Course]]:
+        """The values of a metric, a list for each data set, the nearest to the question of the overview first."""
+        shown = ("value", "diagnostic")
+        found = [c for c in self.courses if (c.kind, c.metric) == (kind, metric) and c.role in shown]
+        return [self._preferred(own) for own in _split(found, lambda course: course.dataset).values()]
+
+    def main_number(self, benchmark: str, metric: str) -> list[Course]:
+        """The first number of a metric, of every run."""
+        courses = self._preferred([course for course in self.values[benchmark] if course.metric == metric])
+        return [course for course in courses if _key(course) == _key(courses[0])]
+
+    def _preferred(self, courses: Sequence[Course]) -> list[Course]:
+        first = next(filter(self._defined, courses), courses[0])
+        return sorted(courses, key=_remoteness(self._term(first), first))
 
     def _synthetic(self, kind: str, dataset: str) -> bool:
         # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
@@ -281,7 +300,7 @@ class Planner:
     @cached_property
     def benchmarks(self) -> dict[str, list[Panel]]:
         """The panels of each benchmark, ``kind/dataset``: main metrics first, what is undefined last."""
-        return {name: self._benchmark(name, courses) for name, courses in self._by_benchmark.items()}
+        return {name: self._benchmark(courses) for name, courses in self.values.items()}
 
     @cached_property
     def overview(self) -> list[tuple[str, int]]:
@@ -298,15 +317,13 @@ class Planner:
                         found[key] = candidate
         return [found[key][1:] for key in sorted(found)]
 
-    def _benchmark(self, name: str, courses: Sequence[Course]) -> list[Panel]:
+    def _benchmark(self, courses: Sequence[Course]) -> list[Panel]:
         terms, of_metric = self.words.kind(courses[0].kind), _split(courses, lambda course: course.metric)
         metrics = sorted(of_metric, key=[*terms.terms, *of_metric].index)
         main = terms.main_metrics(metrics)
         panels: dict[str, list[Panel]] = {}
         for metric in metrics:
-            own = of_metric[metric]
-            own.sort(key=_remoteness(self._term(own[0]), next(filter(self._defined, own), own[0])))
-            panels[metric] = [replace(panel, benchmark=name, metric=metric) for panel in self._panels(own)]
+            panels[metric] = list(self._panels(self._preferred(of_metric[metric])))
         shown = [_first_defined(panels[metric]) for metric in main]
         curves = [_curve(panels[panel.metric], panel) for panel in shown]
         curves += [
@@ -333,7 +350,7 @@ class Planner:
             steps = {name: values for name, values in steps.items() if len(values) > 1}
             ramps = [name for name in RAMPS if single and name in steps]
             if (_key(first, *ramps), *ramps) not in shown:  # the others are lines of the ramp
-                yield self._panel(members)
+                yield self.panel(members)
             shown.add((_key(first, *ramps), *ramps))
             for name, values in steps.items():
                 place = (_key(first, name), name, "steps")
@@ -362,8 +379,9 @@ class Planner:
 
     # ------------------------------------------------------------ what a panel shows
 
-    def _panel(self, members: Sequence[Course]) -> Panel:
-        """One number of every run."""
+    def panel(self, members: Sequence[Course]) -> Panel:
+        """One number of every run; of several numbers, the first."""
+        members = [course for course in members if _key(course) == _key(members[0])]
         lines = self._group_lines(members)
         if self.over_training and any(len(line.y) > 1 for line in lines):
             return self._filled(members, lines=lines)
@@ -458,11 +476,36 @@ class Planner:
                 panel, form="map", cells=cells, x=x, y=y, place=place, levels=(), lines=(), choices=choices
             )
 
+    def of_run(self, course: Course, run: str, **given: Any) -> Panel:
+        """A panel of another form about a number of one run, with its words."""
+        terms = self.words.kind(course.kind)
+        variant = terms.variants.get(course.variant, bare(course.variant))
+        way = ", ".join(filter(None, [variant, self.detail(course, FACETS[4:])]))
+        several = {"run": run} if len(self.groups) > 1 else {}
+        return Panel(
+            title=", ".join(filter(None, [terms.title, way])),
+            place=", ".join([place_words(self.words, course.kind, course.dataset), *several.values()]),
+            benchmark=f"{course.kind}/{course.dataset}",
+            metric=course.metric,
+            choices={"which": way or "all items", **several},
+            **given,
+        )
+
+    def stop_of(self, run: str, revision: str) -> int:
+        """The stop of the slider of a revision; -1 without one."""
+        return self._stop_of.get((run, revision), -1)
+
+    @cached_property
+    def _stop_of(self) -> dict[tuple[str, str], int]:
+        stops = _stops_of(self._revisions[self.clock], self.stops).tolist()
+        return dict(
+            zip(zip(self._revisions["run"], self._revisions["revision"], strict=True), stops, strict=True)
+        )
+
     @cached_property
     def stop_names(self) -> dict[int, str]:
         """The revision at each stop of the slider: of the first run that has one there."""
-        own = self._revisions.assign(stop=_stops_of(self._revisions[self.clock], self.stops))
-        return dict(zip(own["stop"][::-1].tolist(), own["revision"][::-1], strict=True))
+        return {stop: revision for (_, revision), stop in reversed(self._stop_of.items())}
 
     def _filled(
         self,
@@ -498,14 +541,16 @@ class Planner:
             levels=tuple(levels),
             ramp=ramp,
             hide=term.hide_not_interpretable,
+            benchmark=f"{first.kind}/{first.dataset}",
+            metric=first.metric,
             choices=choices,
         )
 
     # ------------------------------------------------------------ lines
 
-    def _line(self, course: Course) -> Line:
+    def line(self, course: Course) -> Line:
         """The points of one run."""
-        span, group = self._spans[course.at], self._group[course.run]
+        span, group = self._spans[course.at], self.group_of[course.run]
         codes = self._note_codes[span]
         value, low, high, usable = (
             self._seen[name][span] for name in ("value", "ci_low", "ci_high", "usable")
@@ -531,7 +576,7 @@ class Planner:
         by_run = {course.run: course for course in reversed(courses)}
         found = []
         for group in self.groups:
-            seeds = [self._line(by_run[run]) for run in group.runs if run in by_run]
+            seeds = [self.line(by_run[run]) for run in group.runs if run in by_run]
             if seeds:
                 found.append(seeds[0] if len(group.runs) == 1 else mean_of(seeds, group.title))
         return found
@@ -542,7 +587,7 @@ class Planner:
     def _scales(self) -> dict[tuple[Any, ...], list[tuple[Reference, Course]]]:
         """The references by cell, the columns that they join, and the values of these."""
         found: dict[tuple[Any, ...], list[tuple[Reference, Course]]] = defaultdict(list)
-        for course in self._known:
+        for course in self.courses:
             declared = self._declared(course) if course.role not in ("value", "diagnostic") else None
             if declared and declared.drawn:
                 key = tuple(getattr(course, name) for name in declared.joins)
@@ -620,7 +665,7 @@ class Planner:
                     level = Level(
                         title=declared.title, height=height, role=_ROLES.get(other.role, "baseline")
                     )
-                    found[self._group[member.run].title].append(level)
+                    found[self.group_of[member.run].title].append(level)
         shared = set.intersection(*(set(levels) for levels in found.values())) if found else set()
         return {
             group: tuple(level for level in levels if level not in shared) for group, levels in found.items()
@@ -632,9 +677,7 @@ class Planner:
         for member in members:
             for declared, other in self._references_of(member):
                 if "level" in declared.joins and other.level is not None:
-                    curves[declared.title, other.parameter].setdefault(
-                        other.level, (other, self._line(other))
-                    )
+                    curves[declared.title, other.parameter].setdefault(other.level, (other, self.line(other)))
         several = len({parameter for _, parameter in curves}) > 1
         for (title, _), points in curves.items():
             (course, line), lines = next(iter(points.values())), [line for _, line in points.values()]

@@ -13,10 +13,11 @@ import pandas as pd
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
+from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.read import check_frame, read_results
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Results, Table
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -105,6 +106,12 @@ class Study:
     def runs(self) -> list[str]:
         """Names of the runs, in the order of the tables."""
         return list(dict.fromkeys(number.run for number in self.trajectories))
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The panels of all benchmarks, planned once."""
+        results = self.results
+        return Planner(Table.from_rows(results.rows, results.vocabulary, results.tables, results.origins))
 
     @cached_property
     def charts(self) -> list[list[Panel]]:
