@@ -71,7 +71,8 @@ def open_table(path: Path) -> pq.ParquetFile:
     schema = pq.read_schema(path)
     if missing := [name for name in SCHEMA.names if name not in (*schema.names, *DEFAULTS)]:
         raise KeyError(f"lacks the columns {', '.join(missing)}")
-    return pq.ParquetFile(path, read_dictionary=[one.name for one in schema if pa.types.is_string(one.type)])
+    texts = [one.name for one in schema if pa.types.is_string(one.type)]
+    return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
 
 
 def encoded(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -94,7 +95,9 @@ def in_pandas(name: str, values: pa.ChunkedArray) -> Column:
     if pa.types.is_boolean(whole.type):
         missing = whole.is_null().to_numpy(zero_copy_only=False)
         return pd.arrays.BooleanArray(whole.fill_null(False).to_numpy(zero_copy_only=False), missing)
-    return whole.to_numpy(zero_copy_only=False)
+    return np.array(
+        whole.to_numpy(zero_copy_only=False)
+    )  # memory of Arrow's is not given back when it is freed
 
 
 def _categories(values: pa.ChunkedArray, default: str) -> pd.Categorical:

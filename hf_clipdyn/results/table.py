@@ -176,8 +176,10 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     if not ends[-1]:
         given = ", ".join(map(str, files))
         raise EvaluationError(f"{given} has no rows: nothing was evaluated, so there is nothing to report.")
-    columns = {name: _column(name, opened, files) for name in SCHEMA.names}
-    pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
+    columns = {}
+    for name in SCHEMA.names:
+        columns[name] = _column(name, opened, files)
+        pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
     words, recorded = list[Vocabulary](), list[Provenance]()
     for path, file in zip(files, opened, strict=True):
         metadata = file.schema_arrow.metadata or {}
@@ -325,7 +327,9 @@ def _groups(columns: Iterable[Column]) -> _Ints:
         if groups is None:
             groups = codes
         elif len(values) > 1:
-            groups = pd.factorize(groups * len(values) + codes)[0]
+            groups *= len(values)
+            groups += codes
+            groups = pd.factorize(groups)[0]
     assert groups is not None
     return groups
 
@@ -399,12 +403,11 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         cells: those that count, in their order: the columns of `Cell`, ``run`` and ``cell``.
         at: the cell of each row; -1 for a row that does not count.
     """
-    kept = np.flatnonzero(at >= 0)
-    at = at[kept]
-    numbers = _groups(columns[name] for name in NUMBER_KEY)[kept]
+    numbers = _groups(columns[name] for name in NUMBER_KEY)
+    kept = np.flatnonzero(at >= 0).astype(np.int32)
+    at, numbers = at[kept].astype(np.int32), numbers[kept].astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
-    courses = pd.factorize(common[at] * (numbers.max() + 1) + numbers)[0]
-    del numbers
+    courses = _groups([common[at], numbers])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
     ranks = np.empty(len(firsts), np.int32)
