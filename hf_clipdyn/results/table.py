@@ -79,18 +79,16 @@ class Table:
             ConfigError: it lacks columns.
             EvaluationError: it has no rows.
         """
-        if missing := [name for name in ("run", "cell", *SCHEMA.names) if name not in (*rows, *DEFAULTS)]:
-            raise ConfigError(
-                f"The frame lacks columns ({', '.join(missing[:6])}): give the result of `load_results`."
-            )
+        if missing := sorted({"run", "cell", *SCHEMA.names} - {*rows, *DEFAULTS}):
+            raise ConfigError(f"The frame lacks columns ({', '.join(missing[:6])}): use `load_results`.")
         if rows.empty:
             raise EvaluationError("The frame has no rows: filter it less.")
         given = pa.Table.from_pandas(rows[rows.columns.intersection(SCHEMA.names)], preserve_index=False)
         columns = {name: in_pandas(name, encoded(given, name)) for name in SCHEMA.names}
         at = _groups([rows["run"], rows["cell"], rows["revision"]])
         first = ~pd.Series(at).duplicated().to_numpy()
-        cells = pd.DataFrame({name: columns[name][first] for name in CELL})
-        cells = cells.assign(**{name: rows[name].to_numpy(object)[first] for name in ("run", "cell")})
+        names = {name: rows[name].to_numpy(object)[first] for name in ("run", "cell")}
+        cells = pd.DataFrame({name: columns[name][first] for name in CELL} | names)
         known = tuple(one for one in origins if one.run in set(cells["run"]))
         return cls(_in_order(columns, cells, at), words, tuple(files), known)
 
@@ -168,10 +166,7 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     files = [_file_of(Path(path)) for path in several]
     if not files:
         raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
-    opened = []
-    for file in files:
-        with naming(file, ConfigError):
-            opened.append(open_table(file))
+    opened = [open_table(file, ConfigError) for file in files]
     ends = np.cumsum([file.metadata.num_rows for file in opened])
     if not ends[-1]:
         given = ", ".join(map(str, files))
@@ -241,9 +236,8 @@ def write_results(table: Table, output: Path, provenance: Provenance | None = No
     Raises:
         OSError: the file cannot be written.
     """
-    repositories = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
-    known = (one for one in table.origins if one.run in repositories)
-    origins = merged(replace(one, run=repositories[one.run]) for one in known)
+    names = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
+    origins = merged(replace(one, run=names[one.run]) for one in table.origins if one.run in names)
     facts = replace(provenance or Provenance(package=package()), runs=origins)
     content = pa.Table.from_pandas(table.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata(
