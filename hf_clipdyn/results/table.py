@@ -106,9 +106,10 @@ class Table:
     def courses(self) -> pd.DataFrame:
         """A row a course, by its number: the columns of `COURSE`, and ``scale``, ``seed`` and ``arm`` of its run."""
         firsts = self.rows[["course", *COURSE]].iloc[[span.start for span in self.spans]]
-        known = self.rows[["run", "scale", "seed", "arm"]].drop_duplicates()
-        known = known.astype({"scale": object, "arm": object})  # some files of a run may lack them
-        return firsts.set_index("course").join(known.groupby("run", observed=True).max(), on="run")
+        of_run = self.cells.groupby("run")[
+            ["scale", "seed", "arm"]
+        ].max()  # some files of a run may lack them
+        return firsts.set_index("course").join(of_run, on="run")
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -186,7 +187,7 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     counts[counts] = ~cells[counts].duplicated(list(CELL_KEY), keep="last")
     cells["run"] = _runs(cells, counts, names)
     origins = _origins(cells, counts, recorded, names)
-    at = np.where(counts, np.cumsum(counts) - 1, -1)[at]
+    at = np.where(counts, np.cumsum(counts) - 1, -1).astype(np.int32)[at]
     return Table(_in_order(columns, cells[counts], at), Vocabulary.merged(words), tuple(files), origins)
 
 
@@ -399,7 +400,7 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
     """
     numbers = _groups(columns[name] for name in NUMBER_KEY)
     kept = np.flatnonzero(at >= 0).astype(np.int32)
-    at, numbers = at[kept].astype(np.int32), numbers[kept].astype(np.int32)
+    at, numbers = at[kept], numbers[kept].astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
     courses = _groups([common[at], numbers])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
