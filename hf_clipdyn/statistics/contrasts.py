@@ -225,9 +225,12 @@ def weighted(sides: Sequence[tuple[float, Sequence[RunValue]]]) -> list[RunValue
         sides: the weight and the runs of each arm.
 
     Returns:
-        One for each scale and seed that all sides have.
+        One for each scale and seed that all sides have. A run of unknown seed has no partner.
     """
-    tables = [{(run.scale, run.seed): run for run in side} for _, side in sides]
+    tables = [
+        {(run.scale, run.seed, "" if run.seed is not None else run.run): run for run in side}
+        for _, side in sides
+    ]
     factors = [weight for weight, _ in sides]
     sums = []
     for key in tables[0]:

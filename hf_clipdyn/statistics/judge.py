@@ -179,6 +179,7 @@ class Judge:
         self.table, self.claims = table, claims
         self.errors = errors or Errors(table.files)
         self._read: dict[str, dict[str, _Measured]] = {}
+        self._contrasts: dict[tuple[object, ...], list[RunValue]] = {}
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on each claim, in the order of the file."""
@@ -253,8 +254,8 @@ class Judge:
                 fits &= table[column].isna() if wanted is None else table[column] == wanted
             fits &= table["level"].isin(endpoint.levels) if endpoint.levels else table["level"].isna()
             n_levels = max(len(endpoint.levels), 1)
-            courses = table[fits].groupby("run", observed=True)["course"].nunique()
-            whole = fits & table["run"].isin(courses.index[courses == n_levels])
+            counts = table[fits].groupby("run", observed=True)[["course", "level"]].nunique(dropna=False)
+            whole = fits & table["run"].isin(counts.index[(counts == n_levels).all(axis=1)])
             self._read[name] = {
                 str(run): _Measured.of(rows, self._places[str(run)], n_levels)
                 for run, rows in table[whole].groupby("run", observed=True, sort=False)
@@ -268,9 +269,8 @@ class Judge:
         measured = self._measured(endpoint, run)
         if measured is None:
             named = self.claims.endpoints[endpoint]
-            return pd.Series(
-                dtype=float
-            ), f"{named.benchmark} {named.metric} was not measured, or not in one way"
+            cause = f"{named.benchmark} {named.metric} was not measured, or not in one way"
+            return pd.Series(dtype=float), cause
         values = measured.values
         weights = pd.Series(math.nan, values.index, float)
         for name, weight in windows.items():
@@ -308,6 +308,12 @@ class Judge:
 
     def contrast(self, part: Part, arm: str) -> list[RunValue]:
         """The contrast of a part in each run of an arm that counts, without the part's weight for that arm."""
+        asked = part.endpoint, tuple(part.weights.items()), part.constant, arm
+        if asked not in self._contrasts:  # the main arm is beside each of the others
+            self._contrasts[asked] = self._of_arm(part, arm)
+        return self._contrasts[asked]
+
+    def _of_arm(self, part: Part, arm: str) -> list[RunValue]:
         found = []
         runs = self.counted[self.counted["arm"] == arm]
         # One of two runs of a scale and seed would count twice.
@@ -316,9 +322,7 @@ class Judge:
             value = RunValue(run=run, scale=scale, seed=None if pd.isna(seed) else int(seed))
             weights, cause = self._weights(part.endpoint, part.weights, run)
             if twice[run]:
-                cause = (
-                    f"several runs have scale {scale or 'unknown'} and seed {value.seed}: name one of them"
-                )
+                cause = f"several runs have scale {scale or 'unknown'} and seed {value.seed}: name one"
             found.append(replace(value, cause=cause) if cause else self._sum(part, value, weights))
         return found
 

@@ -24,6 +24,7 @@ from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import EMBEDDED, Claims, Part, read_claims, registered_hash
+from hf_clipdyn.statistics.contrasts import ONE_SEQUENCE
 from hf_clipdyn.statistics.judge import Judge, Verdict, word_of
 from hf_clipdyn.statistics.verdicts import SCHEMA, render, verdict_table, write_verdicts
 
@@ -163,6 +164,18 @@ def test_a_number_that_is_missing_or_measured_in_two_ways_is_not_mixed() -> None
         assert contrast(rows)[0].cause == cause
 
 
+def test_runs_of_unknown_seeds_all_count_and_have_no_partner() -> None:
+    values = np.arange(11) / 10
+    rows = [*rows_of(values, "a/x", scale="B"), *rows_of(values / 2, "b/y", scale="B")]
+    found = judge(rows, plan()).estimate(plan().claims[0].parts[0], 0.95)
+    assert (found.value, found.n_seeds) == (pytest.approx(0.75 * 0.8), 2)
+    assert ONE_SEQUENCE in found.notes
+    claims = plan({"arms": {"": 1, "noise": -1}})
+    other = rows_of(values, "c/z", scale="B", arm="noise")
+    found = judge([*rows, *other], claims).estimate(claims.claims[0].parts[0], 0.95)
+    assert found.cause == "no scale and seed has runs of all arms"
+
+
 def test_two_runs_of_a_scale_and_seed_do_not_count_twice() -> None:
     rows = [*seeds([np.arange(11) / 10] * 2), *rows_of([0.5] * 11, "me/again", scale="tiny", seed=0)]
     found = contrast(rows)
@@ -198,8 +211,10 @@ def test_an_endpoint_of_levels_is_their_mean_where_all_were_measured() -> None:
     )
     rows = drops({0.1: 0.02, 0.2: 0.06, 0.4: 0.5})
     assert contrast(rows, claims)[0].value == pytest.approx(0.04 * 9.5)
-    (found,) = contrast(drops({0.1: 0.02}), claims)
-    assert "not in one way" in found.cause
+    twice = drops({0.1: 0.02}) + drops({0.1: 0.03}, settings='{"stage": "input"}')  # and never at 0.2
+    for rows in (drops({0.1: 0.02}), twice):
+        (found,) = contrast(rows, claims)
+        assert "not in one way" in found.cause
 
 
 def gate_of(rows: list[Row], **keys: Any) -> tuple[bool | None, str]:
