@@ -248,7 +248,7 @@ class Study:
             self._check_members()
         if self.report:  # before hours of work
             from hf_clipdyn.report.style import read_style
-            from hf_clipdyn.results.read import is_combined
+            from hf_clipdyn.results.cells import is_combined
             from hf_clipdyn.statistics.claims import read_claims
             from hf_clipdyn.statistics.verdicts import check_verdicts
 
@@ -406,15 +406,15 @@ class Study:
         from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.report.study import study_of
-        from hf_clipdyn.results.read import read_results, write_results
+        from hf_clipdyn.results.table import load, write_results
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
         tables = sorted(self.folder.glob(f"*/{_TABLE}"))
         relations = self._related(tables)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
-        read = read_results([*tables, *relations]).smallest_first()
-        study = study_of(read, [path.name for path in read.tables], claims=self.claims)
+        read = load([*tables, *relations]).smallest_first()
+        study = study_of(read, [path.name for path in read.files], claims=self.claims)
         results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results.origins, study.claims)
         write_results(study.results, results, facts)

@@ -25,9 +25,10 @@ from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
 from hf_clipdyn.progress import duration
+from hf_clipdyn.results.arrow import open_table
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import _Rows, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.results.table import load
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.statistics.claims import EMBEDDED
 from hf_clipdyn.study import Member, Study, run_study
@@ -337,7 +338,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     reads = Counter[Path]()
 
     def notice(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code is _Rows.add.__code__:
+        if event == "call" and frame.f_code is open_table.__code__:
             reads[frame.f_locals["path"]] += 1
 
     sys.setprofile(notice)
@@ -346,7 +347,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     finally:
         sys.setprofile(None)
     assert reads == {member.folder / "results.parquet": 1 for member in study.members}
-    rows = read_results(study.folder / "results.parquet")
+    rows = load(study.folder / "results.parquet")
     assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
     assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
 

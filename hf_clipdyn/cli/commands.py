@@ -365,7 +365,7 @@ class Cache(Options):
 
     def __call__(self) -> None:
         from hf_clipdyn.data.cache import cache_table, cached, delete
-        from hf_clipdyn.results.cells import delete_trials, kept_trials
+        from hf_clipdyn.evaluation.kept_trials import delete_trials, kept_trials
 
         kinds, folder = list(self.delete), self.cache_dir
         if self.results:

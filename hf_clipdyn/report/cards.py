@@ -471,7 +471,7 @@ def _card(part: Study, run: str, figure: str, results_dataset: str | None) -> st
         synthetic=part.synthetic,
         repo_id=repo_id,
         on_hub=on_hub,
-        name=_loaded_by(repo_id, part.results.tables, revisions[-1]),
+        name=_loaded_by(repo_id, part.results.files, revisions[-1]),
         revisions=revisions,
         model_class=model_class,
         processor_class=processor_class,

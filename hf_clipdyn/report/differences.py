@@ -14,7 +14,7 @@ from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import Table, standard_output
 from hf_clipdyn.report.words import interval_words, listed, metric_words
-from hf_clipdyn.results.parquet import schema_of
+from hf_clipdyn.results.arrow import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics import compare
@@ -166,7 +166,7 @@ def differences(
     if not compared:
         raise EvaluationError(f"There is nothing to compare with {first}: name a second revision or model.")
     rows = compare.differences(
-        *(study.table, study.influences, first, compared, benchmarks),
+        *(study.results, study.influences, first, compared, benchmarks),
         correction=correction,
         family=family,
         confidence_level=confidence_level,

@@ -13,9 +13,8 @@ from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.results.provenance import Provenance
-from hf_clipdyn.results.read import check_frame, read_results
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.table import Results, Table
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -29,24 +28,18 @@ class Study:
     """Rows and trajectories of one or several tables; charts are planned once.
 
     Attributes:
-        results: from `read_results`.
+        results: from `load`.
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
         claims_file: of the claims that are judged; None for none.
         whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
     """
 
-    results: Results
+    results: Table
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
     claims_file: Path | None = None
     whole: "Study | None" = None
-
-    @cached_property
-    def table(self) -> Table:
-        """Its rows in one frame."""
-        results = self.results
-        return Table.from_rows(results.rows, results.vocabulary, results.tables, results.origins)
 
     @cached_property
     def claims(self) -> Claims | None:
@@ -60,7 +53,7 @@ class Study:
         """Reads all tables together for the claims; None without claims."""
         if self.whole:
             return self.whole.judge
-        return None if self.claims is None else Judge(self.table, self.claims, self.influences)
+        return None if self.claims is None else Judge(self.results, self.claims, self.influences)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -79,12 +72,12 @@ class Study:
     @cached_property
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
-        return KeptTrials(self.results.tables)
+        return KeptTrials(self.results.files)
 
     @cached_property
     def influences(self) -> Errors:
         """What the items contribute to numbers, kept beside the tables or from those trials."""
-        return self.whole.influences if self.whole else Errors(self.results.tables, show_progress=False)
+        return self.whole.influences if self.whole else Errors(self.results.files, show_progress=False)
 
     @cached_property
     def galleries(self) -> dict[str, Gallery | None]:
@@ -109,7 +102,7 @@ class Study:
     @cached_property
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
-        return Planner(self.table)
+        return Planner(self.results)
 
     @cached_property
     def charts(self) -> list[list[Panel]]:
@@ -140,7 +133,7 @@ class Study:
     @cached_property
     def confidence(self) -> str:
         """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
-        values = self.results.values
+        values = self.results.rows
         levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
@@ -157,7 +150,7 @@ class Study:
 
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
-        part = self.results.of_run(run)
+        part = self.results.where(run=run)
         if part is self.results:
             return self
         own = tuple(number for number in self.trajectories if number.run == run)
@@ -193,22 +186,20 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
-        read, names = Results.of(results, words, origins=origins), tuple[str, ...]()
+        read, names = Table.from_rows(results, words, origins=recorded), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
-        read, names = read_results(paths), tuple(path.name for path in paths)
+        read, names = load(paths), tuple(path.name for path in paths)
     return study_of(read, names, claims=claims)
 
 
-def study_of(results: Results, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
+def study_of(results: Table, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
     """The study of results that were read already.
 
     Args:
-        results: from `read_results`.
+        results: from `load`.
         sources: names of the files.
         claims: as of `read_study`.
     """

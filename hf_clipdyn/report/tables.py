@@ -172,9 +172,9 @@ def _short_cell(point: Any) -> str:
 def provenance_table(study: Study) -> Table:
     """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
     columns = ["run", "kind", "dataset", "split", "data_fingerprint", "preprocess", "settings", "dtype"]
-    values, rows = study.results.values[study.results.of_role("value")], []
-    n_of_cell = values.groupby("at_cell")["n"]
-    cells = study.cells.assign(least=n_of_cell.min(), most=n_of_cell.max())
+    values, rows = study.results.rows[study.results.rows["role"] == "value"], []
+    n_of_cell = values.groupby("cell", observed=True)["n"]
+    cells = study.cells.join(n_of_cell.agg(least="min", most="max"), on="cell")
     for key, members in cells.groupby([*columns, "versions"], sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         counts = members[["least", "most"]].agg({"least": "min", "most": "max"}).dropna()
@@ -207,7 +207,7 @@ def arms_table(study: Study) -> Table:
 
 
 def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    return study.results.vocabulary.term(endpoint.kind, endpoint.metric).title
+    return study.results.words.term(endpoint.kind, endpoint.metric).title
 
 
 def _effect_words(effect: ArmEffect | None) -> str:

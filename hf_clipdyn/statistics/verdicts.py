@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import counted, printable
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.results.arrow import arrow_schema
-from hf_clipdyn.results.parquet import schema_of
+from hf_clipdyn.results.arrow import arrow_schema, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, package
 from hf_clipdyn.results.row import column
 from hf_clipdyn.results.table import load

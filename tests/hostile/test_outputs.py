@@ -17,7 +17,7 @@ from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
-from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.results.table import load, write_results
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Study
 
@@ -140,7 +140,7 @@ WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "card": lambda table, out: write_cards(table, out),
     "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
     "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
-    "results": lambda table, out: write_results(read_results(table), out / "results.parquet"),
+    "results": lambda table, out: write_results(load(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
 }
 

@@ -16,7 +16,7 @@ from result_rows import row, write_rows
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_runs, write_cards, write_runs
 from hf_clipdyn.report.cards import file_name
-from hf_clipdyn.results.read import load_results
+from hf_clipdyn.results.table import load_results
 
 
 @pytest.fixture(scope="module")
