@@ -137,6 +137,11 @@ class Study:
         levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
+    @cached_property
+    def confidence_of_cell(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.results.rows.groupby("cell", observed=True)["confidence_level"].first()
+
     def alike(self, number: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
         return self._by_number.get(_number_of(number), [])
