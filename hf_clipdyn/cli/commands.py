@@ -21,7 +21,7 @@ JSON = Field(False, validation_alias="json", description="Print JSON instead of 
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
-CLAIMS = Field(None, description="YAML file of claims for the verdicts. Default: the package's claims.yaml.")
+CLAIMS = Field(None, description="YAML file of claims that are judged. Default: none are.")
 STIMULI: Any = Field(
     "thumbnails", description="Stimuli on the page: none, or thumbnails if the licence allows them."
 )
@@ -81,13 +81,13 @@ class Demo(Options):
 
 
 class Report(_OfTables):
-    """Judge the claims and draw the trajectories.
+    """Draw the trajectories, and judge the claims of a file.
 
     It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
 
     With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
     revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
-    `--print verdicts` it only prints the verdict on each registered claim. With `--print differences` it only prints
+    `--print verdicts` it only prints the verdict on each claim of `--claims`. With `--print differences` it only prints
     the paired differences of `--revisions` from the first of them, corrected for their number. `--output` is then a
     Parquet file for the table of verdicts or differences, or the file of `--format`.
     """
@@ -145,6 +145,8 @@ class Report(_OfTables):
         for name, of in uses.items():
             if getattr(self, name) and printed not in of:
                 raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
+        if self.printed == "verdicts" and self.claims is None:
+            raise ConfigError("--print verdicts needs --claims: name a file of claims.")
         if printed == "numbers" and self.output is not None and self.format is None:
             raise ConfigError("The output of numbers requires format: csv, markdown or latex.")
         if self.store is not None and not self.try_it:
@@ -169,6 +171,7 @@ class Report(_OfTables):
 
     def _page(self, study: Any) -> None:
         from hf_clipdyn.report import print_results, summarize, write_report
+        from hf_clipdyn.statistics.verdicts import render
 
         assert self.output is not None
         of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
@@ -176,6 +179,8 @@ class Report(_OfTables):
         page = write_report(study, self.output, data_dirs=self.data_dir, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
+        if study.verdicts:
+            print(f"\n{render(study.verdicts, study.arm_effects)}")
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
@@ -189,14 +194,10 @@ class Report(_OfTables):
 
         if self.output is not None:
             verdicts.check_verdicts(self.output)
-        if study.evidence is None:
-            raise ConfigError(
-                "The tables contain no benchmark of a claim: measure one, or give other claims."
-            )
-        origin = origin_words(study.results, study.evidence, self.claims)
+        origin = origin_words(study.results.origins, study.judge, self.claims)
         print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
         if self.output is not None:
-            facts = verdicts.provenance(study.results, study.evidence)
+            facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
 
     def _differences(self, study: Any) -> None:
@@ -232,7 +233,7 @@ class Study(Options):
     """Train and measure only part i of n, for example 1/4. All parts share the folder."""
 
     report: bool = True
-    """Judge the claims and write the page at the end."""
+    """Write the page at the end, and judge the claims of a file."""
 
     claims: Path | None = CLAIMS
 
@@ -364,7 +365,7 @@ class Cache(Options):
 
     def __call__(self) -> None:
         from hf_clipdyn.data.cache import cache_table, cached, delete
-        from hf_clipdyn.results.cells import delete_trials, kept_trials
+        from hf_clipdyn.evaluation.kept_trials import delete_trials, kept_trials
 
         kinds, folder = list(self.delete), self.cache_dir
         if self.results:

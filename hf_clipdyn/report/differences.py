@@ -14,7 +14,7 @@ from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import Table, standard_output
 from hf_clipdyn.report.words import interval_words, listed, metric_words
-from hf_clipdyn.results.parquet import schema_of
+from hf_clipdyn.results.arrow import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics import compare
@@ -127,7 +127,7 @@ class Differences:
             OSError: the file cannot be written.
         """
         content = pa.Table.from_pandas(self.rows, preserve_index=False)
-        facts = provenance(self.study.results, None).dumps()
+        facts = provenance(self.study.results.origins, None).dumps()
         content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
         write_atomically(output, lambda staging: pq.write_table(content, staging))
 

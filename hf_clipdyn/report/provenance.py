@@ -3,25 +3,23 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from hf_clipdyn.errors import counted, printable
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined, limits
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin, git, utc
-from hf_clipdyn.results.table import Results
-from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.judge import Judge
 from hf_clipdyn.statistics.verdicts import provenance
 
 _UNKNOWN = "not recorded"
 
 
 def origin_rows(
-    results: Results, evidence: Evidence | None, claims_file: Path | None = None
+    origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None
 ) -> list[tuple[str, str]]:
     """Each fact and its value; what the tables did not record is said."""
-    now = provenance(results, evidence)
+    now = provenance(origins, judge.claims if judge else None)
     packages = dict.fromkeys(name for origin in now.runs for name in origin.packages)
     rows = [
         ("measured with hf_clipdyn", "; ".join(map(_package_words, packages or [""]))),
@@ -29,17 +27,17 @@ def origin_rows(
         ("start of the measurements", _span([origin.measured for origin in now.runs])),
         ("written with hf_clipdyn", _package_words(now.package)),
     ]
-    if evidence is not None:
+    if judge is not None and claims_file is not None:
         rows += [
-            ("claims", f"study {now.study}, SHA-256 {now.claims}"),
-            ("registration", registration_words(results, evidence, claims_file)),
+            ("claims", f"{now.study}, SHA-256 {now.claims}"),
+            ("registration", registration_words(origins, judge, claims_file)),
         ]
     return rows
 
 
-def origin_words(results: Results, evidence: Evidence | None, claims_file: Path | None = None) -> str:
+def origin_words(origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None) -> str:
     """`origin_rows` for the terminal."""
-    rows = origin_rows(results, evidence, claims_file)
+    rows = origin_rows(origins, judge, claims_file)
     return "\n".join(printable(f"{fact}: {value}") for fact, value in rows)
 
 
@@ -74,14 +72,12 @@ class Registration:
     time: str
 
 
-def registration(claims_file: Path | None = None) -> Registration | None:
-    """The last commit that changed a file of claims; default: the package's.
+def registration(claims_file: Path) -> Registration | None:
+    """The last commit that changed a file of claims.
 
-    None if the file is in no git repository (the package's is in one in a checkout only), was changed since, or its
-    history is not complete.
+    None if the file is in no git repository, was changed since, or its history is not complete.
     """
-    path = claims_file or Path(str(files("hf_clipdyn.statistics").joinpath("claims.yaml")))
-    place = "--", path.name
+    path, place = claims_file, ("--", claims_file.name)
     unchanged = git(path.parent, "--literal-pathspecs", "status", "--porcelain", *place) == ""
     if not unchanged or git(path.parent, "rev-parse", "--is-shallow-repository") != "false":
         return None
@@ -90,14 +86,16 @@ def registration(claims_file: Path | None = None) -> Registration | None:
     return Registration(commit, utc(time)) if commit else None
 
 
-def registration_words(results: Results, evidence: Evidence, claims_file: Path | None = None) -> str:
+def registration_words(origins: tuple[RunOrigin, ...], judge: Judge, claims_file: Path) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
-    source = Path(evidence.claims.source).name  # its folder is of this machine, and pages are passed on
+    source = claims_file.name  # its folder is of this machine, and pages are passed on
     registered = registration(claims_file)
     if registered is None:
         return f"Registered in {source}; the commit is unknown."
     words = [f"Registered in {source}, commit {registered.commit[:12]} of {_time_words(registered.time)}."]
-    counting = _counted(results, evidence)
+    known = {origin.run: origin for origin in origins}
+    runs = [] if judge.why_not else sorted(judge.counted.index)
+    counting = [known.get(run, RunOrigin(run=run)) for run in runs]
     starts = [min(filter(None, (run.began, run.measured)), default="") for run in counting]
     n_runs = counted(len(counting), "run")
     if early := sum(bool(start) and start < registered.time for start in starts):
@@ -106,15 +104,6 @@ def registration_words(results: Results, evidence: Evidence, claims_file: Path |
         part = "" if unknown == len(counting) else f" for {unknown} of {n_runs}"
         words.append(f"Start of the runs: {_UNKNOWN}{part}.")
     return " ".join(words)
-
-
-def _counted(results: Results, evidence: Evidence) -> list[RunOrigin]:
-    """The runs that the verdicts count; none if these can give no verdict."""
-    if evidence.why_not:
-        return []
-    counting = {run for arm in ("", *evidence.arms) for run in evidence.runs(arm)}
-    known = {origin.run: origin for origin in results.origins}
-    return [known.get(run, RunOrigin(run=run)) for run in sorted(counting)]
 
 
 def _span(times: Iterable[str]) -> str:

@@ -7,8 +7,6 @@ them. Each has a contrast of 4.5 or more to its paper, so that a name beside a l
 shades of viridis, on dark pages of GnBu, none of which is near the colour of people.
 """
 
-import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.colors import to_hex
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
+from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
 
 INK = "#1f2328"
 GREY = "#697079"
@@ -60,66 +57,7 @@ _TWINS = {
 TYPEFACES = ("Arial", "Helvetica", "Liberation Sans", "Arimo", "DejaVu Sans")
 """Journals ask for the first; the next three have its widths; matplotlib brings the last."""
 
-_SETTINGS: dict[Any, Any] = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "savefig.facecolor": "auto",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.edgecolor": _EDGE,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.prop_cycle": cycler(color=HUES),
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": _EDGE,
-    "ytick.color": _EDGE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "ytick.major.size": 0,
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
-    "savefig.dpi": 200,
-}
-
-_PRINTED: dict[Any, Any] = {
-    "font.size": 7,
-    "axes.titlesize": 7.5,
-    "axes.titlepad": 4,
-    "axes.labelsize": 7,
-    "axes.labelpad": 2,
-    "axes.linewidth": 0.75,
-    "grid.linewidth": 0.75,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "xtick.major.size": 2.5,
-    "xtick.major.width": 0.75,
-    "xtick.minor.width": 0.75,
-    "xtick.major.pad": 2,
-    "ytick.major.pad": 2,
-    "legend.fontsize": 7,
-    "lines.linewidth": 1.25,
-    "lines.markersize": 3.2,
-    "figure.constrained_layout.w_pad": 0.02,
-    "figure.constrained_layout.h_pad": 0.03,
-    "savefig.dpi": 300,
-}
-"""For figures of the width of a column or a page, in points as they are printed."""
-
+_SHEETS = [Path(__file__).with_name(f"{name}.mplstyle") for name in ("clipdyn", "clipdyn-print")]
 _FIXED: dict[Any, Any] = {
     "text.usetex": False,
     "text.parse_math": False,  # names of runs and data sets may contain dollar signs
@@ -133,23 +71,6 @@ _FIXED: dict[Any, Any] = {
     "path.simplify": True,
 }
 """What no style changes."""
-_LOOKS = (
-    *("axes.", "errorbar.", "figure.edgecolor", "figure.facecolor", "font.", "grid.", "hatch.", "legend."),
-    *("lines.", "mathtext.", "patch.", "savefig.edgecolor", "savefig.facecolor", "text.color", "xtick."),
-    "ytick.",
-)
-"""The settings that are looks. All others are left out: they run LaTeX or other programs (``text.usetex``,
-``text.latex.preamble``, ``ps.usedistiller``), choose a backend, or decide what size and format a file has."""
-_MEANINGFUL = ("lines.linestyle", "lines.marker", "lines.markeredgecolor", "lines.markerfacecolor")
-"""Looks to which the figures give a meaning of their own."""
-_MISSED = (
-    *("backend", "figure.figsize", "pdf.", "pgf.", "ps.", "savefig.", "svg.", "text.latex", "text.usetex"),
-)
-"""Of the settings that are left out, those that somebody could miss."""
-_GREATEST = 200.0
-"""Points, or whatever else a setting counts: a font of 10^9 points would take all memory."""
-_LONGEST = 100_000
-_SUFFIX = ".mplstyle"
 
 
 @contextmanager
@@ -160,12 +81,12 @@ def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = Fals
         style: of `read_style`, applied over the project's.
         printed: fonts and lines for the width of a column or a page.
     """
-    with mpl.rc_context(), warnings.catch_warnings():
+    from matplotlib import style as styles
+
+    faces = {"font.sans-serif": list(typefaces())}
+    sheets: list[Any] = [_SHEETS[0], faces, *_SHEETS[1 : 1 + printed], dict(style or {}), _FIXED]
+    with warnings.catch_warnings(), styles.context(sheets, after_reset=True):
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
-        mpl.rcdefaults()
-        faces = {"font.sans-serif": list(typefaces())}
-        for settings in (_SETTINGS, faces, _PRINTED if printed else {}, style or {}, _FIXED):
-            mpl.rcParams.update(dict[Any, Any](settings))
         yield
 
 
@@ -240,84 +161,16 @@ def twins(colour: str) -> tuple[str, str]:
     return colour, _TWINS[colour]
 
 
-class StyleWarning(UserWarning):
-    """Settings of a style were left out."""
-
-
 def read_style(style: str | Path) -> dict[str, Any]:
-    """Read a style: a name that ``matplotlib.style.available`` lists, or a file in the format of matplotlibrc.
-
-    Settings that are not looks are left out; a `StyleWarning` names those that may be missed.
-    """
+    """The settings of a style: a name that ``matplotlib.style.available`` lists, or a file as matplotlib reads it."""
     from matplotlib import style as styles
 
     if style == "default":
         return {}
     if style in styles.library:
-        settings = dict[Any, Any](styles.library[str(style)])
-    elif Path(style).is_file():
-        settings = _read_file(Path(style))
-    elif Path(style).suffix == _SUFFIX:
-        raise ConfigError(f"The style file {shorten(str(style))} does not exist.")
-    else:
+        return dict[Any, Any](styles.library[str(style)])
+    if not Path(style).is_file():  # nor an address, which matplotlib would fetch
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
-    kept = {name: settings[name] for name in settings if _is_look(name)}
-    for name, value in kept.items():
-        _check_size(name, value, style)
-    missed = [name for name in settings if name not in kept and name.startswith(_MISSED)]
-    usual: dict[str, Any] = mpl.rcParamsDefault  # type: ignore[assignment]  # matplotlib lists every name
-    if changed := [name for name in missed if settings[name] != usual[name]]:
-        text = (
-            f"These settings of the style {shorten(str(style))} do not affect looks and are ignored: "
-            f"{', '.join(changed)}."
-        )
-        warnings.warn(text, StyleWarning, stacklevel=2)
-    return kept
-
-
-def _is_look(name: str) -> bool:
-    return name.startswith(_LOOKS) and name not in _MEANINGFUL and not name.startswith("axes.formatter.")
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    """The settings of a file; matplotlib logs what it does not understand, which is an error here."""
-    if path.stat().st_size > _LONGEST:
-        raise ConfigError(f"{path} has over {_LONGEST:,} bytes: no matplotlib style is that long.")
-    heard = _Heard()
-    log = logging.getLogger("matplotlib")
-    log.addHandler(heard)
-    propagated, log.propagate = log.propagate, False
-    try:
-        # A path, never a text: matplotlib would fetch a text that is an address.
-        settings = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
-    except Exception as error:
-        raise ConfigError(f"{path} is not a matplotlib style ({_first_line(error)}).") from error
-    finally:
-        log.removeHandler(heard)
-        log.propagate = propagated
-    if heard.said:
-        raise ConfigError(f"{path} is not a matplotlib style ({_first_line(heard.said[0])}).")
+    with naming(style, ConfigError):
+        settings = mpl.rc_params_from_file(Path(style), fail_on_error=True, use_default_template=False)
     return dict[Any, Any](settings)
-
-
-class _Heard(logging.Handler):
-    """Keeps what matplotlib says."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
-
-
-def _first_line(said: object) -> str:
-    return shorten(str(said).strip().partition("\n")[0].rstrip("."))
-
-
-def _check_size(name: str, value: object, style: str | Path) -> None:
-    for number in value if isinstance(value, (list, tuple)) else (value,):
-        if isinstance(number, (int, float)) and not (math.isfinite(number) and abs(number) <= _GREATEST):
-            raise ConfigError(
-                f"The style {shorten(str(style))} sets {name} to {number:g}: give a number of at most {_GREATEST:g}."
-            )

@@ -29,9 +29,9 @@ from hf_clipdyn.report.words import (
     interval_words,
     json_words,
 )
-from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
+from hf_clipdyn.statistics.claims import Endpoint
+from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
-from hf_clipdyn.statistics.windows import Endpoint
 
 COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
 _DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
@@ -172,9 +172,9 @@ def _short_cell(point: Any) -> str:
 def provenance_table(study: Study) -> Table:
     """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
     columns = ["run", "kind", "dataset", "split", "data_fingerprint", "preprocess", "settings", "dtype"]
-    values, rows = study.results.values[study.results.of_role("value")], []
-    n_of_cell = values.groupby("at_cell")["n"]
-    cells = study.cells.assign(least=n_of_cell.min(), most=n_of_cell.max())
+    values, rows = study.results.rows[study.results.rows["role"] == "value"], []
+    n_of_cell = values.groupby("cell", observed=True)["n"]
+    cells = study.cells.join(n_of_cell.agg(least="min", most="max"), on="cell")
     for key, members in cells.groupby([*columns, "versions"], sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         counts = members[["least", "most"]].agg({"least": "min", "most": "max"}).dropna()
@@ -189,7 +189,7 @@ def provenance_table(study: Study) -> Table:
 def origin_table(study: Study) -> Table:
     """Which package measured the numbers and when, and which claims judge them."""
     whole = study.whole or study
-    rows = origin_rows(study.results, whole.evidence, whole.claims_file)
+    rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
     return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 
@@ -207,8 +207,7 @@ def arms_table(study: Study) -> Table:
 
 
 def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    measured = (values for values in endpoint.of(study.trajectories).values() if values.parts)
-    return next((values.parts[0].metric_title for values in measured), endpoint.metric)
+    return study.results.words.term(endpoint.kind, endpoint.metric).title
 
 
 def _effect_words(effect: ArmEffect | None) -> str:

@@ -13,9 +13,8 @@ from hf_clipdyn.report.overview import ordered, overview_numbers
 from hf_clipdyn.report.plan import Panel
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.statistics.contrasts import Estimate, paired_change
-from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
+from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
-from hf_clipdyn.statistics.verdicts import deviation_lines
 
 NOT_INTERPRETABLE = "not interpretable"
 NOT_DEFINED = "not defined"
@@ -70,7 +69,7 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         >>> from hf_clipdyn.report import summarize
         >>> sentences = summarize(Path("runs/demo/results.parquet"))
         >>> print(sentences[0])  # doctest: +ELLIPSIS
-        These tables test none of the 8 claims: ...
+        Shape bias on the embedded world (synthetic): ...
     """
     study = read_study(results)
     several = len(study.runs) > 1
@@ -92,7 +91,7 @@ def headline(study: Study) -> str:
         >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
         Shape bias on the embedded world (synthetic): ...
     """
-    judged = [verdict for verdict in study.verdicts if verdict.verdict not in NO_VERDICT and verdict.evidence]
+    judged = [one for one in study.verdicts if one.word not in NO_VERDICT and one.claim.evidence]
     if judged:
         return verdict_words(judged[0], study)
     first = next((number for number in _described(study) if len(number.usable)), None)
@@ -103,18 +102,15 @@ def verdict_sentences(study: Study) -> list[str]:
     """A sentence for each claim with an estimate, and one for those without; none if no claim has a benchmark here."""
     if not study.verdicts:
         return []
-    if not any(map(is_tested, study.verdicts)):
+    if not any(verdict.is_tested for verdict in study.verdicts):
         return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
-    silent = [verdict for verdict in study.verdicts if not is_tested(verdict)]
+    silent = [verdict for verdict in study.verdicts if not verdict.is_tested]
     return [*tested_sentences(study), *([f"Not testable here: {_causes(silent)}."] if silent else [])]
 
 
 def tested_sentences(study: Study) -> list[str]:
-    """A sentence for each claim with an estimate, then the deviations from the registered plan."""
-    deviations = [
-        f"Deviation from the registered plan. {deviation}" for deviation in deviation_lines(study.verdicts)
-    ]
-    return [*(verdict_words(verdict, study) for verdict in study.verdicts if is_tested(verdict)), *deviations]
+    """A sentence for each claim with an estimate."""
+    return [verdict_words(verdict, study) for verdict in study.verdicts if verdict.is_tested]
 
 
 def verdict_words(verdict: Verdict, study: Study) -> str:
@@ -124,41 +120,36 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
     said = f" ({', '.join(marks)})" if marks else ""
     head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
     parts = [
-        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:.3g}"
+        f"{_capital(part.part.title)}: {estimate_words(part.estimate)}, δ = {part.part.smallest_effect:.3g}"
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
-    words = f"{head}: {verdict.words}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
-    return " ".join([words, *verdict.claim.test(verdict.study).notes, *null_notes(verdict.parts)])
-
-
-def is_tested(verdict: Verdict) -> bool:
-    """Whether the data give an estimate for a claim."""
-    return any(math.isfinite(part.estimate.value) for part in verdict.parts)
+    words = f"{head}: {verdict.word}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    return " ".join([words, *verdict.claim.notes])
 
 
 def study_words(verdict: Verdict, study: Study) -> list[str]:
     """What a reader must know of the data of a verdict: synthetic, a positive control, a proxy."""
-    benchmarks = {(part.contrast.endpoint.kind, part.contrast.endpoint.dataset) for part in verdict.parts}
-    measured = [trajectory for trajectory in study.trajectories if trajectory.benchmark in benchmarks]
+    endpoints = study.claims.endpoints if study.claims else {}
+    measured = {endpoints[part.part.endpoint].benchmark for part in verdict.parts}
+    numbers = [number for number in study.trajectories if "/".join(number.benchmark) in measured]
     marks = {
-        "synthetic images": any(number.dataset_terms.synthetic or number.terms.draws for number in measured),
-        "by proxy": any(number.terms.proxy for number in measured),
-        "positive control": not verdict.evidence,
+        "synthetic images": any(number.dataset_terms.synthetic or number.terms.draws for number in numbers),
+        "by proxy": any(number.terms.proxy for number in numbers),
+        "positive control": not verdict.claim.evidence,
     }
     return [words for words, applies in marks.items() if applies]
 
 
-def part_title(part: Part) -> str:
-    """The title of a contrast, with its scale if it is of one only and the title does not end in it."""
-    title = part.title or part.contrast.title
-    named = not part.scale or title.endswith(f", {part.scale}")
-    return title if named else f"{title}, scale {part.scale}"
+def part_word(verdict: Verdict, part: JudgedPart) -> str:
+    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing.
 
-
-def part_word(verdict: Verdict, part: Part) -> str:
-    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
-    return "" if verdict.verdict in NO_VERDICT or part.words == verdict.words else part.words
+    An interval below 0 that no word says so of is named.
+    """
+    if verdict.word in NO_VERDICT:
+        return ""
+    below = ", below 0" if part.estimate.sign == -1 and part.word == "undecided" else ""
+    return "" if part.word == verdict.word and not below else f"{part.word}{below}"
 
 
 def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:
@@ -173,7 +164,7 @@ def _causes(verdicts: Sequence[Verdict]) -> str:
     """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
     by_cause: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        by_cause[_clause(verdict.cause)].append(str(verdict.claim.number))
+        by_cause[_clause(verdict.cause)].append(verdict.claim.number)
     return "; ".join(
         f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
         for cause, numbers in by_cause.items()

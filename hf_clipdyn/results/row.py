@@ -96,10 +96,15 @@ class Cell:
 
         An empty ``other`` is left out, so that cells of earlier versions keep their names.
         """
-        named = {name: value for name in CELL_KEY if (value := getattr(self, name)) or name != "other"}
-        relation, dash, kind = self.kind.partition("-")
-        named["kind"] = FORMER_NAMES.get(relation, relation) + dash + kind
-        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+        return cell_key(vars(self))
+
+
+def cell_key(cell: Mapping[str, Any]) -> str:
+    """`Cell.key`, from the values of `CELL_KEY`."""
+    named = {name: cell[name] for name in CELL_KEY if cell[name] or name != "other"}
+    relation, dash, kind = named["kind"].partition("-")
+    named["kind"] = FORMER_NAMES.get(relation, relation) + dash + kind
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,25 +8,17 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.report.provenance import registration
-from hf_clipdyn.statistics.claims import read_claims, registered_hash
 
 
-def claims_text(
-    *, title: str = "a title", start: float = 0.9, effect: float = 0.1, other: float = 0.1
-) -> str:
-    """Claims of two studies; ``other`` is the smallest effect of the second."""
-    endpoint = "{kind: noise, dataset: procedural, metric: accuracy}"
-
-    def test(smallest: float) -> str:
-        contrast = f"title: {title}, endpoint: {endpoint}, weights: {{late: 1}}, smallest_effect: {smallest}"
-        return f"{{parts: [{{contrast: {{{contrast}}}}}], notes: [{title}]}}"
-
+def claims_text(*, title: str = "a title", start: float = 0.9, effect: float = 0.1) -> str:
+    part = f"title: {title}, endpoint: m, weights: {{late: 1}}, smallest_effect: {effect}"
     return f"""
+title: {title}
 level: 0.05
-windows: [{{name: late, start: {start}, end: 1}}]
-studies: {{mine: {{title: {title}}}, other: {{title: other}}}}
+windows: {{late: {{shares: [{start}, 1]}}}}
+endpoints: {{m: {{kind: noise, dataset: procedural, metric: accuracy}}}}
 claims:
-  - {{number: 1, title: {title}, studies: {{mine: {test(effect)}, other: {test(other)}}}}}
+  - {{number: 1, title: {title}, notes: [{title}], parts: [{{{part}}}]}}
 """
 
 
@@ -108,20 +100,3 @@ def test_a_history_that_is_cut_registers_nothing(repository, tmp_path):
     shallow = Repository(tmp_path / "shallow")
     repository.git("clone", "--quiet", "--depth", "1", f"file://{repository.top}", str(shallow.top))
     assert shallow.registered() == ""
-
-
-def test_the_hash_is_that_of_what_a_study_tests_without_words_and_defaults(tmp_path):
-    def hashed(text: str, study: str = "mine") -> str:
-        (tmp_path / "claims.yaml").write_text(text)
-        return registered_hash(read_claims(tmp_path / "claims.yaml"), study)
-
-    plain = hashed(claims_text())
-    assert hashed(claims_text(title="better words", other=0.3)) == plain
-    assert hashed(claims_text().replace("{late: 1}", "{late: 1.0}")) == plain
-    assert hashed(claims_text().replace("notes:", "evidence: true, notes:")) == plain
-    unused = "windows: [{name: unused, untrained: true}, "
-    assert hashed(claims_text().replace("windows: [", unused)) == plain
-    assert len({plain, hashed(claims_text(start=0.8)), hashed(claims_text(effect=0.2))}) == 3
-    assert hashed(claims_text().replace("level: 0.05", "level: 0.01")) != plain
-    assert hashed(claims_text().replace("metric: accuracy", "metric: drop")) != plain
-    assert hashed(claims_text(), "absent") == ""

@@ -21,7 +21,6 @@ from hf_clipdyn.report.style import (
     PAPER,
     SHADES,
     STROKES,
-    StyleWarning,
     cycle_colour,
     figure_style,
     look,
@@ -108,12 +107,10 @@ def test_a_style_by_name_gives_its_colours_to_the_runs():
         assert cycle_colour(0) == HUES[0]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.report.style.StyleWarning")
 def test_every_style_of_matplotlib_can_be_laid_over_the_projects():
     for name in [*mpl.style.available, "default"]:
         with figure_style(read_style(name)):
             assert to_rgb(cycle_colour(7)), name
-            assert mpl.rcParams["savefig.dpi"] == 200, "no style decides that"
 
 
 @pytest.fixture
@@ -126,15 +123,16 @@ def style_file(tmp_path):
     return style_file
 
 
-def test_a_file_is_read_without_what_is_no_look(style_file):
-    path = style_file(
-        "font.size: 9\nlines.linewidth: 2\nfigure.figsize: 3, 2\ntext.usetex: True\nlines.marker: o\n"
-        "image.cmap: gray\nbackend: module://evil\n"
-    )
-    looks = r"do not affect looks and are ignored: backend, figure\.figsize, text\.usetex\."
-    with pytest.warns(StyleWarning, match=looks) as warned:
-        assert read_style(path) == {"font.size": 9.0, "lines.linewidth": 2.0}
-    assert len(warned) == 1
+def test_a_file_of_a_user_is_respected_and_runs_no_program(style_file):
+    path = style_file("font.size: 9\nlines.linewidth: 2\ntext.usetex: True\n")
+    with figure_style(read_style(path), printed=True):
+        assert [mpl.rcParams[name] for name in ("font.size", "lines.linewidth", "text.usetex")] == [
+            9,
+            2,
+            False,
+        ]
+    with pytest.raises(ConfigError, match=r"own\.mplstyle"):
+        read_style(style_file("font.size: large letters\n"))
 
 
 def test_an_address_is_never_fetched():

@@ -97,7 +97,7 @@ def _affordable(cells: pd.DataFrame, gallery: Gallery, classes: int) -> tuple[pd
 
 
 def _confidence_level(study: Study) -> float:
-    known = study.results.values["confidence_level"].dropna()
+    known = study.results.rows["confidence_level"].dropna()
     return float(known.iloc[0]) if len(known) else 0.95
 
 

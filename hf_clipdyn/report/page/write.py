@@ -32,8 +32,7 @@ from hf_clipdyn.report.tables import (
     overview_tables,
     provenance_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits
-from hf_clipdyn.statistics.verdicts import deviation_lines
+from hf_clipdyn.report.words import Finding, alternative_words, find, limits
 
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
@@ -69,7 +68,7 @@ def write_report(
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME.png`` and ``NAME.pdf`` for each benchmark, the ``summary``, the control
             ``arms`` and the ``claims``, see `write_figures`.
-        claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
+        claims: a file of claims; without one nothing is judged.
         stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
             shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
@@ -146,7 +145,7 @@ def render(
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
     verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -165,7 +164,6 @@ def render(
         strip=front.strip(study),
         verdicts=verdicts,
         verdict_summary=verdict_summary(study) if tested else "",
-        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         findings=findings,
         runs=study.runs,
@@ -235,10 +233,10 @@ def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]
         words = [alternative_words(panel) for panels in study.overview for panel in panels]
         yield _image(images["summary"], "The study at a glance.", words)
     if "claims" in images:
-        tested = filter(is_tested, study.verdicts)
-        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
+        tested = [verdict for verdict in study.verdicts if verdict.is_tested]
+        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.word}." for verdict in tested]
         yield _image(
-            images["claims"], "The endpoints of the claims over training, and their contrasts.", words
+            images["claims"], "The contrasts of the claims, in units of the smallest effect δ.", words
         )
 
 
