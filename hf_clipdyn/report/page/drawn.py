@@ -34,9 +34,12 @@ _MOST_TICKS = 6
 _FIRST = ("zero_shot", "classification", "shape_bias", "noise", "similarity", "saliency", "quality")
 """Kinds at the beginning of the first screen."""
 _LOSS = ("training/log", "loss")
+_STIMULI = "stimuli"
 
 
-def payload(planner: Any, words: Any, runs: pd.DataFrame) -> dict[str, Any]:
+def payload(
+    planner: Any, words: Any, runs: pd.DataFrame, charts: Mapping[str, Sequence[Panel]]
+) -> dict[str, Any]:
     """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``overview``.
 
     What many charts share stands in ``values`` and ``names``, see `_Shared`.
@@ -45,6 +48,7 @@ def payload(planner: Any, words: Any, runs: pd.DataFrame) -> dict[str, Any]:
         planner: of the table.
         words: the vocabulary of the table.
         runs: a row a run, with ``run`` and ``seed``.
+        charts: by title, panels beside those of the planner; those of a benchmark are views of it.
 
     Returns:
         Built-in types only, without NaN, ready for `json.dumps`.
@@ -56,6 +60,18 @@ def payload(planner: Any, words: Any, runs: pd.DataFrame) -> dict[str, Any]:
     benchmarks = [
         _benchmark(name, panels, planner, words, shared) for name, panels in planner.benchmarks.items()
     ]
+    sections = []
+    for title, panels in charts.items():
+        alone = []
+        for panel in panels:
+            section = _STIMULI if panel.form == "map" and panel.y.names and panel.x.title == "answer" else ""
+            drawn = packed(panel, planner, shared, view=_view(title, panel), section=section)
+            if panel.benchmark in names:
+                benchmarks[names.index(panel.benchmark)]["panels"].append(drawn)
+            else:
+                alone.append(drawn)
+        if alone:
+            sections.append({"name": anchor(title), "title": title, "panels": alone})
     return {
         "meta": {
             "overTraining": planner.over_training,
@@ -70,6 +86,7 @@ def payload(planner: Any, words: Any, runs: pd.DataFrame) -> dict[str, Any]:
         "runs": [_run(*run, planner, clocks) for run in zip(runs["run"], runs["seed"], strict=True)],
         "groups": [_group(group, planner.groups) for group in planner.groups],
         "benchmarks": benchmarks,
+        "charts": sections,
         "overview": [
             {"benchmark": names.index(name), "panel": packed(panel, planner, shared)}
             for name, panel in _story(planner)
@@ -317,15 +334,23 @@ def _meaning(term: Any) -> Iterator[str]:
         yield "Higher is better." if term.better == "high" else "Lower is better."
 
 
-def packed(panel: Panel, planner: Any, shared: _Shared) -> Any:
-    """A panel as the page takes it."""
+def _view(title: str, panel: Panel) -> str:
+    """The heading of a chart's panels in a benchmark: panels of two forms have one each."""
+    return {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title) if title else title
+
+
+def packed(
+    panel: Panel, planner: Any, shared: _Shared, *, view: str | None = None, section: str = ""
+) -> Any:
+    """A panel as the page takes it, under the heading ``view`` of its benchmark or in another section."""
     drawn = figure(panel)
     training = panel.form == "lines" and panel.x is planner.x and planner.over_training
     if training:
         for trace in drawn["data"]:
             del trace["x"], trace["text"]
     moving = any(line.frame >= 0 for line in panel.lines) or "frames" in drawn
-    view = "Layer by layer" if panel.form == "map" else ""
+    if view is None:
+        view = "Layer by layer" if panel.form == "map" else ""
     whole = {
         **drawn,
         "title": panel.title,
@@ -335,7 +360,7 @@ def packed(panel: Panel, planner: Any, shared: _Shared) -> Any:
         "choices": dict(panel.choices),
         "alt": panel.alt,
         "view": view,
-        "section": "",
+        "section": section,
         "training": training,
         "moving": moving,
         "ramp": panel.ramp,

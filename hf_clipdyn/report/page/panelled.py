@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.report.charts.differences import PairedDifferences
+from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
@@ -44,6 +44,7 @@ def render(
     data_dirs: Mapping[str, str | Path] | None = None,
     title: str | None = None,
     drawn: Mapping[str, bytes] | None = None,
+    try_it: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as one text; arguments as of `write.render`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -53,11 +54,13 @@ def render(
     seeds = pd.DataFrame([{"run": run, "seed": first[run].seed} for run in study.runs])
     parts: dict[str, Any] = {
         "stimuli": stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs),
-        "differences": PairedDifferences.payload(study),
+        "tryit": try_it,
     }
+    known = charts()
+    parts |= {name: chart.payload(study) for name, chart in known.items()}
+    shown = {chart.title: list(chart.panels(study)) for chart in known.values()}
     data = {
-        **payload(planner, study.results.vocabulary, seeds),
-        "charts": [],
+        **payload(planner, study.results.vocabulary, seeds, shown),
         "tables": evidence(study),
         "parts": {name: part for name, part in parts.items() if part is not None},
     }
