@@ -38,7 +38,7 @@ Empty if it was not recorded.
 _Sha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RunOrigin:
     """Where the numbers of one run come from.
 

@@ -169,8 +169,8 @@ def renamed(study, **columns):
     ]
     rows = pd.concat([rows, *others], ignore_index=True)
     words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
-    words = Vocabulary.merged([words, study.results.vocabulary])
-    results = replace(study.results.with_rows(rows), vocabulary=words)
+    words = Vocabulary.merged([words, study.results.words])
+    results = replace(study.results.with_rows(rows), words=words)
     return replace(study, results=results, trajectories=tuple(read_trajectories(results)))
 
 

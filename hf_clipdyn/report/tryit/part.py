@@ -1,21 +1,17 @@
-"""The part "Try it" of the page: a small model's vision tower at every epoch, and a map of its embeddings.
+"""What the page needs to try a run: its vision tower at every epoch, and a map of its embeddings.
 
-The page computes what a user's image gives, without a network (`js/tryit_model.js`). Its weights are rounded to eight
-bits; how often the rounded models choose as the exact ones do is measured here and said on the page. Texts are embedded
-here, so the page knows those of the run's classes only.
+The weights are rounded to eight bits; how often the rounded models choose as the exact ones do is measured here and
+said on the page. Texts are embedded here, so the page knows those of the run's classes only.
 """
 
-import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,11 +23,13 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
 from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions, prompts
-from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.preprocess import normalisation, processor_identity, resize_and_crop
+from hf_clipdyn.preprocess import processor_identity, resize_and_crop
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.tryit.tower import Tower, encoded
+
+_log = logging.getLogger(__name__)
 
 MOST_BYTES = 4_000_000
 """What the part may take in the page."""
@@ -40,15 +38,6 @@ _STIMULI = 240
 _EXAMPLES = 8
 _SIDE = 128  # pixels of an example
 _MOST_CLASSES = 100
-_ACTIVATIONS = ("quick_gelu", "gelu")
-_LAYER = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.out_proj",
-    "mlp.fc1",
-    "mlp.fc2",
-)
 Floats = NDArray[np.float64]
 
 
@@ -58,8 +47,8 @@ def payload(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     store: str | Path | None = None,
-) -> dict[str, Any]:
-    """What the page needs to run the model, for JSON.
+) -> dict[str, Any] | None:
+    """What the page needs to run the model, for JSON; None, with a warning, if the model is too large.
 
     Args:
         study: of one run, whose revisions are read at the commits that were measured.
@@ -76,8 +65,8 @@ def payload(
         - ``examples``: ``title`` and ``uri`` of images; ``map``: see `_map`, and the class of each stimulus by cue.
 
     Raises:
-        ConfigError: there are several runs, the model is not a CLIP or too large, or no data set with class names is on
-            this machine.
+        ConfigError: there are several runs, the model is not a CLIP, or no data set with class names is on this
+            machine.
     """
     if len(study.runs) != 1:
         raise ConfigError(
@@ -90,14 +79,16 @@ def payload(
     texts = prompts(classes, default_templates(source.metadata)[0])
     column = next(name for name, kind in source.dataset.features.items() if isinstance(kind, datasets.Image))
     images = [decode_image(image) for image in source.dataset.select_columns([column])[rows][column]]
-    names, left_out = _affordable(model)
+    names = _affordable(model)
+    if not names:
+        return None
     title, places = model.places
     part: dict[str, Any] = {
         "run": study.runs[0],
         "revisions": names,
         "axis": title,
         "places": [places[model.names.index(name)] for name in names],
-        "leftOut": left_out,
+        "leftOut": len(model.names) - len(names),
         "classes": [{"name": name, "text": text} for name, text in zip(classes, texts, strict=True)],
         **_read(model, names, images, texts),
     }
@@ -138,19 +129,18 @@ def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[s
     }
 
 
-def _affordable(model: LoadedRevisions) -> tuple[list[str], int]:
-    """Names of the revisions that fit, evenly spaced, and the number of the others."""
+def _affordable(model: LoadedRevisions) -> list[str]:
+    """Names of the revisions that fit, evenly spaced; none if not even two do."""
     with model.encoder(model.names[-1]) as encoder:
-        tower = Tower.of(encoder)
-        size = 4 * (len(tower.codes) + len(tower.halves)) / 3
+        size = Tower.of(encoder).size
     most = int(0.95 * MOST_BYTES / size)
     if most < min(2, len(model.names)):
-        raise ConfigError(
-            f"--try-it puts the vision encoder of each revision into the page, but one takes {readable_size(size)} of "
-            f"{readable_size(MOST_BYTES)}: use `clipdyn app` for a model of this size."
+        _log.warning(
+            f"The page has no part to try the model: the image encoder of one revision takes {readable_size(size)} of "
+            f"{readable_size(MOST_BYTES)}. Use `clipdyn app` for a model of this size."
         )
-    kept = evenly(len(model.names), most)
-    return [model.names[at] for at in kept], len(model.names) - len(kept)
+        return []
+    return [model.names[at] for at in evenly(len(model.names), most)]
 
 
 def _read(
@@ -172,155 +162,14 @@ def _read(
             equal += sum(
                 similarity(exact, of_texts).argmax(axis=1) == similarity(rounded, of_texts).argmax(axis=1)
             )
-            part["codes"].append(_encoded(tower.codes))
-            part["halves"].append(_encoded(tower.halves))
+            part["codes"].append(encoded(tower.codes))
+            part["halves"].append(encoded(tower.halves))
             part["scales"].append(round(encoder.logit_scale, 4))
             part["embeddings"].append(unit(exact))
             vectors.append(of_texts)
             part |= tower.described
-    part["texts"] = _encoded(np.stack(vectors).astype("<f2").tobytes())
+    part["texts"] = encoded(np.stack(vectors).astype("<f2").tobytes())
     return part | {"agreement": int(equal), "asked": len(names) * len(images)}
-
-
-def _encoded(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-# --- the tower --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Tower:
-    """The vision tower and projection of a `CLIPModel`, in the form that the page reads.
-
-    Attributes:
-        described: ``size``, ``mean`` and ``deviation``.
-        codes: all matrices as int8, row by row, in the order of `_matrices`.
-        halves: as float16, little-endian: for each matrix the factor of each of its rows, then all vectors in the order
-            of `_vectors`.
-    """
-
-    described: dict[str, Any]
-    codes: bytes
-    halves: bytes
-
-    @classmethod
-    def of(cls, encoder: Encoder) -> "Tower":
-        """The tower of a live model.
-
-        Raises:
-            ConfigError: the model is not a CLIP, or its images are prepared in another way.
-        """
-        described = _described(encoder)
-        rounded = [_rounded(matrix) for matrix in _matrices(encoder.model)]
-        vectors = [vector.detach().float().cpu().numpy() for vector in _vectors(encoder.model)]
-        halves = np.concatenate([factors for _, factors in rounded] + vectors).astype("<f2")
-        return cls(described, b"".join(codes.tobytes() for codes, _ in rounded), halves.tobytes())
-
-    @contextmanager
-    def in_place_of(self, encoder: Encoder) -> Iterator[None]:
-        """Within the block, the model has the rounded weights."""
-        tensors = [*_matrices(encoder.model), *_vectors(encoder.model)]
-        exact = [tensor.detach().clone() for tensor in tensors]
-        self._write(tensors)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for tensor, before in zip(tensors, exact, strict=True):
-                    tensor.copy_(before)
-
-    @torch.no_grad()
-    def _write(self, tensors: Sequence[torch.Tensor]) -> None:
-        codes, halves = (
-            np.frombuffer(self.codes, np.int8),
-            np.frombuffer(self.halves, "<f2").astype(np.float32),
-        )
-        for tensor in tensors:
-            if tensor.ndim == 2:
-                rows, columns = tensor.shape
-                part, codes = np.split(codes, [rows * columns])
-                factors, halves = np.split(halves, [rows])
-                values = part.reshape(rows, columns) * factors[:, None]
-            else:
-                values, halves = np.split(halves, [len(tensor)])
-            tensor.copy_(torch.from_numpy(values.astype(np.float32)))
-
-
-def _described(encoder: Encoder) -> dict[str, Any]:
-    """Size of the tower, and how its images are prepared."""
-    config, processor = encoder.model.config, encoder.image_processor
-    affine = normalisation(processor)
-    side = getattr(getattr(config, "vision_config", None), "image_size", None)
-    expected = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    prepared = [
-        *(dict(getattr(processor, name, None) or {}) == value for name, value in expected.items()),
-        *(
-            getattr(processor, name, False)
-            for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
-        ),
-        int(getattr(processor, "resample", -1)) == Image.Resampling.BICUBIC,
-        affine is not None,
-    ]
-    if (
-        config.model_type != "clip"
-        or config.vision_config.hidden_act not in _ACTIVATIONS
-        or not all(prepared)
-    ):
-        raise ConfigError(
-            f"--try-it reads CLIP models with CLIP's own image processor; this is a "
-            f"{type(encoder.model).__name__} with {type(processor).__name__}: use `clipdyn app`."
-        )
-    assert affine is not None
-    vision = config.vision_config
-    return {
-        "size": {
-            "image": side,
-            "patch": vision.patch_size,
-            "width": vision.hidden_size,
-            "heads": vision.num_attention_heads,
-            "layers": vision.num_hidden_layers,
-            "mlp": vision.intermediate_size,
-            "projection": config.projection_dim,
-            "eps": vision.layer_norm_eps,
-            "activation": vision.hidden_act,
-        },
-        "mean": affine[0].flatten().tolist(),
-        "deviation": affine[1].flatten().tolist(),
-    }
-
-
-def _matrices(model: Any) -> Iterator[torch.Tensor]:
-    """Patches (width, 3 patch²), positions (tokens, width); of each layer q, k, v, out, fc1, fc2; the projection."""
-    vision = model.vision_model
-    yield vision.embeddings.patch_embedding.weight.flatten(1)
-    yield vision.embeddings.position_embedding.weight
-    for layer in vision.encoder.layers:
-        for name in _LAYER:
-            yield layer.get_submodule(name).weight
-    yield model.visual_projection.weight
-
-
-def _vectors(model: Any) -> Iterator[torch.Tensor]:
-    """The class token, the first norm; of each layer its norms and the biases of its matrices; the last norm."""
-    vision = model.vision_model
-    yield vision.embeddings.class_embedding
-    yield from (vision.pre_layrnorm.weight, vision.pre_layrnorm.bias)
-    for layer in vision.encoder.layers:
-        for norm in (layer.layer_norm1, layer.layer_norm2):
-            yield from (norm.weight, norm.bias)
-        for name in _LAYER:
-            yield layer.get_submodule(name).bias
-    yield from (vision.post_layernorm.weight, vision.post_layernorm.bias)
-
-
-def _rounded(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A matrix as whole numbers from -127 to 127, and the factor of each row, which a half can hold."""
-    values = matrix.detach().float().cpu().numpy()
-    largest = np.abs(values).max(axis=1)
-    smallest = float(np.finfo(np.float16).smallest_subnormal)
-    factors = np.maximum((largest / 127).astype(np.float16), smallest).astype(np.float32)
-    return np.clip(np.rint(values / factors[:, None]), -127, 127).astype(np.int8), factors
 
 
 # --- the map ----------------------------------------------------------------------------------------------
@@ -348,9 +197,9 @@ def _map(embeddings: Sequence[Floats]) -> dict[str, Any]:
     ]
     variances = [float((rows**2).sum()) or 1.0 for rows in turned]
     return {
-        "points": _encoded(np.rint(points / step).astype(np.int8).tobytes()),
+        "points": encoded(np.rint(points / step).astype(np.int8).tobytes()),
         "unit": step,
-        "onto": _encoded(np.stack(onto).astype("<f2").tobytes()),
+        "onto": encoded(np.stack(onto).astype("<f2").tobytes()),
         "shares": [
             round(float((seen**2).sum()) / variance, 3)
             for seen, variance in zip(points, variances, strict=True)
@@ -395,5 +244,5 @@ def _examples(
         small.thumbnail((_SIDE, _SIDE))
         small.save(file, "PNG", optimize=True)
         title = ", ".join(f"{cue} {classes[places[row]]}" for cue, places in by_cue.items())
-        examples.append({"title": title, "uri": f"data:image/png;base64,{_encoded(file.getvalue())}"})
+        examples.append({"title": title, "uri": f"data:image/png;base64,{encoded(file.getvalue())}"})
     return examples

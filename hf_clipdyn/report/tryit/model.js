@@ -1,4 +1,4 @@
-// The vision tower of CLIP and its image processor, in plain JavaScript; the weights are those of tryit.py. Other files
+// The vision tower of CLIP and its image processor, in plain JavaScript; the weights are those of tower.py. Other files
 // may use:
 //
 //   readTower(part, at)             weights of a revision of the part, decoded once
@@ -17,40 +17,35 @@ function readHalves(text) {
   });
 }
 
-const LINEAR = ["q", "k", "v", "out", "fc1", "fc2"];
-
-/** The tensors of a revision, in the order in which tryit.py wrote them. */
+/** The tensors of a revision, in the order in which tower.py wrote them. */
 function readTower(part, at) {
   const { image, patch, width, layers, mlp, projection } = part.size;
-  const codes = new Int8Array(readBytes(part.codes[at]).buffer);
-  const halves = readHalves(part.halves[at]);
-  let [code, half] = [0, 0];
-  const matrix = (rows, columns) => {
-    const values = new Float32Array(rows * columns);
-    for (let row = 0; row < rows; row += 1) {
-      const factor = halves[half + row];
-      for (let i = row * columns; i < (row + 1) * columns; i += 1) values[i] = codes[code + i] * factor;
-    }
-    code += rows * columns;
-    half += rows;
+  let codes = new Int8Array(readBytes(part.codes[at]).buffer);
+  let halves = readHalves(part.halves[at]);
+  const vector = (n) => {
+    const values = halves.subarray(0, n);
+    halves = halves.subarray(n);
     return values;
   };
-  const vector = (n) => halves.subarray(half, (half += n));
-  const wide = (name) => (name === "fc1" ? [mlp, width] : name === "fc2" ? [width, mlp] : [width, width]);
-  const tower = { patches: matrix(width, 3 * patch * patch), positions: matrix((image / patch) ** 2 + 1, width), layers: [] };
-  for (let layer = 0; layer < layers; layer += 1) {
-    tower.layers.push(Object.fromEntries(LINEAR.map((name) => [name, { weight: matrix(...wide(name)) }])));
-  }
-  tower.projection = matrix(projection, width);
+  const matrix = (rows, columns) => {
+    const factors = vector(rows);
+    const values = Float32Array.from(codes.subarray(0, rows * columns), (code, i) => code * factors[Math.floor(i / columns)]);
+    codes = codes.subarray(rows * columns);
+    return values;
+  };
+  const sizes = { q: [width, width], k: [width, width], v: [width, width], out: [width, width], fc1: [mlp, width], fc2: [width, mlp] };
+  const each = (read) => Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, read(size)]));
+  const repeated = (read) => Array.from({ length: layers }, read);
   const norm = () => ({ weight: vector(width), bias: vector(width) });
-  tower.token = vector(width);
-  tower.before = norm();
-  for (const layer of tower.layers) {
-    [layer.norm1, layer.norm2] = [norm(), norm()];
-    for (const name of LINEAR) layer[name].bias = vector(wide(name)[0]);
-  }
-  tower.after = norm();
-  return tower;
+  const patches = matrix(width, 3 * patch * patch);
+  const positions = matrix((image / patch) ** 2 + 1, width);
+  const weights = repeated(() => each((size) => matrix(...size)));
+  const last = matrix(projection, width);
+  const [token, before] = [vector(width), norm()];
+  const norms = repeated(() => ({ norm1: norm(), norm2: norm(), biases: each(([to]) => vector(to)) }));
+  const joined = ({ norm1, norm2, biases }, i) => ({ norm1, norm2,
+    ...Object.fromEntries(Object.keys(sizes).map((name) => [name, { weight: weights[i][name], bias: biases[name] }])) });
+  return { patches, positions, projection: last, token, before, layers: norms.map(joined), after: norm() };
 }
 
 // ---------------------------------------------------------------- images

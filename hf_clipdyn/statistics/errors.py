@@ -1,10 +1,10 @@
 """What items contribute to the numbers of tables: as kept beside them, else from their trials, once."""
 
 import logging
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -27,13 +27,16 @@ from hf_clipdyn.results.trials import KeptTrials
 NO_TRIALS = "no trials beside the table"
 """The cause of an unknown influence without trials."""
 _NO_ERROR = Influence.unknown("the number has no error over items")
-_MOST_CELLS = 64  # in memory with all their numbers; what was asked for stays
+_MOST_CELLS = 64
+
+_T = TypeVar("_T")
+_Cell: TypeAlias = Mapping[Key, Influence]
 
 _log = logging.getLogger(__name__)
 
 
-class KeptInfluences:
-    """What items contribute to the numbers in tables, from the files beside them (`hf_clipdyn.results.influences`).
+class Errors:
+    """What items contribute to the numbers of tables.
 
     Args:
         tables: files of `clipdyn evaluate`.
@@ -42,78 +45,48 @@ class KeptInfluences:
 
     Attributes:
         trials: beside the tables.
+        of_cell: from the name of a kind and the key of a cell, the influences on all its numbers, or why they are
+            unknown.
     """
 
     def __init__(self, tables: Sequence[Path], *, keep: bool = True, show_progress: bool = True) -> None:
         self._tables, self.trials = tables, KeptTrials(tables)
         self._keep, self._show_progress = keep, show_progress
         self._asked: dict[tuple[str, Key], Influence] = {}
-        self._cells: OrderedDict[str, Mapping[Key, Influence] | str] = OrderedDict()
-        self._combined: dict[str, dict[Key, Influence]] | None = None
+        # In memory with all their numbers; what was asked for stays.
+        self.of_cell = lru_cache(_MOST_CELLS)(self._of_cell)
 
-    def of(self, kind: str, wanted: Mapping[str, Collection[Key]]) -> dict[tuple[str, Key], Influence]:
-        """The influences on numbers of one kind.
+    def progress(self, members: Iterable[_T], title: str) -> Iterable[_T]:
+        """The members of a loop, with a progress bar if that is wanted and they take longer than two seconds."""
+        hidden = not (self._show_progress and draws_bars())
+        return tqdm(members, desc=f"errors of {title}", delay=2, leave=False, disable=hidden)
 
-        Args:
-            kind: name of the kind.
-            wanted: keys of numbers, by the key of their cell.
-
-        Returns:
-            By cell and number; an unknown influence has its cause.
-        """
-        missing = [
-            cell for cell, keys in wanted.items() if any((cell, key) not in self._asked for key in keys)
-        ]
-        cells = tqdm(
-            missing,
-            desc=f"influences on {kind}",
-            unit="cell",
-            delay=2,
-            leave=False,
-            disable=not (self._show_progress and draws_bars()),
-        )
-        for cell in cells:
+    def of(self, kind: str, cell: str, number: Key) -> Influence:
+        """The influence on a number of a cell, by their keys; an unknown one has its cause."""
+        if (cell, number) not in self._asked:
             known = self.of_cell(kind, cell)
-            for key in wanted[cell]:
-                self._asked[cell, key] = (
-                    Influence.unknown(known) if isinstance(known, str) else known.get(key, _NO_ERROR)
-                )
-        return {(cell, key): self._asked[cell, key] for cell, keys in wanted.items() for key in keys}
+            self._asked[cell, number] = (
+                Influence.unknown(known) if isinstance(known, str) else known.get(number, _NO_ERROR)
+            )
+        return self._asked[cell, number]
 
     def write(self, table: Path) -> None:
-        """Keep what was asked for beside another table, whose readers then need no trials.
-
-        Args:
-            table: with the same cells, such as that of a whole study.
-        """
+        """Keep what was asked for beside another table with the same cells, whose readers then need no trials."""
         cells: dict[str, dict[Key, Influence]] = {}
         for (cell, key), one in self._asked.items():
             cells.setdefault(cell, {})[key] = one
         write_influences(combined_influences(table), cells)
 
-    def of_cell(self, kind: str, cell: str) -> Mapping[Key, Influence] | str:
-        """The influences on all numbers of a cell, or why they are unknown."""
-        if cell not in self._cells:
-            try:
-                self._cells[cell] = self._read(kind, cell)
-            except (UnknownNameError, EvaluationError) as error:
-                self._cells[cell] = str(error)
-            if len(self._cells) > _MOST_CELLS:
-                self._cells.popitem(last=False)
-        self._cells.move_to_end(cell)
-        return self._cells[cell]
+    def _of_cell(self, kind: str, cell: str) -> _Cell | str:
+        try:
+            return self._read(kind, cell)
+        except (UnknownNameError, EvaluationError) as error:
+            return str(error)
 
-    def _read(self, kind_name: str, cell: str) -> Mapping[Key, Influence] | str:
+    def _read(self, kind_name: str, cell: str) -> _Cell | str:
         file = self.trials.file(cell)
         if file is None:
-            for table in self._tables:  # of a relation, which has no trials of its own
-                if own := read_influences(influences_folder(table) / f"{cell}.parquet").get(cell):
-                    return own
-            if self._combined is None:
-                self._combined = {}
-                for table in self._tables:
-                    self._combined |= read_influences(combined_influences(table))
-            return self._combined.get(cell, NO_TRIALS)
+            return self._without_trials(cell)
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"
@@ -121,12 +94,23 @@ class KeptInfluences:
             return of_kept  # of a kind that left: nobody can score its trials again
         kind = kind_named(kind_name)
         stamp = stamp_of(file, kind.score_version)
-        known: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
+        known: _Cell = read_influences(kept, stamp).get(cell, {})
         if not known:
             known = _computed(kind, self.trials.of(cell))
             if self._keep:
                 write_influences(kept, {cell: known}, stamp)
         return known
+
+    def _without_trials(self, cell: str) -> _Cell | str:
+        for table in self._tables:  # of a relation, which has no trials of its own
+            if own := read_influences(influences_folder(table) / f"{cell}.parquet").get(cell):
+                return own
+        return self._combined.get(cell, NO_TRIALS)
+
+    @cached_property
+    def _combined(self) -> dict[str, _Cell]:
+        files = map(combined_influences, self._tables)
+        return {cell: known for file in files for cell, known in read_influences(file).items()}
 
 
 def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, Influence]:

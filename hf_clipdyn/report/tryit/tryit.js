@@ -11,60 +11,49 @@ function mountTryIt(element, part) {
   const run = DATA.runs.find((one) => one.name === part.run);
   const towers = new Map();
   const texts = readHalves(part.texts);
-  const view = { part, run, picked: part.classes.map((_, i) => i).slice(0, MOST_PICKED), answers: [], asked: 0,
-    width: part.size.projection };
+  const view = { part, picked: part.classes.map((_, i) => i).slice(0, MOST_PICKED), answers: [], scores: null, asked: 0 };
   const status = h("p", { class: "tryit-status", "aria-live": "polite" });
-  const charts = ["probability", "margin"].map((name) => h("figure", {}, h("figcaption", {}, name === "margin" ? "margin in cosine" : name), h("div", { class: "tryit-chart" })));
+  const charts = new Map(["probability", "margin"].map((name) => [name, h("div", { class: "tryit-chart" })]));
+  const figures = [...charts].map(([name, chart]) => h("figure", {}, h("figcaption", {}, name === "margin" ? "margin in cosine" : name), chart));
   const seen = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, role: "img" });
   const caption = h("figcaption");
   const board = drawingBoard(ask);
-  const map = embeddingMap(part, run);
+  const map = embeddingMap(part);
 
   const show = () => {
     const at = partIndex(part, run);
-    ["probability", "margin"].forEach((name, i) => lineChart(charts[i].querySelector(".tryit-chart"), view, name, at));
+    charts.forEach((chart, name) => lineChart(chart, view, name, at));
     status.textContent = answerSentence(view, at);
     caption.textContent = `What the model sees at ${part.revisions[at]}: darker where it attends less (attention rollout).`;
     seen.setAttribute("aria-label", caption.textContent);
-    if (view.levels && view.answers[at]) drawAttention(seen.getContext("2d"), part.size, view.levels, view.answers[at].attention);
-    map.show(at, view.answers.map((one) => one.vector));
+    if (view.answers[at]) drawAttention(seen.getContext("2d"), part.size, view.levels, view.answers[at].attention);
+    map.show(at, view.answers[at]?.vector);
   };
 
   /** Ask every revision, one a task, so that the page stays alive; a later question ends an earlier one. */
-  function ask(image) {
+  async function ask(image) {
     const mine = (view.asked += 1);
-    view.levels = prepared(image, part.size.image);
-    view.answers = [];
+    Object.assign(view, { levels: prepared(image, part.size.image), answers: [], scores: null });
     element.dataset.answered = 0;
-    const next = (at) => {
+    for (const at of part.revisions.keys()) {
       if (mine !== view.asked) return;
       if (!towers.has(at)) towers.set(at, readTower(part, at));
       view.answers.push(embed(towers.get(at), part, view.levels));
-      if (at + 1 < part.revisions.length) setTimeout(next, 0, at + 1);
-      else {
-        score();
-        element.dataset.answered = mine;
-      }
-    };
-    next(0);
-  }
-
-  /** Other classes were picked; while a question is open, its end answers for them. */
-  function picked() {
-    if (view.answers.length === part.revisions.length) score();
-    else view.scores = null;
+      await new Promise((resolve) => { setTimeout(resolve); });
+    }
+    if (mine !== view.asked) return;
+    score();
+    element.dataset.answered = mine;
   }
 
   /** Cosines with the texts of the same revision, and what follows from them for the picked classes. */
   function score() {
-    const each = part.classes.length * view.width;
-    view.scores = view.answers.map(({ vector }, at) => {
-      const cosines = view.picked.map((name) => {
-        const start = at * each + name * view.width;
-        return vector.reduce((sum, value, i) => sum + value * texts[start + i], 0);
-      });
-      return chosenAmong(cosines, part.scales[at]);
-    });
+    if (view.answers.length < part.revisions.length) return; // the question that is open answers for them
+    const width = part.size.projection;
+    view.scores = view.answers.map(({ vector }, at) => chosenAmong(view.picked.map((name) => {
+      const start = (at * part.classes.length + name) * width;
+      return vector.reduce((sum, value, i) => sum + value * texts[start + i], 0);
+    }), part.scales[at]));
     show();
   }
 
@@ -72,11 +61,11 @@ function mountTryIt(element, part) {
     h("p", { class: "quiet" }, ...introductionOfTryIt(part)),
     h("div", { class: "tryit" },
       h("div", { class: "tryit-input" }, board.element, examplesOf(part, board), h("figure", {}, seen, caption)),
-      h("div", { class: "tryit-output" }, picker(view, picked), status, h("div", { class: "tryit-charts" }, charts), map.element)),
+      h("div", { class: "tryit-output" }, picker(view, score), status, h("div", { class: "tryit-charts" }, figures), map.element)),
     h("p", { class: "quiet" }, cautionsOfTryIt(part)));
   element.addEventListener("keydown", (event) => { if (event.target.matches("svg")) moveSlider(event); });
   state.watch(["t"], show);
-  new ResizeObserver(show).observe(charts[0]);
+  new ResizeObserver(show).observe(figures[0]);
   show();
   if (part.examples.length) board.showExample(part.examples[0]);
   else board.clear();
@@ -84,16 +73,14 @@ function mountTryIt(element, part) {
 
 /** Probability, margin and rank (1 is the best) of each class, as evaluation/answers.py defines them. */
 function chosenAmong(cosines, scale) {
-  const largest = Math.max(...cosines);
-  const weights = cosines.map((cosine) => Math.exp(scale * (cosine - largest)));
+  const order = [...cosines.keys()].sort((a, b) => cosines[b] - cosines[a] || a - b);
+  const [first, second] = order;
+  const weights = cosines.map((cosine) => Math.exp(scale * (cosine - cosines[first])));
   const total = weights.reduce((a, b) => a + b, 0);
-  const order = cosines.map((_, i) => i).sort((a, b) => cosines[b] - cosines[a] || a - b);
-  const rank = cosines.map((_, i) => order.indexOf(i) + 1);
   return {
     probability: weights.map((weight) => weight / total),
-    margin: cosines.map((cosine, i) => cosine - cosines[rank[i] === 1 ? order[1] : order[0]]),
-    rank,
-    cosines,
+    margin: cosines.map((cosine, i) => cosine - cosines[i === first ? second : first]),
+    order,
   };
 }
 
@@ -120,11 +107,13 @@ function cautionsOfTryIt(part) {
     count(part.asked)} answers to stimuli the rounded model chose as the exact one in ${count(part.agreement)}.`;
 }
 
-function answerSentence({ part, picked, scores, answers }, at) {
-  if (!scores || !answers[at] || !scores[at]) return "The model answers as soon as there is an image.";
-  const { probability, margin, rank } = scores[at];
-  const best = rank.map((_, i) => i).sort((a, b) => rank[a] - rank[b]).slice(0, 3)
-    .map((i) => `${part.classes[picked[i]].name} ${Math.round(100 * probability[i])} % (margin ${margin[i] < 0 ? "−" : "+"}${Math.abs(margin[i]).toFixed(2)})`);
+function answerSentence({ part, picked, scores }, at) {
+  if (!scores) return "The model answers as soon as there is an image.";
+  const { probability, margin, order } = scores[at];
+  const best = order.slice(0, 3).map((i) => {
+    const signed = `${margin[i] < 0 ? "−" : "+"}${Math.abs(margin[i]).toFixed(2)}`;
+    return `${part.classes[picked[i]].name} ${Math.round(100 * probability[i])} % (margin ${signed})`;
+  });
   return `${part.revisions[at]}: ${best.join(", then ")}.`;
 }
 
@@ -140,12 +129,12 @@ function picker(view, changed) {
     const next = on ? [...view.picked, name].sort((a, b) => a - b) : view.picked.filter((one) => one !== name);
     if (next.length < 2 || next.length > 24) {
       said.textContent = next.length < 2 ? "An answer is a choice: at least two classes stay." : "At most 24 classes.";
-      return show();
+    } else {
+      said.textContent = "";
+      view.picked = next;
+      changed();
     }
-    said.textContent = "";
-    view.picked = next;
     show();
-    return changed();
   };
   const show = () => {
     const listed = part.classes.length <= 24 ? part.classes.map((_, i) => i) : view.picked;
@@ -153,7 +142,8 @@ function picker(view, changed) {
     boxes.append(...listed.map((name) => {
       const box = h("input", { type: "checkbox", onchange: () => pick(name, box.checked) });
       box.checked = view.picked.includes(name);
-      return h("label", { class: "switch" }, box, h("span", {}, part.classes[name].name));
+      const sample = svg("svg", { viewBox: "0 0 22 8", width: 22, height: 8, "aria-hidden": "true" }, lineOf(name, { points: "0,4 22,4" }));
+      return h("label", { class: "switch" }, box, sample, h("span", {}, part.classes[name].name));
     }));
   };
   const add = () => {
@@ -181,53 +171,61 @@ function examplesOf(part, board) {
 
 /** A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image. */
 function drawingBoard(given) {
-  const canvas = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, class: "tryit-board", role: "img", "aria-label": "Your image" });
+  let from = null;
+  const canvas = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, class: "tryit-board", role: "img", "aria-label": "Your image",
+    onpointerdown: (event) => { canvas.setPointerCapture(event.pointerId); from = place(event); stroke(event); },
+    onpointermove: (event) => { if (from) stroke(event); },
+    onpointerup: finished, onpointercancel: finished,
+    ondragover: (event) => event.preventDefault(),
+    ondrop: (event) => { event.preventDefault(); open(event.dataTransfer.files[0]); } });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const file = h("input", { type: "file", accept: "image/*", hidden: true });
+  const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: () => open(file.files[0]) });
   const colour = h("input", { type: "color", value: "#d23434", "aria-label": "Colour" });
   const size = h("input", { type: "range", min: 4, max: 60, value: 22, "aria-label": "Width of the brush" });
   const said = h("span", { class: "quiet", role: "status" });
   const hand = () => given(context.getImageData(0, 0, DRAWN_SIDE, DRAWN_SIDE));
   const fill = (shade) => { context.fillStyle = shade; context.fillRect(0, 0, DRAWN_SIDE, DRAWN_SIDE); };
+  const filled = (shade) => () => { fill(shade()); hand(); };
+  const clear = filled(() => "#303030");
 
   /** Show the whole picture in the square, and hand on its own pixels. */
-  const take = (picture, width, height) => {
-    const scale = Math.min(1, MOST_SIDE / Math.max(width, height));
-    const [wide, high] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
-    const whole = h("canvas", { width: wide, height: high }).getContext("2d", { willReadFrequently: true });
+  function take(picture) {
+    const scale = Math.min(1, MOST_SIDE / Math.max(picture.width, picture.height));
+    const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
+    const whole = h("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
     whole.fillStyle = "#fff"; // behind transparent parts
-    whole.fillRect(0, 0, wide, high);
+    whole.fillRect(0, 0, width, height);
     whole.imageSmoothingQuality = "high";
-    whole.drawImage(picture, 0, 0, wide, high);
+    whole.drawImage(picture, 0, 0, width, height);
     fill(look().paper);
-    const fit = DRAWN_SIDE / Math.max(wide, high);
-    context.imageSmoothingEnabled = Math.max(wide, high) > 100;
-    context.drawImage(whole.canvas, (DRAWN_SIDE - wide * fit) / 2, (DRAWN_SIDE - high * fit) / 2, wide * fit, high * fit);
+    const fit = DRAWN_SIDE / Math.max(width, height);
+    context.imageSmoothingEnabled = Math.max(width, height) > 100;
+    context.drawImage(whole.canvas, (DRAWN_SIDE - width * fit) / 2, (DRAWN_SIDE - height * fit) / 2, width * fit, height * fit);
     said.textContent = "";
-    given(whole.getImageData(0, 0, wide, high));
-  };
-  const open = async (chosen) => {
+    given(whole.getImageData(0, 0, width, height));
+  }
+
+  async function open(chosen) {
     if (!chosen) return;
     try {
-      const picture = await createImageBitmap(chosen);
-      take(picture, picture.width, picture.height);
+      take(await createImageBitmap(chosen));
     } catch {
       said.textContent = "This file is not an image that the browser can read: give a PNG, JPEG or WebP.";
     }
-  };
-  const showExample = ({ uri }) => {
-    const picture = new Image();
-    picture.addEventListener("load", () => take(picture, picture.naturalWidth, picture.naturalHeight));
-    picture.src = uri;
-  };
-  const clear = () => { fill("#303030"); hand(); };
+  }
 
-  const place = (event) => {
+  async function showExample({ uri }) {
+    const picture = h("img", { src: uri, alt: "" });
+    await picture.decode();
+    take(picture);
+  }
+
+  function place(event) {
     const { left, top, width } = canvas.getBoundingClientRect();
     return [event.clientX - left, event.clientY - top].map((at) => (at * DRAWN_SIDE) / width);
-  };
-  let from = null;
-  const stroke = (event) => {
+  }
+
+  function stroke(event) {
     const to = place(event);
     Object.assign(context, { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round" });
     context.beginPath();
@@ -235,73 +233,69 @@ function drawingBoard(given) {
     context.lineTo(...to);
     context.stroke();
     from = to;
-  };
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); from = place(event); stroke(event); });
-  canvas.addEventListener("pointermove", (event) => { if (from) stroke(event); });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { if (from) { from = null; hand(); } });
-  canvas.addEventListener("dragover", (event) => event.preventDefault());
-  canvas.addEventListener("drop", (event) => { event.preventDefault(); open(event.dataTransfer.files[0]); });
-  file.addEventListener("change", () => open(file.files[0]));
+  }
+
+  function finished() {
+    if (from) hand();
+    from = null;
+  }
+
   const button = (title, onclick) => h("button", { type: "button", class: "play", onclick }, title);
-  const element = h("div", {}, canvas, file, h("div", { class: "tryit-tools" },
-    button("Choose a file", () => file.click()), button("Clear", clear), button("Fill", () => { fill(colour.value); hand(); }), colour, size), said);
-  return { element, showExample, clear };
+  const tools = [button("Choose a file", () => file.click()), button("Clear", clear), button("Fill", filled(() => colour.value)), colour, size];
+  return { element: h("div", {}, canvas, file, h("div", { class: "tryit-tools" }, tools), said), showExample, clear };
 }
 
 /** The model's input, darker where attention is low. */
 function drawAttention(context, { image, patch }, levels, attention) {
   const grid = image / patch;
   const peak = Math.max(...attention) || 1;
-  const input = new ImageData(image, image);
-  for (let i = 0; i < image * image; i += 1) input.data.set([levels[3 * i], levels[3 * i + 1], levels[3 * i + 2], 255], 4 * i);
-  const veil = new ImageData(grid, grid);
-  attention.forEach((value, i) => veil.data.set([8, 8, 24, Math.round(215 * (1 - (value / peak) ** 0.7))], 4 * i));
-  const onto = (content, smooth) => {
-    const small = h("canvas", { width: content.width, height: content.height });
-    small.getContext("2d").putImageData(content, 0, 0);
-    context.imageSmoothingEnabled = smooth;
+  const paint = (side, colour) => {
+    const pixels = new ImageData(side, side);
+    for (let i = 0; i < side * side; i += 1) pixels.data.set(colour(i), 4 * i);
+    const small = h("canvas", { width: side, height: side });
+    small.getContext("2d").putImageData(pixels, 0, 0);
+    context.imageSmoothingEnabled = side === grid;
     context.drawImage(small, 0, 0, DRAWN_SIDE, DRAWN_SIDE);
   };
-  onto(input, false);
-  onto(veil, true);
+  paint(image, (i) => [...levels.subarray(3 * i, 3 * i + 3), 255]);
+  paint(grid, (i) => [8, 8, 24, Math.round(215 * (1 - (attention[i] / peak) ** 0.7))]);
 }
 
 // ---------------------------------------------------------------- the chart
 
-const TRYIT_DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+const HEIGHT = 222;
+const HUES = 4; // of the palette; later classes have another stroke, or another mark
+const STROKES = ["", "6 3", "2 3", "8 3 2 3"];
 
-/** Lines of the picked classes over the revisions, named at their ends; the slider's revision is marked. */
+function lineOf(name, attributes) {
+  const dash = STROKES[Math.floor(name / HUES) % STROKES.length];
+  return svg("polyline", { fill: "none", stroke: hue(name % HUES), "stroke-width": 2, "stroke-dasharray": dash, ...attributes });
+}
+
+/** Lines of the picked classes over the revisions; the picker is their legend. The slider's revision is marked. */
 function lineChart(holder, { part, picked, scores }, name, now) {
   const width = Math.max(240, Math.min(560, holder.clientWidth || 400));
-  const { ink, edge, grid } = look();
-  const box = { left: 34, right: width - 74, top: 10, bottom: 190 };
+  const { edge, grid } = look();
   const values = scores ? scores.flatMap((one) => one[name]) : [];
   const [low, high] = name === "probability" ? [0, 1] : [Math.min(-0.1, ...values), Math.max(0.1, ...values)];
+  const [left, right, top, bottom] = [34, width - 10, 10, HEIGHT - 32];
   const [start, end] = [part.places[0], part.places.at(-1)];
-  const x = (at) => box.left + ((part.places[at] - start) / (end - start || 1)) * (box.right - box.left);
-  const y = (value) => box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top);
-  const text = (words, attributes) => svg("text", { "font-size": 11, fill: "var(--quiet)", ...attributes }, words);
+  const x = (at) => left + ((part.places[at] - start) / (end - start || 1)) * (right - left);
+  const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
+  const rule = (x1, x2, y1, y2, attributes) => svg("line", { x1, x2, y1, y2, ...attributes });
+  const text = (words, at, height, anchor) => svg("text", { x: at, y: height, "text-anchor": anchor, "font-size": 11, fill: "var(--quiet)" }, words);
   const ticks = name === "probability" ? [0, 0.5, 1] : [low, 0, high];
-  const drawing = svg("svg", { viewBox: `0 0 ${width} 222`, width, height: 222, role: "img", tabindex: 0,
-    "aria-label": `${name} of ${picked.map((i) => part.classes[i].name).join(", ")} over training` },
-  ...ticks.flatMap((tick) => [svg("line", { x1: box.left, x2: box.right, y1: y(tick), y2: y(tick), stroke: grid }),
-    text(number(Number(tick.toFixed(2))), { x: box.left - 5, y: y(tick) + 4, "text-anchor": "end" })]),
-  svg("line", { x1: x(now), x2: x(now), y1: box.top, y2: box.bottom, stroke: edge, "stroke-dasharray": "3 3" }),
-  ...[start, end].map((place, i) => text(number(place), { x: x(i ? part.places.length - 1 : 0), y: box.bottom + 15, "text-anchor": "middle" })),
-  text(part.axis, { x: (box.left + box.right) / 2, y: box.bottom + 15, "text-anchor": "middle" }));
-  holder.replaceChildren(drawing);
-  if (!scores) return;
-  const ends = spreadOut(scores.at(-1)[name].map(y), 12, box.top, box.bottom);
-  picked.forEach((of, i) => {
-    const title = part.classes[of].name;
-    const shade = hue(of);
+  const names = picked.map((i) => part.classes[i].name).join(", ");
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", tabindex: 0, "aria-label": `${name} of ${names} over training` },
+    ...ticks.flatMap((tick) => [rule(left, right, y(tick), y(tick), { stroke: grid }), text(Number(tick.toFixed(2)), left - 5, y(tick) + 4, "end")]),
+    rule(x(now), x(now), top, bottom, { stroke: edge, "stroke-dasharray": "3 3" }),
+    text(start, left, bottom + 15, "start"), text(part.axis, (left + right) / 2, bottom + 15, "middle"), text(end, right, bottom + 15, "end"));
+  if (scores) picked.forEach((of, i) => {
     const points = scores.map((one, at) => `${x(at).toFixed(1)},${y(one[name][i]).toFixed(1)}`).join(" ");
-    const dash = TRYIT_DASHES[Math.floor(of / DATA.meta.hues.length) % TRYIT_DASHES.length];
-    drawing.append(svg("g", {}, svg("title", {}, title),
-      svg("polyline", { points, fill: "none", stroke: shade, "stroke-width": 2, "stroke-dasharray": dash }),
-      svg("circle", { cx: x(now), cy: y(scores[now][name][i]), r: 3.5, fill: shade }),
-      text(title.length > 11 ? `${title.slice(0, 10)}…` : title, { x: box.right + 6, y: ends[i] + 4, fill: ink })));
+    drawing.append(svg("g", {}, svg("title", {}, part.classes[of].name), lineOf(of, { points }),
+      svg("circle", { cx: x(now), cy: y(scores[now][name][i]), r: 3.5, fill: hue(of % HUES) })));
   });
+  holder.replaceChildren(drawing);
 }
 
 registerSection({ name: "tryit", title: "Try it", rank: 20, applies: () => Boolean(DATA.parts.tryit), mount: mountWhenSeen });

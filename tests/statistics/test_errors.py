@@ -10,8 +10,8 @@ import pytest
 
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.statistics import influences
-from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
+from hf_clipdyn.statistics import errors
+from hf_clipdyn.statistics.errors import NO_TRIALS, Errors
 
 TOP1, TOP5 = (NumberKey(metric=name).number_key for name in ("top1", "top5"))
 CELL = "a" * 64
@@ -41,13 +41,14 @@ def computed(monkeypatch):
         calls.append(kind.name)
         return compute(kind, trials, numbers)
 
-    compute = influences.influences
-    monkeypatch.setattr(influences, "influences", count)
+    compute = errors.influences
+    monkeypatch.setattr(errors, "influences", count)
     return calls
 
 
 def ask(table, *keys, cell=CELL, kind="zero_shot", **options):
-    return KeptInfluences([table], **options).of(kind, {cell: keys})
+    kept = Errors([table], **options)
+    return {(cell, key): kept.of(kind, cell, key) for key in keys}
 
 
 def test_influences_are_computed_once_and_then_read(table, computed):
@@ -64,10 +65,10 @@ def test_all_numbers_of_a_cell_are_computed_together_and_what_was_read_stays_in_
     ask(table, TOP1)
     found = ask(table, TOP1, TOP5)
     assert len({one.units.names for one in found.values()}) == 1
-    kept = KeptInfluences([table])
-    kept.of("zero_shot", {CELL: [TOP1]})
+    kept = Errors([table])
+    kept.of("zero_shot", CELL, TOP1)
     influences_folder(table).joinpath(f"{CELL}.parquet").unlink()
-    kept.of("zero_shot", {CELL: [TOP1]})
+    kept.of("zero_shot", CELL, TOP1)
     assert len(computed) == 1
 
 
@@ -79,7 +80,7 @@ def test_changed_trials_and_another_scoring_are_computed_again(table, computed, 
     changed = ask(table, TOP1)[CELL, TOP1]
     right = (decisions(1)["ranking"].str[0] == decisions(1)["label"]).astype(float)
     assert changed.variance == pytest.approx(right.var() / 60)
-    monkeypatch.setattr(influences.kind_named("zero_shot"), "score_version", 99)
+    monkeypatch.setattr(errors.kind_named("zero_shot"), "score_version", 99)
     ask(table, TOP1)
     ask(table, TOP1)
     assert len(computed) == 3
@@ -187,8 +188,8 @@ def test_a_table_without_trials_reads_the_influences_of_all_its_cells_from_one_f
 ):
     wanted = ask(table, TOP1)[CELL, TOP1]
     copy = tmp_path / "copy" / "results.parquet"
-    of_all = KeptInfluences([table])
-    of_all.of("zero_shot", {CELL: [TOP1]})
+    of_all = Errors([table])
+    of_all.of("zero_shot", CELL, TOP1)
     of_all.write(copy)
     found = ask(copy, TOP1, TOP5)
     assert found[CELL, TOP1].variance == wanted.variance
