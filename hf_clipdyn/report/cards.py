@@ -538,7 +538,7 @@ def _metric(part: Study, number: Trajectory, point: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
     if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
         arguments["interval"] = [round(float(point.ci_low), 4), round(float(point.ci_high), 4)]
-        level = float(part.results.confidence[point.cell])
+        level = float(part.confidence_of_cell[point.cell])
         if not math.isnan(level):
             arguments["confidence_level"] = level
     return {

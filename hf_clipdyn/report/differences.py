@@ -166,7 +166,7 @@ def differences(
     if not compared:
         raise EvaluationError(f"There is nothing to compare with {first}: name a second revision or model.")
     rows = compare.differences(
-        *(study.table, study.influences, first, compared, benchmarks),
+        *(study.results, study.influences, first, compared, benchmarks),
         correction=correction,
         family=family,
         confidence_level=confidence_level,

@@ -42,11 +42,6 @@ class Study:
     whole: "Study | None" = None
 
     @cached_property
-    def table(self) -> Table:
-        """Its rows in one frame."""
-        return self.results
-
-    @cached_property
     def claims(self) -> Claims | None:
         """What its verdicts are about; None without a file."""
         if self.whole:
@@ -58,7 +53,7 @@ class Study:
         """Reads all tables together for the claims; None without claims."""
         if self.whole:
             return self.whole.judge
-        return None if self.claims is None else Judge(self.table, self.claims, self.influences)
+        return None if self.claims is None else Judge(self.results, self.claims, self.influences)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -107,7 +102,7 @@ class Study:
     @cached_property
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
-        return Planner(self.table)
+        return Planner(self.results)
 
     @cached_property
     def charts(self) -> list[list[Panel]]:
@@ -141,6 +136,11 @@ class Study:
         values = self.results.rows
         levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
+
+    @cached_property
+    def confidence_of_cell(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.results.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def alike(self, number: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
@@ -193,8 +193,7 @@ def read_study(
     if isinstance(results, pd.DataFrame):
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
-        read, names = Table.from_rows(results, words, origins=origins), tuple[str, ...]()
+        read, names = Table.from_rows(results, words, origins=recorded), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
         read, names = load(paths), tuple(path.name for path in paths)

@@ -49,8 +49,8 @@ SHA-256 of its claims. What a table did not record is empty, and pages say "not 
 
 def _verdicts() -> Page:
     text = """
-`clipdyn report --print verdicts --claims FILE` writes one Parquet file. One row is one part of a claim. [How a verdict is
-reached](../explanation/claims.md) explains the words.
+`clipdyn report --print verdicts --claims FILE` writes one Parquet file. One row is one part of a claim. [How a verdict
+is reached](../explanation/claims.md) explains the words.
 
 The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
 study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, seeds and
