@@ -1,10 +1,13 @@
 """Where the numbers come from, in words: the package that measured them, start times, claims and their registration."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.errors import counted, printable
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import joined, limits
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin, git, utc
 from hf_clipdyn.statistics.judge import Judge
 from hf_clipdyn.statistics.verdicts import provenance
@@ -36,6 +39,29 @@ def origin_words(origins: tuple[RunOrigin, ...], judge: Judge | None, claims_fil
     """`origin_rows` for the terminal."""
     rows = origin_rows(origins, judge, claims_file)
     return "\n".join(printable(f"{fact}: {value}") for fact, value in rows)
+
+
+def methods(study: Study) -> str:
+    """A paragraph for the methods of a paper: what was measured on what, with what, and what the intervals mean."""
+    cells = study.cells
+    packages = dict.fromkeys(name for origin in study.results.origins for name in origin.packages if name)
+    with_what = f" ({'; '.join(map(_package_words, packages))})" if packages else ""
+    revisions = counted(len(cells[["run", "revision"]].drop_duplicates()), "revision")
+    runs = study.runs[0] if len(study.runs) == 1 else counted(len(study.runs), "run")
+    counts: dict[str, dict[str, float]] = defaultdict(dict)  # by data set and title of the kind
+    for number in (number for number in study.trajectories if number.is_value):
+        largest = counts[number.dataset_title]
+        title = number.terms.title
+        largest[title] = max(largest.get(title, 0), *number.column("n").tolist())
+    measured = "; ".join(
+        f"on {dataset}, {'; '.join(f'{title.lower()} (n = {n:,.0f})' for title, n in largest.items())}"
+        for dataset, largest in counts.items()
+    ).replace(" (n = 0)", "")
+    precision = joined(sorted(set(cells["dtype"].astype(str)) - {""}))
+    return (
+        f"We measured {revisions} of {runs} with hf-clipdyn{with_what} {measured}. "
+        f"{f'The models ran in {precision}. ' if precision else ''}{limits(study)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import (
@@ -169,6 +170,7 @@ def render(
         limits=limits(study),
         images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
+        methods=methods(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
         confidence=study.confidence,
