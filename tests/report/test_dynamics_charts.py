@@ -163,7 +163,7 @@ def renamed(study, **columns):
     rows = study.results.rows
     shares = rows[(rows["metric"] == "shape_share") & (rows["role"] == "value")]
     others = [
-        shares.assign(metric=metric, cell=shares["cell"] + metric, **given)
+        shares.assign(metric=metric, cell=shares["cell"].astype(object) + metric, **given)
         for metric, each in columns.items()
         for given in each
     ]
