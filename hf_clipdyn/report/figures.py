@@ -1,4 +1,4 @@
-"""Figures for papers as files: one for each benchmark, the overview and the claims, as wide as a column or a page.
+"""Figures for papers as files: one for each benchmark, the overview and the charts, as wide as a column or a page.
 
 `plot` draws one panel into Axes of the user's.
 """
@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,10 @@ import pandas as pd
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
 from hf_clipdyn.files import from_json, write_atomically
-from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.draw import draw_panel, draw_panels
-from hf_clipdyn.report.labels import NO_LAYOUT
-from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.mpl import NO_LAYOUT, draw, grid, place_names
+from hf_clipdyn.report.panel import Panel
+from hf_clipdyn.report.planning import N_HUES, Planner, against, over_clock
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 
@@ -33,9 +32,17 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 WIDTHS = ("auto", "column", "page")
-_LONGEST_NAME = 100  # letters of a file's name
+CLOCKS = {
+    "epoch": "epoch",
+    "step": "training step",
+    "samples": "samples seen",
+    "accuracy": "zero-shot accuracy",
+}
+"""What `plot` and the figures offer as x axis beside metrics."""
 MOST_MARKED = 6
 """Runs up to which the page's static overview has every run and every number."""
+_LONGEST_NAME = 100  # letters of a file's name
+_MOST_PANELS = 6  # of a chart
 _LIST = ".figures.json"
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Compressed by 5 % less, in half the time.
@@ -48,13 +55,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """A width of figures in print.
-
-    Attributes:
-        width: inches.
-        columns: of panels.
-        many: more panels than this take one column more.
-    """
+    """A width of figures in print, in inches; more panels than ``many`` take one column more."""
 
     width: float
     columns: int
@@ -80,12 +81,14 @@ def write_figures(
     *,
     formats: Sequence[str] = ("png", "pdf"),
     width: str = "auto",
+    benchmarks: Sequence[str] = (),
+    metric: str = "",
+    x: str = "",
 ) -> dict[str, bytes]:
     """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, and those of `charts`.
 
-    Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
-    scale are thin lines and their mean. Of a study with control arms they show the main arm, and ``arms`` shows the
-    others. Figures that an earlier call left in the folder are removed.
+    Several seeds of a scale are thin lines and their mean with its interval. Of a study with many control arms, all but
+    ``arms`` show the main arm. Figures that an earlier call left in the folder are removed.
 
     Args:
         study: what to draw.
@@ -93,91 +96,164 @@ def write_figures(
         style: as of `read_style`.
         formats: of `FORMATS`.
         width: of `WIDTHS`; ``auto`` is a column for one or two panels, else a page.
+        benchmarks, metric, x: as of `plan_figures`; with any of them, only such figures are drawn.
 
     Returns:
         Those that `page_figures` would draw again.
+
+    Raises:
+        UnknownNameError: a format, width, benchmark, metric or x axis does not exist.
     """
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         for name in names:
             if name not in known:
                 raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
-    folder, images = FigureFolder(path), dict[str, bytes]()
+    planned, images = plan_figures(study, benchmarks, metric, x), dict[str, bytes]()
+    folder, chosen = FigureFolder(path), bool(benchmarks or metric or x)
     with figure_style(settings, printed=True):
-        for name, figure in _drawn(study, width):
+        for name, figure in _drawn(study, planned, width, with_charts=not chosen):
             folder.save(figure, name, formats)
-            if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
+            if name in _ON_PAGE and figure.get_figwidth() == PAGE.width and not chosen:
                 images[name] = saved(figure)
     folder.sweep()
     gc.collect()  # a figure is a cycle; those of a large study hold 40 MB
     return images
 
 
-def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
+def _drawn(
+    study: Study, planned: Mapping[str, Sequence[Panel]], width: str, *, with_charts: bool
+) -> "Iterator[tuple[str, Figure]]":
     """Each figure with its name."""
-    for name, panels in plan_figures(study).items():
+    for name, panels in planned.items():
         column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-        yield name, _draw(study, panels, COLUMN if column else PAGE)
-    for name, chart in charts().items():
+        yield name, draw_panels(study, panels, COLUMN if column else PAGE)
+    for name, chart in charts().items() if with_charts else ():
         figure = chart.draw(study, COLUMN.width if width == "column" else PAGE.width)
         if figure is not None:
             yield name, figure
+
+
+def draw_panels(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
+    """Panels of one width, laid out. Inside `figure_style`."""
+    across = size.across(len(panels))
+    across = min(across, 2) if any(panel.cells is not None for panel in panels) else across
+    return grid(panels, size.width, across, intervals=study.confidence)
+
+
+def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
+    """The main panels of a chart, laid out; None without any. Inside `figure_style`."""
+    shown = [panel for panel in panels if panel.main and panel.defined][:_MOST_PANELS]
+    page = width > COLUMN.width and (len(shown) > _FEW or any(panel.cells is not None for panel in shown))
+    return draw_panels(study, shown, PAGE if page else COLUMN) if shown else None
+
+
+def plan_figures(
+    study: Study, benchmarks: Sequence[str] = (), metric: str = "", x: str = ""
+) -> dict[str, list[Panel]]:
+    """The panels of each figure, by its name.
+
+    Args:
+        study: what to draw.
+        benchmarks: kinds, or kinds and data sets with a slash; default: all, with ``summary``.
+        metric: its panels; default: the main ones of each benchmark.
+        x: of `CLOCKS`, or a metric of the same benchmark; default: the usual axis.
+    """
+    planner = study.planner
+    figures: dict[str, list[Panel]] = {}
+    if planner.overview and not (benchmarks or metric or x):
+        figures["summary"] = _main_arm(planner, overview_panels(planner))
+    names = Counter[str]()
+    for benchmark in _named(planner, benchmarks):
+        panels = _chosen(planner, benchmark, metric)
+        panels = [one for panel in panels if (one := _on_axis(planner, panel, x)) is not None]
+        if shown := _main_arm(planner, panels):
+            name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
+            names[name] += 1
+            figures[name if names[name] == 1 else f"{name}-{names[name]}"] = shown
+    if metric and not figures:
+        known = {panel.metric for panels in planner.benchmarks.values() for panel in panels}
+        raise UnknownNameError("metric", metric, known)
+    return figures
+
+
+def overview_panels(planner: Planner) -> list[Panel]:
+    """The study at a glance."""
+    return [planner.benchmarks[name][at] for name, at in planner.overview]
+
+
+def _named(planner: Planner, wanted: Sequence[str]) -> list[str]:
+    known = list(planner.benchmarks)
+    for name in wanted:
+        if name not in known and name not in {each.split("/", 1)[0] for each in known}:
+            raise UnknownNameError("benchmark", name, known)
+    return [each for each in known if not wanted or each in wanted or each.split("/", 1)[0] in wanted]
+
+
+def _chosen(planner: Planner, benchmark: str, metric: str) -> list[Panel]:
+    """The main panels, or those of a metric: over training, and over its levels."""
+    panels = planner.benchmarks[benchmark]
+    if not metric:
+        return [
+            panel for panel in panels if panel.main and not (planner.over_training and panel.form == "rows")
+        ]
+    own = [panel for panel in panels if panel.metric == metric]
+    over = {panel.choices["over"]: panel for panel in reversed(own) if panel.defined}
+    return [panel for panel in own if over.get(panel.choices["over"]) is panel] or own[:1]
+
+
+def _on_axis(planner: Planner, panel: Panel, x: str) -> Panel | None:
+    """A panel over another clock or another metric; None for one that has neither."""
+    if not x:
+        return panel
+    if panel.choices["over"] not in ("training", "models"):
+        return None
+    if x in CLOCKS and panel.form == "lines":
+        return over_clock(panel, planner.clocks, {"samples": "samples_seen"}.get(x, x), CLOCKS[x])
+    others = [other for other in planner.benchmarks[panel.benchmark] if other.form == panel.form]
+    known = {
+        other.metric: other for other in reversed(others) if other.choices["over"] == panel.choices["over"]
+    }
+    if x not in known:
+        known |= {
+            other.metric: other
+            for panels in planner.benchmarks.values()
+            for other in reversed(panels)
+            if other.form == panel.form and other.main and other.metric not in known
+        }
+    if x not in known:
+        raise UnknownNameError("x axis", x, [*CLOCKS, *known])
+    return None if x == panel.metric else against(panel, known[x])
+
+
+def _main_arm(planner: Planner, panels: Sequence[Panel]) -> list[Panel]:
+    """Of more groups than hues, the main arm alone."""
+    arms = {group.title for group in planner.groups if group.arm}
+    if len(planner.groups) <= N_HUES or not arms:
+        return list(panels)
+    kept = [
+        replace(panel, lines=tuple(one for one in panel.lines if one.group not in arms)) for panel in panels
+    ]
+    return [panel for panel in kept if panel.values or panel.form != "lines"]
 
 
 def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
     """``summary`` and ``claims`` as SVG, as wide as a page, if the study has them; ``drawn`` has some already."""
     images = dict(drawn)
     with figure_style(printed=True):
-        if "summary" not in images and study.overview:
+        if "summary" not in images and study.planner.overview:
             images["summary"] = overview_figure(study)
         if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE.width)) is not None:
             images["claims"] = saved(figure)
     return images
 
 
-def plan_figures(study: Study) -> dict[str, list[Panel]]:
-    """The panels of each figure, by its name."""
-    overview = _overview(study)
-    figures = {"summary": overview} if overview else {}
-    names = Counter[str]()
-    for benchmark, planned in plan_benchmarks(study.charts, study.runs).items():
-        panels = [panel for panel in planned if not study.over_training or _is_course(panel)]
-        if not panels:
-            continue
-        name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
-        names[name] += 1
-        figures[name if names[name] == 1 else f"{name}-{names[name]}"] = _averaged(study, panels)
-    return figures
-
-
-def _is_course(panel: Panel) -> bool:
-    """Whether it shows more than one number for a whole run."""
-    return any(len(line.trajectory.points) > 1 for line in panel.lines)
-
-
-def _overview(study: Study) -> list[Panel]:
-    return _averaged(study, [panel for panels in study.overview for panel in panels])
-
-
-def _averaged(study: Study, panels: Sequence[Panel]) -> list[Panel]:
-    """Panels with means over seeds; of more groups than hues, the main arm alone."""
-    groups = groups_of_seeds(study.trajectories)
-    if len(groups) > N_HUES:
-        groups = groups_of_seeds([number for number in study.trajectories if not number.arm])
-    means = [average_seeds(panel, groups) for panel in panels]
-    return [panel for panel in means if panel.lines]
-
-
-def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
-    axis, across = choose_axis(study.trajectories), size.across(len(panels))
-    look: dict[str, Any] = {"width": size.width, "lettered": True, "intervals": study.confidence}
-    return draw_panels([panels], axis, across, bars=not study.over_training, **look)
-
-
-def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
-    """The panels of a chart, with means over seeds, laid out; None without any. Inside `figure_style`."""
-    shown = _averaged(study, panels)
-    return _draw(study, shown, PAGE if width > COLUMN.width else COLUMN) if shown else None
+def overview_figure(study: Study, suffix: str = "svg") -> bytes:
+    """The study at a glance as a file: the figure ``summary`` as wide as a page."""
+    with figure_style(printed=True):
+        return saved(
+            draw_panels(study, _main_arm(study.planner, overview_panels(study.planner)), PAGE), suffix
+        )
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
@@ -195,24 +271,20 @@ def _quoted(names: Sequence[str]) -> bytes:
     return ", ".join(f"'{name}'" for name in names).encode()
 
 
-def overview_figure(study: Study, suffix: str = "svg") -> bytes:
-    """The study at a glance as a file: the figure ``summary`` as wide as a page."""
-    with figure_style(printed=True):
-        return saved(_draw(study, _overview(study), PAGE), suffix)
-
-
 def plot(
     results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
     metric: str,
     *,
+    x: str | None = None,
     benchmark: str | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw a metric over the revisions of one or several runs, with its intervals and references.
+    """Draw a metric over the revisions of one or several runs, or against another metric, with its references.
 
     Args:
         results: tables of `clipdyn evaluate`, or a frame of `load_results`, which may be filtered.
         metric: name in the column ``metric``, for example ``shape_bias``.
+        x: of `CLOCKS` (epoch, step, samples, accuracy), or another metric. Default: the usual axis.
         benchmark: ``kind/dataset``; needed if several benchmarks have this metric.
         ax: Axes to draw into. Default: matplotlib's current Axes.
 
@@ -230,32 +302,32 @@ def plot(
         >>> axes = plot("runs/demo/results.parquet", "shape_bias", benchmark="shape_bias/procedural")
         >>> axes.figure.savefig("shape-bias.png")
     """
-    study = read_study(results)
-    panels = {
-        "/".join(panel.first.benchmark): panel
-        for chart in reversed(study.charts)
-        for panel in reversed(chart)
-        if panel.first.metric == metric
+    planner = read_study(results).planner
+    measured = {
+        name: panels
+        for name, panels in planner.benchmarks.items()
+        if any(one.metric == metric for one in panels)
     }
-    if not panels:
-        raise UnknownNameError("metric", metric, {number.metric for number in study.drawn})
-    if benchmark is None and len(panels) > 1:
-        raise ConfigError(
-            f"{metric} was measured on several benchmarks, {', '.join(sorted(panels))}: name "
-            "one as `benchmark`."
-        )
-    chosen = benchmark or next(iter(panels))
-    if chosen not in panels:
-        raise UnknownNameError("benchmark", chosen, panels)
+    if not measured:
+        known = {panel.metric for panels in planner.benchmarks.values() for panel in panels}
+        raise UnknownNameError("metric", metric, known)
+    if benchmark is None and len(measured) > 1:
+        named = ", ".join(sorted(measured))
+        raise ConfigError(f"{metric} was measured on several benchmarks, {named}: name one as `benchmark`.")
+    chosen = benchmark or next(iter(measured))
+    if chosen not in measured:
+        raise UnknownNameError("benchmark", chosen, measured)
+    first = next(panel for panel in measured[chosen] if panel.metric == metric)
+    panel = _on_axis(planner, first, x or "") or first
     with figure_style():
         if ax is None:
             from matplotlib import pyplot
 
             ax = pyplot.gca()
-        first = panels[chosen].first
-        draw_panel(ax, panels[chosen], choose_axis(study.drawn))
-        ax.set_title(textwrap.fill(f"{first.metric_title}, {first.dataset_title}", 50))
-        if len(panels[chosen].lines) > 1:
+        names = draw(panel, ax)
+        ax.set_title(textwrap.fill(", ".join(filter(None, [panel.title, panel.place])), 50))
+        place_names(ax, names)
+        if len(panel.values) > 1:
             ax.legend()
     return ax
 

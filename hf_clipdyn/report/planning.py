@@ -315,7 +315,7 @@ class Planner:
                     candidate = not panel.defined, name, at
                     if key not in found or (found[key][0] and panel.defined):
                         found[key] = candidate
-        return [found[key][1:] for key in sorted(found)]
+        return [found[key][1:] for key in sorted(found, key=lambda key: (found[key][0], key))]
 
     def _benchmark(self, courses: Sequence[Course]) -> list[Panel]:
         terms, of_metric = self.words.kind(courses[0].kind), _split(courses, lambda course: course.metric)

@@ -23,17 +23,14 @@ class Runs(Chart):
 """
 _PLANNED = """
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.plan import main_panel, plan_benchmarks
 
 
 class Planned(Chart):
     title = "Accuracy, <once> more"
 
     @classmethod
-    def plan(cls, study):
-        values = [number for number in study.trajectories if number.is_value and number.metric == "cue_accuracy"]
-        curves = plan_benchmarks(study.charts, study.runs)["noise/procedural"][-1]
-        return [main_panel(values, study.runs), curves]
+    def panels(cls, study):
+        return study.planner.benchmarks["noise/procedural"]
 """
 
 
@@ -55,12 +52,10 @@ def test_the_package_finds_its_own_charts():
             "agreement",
             "arms",
             "claims",
-            "cues",
             "decisions",
             "differences",
             "gap",
             "items",
-            "layers",
             "psychometric",
         )
     }
@@ -85,28 +80,10 @@ def test_a_program_may_stand_beside_the_file_and_names_of_two_do_not_meet(read, 
     assert "name: 'beside'" in render(read(study()))
 
 
-@pytest.mark.slow
-def test_what_a_plug_in_plans_is_a_figure_and_a_chart_of_the_page(
-    browse, write, study, plugged, tmp_path, clipdyn
-):
+def test_the_panels_of_a_plug_in_are_a_figure(write, study, plugged, tmp_path, clipdyn):
     code, *_ = clipdyn(
         *("report", write(study()), "-o", tmp_path / "out", "--plugin", plugged("planned_only.py", _PLANNED)),
         *("--figure-formats", "png", "--stimuli", "none"),
     )
     assert code == 0
     assert (tmp_path / "out" / "figures" / "planned_only.png").stat().st_size > 5000
-    page = browse(tmp_path / "out")
-    assert page.inner_text("#planned_only h2") == "Accuracy, <once> more"
-    page.locator("#planned_only").scroll_into_view_if_needed()
-    page.wait_for_selector("#planned_only-1 .main-svg")
-    over_training, curves = page.eval_on_selector_all(
-        "#planned_only .chart",
-        """all => all.map(({data, layout}) => ({
-          lines: data.filter(one => one.meta).map(({name, x, y}) => ({name, x, y})), x: layout.xaxis.title.text}))""",
-    )
-    (line,) = over_training["lines"]
-    assert line["x"] == [0, 1, 2, 3, 4, 5]
-    assert line["y"][-1] == 0.85
-    assert [one["name"] for one in curves["lines"]][::4] == ["epoch-000", "epoch-005"]
-    assert curves["lines"][0]["x"] == [0.05, 0.1, 0.2, 0.4]
-    assert curves["x"].startswith("sigma")

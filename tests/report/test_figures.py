@@ -6,26 +6,27 @@ import sys
 from dataclasses import replace
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from result_rows import row, write_rows
 from study_rows import rows_of_seeds
 
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.report import figures
-from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.charts.arms import Arms
-from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.figures import (
     COLUMN,
     FORMATS,
     PAGE,
     FigureFolder,
     plan_figures,
+    plot,
     saved,
     write_figures,
 )
+from hf_clipdyn.report.mpl import grid
 from hf_clipdyn.report.study import read_study
 from hf_clipdyn.report.style import figure_style, read_style
 
@@ -70,7 +71,7 @@ def test_by_default_the_number_of_panels_gives_the_width_and_there_are_two_forma
 ):
     study = read([row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)])
     (panel,) = plan_figures(study)["zero-shot-x"]
-    monkeypatch.setattr(figures, "plan_figures", lambda study: {"two": [panel] * 2, "three": [panel] * 3})
+    monkeypatch.setattr(figures, "plan_figures", lambda *_: {"two": [panel] * 2, "three": [panel] * 3})
     write_figures(study, tmp_path / "out")
     names = {f"{name}.{suffix}" for name in ("two", "three") for suffix in ("png", "pdf")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*names, ".figures.json"}
@@ -154,7 +155,7 @@ def test_a_style_is_laid_over_the_projects_and_leaves_no_trace(read):
     before = dict(mpl.rcParams)
     study = read([row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)])
     with figure_style(read_style("dark_background"), printed=True):
-        figure = draw_panels([plan_figures(study)["zero-shot-x"]], Axis("epoch"), 1)
+        figure = grid(plan_figures(study)["zero-shot-x"], 3.35, 1)
         document = saved(figure).decode()
     assert dict(mpl.rcParams) == before
     assert figure.get_facecolor() == (0, 0, 0, 1)
@@ -182,7 +183,7 @@ def test_a_name_that_is_markup_is_text_in_the_files(read):
         for run in (name, "me/b")
     ]
     with figure_style(printed=True):
-        figure = draw_panels([plan_figures(read(rows))["summary"]], Axis("epoch"), 1)
+        figure = grid(plan_figures(read(rows))["summary"], 3.35, 1)
         document = saved(figure).decode()
     assert "<script" not in document
     assert "me/&lt;script&gt;alert(1)" in document
@@ -195,11 +196,54 @@ def test_benchmarks_whose_names_are_alike_have_files_of_their_own(read):
     assert names == ["summary", "noise-a-b", "noise-a-b-2", "noise-etc", "noise"]
 
 
-def test_single_models_are_bars(read):
+def test_single_models_are_rows_with_their_intervals(read):
     study = read([row("zero_shot/x", "top1", 0.5, 0.1, repo_id=f"me/{name}") for name in "ab"])
+    (panel,) = plan_figures(study)["zero-shot-x"]
+    assert [(one.label, one.value, one.low, one.high) for one in panel.rows] == [
+        ("me/a", 0.5, 0.4, 0.6),
+        ("me/b", 0.5, 0.4, 0.6),
+    ]
     with figure_style(printed=True):
-        figure = draw_panels([plan_figures(study)["zero-shot-x"]], Axis("epoch"), 1, bars=True, width=3.35)
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.5, 0.5]
+        (cell,) = grid([panel], 3.35, 1).axes
+    assert [label.get_text() for label in cell.get_yticklabels()] == ["me/a", "me/b"]
+
+
+@pytest.fixture
+def two_metrics(read):
+    rows = [
+        row(f"zero_shot/{name}", metric, shift + epoch / 10, 0.02, epoch=epoch, samples_seen=64 * epoch)
+        for name in ("x", "y")
+        for metric, shift in (("top1", 0.2), ("top5", 0.4))
+        for epoch in range(4)
+    ]
+    return read(rows)
+
+
+def test_benchmarks_metric_and_x_choose_the_panels(two_metrics):
+    assert list(plan_figures(two_metrics)) == ["summary", "zero-shot-x", "zero-shot-y"]
+    assert list(plan_figures(two_metrics, ["zero_shot/y"])) == ["zero-shot-y"]
+    chosen = plan_figures(two_metrics, ["zero_shot"], "top5")
+    assert [[panel.metric for panel in panels] for panels in chosen.values()] == [["top5"], ["top5"]]
+    (panel,) = plan_figures(two_metrics, ["zero_shot/x"], "top1", "top5")["zero-shot-x"]
+    (line,) = panel.lines
+    assert line.x.tolist() == pytest.approx([0.4, 0.5, 0.6, 0.7])
+    assert line.y.tolist() == pytest.approx([0.2, 0.3, 0.4, 0.5])
+    (panel,) = plan_figures(two_metrics, ["zero_shot/x"], x="samples")["zero-shot-x"]
+    assert (panel.lines[0].x.tolist(), panel.x.title) == ([0, 64, 128, 192], "samples seen")
+    for wrong in ({"benchmarks": ["zero_shot/z"]}, {"metric": "top9"}, {"x": "top9"}):
+        with pytest.raises(UnknownNameError):
+            plan_figures(two_metrics, **wrong)
+
+
+def test_plot_draws_a_metric_over_training_or_against_another_one(two_metrics):
+    cell = plot(two_metrics, "top1", x="top5", benchmark="zero_shot/x", ax=Figure().subplots())
+    line = next(line for line in cell.lines if line.get_label() == "me/fixture")
+    known = np.isfinite(line.get_xdata())
+    assert line.get_xdata()[known].tolist() == pytest.approx([0.4, 0.5, 0.6, 0.7])
+    with pytest.raises(ConfigError):
+        plot(two_metrics, "top1")
+    with pytest.raises(UnknownNameError):
+        plot(two_metrics, "top2")
 
 
 def test_other_modules_add_figures(read, tmp_path, monkeypatch):
@@ -207,7 +251,7 @@ def test_other_modules_add_figures(read, tmp_path, monkeypatch):
         return Figure(figsize=(width, 1)) if width == COLUMN.width else None
 
     monkeypatch.setattr("hf_clipdyn.report.charts.claims.ClaimsChart.draw", draw)
-    monkeypatch.setattr(figures, "plan_figures", lambda study: {})
+    monkeypatch.setattr(figures, "plan_figures", lambda *_: {})
     study = read([row("zero_shot/x", "top1", 0.5)])
     write_figures(study, tmp_path, width="column")
     assert {path.name for path in tmp_path.glob("claims.*")} == {"claims.png", "claims.pdf"}
@@ -240,11 +284,11 @@ def test_few_arms_are_in_every_figure_with_dashes(read):
     study = read(_arms(2))
     assert Arms.draw(study, PAGE.width) is None
     (summary,) = plan_figures(study)["summary"]
-    assert [(line.label.partition(",")[0], line.colour) for line in summary.lines] == [
-        ("tiny", 0),
-        ("tiny", 4),
-        ("tiny", 5),
-        ("small", 1),
+    assert [(line.label, line.place) for line in summary.values] == [
+        ("tiny, main", 0),
+        ("tiny, arm0", 4),
+        ("tiny, arm1", 5),
+        ("small, main", 1),
     ]
 
 

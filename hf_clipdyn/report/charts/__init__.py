@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.plugins import CHARTS, module_name, modules_of, plugins, subclasses_in
-from hf_clipdyn.report.plan import Panel
+from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.study import Study
 
 if TYPE_CHECKING:
@@ -20,26 +20,23 @@ class Chart:
     """A chart with the name of its file: subclass it in a file for ``--plugin``, or in a module of the entry-point
     group ``hf_clipdyn.charts``.
 
-    What it plans as panels is drawn in the figure ``NAME`` and on the page. A chart of another form draws its figure
-    itself, and gives the page numbers and a program.
+    Its panels are drawn on the page, those of a benchmark (`Panel.benchmark`) in its section; those that are ``main``
+    are the figure ``NAME``.
 
     Attributes:
-        title: heading of the panels on the page; without one, only the program may draw them.
-        script: a program for the page, as JavaScript; default: the file beside the module that ends in ``.js``. What it
-            declares is its own; it uses what `js/core.js` and the files beside it offer, and registers what it draws:
-            ``registerView({name, title, rank, applies, mount})`` for a chart of a benchmark, ``registerSection`` for a
-            section, ``registerFold`` for a part of the evidence.
+        title: heading of the panels on the page.
+        script: a program for the page, as JavaScript; default: the file beside the module that ends in ``.js``.
     """
 
     title: ClassVar[str] = ""
     script: ClassVar[str] = ""
 
     @classmethod
-    def plan(cls, study: Study) -> Sequence[Panel]:  # noqa: ARG003
-        """The panels for figure and page; `main_panel` makes one.
+    def panels(cls, study: Study) -> Sequence[Panel]:  # noqa: ARG003
+        """What it shows.
 
         Args:
-            study: with ``results``, ``trajectories``, ``trials`` and the planned ``charts`` and ``overview``.
+            study: with ``planner``, which has the panels of all benchmarks, ``cells`` and ``trials``.
         """
         return ()
 
@@ -48,15 +45,12 @@ class Chart:
         """The figure ``NAME`` of this many inches, laid out; None for none. Called inside `figure_style`."""
         from hf_clipdyn.report.figures import draw_planned
 
-        return draw_planned(study, cls.plan(study), width)
+        return draw_planned(study, cls.panels(study), width)
 
     @classmethod
-    def payload(cls, study: Study) -> Mapping[str, Any] | None:
-        """What the program finds as ``DATA.parts.NAME``, for JSON; None for nothing."""
-        from hf_clipdyn.report.page.panels import panel_data
-
-        panels = cls.plan(study)
-        return {"title": cls.title, "panels": list(map(panel_data, panels))} if panels else None
+    def payload(cls, study: Study) -> Mapping[str, Any] | None:  # noqa: ARG003
+        """What a program of its own finds as ``DATA.parts.NAME``, for JSON; None for nothing."""
+        return None
 
     @classmethod
     def program(cls) -> str:

@@ -1,119 +1,126 @@
 """Responses over contrast, epoch by epoch, beside the contrast that people need."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.report.page.galleries import view_of
-from hf_clipdyn.report.page.panels import step_words
 from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells
+from hf_clipdyn.report.panel import Level, Line, Panel, Role, Scale
+from hf_clipdyn.report.planning import step_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, KindTerms, bare
 
-_LOGS_IN = 1000  # logarithms of responses are whole numbers of this fraction
-_MOST_NUMBERS = 60_000  # of the curves of one benchmark
+_MOST_CURVES = 600  # of one benchmark
 
 _Key = tuple[str, float | None, float | None]
 
 
 class Psychometric(Chart):
-    """The response curves of the projection."""
+    """The response curves of the projection: a curve for each run and revision, one panel for each stimulus."""
+
+    title = "Response over contrast"
 
     @classmethod
-    def payload(cls, study: Study) -> dict[str, Any] | None:
-        """The response curves of the projection by benchmark, run and revision, for JSON.
-
-        Returns:
-            None if no benchmark has trials with such curves. Else by benchmark (``kind/dataset``):
-
-            - ``metric``: whose values are the contrasts of equal response.
-            - ``conditions``: each with ``condition``, ``title`` and ``where`` in words, ``level``, ``parameter``,
-              ``contrasts`` and ``human``.
-            - ``runs``: for each run ``revisions`` (names) and ``curves``: by revision and condition null, or the log10
-              of the response over the criterion's at each contrast, in thousandths; null for a response of 0.
-            - ``baselines``: such curves of what reads no model, by name; those of the first cell.
-            - ``sparse``: whether some revisions are left out.
-        """
-        parts = {}
-        for kind, cells in kind_cells(study):
-            view = view_of(kind.name, CurvesView)
-            part = None if view is None else _curves_part(study, kind, view, cells)
-            if part is not None:
-                parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
-        return parts or None
+    def panels(cls, study: Study) -> Sequence[Panel]:
+        """None without trials with such curves."""
+        return [
+            panel
+            for kind, cells in kind_cells(study)
+            if (view := view_of(kind.name, CurvesView)) is not None
+            for panel in _panels(study, kind, view, cells)
+        ]
 
 
-def _curves_part(
-    study: Study, kind: type[Kind[Any]], view: CurvesView, cells: pd.DataFrame
-) -> dict[str, Any] | None:
-    conditions: dict[_Key, ResponseCurve] = {}
-    by_run: dict[str, list[tuple[str, Sequence[ResponseCurve]]]] = {}
+def _panels(study: Study, kind: type[Kind[Any]], view: CurvesView, cells: pd.DataFrame) -> Iterator[Panel]:
     probe = read_view(study, view, next(cells.tail(1).itertuples(index=False))) or ()
-    numbers = sum(len(curve.contrasts) for curve in probe if not curve.reference) or 1
-    kept = spread_cells(spread_cells(cells), _MOST_NUMBERS // numbers)
-    for run, of_run in kept.groupby("run", sort=False):
-        for cell in of_run.itertuples(index=False):
-            curves = read_view(study, view, cell) or ()
-            for curve in curves:
-                conditions.setdefault(_key(curve), curve)
-            if curves:
-                by_run.setdefault(str(run), []).append((str(cell.revision), curves))
-    if not conditions:
-        return None
-    order = list(conditions)
-    first = next(iter(by_run.values()))[0][1]
-    names = dict.fromkeys(curve.reference for curve in first if curve.reference)
-    return {
-        "metric": view.metric,
-        "conditions": [
-            {
-                "condition": curve.condition,
-                **_condition_words(kind.terms, curve, order),
-                "level": curve.level if curve.level is None or math.isfinite(curve.level) else None,
-                "parameter": curve.parameter,
-                "contrasts": list(curve.contrasts),
-                "human": curve.human,
-            }
-            for curve in conditions.values()
-        ],
-        "runs": {
-            run: {
-                "revisions": [revision for revision, _ in of_run],
-                "curves": [_logs(curves, order, "") for _, curves in of_run],
-            }
-            for run, of_run in by_run.items()
-        },
-        "baselines": {name: _logs(first, order, name) for name in names},
-        "sparse": len(kept) < len(cells),
-    }
+    kept = spread_cells(cells, max(2, _MOST_CURVES // max(1, len(probe))))
+    lines: dict[_Key, list[Line]] = {}
+    first: dict[_Key, ResponseCurve] = {}
+    ramp = len(study.runs) == 1
+    for at, cell in enumerate(kept.itertuples(index=False)):
+        for curve in read_view(study, view, cell) or ():
+            key = (curve.condition, curve.level, curve.parameter)
+            if at == 0 or not curve.reference:
+                first.setdefault(key, curve)
+                lines.setdefault(key, []).append(_line(study, cell, curve, at if ramp else -1))
+    for key, curve in first.items():
+        title, where = _condition_words(kind.terms, curve, list(first))
+        people = [] if curve.human is None else [_people(curve.human, lines[key])]
+        yield Panel(
+            title=", ".join(filter(None, ["response over the criterion's", title, where])),
+            place=kind.terms.draws or kind.terms.title,
+            x=Scale(title="contrast", log=True),
+            y=Scale(title="response over the criterion's", log=True),
+            lines=(*lines[key], *people),
+            levels=(Level(title="equal response", height=1.0, role="neutral"),),
+            ramp=ramp,
+            benchmark=f"{kind.name}/{cells['dataset'].iloc[0]}",
+            metric=view.metric,
+            choices={"condition": title, "where": where or "the only one"},
+        )
 
 
-def _condition_words(terms: KindTerms, curve: ResponseCurve, conditions: Sequence[_Key]) -> dict[str, str]:
+def _line(study: Study, cell: Any, curve: ResponseCurve, step: int) -> Line:
+    run, planner = str(cell.run), study.planner
+    stop = planner.stop_of(run, str(cell.revision))
+    group = planner.group_of[run]
+    n = len(curve.contrasts)
+    responses = np.array(curve.responses, np.float64)
+    role: Role = "baseline" if curve.reference else "value"
+    unknown, ends = np.full(n, np.nan), np.zeros(n, np.int64)
+    return Line(
+        label=curve.reference or (str(cell.revision) if step >= 0 else group.title),
+        run="" if curve.reference else run,
+        group=group.title,
+        x=np.array(curve.contrasts, np.float64),
+        y=np.where(responses > 0, responses, np.nan),
+        low=unknown,
+        high=unknown,
+        usable=responses > 0,
+        at=ends + stop,
+        n=ends,
+        n_clusters=ends,
+        place=step if step >= 0 else group.place,
+        role=role,
+        frame=-1 if curve.reference else stop,
+    )
+
+
+def _people(contrast: float, lines: Sequence[Line]) -> Line:
+    """The contrast that people need, as a vertical line."""
+    known = np.concatenate([line.y[line.usable] for line in lines])
+    ends = np.array([known.min(), known.max()]) if len(known) else np.array([0.5, 2.0])
+    two: dict[str, Any] = {name: np.array([0, 0]) for name in ("at", "n", "n_clusters")}
+    two |= {name: np.full(2, np.nan) for name in ("low", "high")}
+    usable = np.array([True, True])
+    return replace(
+        lines[0],
+        label="people",
+        run="",
+        x=np.full(2, contrast),
+        y=ends,
+        usable=usable,
+        role="human",
+        frame=-1,
+        **two,
+    )
+
+
+def _condition_words(terms: KindTerms, curve: ResponseCurve, keys: Sequence[_Key]) -> tuple[str, str]:
     """The title of the test, and where in it the curve was measured; a parameter only where it differs."""
     term = terms.conditions.get(curve.condition)
     steps = [((term and term.level) or terms.level or Axis(title="level"), curve.level)]
-    if len({parameter for name, _, parameter in conditions if name == curve.condition}) > 1:
+    if len({parameter for name, _, parameter in keys if name == curve.condition}) > 1:
         steps.append((terms.parameter or Axis(title="parameter"), curve.parameter))
-    where = ", ".join(step_words(axis, value) for axis, value in steps if value is not None)
-    return {"title": term.title if term else bare(curve.condition), "where": where or "the only one"}
-
-
-def _key(curve: ResponseCurve) -> _Key:
-    return curve.condition, curve.level, curve.parameter
-
-
-def _logs(
-    curves: Sequence[ResponseCurve], order: Sequence[_Key], reference: str
-) -> list[list[int | None] | None]:
-    own = {_key(curve): curve.responses for curve in curves if curve.reference == reference}
-    return [
-        [round(_LOGS_IN * math.log10(response)) if response > 0 else None for response in own[key]]
-        if key in own
-        else None
-        for key in order
-    ]
+    where = ", ".join(
+        step_words(axis, value) for axis, value in steps if value is not None and not math.isnan(value)
+    )
+    return (term.title if term else bare(curve.condition)), where
