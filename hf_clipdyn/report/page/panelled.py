@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn import __version__
+from hf_clipdyn.report import tryit
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page import front
@@ -26,6 +27,7 @@ from hf_clipdyn.report.page.write import (
     _text,
     _verbatim,
 )
+from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import arms_table, origin_table, provenance_table
@@ -90,6 +92,7 @@ def render(
         limits=limits(study),
         images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
+        methods=methods(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
         confidence=study.confidence,
@@ -98,15 +101,16 @@ def render(
         ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim("".join(map(_text, ("page.css",)))),
+        style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program())),
+        program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
     )
 
 
-def _program() -> str:
-    """The program's files inside the scope of one function."""
+def _program(try_it: str) -> str:
+    """The program's files inside the scope of one function; that of Try it in its own, before the last."""
     folder = files(__package__) / "program"
-    joined = "\n".join((folder / name).read_text(encoding="utf-8") for name in _FILES)
+    texts = [(folder / name).read_text(encoding="utf-8") for name in _FILES]
+    joined = "\n".join([*texts[:-1], f"{{\n{try_it}\n}}", texts[-1]])
     return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
