@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn import __version__
+from hf_clipdyn.report import tryit
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page import front
@@ -19,7 +20,6 @@ from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.page.write import (
     _COMMENT,
-    _STYLES,
     _images,
     _json,
     _overview_tables,
@@ -27,11 +27,11 @@ from hf_clipdyn.report.page.write import (
     _text,
     _verbatim,
 )
+from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import arms_table, origin_table, provenance_table
-from hf_clipdyn.report.words import Finding, find, is_tested, limits
-from hf_clipdyn.statistics.verdicts import deviation_lines
+from hf_clipdyn.report.words import Finding, find, limits
 
 _FILES = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
@@ -60,14 +60,14 @@ def render(
     parts |= {name: chart.payload(study) for name, chart in known.items()}
     shown = {chart.title: list(chart.panels(study)) for chart in known.values()}
     data = {
-        **payload(planner, study.results.vocabulary, seeds, shown),
+        **payload(planner, study.results.words, seeds, shown),
         "tables": evidence(study),
         "parts": {name: part for name, part in parts.items() if part is not None},
     }
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
     verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -86,13 +86,13 @@ def render(
         strip=front.strip(study),
         verdicts=verdicts,
         verdict_summary=verdict_summary(study) if tested else "",
-        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         findings=findings,
         runs=study.runs,
         limits=limits(study),
         images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
+        methods=methods(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
         confidence=study.confidence,
@@ -101,15 +101,16 @@ def render(
         ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim("".join(map(_text, _STYLES))),
+        style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program())),
+        program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
     )
 
 
-def _program() -> str:
-    """The program's files inside the scope of one function."""
+def _program(try_it: str) -> str:
+    """The program's files inside the scope of one function; that of Try it in its own, before the last."""
     folder = files(__package__) / "program"
-    joined = "\n".join((folder / name).read_text(encoding="utf-8") for name in _FILES)
+    texts = [(folder / name).read_text(encoding="utf-8") for name in _FILES]
+    joined = "\n".join([*texts[:-1], f"{{\n{try_it}\n}}", texts[-1]])
     return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
