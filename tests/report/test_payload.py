@@ -1,4 +1,4 @@
-"""The page's data: the table's numbers in a compact form that loses nothing a reader sees."""
+"""The page's data: what Python wrote for the program, put together as the program does it."""
 
 import json
 import math
@@ -9,41 +9,52 @@ from result_rows import row
 from hf_clipdyn.report.page.payload import payload
 
 
+def _whole(data):
+    """Shared values where they are named, as `unpacked` of core.js puts them."""
+    known = []
+
+    def put(given):
+        if isinstance(given, str) and given[:1] == "$":
+            return known[int(given[1:])]
+        if not isinstance(given, list):
+            return given
+        if given and isinstance(given[0], str) and given[0][:1] == "#":
+            names = data["names"][int(given[0][1:])]
+            return dict(zip(names, map(put, given[1:]), strict=True))
+        return list(map(put, given))
+
+    for one in data["values"]:
+        known.append(one if isinstance(one, str) else put(one))
+    for benchmark in data["benchmarks"]:
+        benchmark["panels"] = put(benchmark["panels"])
+    return data
+
+
 @pytest.fixture
 def data(read):
     """The data of a page on these rows, after a round trip through JSON."""
-    return lambda rows: json.loads(json.dumps(payload(read(rows)), allow_nan=False))
+
+    def made(rows):
+        study = read(rows)
+        seeds = dict.fromkeys(study.runs)
+        return _whole(json.loads(json.dumps(payload(study.planner, seeds, {}), allow_nan=False)))
+
+    return made
 
 
-def _numbers(points):
-    """Values, lower and upper ends as the program reads them."""
-    scale = 10 ** points["e"]
-    upper = [None if low is None else low + more for low, more in zip(points["l"], points["h"], strict=True)]
-    ends = [
-        [
-            None if v is None or arm is None else (v + sign * arm) / scale
-            for v, arm in zip(points["v"], arms, strict=True)
-        ]
-        for sign, arms in ((-1, points["l"]), (1, upper))
+def _lines(data, kind="line"):
+    return [one for one in data["benchmarks"][0]["panels"][0]["data"] if one["meta"]["kind"] == kind]
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 123456.0])
+def test_values_and_intervals_come_back_to_five_digits(data, size):
+    rows = [
+        row("noise/x", "area", value * size, 0.0123 * size, epoch=at)
+        for at, value in enumerate((0.123456789, 0.5))
     ]
-    return [None if v is None else v / scale for v in points["v"]], *ends
-
-
-def test_values_and_intervals_come_back_to_five_digits(data):
-    values = [0.123456789, 0.5, -0.25]
-    rows = [row("noise/x", "area", value, 0.0123, epoch=epoch) for epoch, value in enumerate(values)]
-    found = data(rows)["series"]["points"][0]
-    read, low, high = _numbers(found)
-    assert read == pytest.approx(values, abs=5e-6)
-    assert low == pytest.approx([one - 0.0123 for one in values], abs=1e-5)
-    assert high == pytest.approx([one + 0.0123 for one in values], abs=1e-5)
-    assert (found["n"], found["k"]) == (1000, 64)
-
-
-@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 123456.0, 1e12])
-def test_the_exponent_follows_the_size(data, size):
-    (points,) = data([row("noise/x", "area", 0.12345 * size, 0.01 * size)])["series"]["points"]
-    assert _numbers(points)[0] == [pytest.approx(0.12345 * size, rel=1e-4)]
+    (line,) = _lines(data(rows))
+    assert line["y"] == pytest.approx([0.12346 * size, 0.5 * size], rel=1e-4)
+    assert line["customdata"][1] == pytest.approx([0.4877 * size, 0.5123 * size], rel=1e-4)
 
 
 def test_undefined_and_not_interpretable_values_keep_their_cause(data):
@@ -51,74 +62,28 @@ def test_undefined_and_not_interpretable_values_keep_their_cause(data):
         row("noise/x", "area", math.nan, math.nan, epoch=0, note="at chance"),
         row("noise/x", "area", 0.5, 0.1, epoch=1, interpretable=False),
     ]
-    series = data(rows)["series"]
-    (points,) = series["points"]
-    assert points["v"] == [None, 50000]
-    assert points["l"] == [None, 10000]
-    assert points["x"] == [1]
-    assert series["strings"][points["c"]["0"]] == "at chance"
-
-
-def test_a_run_without_a_revision_of_another_benchmark_names_its_places(data):
-    rows = [row("noise/x", "area", 0.5, epoch=epoch) for epoch in (0, 1, 2)]
-    rows += [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 2)]
     found = data(rows)
-    assert found["runs"][0]["revisions"] == ["epoch-000", "epoch-001", "epoch-002"]
-    places = [points.get("r") for points in found["series"]["points"]]
-    assert places == [None, [0, 2]]
+    (missing,), (hollow,) = _lines(found, "missing"), _lines(found, "hollow")
+    assert "at chance" in missing["customdata"][0]
+    assert (hollow["y"], hollow["meta"]["at"]) == ([0.5], [1])
+    assert _lines(found)[0]["y"] == [None, None]
 
 
-def test_references_point_to_their_series(data):
-    rows = [row("zero_shot/x", "top1", 0.5), row("zero_shot/x", "top1", 0.1, role="chance")]
-    series = data(rows)["series"]
-    roles = [series["strings"][place] for place in series["columns"]["role"]]
-    assert series["references"] == {str(roles.index("value")): [roles.index("chance")]}
-    assert series["strings"][series["columns"]["title"][roles.index("chance")]] == "chance"
-
-
-def test_runs_that_differ_in_their_seed_only_share_a_group_and_a_colour(data):
+def test_a_text_that_looks_like_a_name_of_a_shared_value_stays_a_text(data):
     rows = [
-        row("zero_shot/x", "top1", 0.5, repo_id=f"me/{scale}{seed}", scale=scale, seed=seed, epoch=epoch)
-        for scale in ("tiny", "small")
-        for seed in (0, 1)
-        for epoch in (0, 1)
+        row("noise/x", "area", 0.5, repo_id=name, epoch=at)
+        for name in ("$0", "#1", "@hue 1")
+        for at in (0, 1)
     ]
     found = data(rows)
-    assert [one["title"] for one in found["groups"]] == ["tiny", "small"]
-    assert [one["group"] for one in found["runs"]] == [0, 0, 1, 1]
-    assert found["runs"][0]["colour"] == found["runs"][1]["colour"] != found["runs"][2]["colour"]
-
-
-def test_two_runs_of_one_scale_and_seed_are_two_groups(data):
-    rows = [row("zero_shot/x", "top1", 0.5, repo_id=f"me/{name}", scale="tiny", seed=0) for name in "ab"]
-    assert [one["title"] for one in data(rows)["groups"]] == ["me/a", "me/b"]
-
-
-def test_the_slider_stops_at_the_epochs_of_all_runs_and_ignores_models_without_a_place(data):
-    rows = [row("zero_shot/x", "top1", 0.5, repo_id="me/a", epoch=epoch) for epoch in (0, 2)]
-    rows += [row("zero_shot/x", "top1", 0.5, repo_id="me/b", epoch=epoch) for epoch in (0, 1)]
-    rows.append(row("zero_shot/x", "top1", 0.5, repo_id="them/public", epoch=None, revision="main"))
-    meta = data(rows)["meta"]
-    assert [one["label"] for one in meta["stops"]] == ["epoch 0", "epoch 1", "epoch 2"]
-    assert meta["axis"] == "epoch"
+    assert [run["name"] for run in found["runs"]] == ["$0", "#1", "@hue 1"]
+    assert [line["name"] for line in _lines(found)] == ["$0", "#1", "&#64;hue 1"]
+    assert [line["meta"]["run"] for line in _lines(found)] == ["$0", "#1", "@hue 1"]
 
 
 def test_runs_can_be_aligned_by_their_zero_shot_accuracy(data):
-    rows = [row("zero_shot/x", "top1", 0.1 + epoch / 10, epoch=epoch) for epoch in (0, 1)]
-    found = data(rows)
-    assert found["runs"][0]["accuracy"] == [0.1, 0.2]
-    assert ["accuracy", "zero-shot accuracy"] in found["meta"]["axes"]
-
-
-def test_cells_that_differ_in_their_preprocessing_are_told_apart(data):
-    rows = [row("zero_shot/x", "top1", 0.5, preprocess=name) for name in ("processor", "squash")]
-    series = data(rows)["series"]
-    assert [series["strings"][place] for place in series["columns"]["setup"]] == ["processor", "squash"]
-
-
-def test_an_infinite_level_is_a_word(data):
-    rows = [row("noise/x", "accuracy", 0.5, condition="gaussian", level=level) for level in (1.0, math.inf)]
-    assert sorted(data(rows)["series"]["columns"]["level"], key=str) == [1, "inf"]
+    found = data([row("zero_shot/x", "top1", 0.1 + epoch / 10, epoch=epoch) for epoch in (0, 1)])
+    assert found["meta"]["axes"]["accuracy"]["of"]["me/fixture"] == pytest.approx([0.1, 0.2])
 
 
 def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_steps(data):
@@ -127,4 +92,4 @@ def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_
         [row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{step}", step=step) for step in steps]
     )
     assert found["meta"]["axis"] == "logsteps"
-    assert ["logsteps", "training steps, logarithmic"] in found["meta"]["axes"]
+    assert found["meta"]["axes"]["logsteps"]["log"]

@@ -1,64 +1,96 @@
-"""The numbers and words of a study as one compact object for the page's program.
+"""The numbers and words of a study as one object for the page's program.
 
-Numbers are integers with one decimal exponent for each trajectory: about 13 letters for a value with its interval.
-Names stand once in a list of strings. `js/core.js` reads this form, and only that file knows it.
+Every chart stands in it as `plotly.figure` writes it. What many of them share, the places and values of a line, stands
+once in a list of lists. Of a line over training the page needs no x: it looks them up by run and stop, on the axis that
+its reader chooses.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
 
-from hf_clipdyn.benchmarks.relation import SORT
-from hf_clipdyn.report.axis import choose_axis, run_revisions
-from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
-from hf_clipdyn.report.plan import RAMPS, groups_of_seeds
-from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
-from hf_clipdyn.report.words import json_object, json_words
-from hf_clipdyn.results.terms import Term
-from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
+from hf_clipdyn.report.panel import Panel
+from hf_clipdyn.report.planning import Planner
+from hf_clipdyn.report.plotly import COLOURS, figure
+from hf_clipdyn.report.style import HUES, look
 
-_DIGITS = 5
-"""Significant digits of the greatest number of a trajectory."""
-_NUMBER = ("metric", "variant", *DETAILS, "role", "reference")
-_SETUP = ("split", "preprocess", "settings", "dtype", "data_fingerprint")
-_CLOCKS = ("epoch", "step", "samples_seen")
-_MOST_SEEDS = 40
-_ZERO_SHOT = "zero-shot-image-classification"
+_SHORT = 10  # letters of a text that is not worth a place of its own
+_NUMBERS = (int, float, type(None), bool)
 _AXES = {
-    "epoch": "epochs",
-    "step": "training steps",
-    "samples": "samples seen",
-    "logsamples": "samples seen, logarithmic",
-    "logsteps": "training steps, logarithmic",
-    "accuracy": "zero-shot accuracy",
-    "order": "revisions in order",
+    "epoch": ("epoch", "epoch"),
+    "step": ("training steps", "step"),
+    "samples": ("samples seen", "samples_seen"),
+    "logsamples": ("samples seen, logarithmic", "samples_seen"),
+    "logsteps": ("training steps, logarithmic", "step"),
+    "accuracy": ("zero-shot accuracy", "accuracy"),
+    "order": ("revisions in order", "order"),
 }
+_BY_CLOCK = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
+_STOPS = {"epoch": "epoch", "samples_seen": "samples seen:", "step": "step", "order": "revision"}
+_MOST_TICKS = 6
+_FIRST = ("zero_shot", "classification", "shape_bias", "noise", "similarity", "saliency", "quality")
+"""Kinds at the beginning of the first screen."""
+_LOSS = ("training/log", "loss")
+_STIMULI = "stimuli"
 
 
-def payload(study: Study) -> dict[str, Any]:
-    """Everything that the page shows of the table itself: ``meta``, ``groups``, ``runs``, ``benchmarks``, ``series``.
+def payload(
+    planner: Planner, seeds: Mapping[str, float | None], charts: Mapping[str, Sequence[Panel]]
+) -> dict[str, Any]:
+    """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``overview``, ``charts``.
+
+    What many charts share stands in ``values`` and ``names``, see `_Shared`.
+
+    Args:
+        planner: of the table.
+        seeds: of each run, in the order of the table; NaN or None for none.
+        charts: by title, panels beside those of the planner; those of a benchmark are views of it.
 
     Returns:
         Built-in types only, without NaN, ready for `json.dumps`.
     """
-    runs = _runs(study)
-    groups = _groups(study, runs)
-    names = benchmark_names(study)
-    numbers = _numbers(study)
+    shared = _Shared()
+    names = list(planner.benchmarks)
+    axes = _axes(planner)
+    clocks = planner.clocks
+    benchmarks = [_benchmark(name, panels, planner, shared) for name, panels in planner.benchmarks.items()]
+    sections = []
+    for title, panels in charts.items():
+        alone = []
+        for panel in panels:
+            section = _STIMULI if panel.form == "map" and panel.y.names and panel.x.title == "answer" else ""
+            drawn = packed(panel, planner, shared, view=_view(title, panel), section=section)
+            if panel.benchmark in names:
+                benchmarks[names.index(panel.benchmark)]["panels"].append(drawn)
+            else:
+                alone.append(drawn)
+        if alone:
+            sections.append({"name": anchor(title), "title": title, "panels": alone})
     return {
-        "meta": _meta(study, runs),
-        "groups": groups,
-        "runs": runs,
-        "benchmarks": [_benchmark(study, name, numbers.values()) for name in names],
-        "overview": _overview(study),
-        "series": _series(study, [run["name"] for run in runs], names, numbers),
+        "meta": {
+            "overTraining": planner.over_training,
+            "stops": [
+                {"at": place, "label": f"{_STOPS[planner.clock]} {place:,.6g}"}
+                for place in planner.stops.tolist()
+            ],
+            "axes": axes,
+            "axis": _default(planner, axes),
+            "colours": COLOURS,
+        },
+        "runs": [_run(name, seed, planner, clocks) for name, seed in seeds.items()],
+        "groups": [_group(group, planner.groups) for group in planner.groups],
+        "benchmarks": benchmarks,
+        "charts": sections,
+        "overview": [
+            {"benchmark": names.index(name), "panel": packed(panel, planner, shared)}
+            for name, panel in _story(planner)
+        ],
+        "values": shared.values,
+        "names": shared.names,
     }
 
 
@@ -67,344 +99,267 @@ def anchor(benchmark: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-") or "benchmark"
 
 
-def benchmark_names(study: Study) -> list[str]:
-    """Kind and data set with a slash, in the order of the page: by the kind's rank, real images first."""
-    first = {number.benchmark: number for number in reversed(study.trajectories)}
-    kinds = list(dict.fromkeys(number.kind for number in study.trajectories))
-    known = list(dict.fromkeys(number.benchmark for number in study.trajectories))
-    known.sort(
-        key=lambda name: (
-            first[name].terms.rank,
-            kinds.index(name[0]),
-            first[name].dataset_terms.synthetic,
-        )
+def _story(planner: Planner) -> list[tuple[str, Panel]]:
+    """The first screen, in the order of a training: did it learn, what decides, what disturbs, what people see."""
+
+    def rank(place: tuple[str, int]) -> tuple[bool, int]:
+        kind = place[0].split("/")[0]
+        known = [at for at, name in enumerate(_FIRST) if name == kind]
+        return planner.words.kind(kind).proxy, known[0] if known else len(_FIRST)
+
+    story: list[tuple[str, Panel]] = []
+    for name, at in sorted(planner.overview, key=rank):
+        panel = planner.benchmarks[name][at]
+        untouched = planner.words.kind(name.split("/")[0]).conditions.get("none")
+        clean = untouched.title if untouched else "untouched images"
+        story.append((name, (_clean_and_disturbed(planner.benchmarks[name], panel, clean) or panel)))
+        if name.startswith("zero_shot/"):
+            story += list(_losses(planner))[: len(story) == 1]
+    return story
+
+
+def _losses(planner: Planner) -> Iterator[tuple[str, Panel]]:
+    for panel in planner.benchmarks.get(_LOSS[0], ()):
+        if panel.metric == _LOSS[1] and panel.defined and panel.form == "lines":
+            yield _LOSS[0], panel
+
+
+def _clean_and_disturbed(panels: Sequence[Panel], shown: Panel, untouched: str) -> Panel | None:
+    """Accuracy without and with a disturbance in one panel; None where the metric is no loss of accuracy."""
+    wanted = {name: shown.choices.get(name) for name in ("over", "condition", "level", "texts")}
+    accuracies = [panel for panel in panels if panel.metric == "accuracy" and panel.form == shown.form]
+    alike = [panel for panel in accuracies if {name: panel.choices.get(name) for name in wanted} == wanted]
+    clean = [
+        panel
+        for panel in accuracies
+        if panel.choices.get("condition") == untouched and panel.choices.get("over") == wanted["over"]
+    ]
+    if shown.metric == "accuracy" or not alike or not clean or shown.form != "lines":
+        return None
+    way = f"{wanted['condition']}, {wanted['level']}"
+    several = len(alike[0].values) > 1
+    lines = [
+        replace(line, label=f"{line.label}, {label}" if several else label, place=line.place + place)
+        for panel, label, place in ((clean[0], "clean", 0), (alike[0], "disturbed", len(HUES)))
+        for line in panel.values
+    ]
+    return replace(
+        alike[0], title=f"accuracy, clean and with {way}", lines=tuple(lines), levels=alike[0].levels
     )
-    return ["/".join(name) for name in known]
 
 
-def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    chosen = choose_axis(study.trajectories)
-    clock = chosen.kind if chosen.kind in _CLOCKS else "order"
-    names = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
-    axes = [
-        name
-        for name, column in (
-            *(("epoch", "epoch"), ("step", "step"), ("samples", "samples_seen")),
-            *(("logsamples", "samples_seen"), ("accuracy", "accuracy")),
-        )
-        if any(len(_known(run[column])) > 1 for run in runs)
-    ] or ["order"]
-    default = names[clock]
-    if chosen.log:
-        default = "logsteps" if clock == "step" else "logsamples" if "logsamples" in axes else default
+class _Shared:
+    """Values that many charts have, each written once.
+
+    A text ``$12`` names the value at that place of ``values``; a list that begins with ``#3`` is an object with the
+    names at that place of ``names``. A text that looks like either, or is long, is a value itself.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.names: list[list[str]] = []
+        self._places: dict[Any, str] = {}
+        self._objects: dict[tuple[str, ...], str] = {}
+
+    def __call__(self, given: Any) -> Any:
+        if isinstance(given, str):
+            return self._named(given, given) if len(given) >= _SHORT or given[:1] in ("$", "#") else given
+        if isinstance(given, dict):
+            key = tuple(given)
+            if key not in self._objects:
+                self._objects[key] = f"#{len(self.names)}"
+                self.names.append(list(key))
+            packed = [self._objects[key], *map(self, given.values())]
+        elif isinstance(given, list | tuple):
+            packed = [one if one.__class__ in _NUMBERS else self(one) for one in given]
+        else:
+            return given
+        if len(packed) < 2:
+            return packed
+        return self._named((*map(type, packed), *map(str, packed)), packed)
+
+    def _named(self, key: Any, value: Any) -> str:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = f"${len(self.values)}"
+            self.values.append(value)
+        return place
+
+
+def _run(name: str, seed: Any, planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
+    own = clocks.loc[name].sort_values("order")
+    group = next(group for group in planner.groups if name in group.runs)
     return {
-        "clock": clock,
-        "stops": _stops(runs, clock),
-        "axes": [[name, _AXES[name]] for name in dict.fromkeys([*axes, default])],
-        "axis": default,
-        "theme": {name: twins(colour) for name, colour in THEME.items()},
-        "hues": [twins(colour) for colour in HUES],
-        "shades": [twins(colour) for colour in SHADES],
-        # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
-        "overTraining": study.over_training,
+        "name": name,
+        "group": group.title,
+        "seed": None if pd.isna(seed) else int(seed),
+        "revisions": own["revision"].tolist(),
+        "stops": [int(stop) for stop in own.index],
     }
 
 
-def _stops(runs: Sequence[dict[str, Any]], clock: str) -> list[dict[str, Any]]:
-    """The places of the slider: every place of a revision of a run that has several, once."""
-    several = [run for run in runs if len(run["revisions"]) > 1] or runs
-    places = sorted({place for run in several for place in _places(run, clock) if place is not None})
-    titles = {"epoch": "epoch", "samples_seen": "samples seen:", "step": "step", "order": "revision"}
-    by_name = {
-        place: name
-        for run in reversed(several)
-        for place, name in zip(_places(run, clock), run["revisions"], strict=True)
+def _group(group: Any, groups: Sequence[Any]) -> dict[str, Any]:
+    """A group of runs, with the one that is drawn in grey behind it: the main arm of its size, else the first."""
+    main = next((other for other in groups if other.scale == group.scale and not other.arm), group)
+    behind = main if main is not group else groups[0]
+    known = behind is not group and not behind.arm
+    return {
+        "title": group.title,
+        "colour": f"@hue {look(group.place).hue}",
+        "runs": list(group.runs),
+        "arm": group.arm,
+        "behind": behind.title if known else "",
     }
-    return [
-        {"at": place, "label": f"{titles[clock]} {place:,.6g}", "revision": by_name[place]}
-        for place in places
-    ]
 
 
-def _places(run: dict[str, Any], clock: str) -> list[Any]:
-    return list(range(len(run["revisions"]))) if clock == "order" else run[clock]
+# ---------------------------------------------------------------- x axes
 
 
-def _runs(study: Study) -> list[dict[str, Any]]:
-    accuracies = _accuracies(study.trajectories)
-    arms = study.cells.groupby("run", sort=False)["arm"].first()
-    first = {number.run: number for number in reversed(study.trajectories)}
-    places = {
-        run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")
-    }
-    runs = []
-    for name in study.runs:
-        revisions = places[name]
-        clocks = {clock: _listed(revisions[clock]) for clock in _CLOCKS}
-        accuracy = accuracies.get(name)
-        runs.append(
-            {
-                "name": name,
-                "scale": first[name].scale or "",
-                "seed": first[name].seed,
-                "arm": str(arms.get(name) or ""),
-                "revisions": revisions["revision"].tolist(),
-                **clocks,
-                "accuracy": [
-                    None if accuracy is None else accuracy.get(revision) for revision in revisions["revision"]
-                ],
-            }
-        )
-    return runs
+def _axes(planner: Planner) -> dict[str, Any]:
+    clocks = planner.clocks
+    found = {}
+    for name, (title, column) in _AXES.items():
+        known = clocks[column].dropna()
+        several = known.groupby(level=0).nunique().max() if len(known) else 0
+        is_log = name.startswith("log")
+        wanted = name == _BY_CLOCK[planner.clock] or (several > 1 and name != "order" and name != "logsteps")
+        if name == "logsteps":
+            wanted = planner.clock == "step" and planner.log
+        if wanted and len(known):
+            found[name] = _axis(title, known, len(planner.stops), log=is_log)
+    if "order" in found:
+        longest = max(planner.groups, key=lambda group: len(clocks.loc[group.runs[0]])).runs[0]
+        own = clocks.loc[longest].sort_values("order")
+        every = math.ceil(len(own) / _MOST_TICKS)
+        ticks = [[float(at), name] for at, name in zip(own["order"], own["revision"], strict=True)]
+        found["order"]["ticks"] = ticks[::-1][::every]
+    for name, at in planner.overview:
+        panel = planner.benchmarks[name][at]
+        found[f"{name}.{panel.metric}"] = _metric_axis(panel, len(planner.stops))
+    return found
 
 
-def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float]]:
-    """By run and revision, the zero-shot accuracy by which runs can be aligned: of the first such benchmark."""
-    accuracies: dict[str, dict[str, float]] = {}
-    for number in trajectories:
-        is_accuracy = number.terms.task == _ZERO_SHOT and number.metric == next(
-            iter(number.terms.terms), None
-        )
-        plain = number.is_value and number.texts == "own" and not number.subset and number.layer is None
-        if is_accuracy and plain and number.run not in accuracies:
-            usable = number.usable
-            accuracies[number.run] = dict(zip(usable["revision"], usable["value"].round(5), strict=True))
-    return accuracies
+def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> dict[str, Any]:
+    of: dict[str, list[Any]] = {}
+    places = known.reset_index()
+    for name, stop, place in zip(places["name"], places["stop"], known, strict=True):
+        if 0 <= stop < n_stops:
+            of.setdefault(str(name), [None] * n_stops)[int(stop)] = _plain(place)
+    axis: dict[str, Any] = {"title": title, "log": log, "of": of}
+    if not log:
+        low, high = float(known.min()), float(known.max())
+        margin = 0.035 * (high - low or 1.0)
+        return axis | {"range": [low - margin, high + margin]}
+    first, last = float(known[known > 0].min()), float(known.max())
+    untrained = first / 3
+    powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
+    steps = (1,) if len(powers) > 3 else (1, 2, 5)
+    ticks = [step * power for power in powers for step in steps]
+    named = [[tick, _short(tick)] for tick in ticks if first * 0.97 <= tick <= last * 1.1]
+    zero = [[untrained, "0"]] if (known == 0).any() else []
+    ends = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
+    return axis | {"untrained": untrained, "range": ends, "ticks": [*zero, *named]}
 
 
-def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in their seed only share a look; sets ``group`` and ``colour`` of each run."""
-    by_name = {run["name"]: run for run in runs}
-    groups = []
-    for index, seeds in enumerate(groups_of_seeds(study.trajectories)):
-        line = look(seeds.place)
-        for name in seeds.runs:
-            by_name[name] |= {"group": index, "colour": line.colours}
-        title = seeds.title or "all seeds"
-        groups.append({"title": title, "colour": line.colours, "dash": line.dash, "symbol": line.symbol})
-    return groups
+def _metric_axis(panel: Panel, n_stops: int) -> dict[str, Any]:
+    """A main metric as an axis, with the ends of its intervals."""
+    of: dict[str, list[Any]] = {}
+    ends: dict[str, list[Any]] = {}
+    lines = [(part.run or part.group, part) for line in panel.values for part in (line, *line.seeds)]
+    for name, line in lines:
+        for i, stop in enumerate(line.at.tolist()):
+            if stop >= 0 and line.usable[i]:
+                of.setdefault(name, [None] * n_stops)[stop] = _plain(line.y[i])
+                ends.setdefault(name, [None] * n_stops)[stop] = [_plain(line.low[i]), _plain(line.high[i])]
+    for row in panel.rows:
+        of[row.label], ends[row.label] = [_plain(row.value)], [[_plain(row.low), _plain(row.high)]]
+    known = [place for places in of.values() for place in places if place is not None] or [0.0, 1.0]
+    margin = 0.05 * (max(known) - min(known) or 1.0)
+    reach = [min(known) - margin, max(known) + margin]
+    title = f"{panel.title}, {panel.place}"
+    return {"title": title, "log": False, "metric": True, "range": reach, "of": of, "ends": ends}
 
 
-def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, Any]:
-    own = [number for number in study.trajectories if "/".join(number.benchmark) == name]
-    first = own[0]
-    terms, data = first.terms, first.dataset_terms
-    metrics = list(dict.fromkeys(number.metric for number in own))
-    order = [*terms.terms, *metrics]
-    metrics.sort(key=order.index)
-    values = [
-        number
-        for number in numbers
-        if number.example.is_value and number.example.benchmark == first.benchmark
-    ]
+def _default(planner: Planner, axes: Mapping[str, Any]) -> str:
+    logarithm = {"samples_seen": "logsamples", "step": "logsteps"}.get(planner.clock, "")
+    if planner.log and logarithm in axes:
+        return logarithm
+    return _BY_CLOCK[planner.clock] if _BY_CLOCK[planner.clock] in axes else next(iter(axes), "order")
+
+
+def _short(number: float) -> str:
+    """1,500,000 as 1.5M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def _plain(number: float) -> float | int | None:
+    if not math.isfinite(number):
+        return None
+    return int(number) if float(number).is_integer() else float(f"{number:.6g}")
+
+
+# ---------------------------------------------------------------- benchmarks
+
+
+def _benchmark(name: str, panels: Sequence[Panel], planner: Planner, shared: _Shared) -> dict[str, Any]:
+    kind, dataset = name.split("/", 1)
+    terms, data = planner.words.kind(kind), planner.words.dataset(dataset)
+    said = ["Synthetic images."] if data.synthetic else []
+    said += ["Proxy: no human judged these images."] if terms.proxy else []
+    metrics = dict.fromkeys(panel.metric for panel in panels)
     return {
         "name": name,
         "anchor": anchor(name),
-        "title": first.benchmark_title,
+        "title": f"{terms.title}: {data.title}",
         "question": terms.question,
-        "of": f"{terms.of or terms.title}: {first.dataset_title}",
-        "synthetic": data.synthetic,
-        "proxy": terms.proxy,
-        "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
-        "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
-        "panels": plan_choices(values, several_runs=len(study.runs) > 1),
+        "of": f"{terms.of or terms.title}: {data.title}",
+        "words": {metric: [*_meaning(planner.words.term(kind, metric)), *said] for metric in metrics},
+        "panels": [packed(panel, planner, shared) for panel in panels],
     }
 
 
-def _term(term: Term) -> dict[str, Any]:
-    return {
-        "title": term.title,
-        "meaning": term.meaning,
-        "unit": term.unit,
-        "limits": list(term.limits) if term.limits else None,
-        "better": term.better,
-        "neutral": term.neutral,
-        "neutralTitle": term.neutral_title,
-        "poles": list(term.poles) if term.poles else None,
-        "mirrors": term.mirrors,
-        "log": term.log,
-        "hide": term.hide_not_interpretable,
-        "overview": term.overview and term.overview.rank,
+def _meaning(term: Any) -> Iterator[str]:
+    if term.meaning:
+        yield term.meaning
+    if term.poles:
+        yield f"Below {term.neutral:.4g}: {term.poles[0]}; above: {term.poles[1]}."
+    if term.better:
+        yield "Higher is better." if term.better == "high" else "Lower is better."
+
+
+def _view(title: str, panel: Panel) -> str:
+    """The heading of a chart's panels in a benchmark: panels of two forms have one each."""
+    return {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title) if title else title
+
+
+def packed(
+    panel: Panel, planner: Planner, shared: _Shared, *, view: str | None = None, section: str = ""
+) -> Any:
+    """A panel as the page takes it, under the heading ``view`` of its benchmark or in another section."""
+    drawn = figure(panel)
+    training = panel.form == "lines" and panel.x is planner.x and planner.over_training
+    if training:
+        for trace in drawn["data"]:
+            del trace["x"], trace["text"]
+    moving = any(line.frame >= 0 for line in panel.lines) or "frames" in drawn
+    if view is None:
+        view = "Layer by layer" if panel.form == "map" else ""
+    whole = {
+        **drawn,
+        "title": panel.title,
+        "place": panel.place,
+        "form": panel.form,
+        "metric": panel.metric,
+        "choices": dict(panel.choices),
+        "alt": panel.alt,
+        "view": view,
+        "section": section,
+        "training": training,
+        "moving": moving,
+        "ramp": panel.ramp,
+        "notes": [],
     }
-
-
-def _overview(study: Study) -> list[dict[str, Any]]:
-    """The panels of the study at a glance, with the places of their trajectories in ``series``."""
-    places = {id(number): index for index, number in enumerate(study.trajectories)}
-    return [
-        {
-            "title": ", ".join(filter(None, [panel.first.metric_title, panel.first.special_detail])),
-            "subtitle": panel.first.dataset_title,
-            "series": [places[id(line.trajectory)] for line in panel.lines],
-        }
-        for panels in study.overview
-        for panel in panels
-    ]
-
-
-class _Strings:
-    """Texts by number: each text is written once."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, int] = {}
-
-    def __call__(self, text: str) -> int:
-        return self._places.setdefault(text, len(self._places))
-
-    def listed(self) -> list[str]:
-        return list(self._places)
-
-
-def _words(facet: str, numbers: Iterable[Number]) -> dict[str, Any]:
-    """The words of a facet, once for each value of a kind, and the place of each number's among them."""
-    known: dict[tuple[Any, ...], tuple[int, str]] = {}
-    places = []
-    for number in numbers:
-        of_condition = (
-            number.facets["condition"] if facet in RAMPS else ""
-        )  # conditions may have their own axis
-        key = (number.example.kind, number.facets[facet], of_condition)
-        places.append(known.setdefault(key, (len(known), facet_words(number, facet)))[0])
-    return {"titles": [title for _, title in known.values()], "places": places}
-
-
-_Key = tuple[str, tuple[Any, ...], str, str]
-
-
-def _numbers(study: Study) -> dict[_Key, Number]:
-    """What the trajectories show, whatever the run, in the order of the table.
-
-    By benchmark, columns of `_NUMBER`, setup, and the title of a reference: one may have two titles for two metrics.
-    """
-    numbers: dict[_Key, Number] = {}
-    for trajectory, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
-        title = "" if trajectory.role in ("value", "diagnostic") else trajectory.reference_terms.title
-        values = tuple(getattr(trajectory, name) for name in _NUMBER)
-        key = ("/".join(trajectory.benchmark), values, setup, title)
-        numbers.setdefault(key, Number(len(numbers), setup)).runs.append(trajectory)
-    return numbers
-
-
-def _series(
-    study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Mapping[_Key, Number]
-) -> dict[str, Any]:
-    strings = _Strings()
-    places = {id(number): index for index, number in enumerate(study.trajectories)}
-    run_places = {name: index for index, name in enumerate(runs)}
-    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
-    rows = [
-        (
-            benchmarks.index(benchmark),
-            *(strings(value) if isinstance(value, str) else _number(value) for value in values),
-            strings(setup),
-            strings(title) if title else -1,
-            int(not title or number.example.reference_terms.drawn),
-        )
-        for (benchmark, values, setup, title), number in numbers.items()
-    ]
-    shared = {id(run): number.place for number in numbers.values() for run in number.runs}
-    return {
-        "run": [run_places[number.run] for number in study.trajectories],
-        "number": [shared[id(number)] for number in study.trajectories],
-        "columns": dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)),
-        "texts": [name for name in (*_NUMBER, "setup") if name not in ("layer", "level", "parameter")],
-        "references": {
-            index: [places[id(other)] for other in number.references]
-            for index, number in enumerate(study.trajectories)
-            if number.references
-        },
-        "points": [_points(number, strings) for number in study.trajectories],
-        "strings": strings.listed(),
-        "words": {name: _words(name, numbers.values()) for name in FACETS},
-    }
-
-
-def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
-    """What distinguishes the cells of a trajectory from others of its benchmark, in words; mostly nothing."""
-    table = pd.DataFrame(
-        {
-            name: [getattr(number, name) for number in trajectories]
-            for name in ("run", "kind", "dataset", "texts", *_SETUP)
-        }
-    )
-    # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
-    of_run = table.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
-    table["edition"] = of_run.transform(lambda known: pd.factorize(known)[0])
-    words = pd.Series("", index=table.index)
-    for _, group in table.groupby(["kind", "dataset"], sort=False):
-        parts = [group[name] for name in ("split", "preprocess", "dtype") if group[name].nunique() > 1]
-        if group["settings"].nunique() > 1:
-            settings = [json_object(text) or {} for text in group["settings"].unique()]
-            shared = [
-                SORT,  # the reference says it
-                *(
-                    name
-                    for name, value in settings[0].items()
-                    if all(one.get(name) == value for one in settings)
-                ),
-            ]
-            parts.append(group["settings"].map(lambda text, shared=shared: bare(json_words(text, shared))))
-        if group["edition"].nunique() > 1:
-            parts.append("data " + group["data_fingerprint"].str[:12])
-        for part in parts:
-            words.loc[group.index] = (
-                words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
-            )
-    return words.tolist()
-
-
-def _points(number: Trajectory, strings: _Strings) -> dict[str, Any]:
-    """One trajectory: places ``r``, values ``v``, lower arms ``l`` and what upper ones add (``h``) in 10^-e, ``n``."""
-    values, low, high = map(number.column, ("value", "ci_low", "ci_high"))
-    defined, usable, order = map(number.column, ("defined", "usable", "order"))
-    exponent = _exponent(values[defined])
-    whole = np.round(values * 10.0**exponent)
-    data: dict[str, Any] = {"e": exponent, "v": _integers(whole)}
-    if not np.array_equal(order, np.arange(len(order))):
-        data["r"] = order.tolist()
-    if np.isfinite(low).any() or np.isfinite(high).any():
-        lower, upper = whole - np.round(low * 10.0**exponent), np.round(high * 10.0**exponent) - whole
-        data["l"], data["h"] = _integers(lower), _integers(upper - lower)
-    for name, column in (("n", "n"), ("k", "n_clusters")):
-        counts = number.column(column)
-        data[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
-    hollow = np.flatnonzero(defined & ~usable)
-    if len(hollow):
-        data["x"] = hollow.tolist()
-    notes = {index: strings(note) for index, note in enumerate(number.column("note")) if note}
-    if notes:
-        data["c"] = notes
-    return data
-
-
-def _exponent(values: NDArray[np.float64]) -> int:
-    """Decimal places with which the greatest of some numbers has `_DIGITS` significant digits."""
-    greatest = float(np.abs(values).max()) if len(values) else 0.0
-    if greatest == 0.0:
-        return 0
-    return int(min(max(_DIGITS - 1 - math.floor(math.log10(greatest)), 0), 300))
-
-
-def _integers(numbers: NDArray[np.float64]) -> list[int | None]:
-    return [int(number) if math.isfinite(number) else None for number in numbers.tolist()]
-
-
-def _listed(numbers: "pd.Series[Any]") -> list[Any]:
-    """Numbers as they are shortest in JSON: whole ones without a point, null for NaN."""
-    return [_number(number) for number in numbers.astype(float).tolist()]
-
-
-def _number(value: Any) -> Any:
-    if value is None:
-        return None
-    number = float(value)
-    if math.isinf(number):
-        return "inf" if number > 0 else "-inf"  # JSON has no infinity
-    if math.isnan(number):
-        return None
-    return int(number) if number.is_integer() else round(number, 9)
-
-
-def _known(numbers: Sequence[Any]) -> list[Any]:
-    return [number for number in numbers if isinstance(number, int | float)]
+    return shared(whole)

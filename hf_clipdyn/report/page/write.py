@@ -20,6 +20,7 @@ from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
+from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.provenance import methods
@@ -34,8 +35,8 @@ from hf_clipdyn.report.tables import (
 )
 from hf_clipdyn.report.words import Finding, alternative_words, find, limits
 
-_FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
-"""The program's files that come before and after all others."""
+_PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
+"""The program's files in their order."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
@@ -141,7 +142,13 @@ def render(
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     parts["tryit"] = try_it
-    data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
+    first = study.results.courses.drop_duplicates("run").set_index("run")["seed"].astype(object)
+    seeds = {run: first[run] for run in study.runs}
+    data = {
+        **payload(study.planner, seeds, {chart.title: chart.panels(study) for chart in known.values()}),
+        "tables": evidence(study),
+        "parts": {name: part for name, part in parts.items() if part is not None},
+    }
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
@@ -191,18 +198,11 @@ def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _program(of_charts: Sequence[str]) -> str:
-    """The program's files inside the scope of one function, in a fixed order; a chart's in its own, before the last."""
-    texts = {
-        script.name: script.read_text(encoding="utf-8")
-        for script in (files(__package__) / "js").iterdir()
-        if script.name.endswith(".js")
-    }
-    others = sorted(set(texts) - {*_FIRST, *_LAST})
-    blocks = [f"{{\n{script}\n}}" for script in of_charts if script]
-    joined = "\n".join(
-        [*(texts[name] for name in (*_FIRST, *others)), *blocks, *(texts[name] for name in _LAST)]
-    )
+def _program(others: Sequence[str]) -> str:
+    """The program's files inside the scope of one function; those of charts each in its own, before the last."""
+    *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
+    blocks = [f"{{\n{script}\n}}" for script in others if script]
+    joined = "\n".join([*texts, *blocks, last])
     return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
 
 

@@ -270,8 +270,8 @@ function mountView(element, benchmark, name, panels) {
 
 /** Selects among panels in the order of preference: each offers what those before it leave, and the first is the usual. */
 function panelSelects(bar, panels, key) {
-  const facets = Object.keys(LABELS).filter((name) => new Set(panels.map(({ choices }) => choices[name])).size > 1);
-  const boxes = facets.map((name) => [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })]);
+  const facets = [...new Set([...Object.keys(LABELS), ...panels.flatMap(({ choices }) => Object.keys(choices))])].filter((name) => new Set(panels.map(({ choices }) => choices[name])).size > 1);
+  const boxes = facets.map((name) => [name, control(bar, { key: key(name), label: LABELS[name] ?? capital(name), options: [["", ""]] })]);
   const chosen = () => {
     let left = panels;
     for (const [name, box] of boxes) {
