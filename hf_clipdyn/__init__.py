@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.evaluation import evaluate_revisions as evaluate_revisions
     from hf_clipdyn.report.figures import plot as plot
     from hf_clipdyn.report.page import write_report as write_report
-    from hf_clipdyn.results.read import load_results as load_results
+    from hf_clipdyn.results.table import load_results as load_results
     from hf_clipdyn.revisions import Publisher as Publisher
     from hf_clipdyn.revisions import Revision as Revision
     from hf_clipdyn.revisions import Row as Row
@@ -40,7 +40,7 @@ _NAMES = {
     "evaluation": ["evaluate_model", "evaluate_revisions"],
     "report.figures": ["plot"],
     "report.page": ["write_report"],
-    "results.read": ["load_results"],
+    "results.table": ["load_results"],
     "revisions": ["Publisher", "Revision", "Row", "list_revisions", "load_revision"],
     "statistics.compare": ["compare_revisions"],
     "statistics.verdicts": ["verdicts"],

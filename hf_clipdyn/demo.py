@@ -63,6 +63,7 @@ def run_demo(
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.revisions.store import Store, check_version
+    from hf_clipdyn.statistics.claims import EMBEDDED
     from hf_clipdyn.training import delete_run, output_folder, train
     from hf_clipdyn.training.callbacks import Callback, Training
     from hf_clipdyn.training.device import torch_threads
@@ -95,7 +96,7 @@ def run_demo(
             process.wait()  # until it has measured the last revision, or has died
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
         evaluate_revisions(folder, suite=_SUITES, output=table, show_progress=not quiet)
-        study = read_study(table)
+        study = read_study(table, claims=EMBEDDED)
         page = write_report(study, folder / "report", try_it=True)
     write_cards(study, folder / "report")
     middle = revisions.folder / revisions.names()[config.num_train_epochs // 2]

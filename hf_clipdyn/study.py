@@ -1,4 +1,4 @@
-"""`clipdyn study`: a study from one file: train every run, measure every revision, judge the claims, draw the page.
+"""`clipdyn study`: a study from one file: train every run, measure every revision, judge claims, draw the page.
 
 The file names runs to train and models from elsewhere, which are only measured::
 
@@ -196,7 +196,7 @@ class StudyFiles:
 
     Attributes:
         results: all numbers.
-        verdicts: the table of verdicts; None if nothing was measured that a claim is about.
+        verdicts: the table of verdicts; None without a file of claims.
         page: the report.
         message: the verdicts as text, and where the files are.
     """
@@ -215,8 +215,8 @@ class Study:
         config: name of a study of the package, or a YAML file.
         output_dir: its folder, in place of the file's.
         data_dirs: folders of data sets by name, beside those of the file.
-        report: judge the claims and write the page.
-        claims: a file of claims; None for the package's.
+        report: write the page, and judge the claims.
+        claims: a file of claims; None for none.
         stimuli: pictures of the stimuli on the page.
         style: of the figures.
         folder: holds the members.
@@ -248,11 +248,12 @@ class Study:
             self._check_members()
         if self.report:  # before hours of work
             from hf_clipdyn.report.style import read_style
-            from hf_clipdyn.results.read import is_combined
+            from hf_clipdyn.results.cells import is_combined
             from hf_clipdyn.statistics.claims import read_claims
             from hf_clipdyn.statistics.verdicts import check_verdicts
 
-            read_claims(self.claims)
+            if self.claims is not None:
+                read_claims(self.claims)
             if self.style is not None:
                 read_style(self.style)
             check_output(self.folder / _TABLE, "the table of a study", is_combined)
@@ -405,22 +406,22 @@ class Study:
         from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.report.study import study_of
-        from hf_clipdyn.results.read import read_results, write_results
+        from hf_clipdyn.results.table import load, write_results
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
         tables = sorted(self.folder.glob(f"*/{_TABLE}"))
         relations = self._related(tables)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
-        read = read_results([*tables, *relations]).smallest_first()
-        study = study_of(read, [path.name for path in read.tables], claims=self.claims)
+        read = load([*tables, *relations]).smallest_first()
+        study = study_of(read, [path.name for path in read.files], claims=self.claims)
         results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
-        facts = provenance(study.results, study.evidence)
+        facts = provenance(study.results.origins, study.claims)
         write_results(study.results, results, facts)
-        said = ["No claim is about the measured benchmarks, so there are no verdicts."]
+        said = list[str]()
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
-            origin = origin_words(study.results, study.evidence, study.claims_file)
+            origin = origin_words(study.results.origins, study.judge, study.claims_file)
             said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
         look: Any = {"stimuli": self.stimuli, "style": self.style, "title": self.file.title or None}
         page = write_report(study, self.folder / _REPORT, data_dirs=self._all_data_dirs(), **look)
@@ -462,7 +463,7 @@ def run_study(
         output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
             page shows all runs below it, also those of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        claims: a file of claims; default: the package's `claims.yaml`.
+        claims: a file of claims; without one nothing is judged.
         stimuli: pictures of the stimuli on the page, ``none`` or ``thumbnails``.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         shard: ``i/n``: train and measure only part i of n. All parts share the folder, and may be processes at the same

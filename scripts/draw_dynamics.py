@@ -23,7 +23,7 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.answers import AnswerTable, stack
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.results.read import load_results
+from hf_clipdyn.results.table import load_results
 
 
 def rows_of(table: Path, kind: str, metric: str, **columns: object) -> pd.DataFrame:

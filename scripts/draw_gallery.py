@@ -23,7 +23,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from draw_studies import with_committed_intervals
 from PIL import Image
 
 from hf_clipdyn.report import write_report
@@ -48,7 +47,8 @@ FIGURES = {
             "weights-procedural",
         ),
     ),
-    "study": ("arms", "claims"),
+    "study": ("arms",),
+    "second-study/worlds": ("claims",),
     "classifier": (
         *("shape-bias-cue-conflict", "classification-model-vs-human", "similarity-material-similarity"),
         *("representation-objects92", "saliency-osie"),
@@ -56,6 +56,7 @@ FIGURES = {
     "flickr8k": ("retrieval-flickr8k",),
 }
 """The figures of each report: the demo's, or that of a table of model_cards."""
+CLAIMS = {"second-study/worlds": CARDS.parent / "tests" / "statistics" / "claims" / "second-worlds.yaml"}
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,8 @@ def reports(wanted: dict[str, bool], demo: Path, scratch: Path) -> dict[str, Pat
     folders = {"demo": demo / "report"}
     for name in sorted(wanted.keys() - {"demo"}):
         folders[name] = scratch / name
-        is_judged = (CARDS / name / "verdicts.parquet").exists()
-        source = with_committed_intervals(CARDS / name) if is_judged else CARDS / name / "results.parquet"
-        write_report(source, folders[name], figures=wanted[name], figure_formats=("png",))
+        options = {"figures": wanted[name], "figure_formats": ("png",), "claims": CLAIMS.get(name)}
+        write_report(CARDS / name / "results.parquet", folders[name], **options)
     return folders
 
 

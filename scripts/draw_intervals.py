@@ -1,4 +1,4 @@
-"""Draw three pictures of docs/explanation: intervals over images and over objects, and the two rules of verdicts.
+"""Draw two pictures of docs/explanation: intervals over images and over objects, and the rule of verdicts.
 
 python scripts/draw_intervals.py docs/images
 """
@@ -12,24 +12,12 @@ import numpy as np
 
 from hf_clipdyn.metrics.scores import interval, mean, over
 from hf_clipdyn.report.style import GREY, INK, figure_style, hue
-from hf_clipdyn.statistics.verdicts import word_of
+from hf_clipdyn.statistics.judge import word_of
 
 OBJECTS = np.repeat(np.arange(6), 10)
 REPETITIONS = 40
 SMALLEST_EFFECT = 0.05
 EXAMPLES = [(0.06, 0.14), (0.01, 0.11), (-0.03, 0.04), (-0.14, -0.06), (-0.03, 0.09), (-0.146, -0.035)]
-OF_TEN = [
-    *(
-        (0.06, 0.14),
-        (0.01, 0.11),
-        (0.01, 0.04),
-        (-0.03, 0.03),
-        (-0.04, -0.01),
-        (-0.11, -0.01),
-        (-0.14, -0.06),
-    ),
-    *((-0.09, 0.03), (-0.03, 0.09), (-0.09, 0.09)),
-]
 
 
 def decisions(rng: np.random.Generator) -> np.ndarray:
@@ -79,14 +67,9 @@ def draw_rule(examples: Sequence[tuple[float, float]], names: Sequence[str], hei
 
 
 def draw_five() -> plt.Figure:
-    """An interval for each verdict of five words; the last one is claim 5 of the embedded study."""
+    """An interval for each verdict of the rule; the last one is claim 5 of the embedded study."""
     names = [word_of(low, high, SMALLEST_EFFECT) for low, high in EXAMPLES]
     return draw_rule(EXAMPLES, [*names[:-1], f"{names[-1]} (claim 5)"], 3.2)
-
-
-def draw_ten() -> plt.Figure:
-    """An interval for each of ten words."""
-    return draw_rule(OF_TEN, [word_of(*ends, SMALLEST_EFFECT, "ten words") for ends in OF_TEN], 4.4)
 
 
 if __name__ == "__main__":
@@ -96,4 +79,3 @@ if __name__ == "__main__":
     with figure_style():
         draw_coverage().savefig(folder / "intervals-coverage.png", dpi=150)
         draw_five().savefig(folder / "verdict-rule.png", dpi=150)
-        draw_ten().savefig(folder / "verdict-rule-ten.png", dpi=150)

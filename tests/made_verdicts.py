@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.statistics.contrasts import Estimate, RunContrast
-from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word, word_of
+from hf_clipdyn.statistics.claims import EMBEDDED, Claim, read_claims
+from hf_clipdyn.statistics.contrasts import Error, Estimate, RunValue
+from hf_clipdyn.statistics.judge import GateResult, JudgedPart, Verdict, Word, word_of
 
 
 def judged(study: Study, *verdicts: Verdict) -> Study:
-    """The study with these verdicts, as if it had judged them."""
+    """The study with these verdicts on the package's claims, as if it had judged them."""
     study.__dict__["verdicts"] = list(verdicts)
+    study.__dict__["claims"] = read_claims(EMBEDDED)
     return study
 
 
@@ -22,37 +24,33 @@ def made(
     word: Word = "holds",
     cause: str = "",
     gates: Sequence[tuple[str, bool | None, str]] = (),
-    name: str = "world",
     runs: int = 5,
     **more: Any,
 ) -> Verdict:
-    """A verdict on a claim of the package.
+    """A verdict on a claim of the package, by prompts; or on one without contrasts.
 
     Args:
-        study: gives the claims.
+        study: that it is about.
         number: of the claim.
         values: of each contrast its value and half the width of its interval.
         gates: title, passed, words.
-        name: of the study in the claims' file.
         runs: that each contrast has.
         more: other fields of the verdict.
     """
-    (claim,) = [one for one in study.claims.claims if one.number == number]
-    test = claim.test(name)
+    known = {one.number.removesuffix(" by prompts"): one for one in read_claims(EMBEDDED).claims}
+    absent = Claim(number=str(number), title="Another claim", cause=cause or "nobody asked")
+    claim = known.get(str(number), absent)
     parts = tuple(
-        Part(
-            contrast=plan.contrast,
+        JudgedPart(
+            part=part,
             estimate=_estimate(value, half, runs),
-            verdict=word_of(value - half, value + half, plan.contrast.smallest_effect),
-            title=plan.contrast.title,
+            word=word_of(value - half, value + half, part.smallest_effect),
         )
-        for plan, (value, half) in zip(test.parts, values, strict=False)
+        for part, (value, half) in zip(claim.parts, values, strict=False)
     )
-    made_gates = tuple(Gate(title=title, passed=passed, words=words) for title, passed, words in gates)
-    fields = {"evidence": test.evidence, "notes": test.notes} | more
-    return Verdict(
-        claim=claim, study=name, verdict=word, cause=cause, parts=parts, gates=made_gates, **fields
-    )
+    made_gates = tuple(GateResult(title=title, passed=passed, words=words) for title, passed, words in gates)
+    fields: dict[str, Any] = {"notes": claim.notes} | more
+    return Verdict(claim=claim, word=word, cause=cause, parts=parts, gates=made_gates, **fields)
 
 
 def _estimate(value: float, half: float, runs: int) -> Estimate:
@@ -62,15 +60,12 @@ def _estimate(value: float, half: float, runs: int) -> Estimate:
         value=value,
         ci_low=value - half,
         ci_high=value + half,
-        standard_error=half / 2,
-        degrees_of_freedom=float(max(runs - 1, 1)),
-        confidence_level=0.99,
-        n_seeds=runs,
-        scales=("tiny",),
+        errors=(Error((half / 2) ** 2, float(max(runs - 1, 1))),),
+        confidence=0.99,
         n=1000,
         n_clusters=64,
         runs=tuple(
-            RunContrast(run=f"me/tiny-{seed}", scale="tiny", seed=seed, value=value + 0.001 * seed)
+            RunValue(run=f"me/tiny-{seed}", scale="tiny", seed=seed, value=value + 0.001 * seed)
             for seed in range(runs)
         ),
     )

@@ -27,9 +27,10 @@ from hf_clipdyn.report.figures import draw_planned, plan_figures
 from hf_clipdyn.report.page.payload import benchmark_names, payload
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import NUMBER_KEY, Row
+from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Overview, Term, Vocabulary
+from hf_clipdyn.statistics.claims import EMBEDDED
 
 CARDS = Path(__file__).resolve().parents[1] / "model_cards"
 TABLES = sorted(
@@ -43,7 +44,7 @@ _UNITS = Units("images", np.arange(40)[:, None], 40)
 def test_tables_with_what_left_are_among_them() -> None:
     assert len(TABLES) == 21
     known = {*kinds(), *relations()}
-    cells = pd.concat([read_results(path).cells.assign(table=path) for path in TABLES])
+    cells = pd.concat([load(path).cells.assign(table=path) for path in TABLES])
     unknown = cells[~cells["kind"].str.partition("-")[0].isin(known)]
     assert set(unknown["kind"]) == {"simplicity", "critical_bands-noise", "barriers-geometry"}
     assert unknown["table"].nunique() == 12
@@ -53,7 +54,7 @@ def test_tables_with_what_left_are_among_them() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: str(path.relative_to(CARDS).with_suffix("")))
 def test_a_committed_table_loads_and_draws_with_its_own_words(table: Path) -> None:
-    study, words = read_study(table), read_results(table).vocabulary
+    study, words = read_study(table), load(table).words
     assert {number.kind for number in study.trajectories} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)
     left = [name for name in benchmark_names(study) if re.split("[-/]", name)[0] not in known]
@@ -71,7 +72,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [Run(scale="tiny", seed=seed, planted=Planted(accuracy=ramp(0.2, 0.9))) for seed in (10, 11)]
     output = write_study(tmp_path_factory.mktemp("used") / "results.parquet", runs, shares=[0, 0.5, 1.0])
     store, rng = CellStore(output), np.random.default_rng(0)
-    words = read_results(output).vocabulary
+    words = load(output).words
     terms = KindTerms(
         title="Former kind", terms={"score": Term(title="former score", overview=Overview(rank=1))}
     )
@@ -108,7 +109,7 @@ def test_rows_of_unknown_kinds_are_reported_printed_judged_and_shared(
     assert "Former kind" in Path(page).read_text(encoding="utf-8")
     print_results(study)
     assert "former/procedural" in capsys.readouterr().out
-    assert len(verdicts(used, show_progress=False))
+    assert len(verdicts(used, EMBEDDED, show_progress=False))
     assert summarize(study)
     cards = write_cards(study, tmp_path / "cards")
     assert any("former score" in Path(card).read_text(encoding="utf-8") for card in cards)
@@ -130,9 +131,9 @@ def test_rows_of_unknown_kinds_do_not_hinder_relations_of_known_ones(used: Path,
     ).to_pandas()
     assert "error_consistency-zero_shot" in set(table["kind"])
     assert not [kind for kind in set(table["kind"]) if "former" in kind]
-    rows = read_results(tmp_path / used.name)
+    rows = load(tmp_path / used.name)
     assert {"former", "error_consistency-zero_shot"} <= set(rows.cells["kind"])
-    assert rows.vocabulary.kind("former").title == "Former kind"
+    assert rows.words.kind("former").title == "Former kind"
 
 
 def test_trials_of_unknown_data_sets_are_not_passed_on_and_their_images_not_searched(

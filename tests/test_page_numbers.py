@@ -4,22 +4,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 from test_pages import CHECKOUT, DOCS, text_of
 
 from hf_clipdyn.metrics.influence import Influence
-from hf_clipdyn.report import read_study
-from hf_clipdyn.results.read import read_results
-from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine
-from hf_clipdyn.statistics.evidence import read_evidence
-from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
-from hf_clipdyn.statistics.windows import Window
+from hf_clipdyn.results.table import Table, load
+from hf_clipdyn.statistics.claims import Window, read_claims
+from hf_clipdyn.statistics.contrasts import Estimate, RunValue, combine
+from hf_clipdyn.statistics.judge import Judge
 
 SECOND = CHECKOUT / "model_cards" / "second-study"
-SECOND_CLAIMS = SECOND / "claims-2.yaml"
 EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
 KEY = ["scale", "seed", "step"]
 MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}
@@ -58,7 +57,7 @@ def early_minus_late(table: pd.DataFrame) -> pd.Series:
 def interval(contrast: pd.Series) -> str:
     """Over the seeds only, at 99 %."""
     runs = [
-        RunContrast(run=f"{scale}{seed}", scale=scale, seed=seed, value=value)
+        RunValue(run=f"{scale}{seed}", scale=scale, seed=seed, value=value)
         for (scale, seed), value in contrast.items()
     ]
     return estimated(combine(runs, 0.99))
@@ -126,24 +125,29 @@ def numbers_of_the_longer_run(*quoted: str) -> Callable[[], Iterator[str]]:
 
 def claim_5_of_the_repeated_runs() -> Iterator[str]:
     """Early is the revision that has a threshold, where only one of the two has."""
-    read = read_results(CHECKOUT / "model_cards" / "study" / "repeated.parquet")
-    evidence = read_evidence(read, study="world", show_progress=False)
-    test = evidence.claims.claims[4].test("world")
-    registered, windows = test.parts[0].contrast, evidence.windows(test)
-    alone = [windows | {"early": Window(name="early", start=at, end=at)} for at in (0.1, 0.2)]
+    table = load(CHECKOUT / "model_cards" / "study" / "repeated.parquet")
+    claims = read_claims(CHECKOUT / "tests" / "statistics" / "claims" / "first-worlds.yaml")
+    registered, drop = claims.claims[6].parts[0], claims.endpoints["drop"]
+    assert registered.title == "drop falls (early - late)"
+    alone = [{**claims.windows, "early": Window(shares=(at, at))} for at in (0.1, 0.2)]
     for metric in ("chance_corrected_drop", "drop_when_right", "threshold"):
         for probe, name in (("projection", "zero-shot"), ("linear_probe", "linear probe")):
-            levels = () if metric == "threshold" else registered.endpoint.levels
-            endpoint = replace(registered.endpoint, metric=metric, probe=probe, levels=levels)
+            levels = () if metric == "threshold" else drop.levels
+            endpoint = drop.model_copy(update={"metric": metric, "probe": probe, "levels": levels})
             sign = -1 if metric == "threshold" else 1
             weights = {window: sign * weight for window, weight in registered.weights.items()}
-            contrast = replace(registered, endpoint=endpoint, weights=weights)
-            tries = zip(*(evidence.contrasts(contrast, chosen) for chosen in (windows, *alone)), strict=True)
-            runs = [next(run for run in of_run if not math.isnan(run.value)) for of_run in tries]
+            part, tries = registered.but(weights=weights), []
+            for windows in (claims.windows, *alone):
+                changes = {"endpoints": {**claims.endpoints, "drop": endpoint}, "windows": windows}
+                tries.append(Judge(table, claims.model_copy(update=changes)).contrast(part, ""))
+            runs = [
+                next(run for run in of_run if not math.isnan(run.value))
+                for of_run in zip(*tries, strict=True)
+            ]
             of_seeds = [replace(run, influence=Influence.unknown("seeds only")) for run in runs]
             for_claim = sum(run.value > 0 for run in runs)
             for_name = 15 - for_claim if name == "zero-shot" else for_claim
-            seeds, items = (combine(chosen, 0.99) for chosen in (of_seeds, runs))
+            seeds, items = (combine(chosen, 0.99, one_t=True) for chosen in (of_seeds, runs))
             ends = f"[{printed(items.ci_low)}, {printed(items.ci_high)}]"
             yield f"| {name} | {estimated(seeds)} | {ends} |"
             yield f" in {for_name} of 15 |"
@@ -171,7 +175,7 @@ def error_of_masking() -> Iterator[str]:
 def power_at_the_detectable_effect() -> Iterator[str]:
     power = {}
     for degrees in (2, 4, 12):
-        effect = minimum_detectable_effect(1, degrees, 0.99)
+        effect = stats.t.ppf([0.995, 0.8], degrees).sum()
         power[degrees] = f"{100 * stats.nct.sf(stats.t.ppf(0.995, degrees), degrees, effect):.0f} %"
     yield f"{power[12]} with 12 degrees of freedom, {power[4]} with 4, and {power[2]} with 2"
 
@@ -477,20 +481,31 @@ def sensitivities_of_the_second_study() -> Iterator[str]:
 
 
 @cache
-def second_study(part: str, study: str) -> dict[str, pd.DataFrame]:
+def second_study(part: str) -> dict[str, pd.DataFrame]:
     """Each registered endpoint: a row for each run, by arm, and a column for each revision."""
-    read = read_study(sorted((SECOND / part).rglob("results.parquet")), claims=SECOND_CLAIMS)
-    return {
-        name: pd.DataFrame(
-            {(run.arm, run.run): run.values for run in endpoint.of(read.trajectories).values()}
-        ).T
-        for name, endpoint in read.claims.studies[study].endpoints.items()
-    }
+    table = load(sorted((SECOND / part).rglob("results.parquet")))
+    study = {"photographs": "photographs", "worlds": "world"}[part]
+    endpoints = yaml.safe_load((SECOND / "claims-2.yaml").read_text())["studies"][study]["endpoints"]
+    return {name: courses_of(table, endpoint) for name, endpoint in endpoints.items()}
+
+
+def courses_of(table: Table, endpoint: dict[str, Any]) -> pd.DataFrame:
+    """The mean over the levels of an endpoint; NaN where it is not interpretable."""
+    columns = {"role": "value", "variant": "", "probe": "projection", "subset": "", "condition": "none"}
+    columns |= {"texts": "own", "reference": "", **endpoint}
+    levels = columns.pop("levels", [math.nan])
+    rows = table.where(**columns).rows
+    rows = rows[rows["level"].isin(levels)].astype({"arm": str, "run": str, "revision": str})
+    values = rows["value"].where(rows["usable"])
+    found = values.groupby([rows["arm"], rows["run"], rows["revision"]]).agg(lambda of: of.mean(skipna=False))
+    in_order = rows.sort_values("order", kind="stable")["revision"].unique()
+    courses: pd.DataFrame = found.unstack("revision")[in_order]
+    return courses
 
 
 def both(name: str, arm: str = "") -> tuple[pd.Series, pd.Series]:
     """An endpoint on photographs, early and late, of each run of an arm."""
-    runs = second_study("photographs", "photographs")[name].loc[arm]
+    runs = second_study("photographs")[name].loc[arm]
     return runs[["epoch-001", "epoch-002"]].mean(axis=1), runs[["epoch-006", "epoch-007"]].mean(axis=1)
 
 
@@ -500,7 +515,7 @@ def means(name: str, arm: str = "") -> list[str]:
 
 
 def photographs_of_the_second_study() -> Iterator[str]:
-    of = second_study("photographs", "photographs")
+    of = second_study("photographs")
     drop, probe = both("drop"), both("drop_probe")
     assert (drop[0] < drop[1]).all()
     assert (probe[0] < probe[1]).all()
@@ -552,7 +567,7 @@ def accuracy_in_the_second_study(part: str, *, noisy: bool = True) -> pd.DataFra
 
 def courses_of_the_second_study() -> Iterator[str]:
     """Untrained, two steps before *early*, and both windows: each readout of preference and of noise."""
-    of = second_study("photographs", "photographs")
+    of = second_study("photographs")
     clean, noisy = (accuracy_in_the_second_study("photographs", noisy=one) for one in (False, True))
     tables = {
         "text-free shape preference": of["preference"].loc[""],
@@ -576,7 +591,7 @@ def courses_of_the_second_study() -> Iterator[str]:
 
 
 def what_the_choice_of_early_does() -> Iterator[str]:
-    of = second_study("photographs", "photographs")
+    of = second_study("photographs")
     loss, prompts = of["drop_probe"].loc[""], of["drop"].loc[""]
     late = loss[["epoch-006", "epoch-007"]].mean(axis=1)
     yield f"models to *late* it falls in {(loss['epoch-000'] > late).sum()} of 5 seeds"
@@ -622,7 +637,7 @@ def thresholds_of_the_second_study() -> Iterator[str]:
 
 
 def photographs_in_readme() -> Iterator[str]:
-    of = second_study("photographs", "photographs")
+    of = second_study("photographs")
     yield "takes {} of the accuracy above chance early and {} late".format(*means("drop"))
     noisy = accuracy_in_the_second_study("photographs").loc["projection"]
     windows = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
@@ -652,9 +667,10 @@ def two_sets_of_texts_in_the_study() -> Iterator[str]:
 
 def arms_of_the_study() -> Iterator[str]:
     """Each arm minus the main arm of its seed, late. Without trials, intervals lack the error over the images."""
-    study = read_study([CHECKOUT / "model_cards" / "study" / "results.parquet"])
+    table = load(CHECKOUT / "model_cards" / "study" / "results.parquet")
+    claims = read_claims(CHECKOUT / "tests" / "statistics" / "claims" / "first-worlds.yaml")
     page = text_of(CHECKOUT / "model_cards" / "study" / "arms.md")
-    for effect in study.arm_effects:
+    for effect in Judge(table, claims).arm_effects():
         metrics = "shape_bias", "log_rmse", "chance_corrected_drop"
         if effect.window == "late" and effect.endpoint.probe == "projection":
             at = 3 + metrics.index(effect.endpoint.metric)
@@ -719,7 +735,7 @@ def seeds_of_the_second_study() -> Iterator[str]:
 
 
 def courses_of_the_worlds() -> Iterator[str]:
-    of = second_study("worlds", "world")
+    of = second_study("worlds")
     early, late = ["epoch-001", "step-00000300", "epoch-002"], ["epoch-009", "epoch-010"]
     half = ["epoch-004", "step-00000900", "epoch-005"]
     main = {name: table.loc[""] for name, table in of.items()}

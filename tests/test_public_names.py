@@ -24,8 +24,8 @@ from hf_clipdyn import errors
 
 PACKAGE = Path(hf_clipdyn.__file__).parent
 HUB = {
-    "hf_clipdyn.report.share.push_runs",
-    "hf_clipdyn.report.share.push_space",
+    "hf_clipdyn.report.cards.push_runs",
+    "hf_clipdyn.report.cards.push_space",
 }
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
 

@@ -1,4 +1,4 @@
-"""What is kept of the second study: runs that began after the registration, and verdicts that come out again."""
+"""What is kept of the second study: runs that began after the registration."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,21 +6,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import hf_clipdyn
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.table import load
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "model_cards" / "second-study"
-CLAIMS = KEPT / "claims-2.yaml"
 PHOTOGRAPHS = sorted((KEPT / "photographs").glob("*/results.parquet"))
 WORLDS = KEPT / "worlds" / "results.parquet"
-JUDGED = {"photographs": [*PHOTOGRAPHS, KEPT / "photographs" / "relations.parquet"], "worlds": [WORLDS]}
 REGISTERED = datetime(2026, 11, 29, 2, 25, 23, tzinfo=UTC)  # commit 7dd2e50
 MOST = 2_000_000  # bytes of a run
 
 
 def runs_of(table: Path) -> set[str]:
-    return {origin.run.removeprefix("local/") for origin in read_results(table).origins}
+    return {origin.run.removeprefix("local/") for origin in load(table).origins}
 
 
 def test_the_kept_runs_are_those_of_the_plan() -> None:
@@ -41,7 +38,7 @@ def test_the_runs_of_the_figure_are_counted_as_they_are_kept(page: str) -> None:
 
 @pytest.mark.parametrize("table", [*PHOTOGRAPHS, WORLDS], ids=lambda table: table.parent.name)
 def test_kept_runs_began_after_the_registration_and_were_measured_by_commits(table: Path) -> None:
-    for origin in read_results(table).origins:
+    for origin in load(table).origins:
         began, measured = (datetime.fromisoformat(stamp) for stamp in (origin.began, origin.measured))
         assert REGISTERED < began < measured
         assert origin.packages
@@ -51,13 +48,6 @@ def test_kept_runs_began_after_the_registration_and_were_measured_by_commits(tab
 @pytest.mark.parametrize("table", PHOTOGRAPHS, ids=lambda table: table.parent.name)
 def test_a_kept_run_is_small(table: Path) -> None:
     assert sum(file.stat().st_size for file in table.parent.rglob("*") if file.is_file()) <= MOST
-
-
-@pytest.mark.parametrize("part", JUDGED)
-def test_the_verdicts_come_out_again_from_what_is_kept(part: str) -> None:
-    kept = pd.read_parquet(KEPT / f"{part}-verdicts.parquet")
-    found = hf_clipdyn.verdicts(JUDGED[part], claims=CLAIMS, show_progress=False)
-    pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)
 
 
 def test_images_that_two_revisions_classify_correctly_lose_more_to_noise_late() -> None:

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.data.cache import cache_folder, touch
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.results.parquet import read_parquet
 
 
 class KeptTable:
@@ -40,7 +40,7 @@ class KeptTable:
     def read(self) -> pd.DataFrame | None:
         """The table; None if there is none, or if the file is broken: it is then computed and written again."""
         try:
-            table = cast("pd.DataFrame", read_parquet(self.path).to_pandas(ignore_metadata=True))
+            table = cast("pd.DataFrame", pq.read_table(self.path).to_pandas(ignore_metadata=True))
             if list(table.columns) != list(self._dtypes):
                 return None
             table = table.astype(self._dtypes)

@@ -6,7 +6,6 @@ What computes is imported when a command runs, so that no help and no wrong call
 import gc
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -22,7 +21,7 @@ JSON = Field(False, validation_alias="json", description="Print JSON instead of 
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
-CLAIMS = Field(None, description="YAML file of claims for the verdicts. Default: the package's claims.yaml.")
+CLAIMS = Field(None, description="YAML file of claims that are judged. Default: none are.")
 STIMULI: Any = Field(
     "thumbnails", description="Stimuli on the page: none, or thumbnails if the licence allows them."
 )
@@ -82,15 +81,15 @@ class Demo(Options):
 
 
 class Report(_OfTables):
-    """Judge the claims and draw the trajectories.
+    """Draw the trajectories, and judge the claims of a file.
 
     It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
 
     With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
     revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
-    `--print verdicts` it only prints the verdict on each registered claim. With `--print differences` it only prints
+    `--print verdicts` it only prints the verdict on each claim of `--claims`. With `--print differences` it only prints
     the paired differences of `--revisions` from the first of them, corrected for their number. `--output` is then a
-    Parquet file for the table of verdicts or differences.
+    Parquet file for the table of verdicts or differences, or the file of `--format`.
     """
 
     printed: Literal["numbers", "verdicts", "differences"] | None = Field(None, validation_alias="print")
@@ -101,6 +100,9 @@ class Report(_OfTables):
 
     metric: str | None = None
     """For numbers: all of this metric instead of the main ones; `all`: everything."""
+
+    format: Literal["csv", "markdown", "latex"] | None = None
+    """For numbers: a table for a file or a paper, without the sparklines. csv does not round."""
 
     revisions: tuple[str, ...] = ()
     """For differences: the reference, then what is compared with it: revisions, models (owner/name, its last revision)
@@ -139,10 +141,14 @@ class Report(_OfTables):
         printed = self.printed or "page"
         uses = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",), "try_it": ("page",)}
         uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
-        uses |= {"output": ("page", "verdicts", "differences")}
+        uses |= {"format": ("numbers",)}
         for name, of in uses.items():
             if getattr(self, name) and printed not in of:
                 raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
+        if self.printed == "verdicts" and self.claims is None:
+            raise ConfigError("--print verdicts needs --claims: name a file of claims.")
+        if printed == "numbers" and self.output is not None and self.format is None:
+            raise ConfigError("The output of numbers requires format: csv, markdown or latex.")
         if self.store is not None and not self.try_it:
             raise ConfigError("store requires --try-it: nothing else reads models.")
         if self.printed is None:
@@ -165,6 +171,7 @@ class Report(_OfTables):
 
     def _page(self, study: Any) -> None:
         from hf_clipdyn.report import print_results, summarize, write_report
+        from hf_clipdyn.statistics.verdicts import render
 
         assert self.output is not None
         of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
@@ -172,14 +179,14 @@ class Report(_OfTables):
         page = write_report(study, self.output, data_dirs=self.data_dir, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
+        if study.verdicts:
+            print(f"\n{render(study.verdicts, study.arm_effects)}")
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
-        from hf_clipdyn.report import print_results
+        from hf_clipdyn.report.numbers import print_numbers
 
-        shown: Any = {"everything": True} if self.metric == "all" else {"metric": self.metric}
-        for benchmark in self.benchmarks or (None,):
-            print_results(study, benchmark=benchmark, **shown)
+        print_numbers(study, self.benchmarks, self.format, self.output, metric=self.metric)
 
     def _verdicts(self, study: Any) -> None:
         from hf_clipdyn.report.provenance import origin_words
@@ -187,28 +194,17 @@ class Report(_OfTables):
 
         if self.output is not None:
             verdicts.check_verdicts(self.output)
-        if study.evidence is None:
-            raise ConfigError(
-                "The tables contain no benchmark of a claim: measure one, or give other claims."
-            )
-        origin = origin_words(study.results, study.evidence, self.claims)
+        origin = origin_words(study.results.origins, study.judge, self.claims)
         print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
         if self.output is not None:
-            facts = verdicts.provenance(study.results, study.evidence)
+            facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
 
     def _differences(self, study: Any) -> None:
-        from hf_clipdyn.report.differences import check_differences, differences
+        from hf_clipdyn.report.differences import print_differences
 
-        if self.output is not None:
-            check_differences(self.output)
-        reference, *others = self.revisions or (None,)
-        options: Any = {"correction": self.correction or "bonferroni", "family": self.family or "main"}
-        options["benchmarks"] = self.benchmarks or None
-        compared = differences(study, reference, others or None, **options)
-        print(compared.render())
-        if self.output is not None:
-            compared.write(self.output)
+        asked: Any = {name: value for name, value in self if name in ("benchmarks", "correction", "family")}
+        print_differences(study, self.revisions, self.output, **asked)
 
 
 class Study(Options):
@@ -237,7 +233,7 @@ class Study(Options):
     """Train and measure only part i of n, for example 1/4. All parts share the folder."""
 
     report: bool = True
-    """Judge the claims and write the page at the end."""
+    """Write the page at the end, and judge the claims of a file."""
 
     claims: Path | None = CLAIMS
 
@@ -369,7 +365,7 @@ class Cache(Options):
 
     def __call__(self) -> None:
         from hf_clipdyn.data.cache import cache_table, cached, delete
-        from hf_clipdyn.results.cells import delete_trials, kept_trials
+        from hf_clipdyn.evaluation.kept_trials import delete_trials, kept_trials
 
         kinds, folder = list(self.delete), self.cache_dir
         if self.results:
@@ -487,17 +483,10 @@ class Import(Options):
     quiet: bool = QUIET
 
     def __call__(self) -> int:
-        from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
+        from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
 
-        files = [Path(name) for name in self.source]
-        on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
-        is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
-        if on_hub is None or is_local:
-            source = local_checkpoints(files, self.license)
-        else:
-            source = hub_checkpoints(*on_hub.groups())
         summary = import_open_clip(
-            source,
+            checkpoints(self.source, self.license),
             self.target,
             model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
@@ -593,21 +582,22 @@ class Share(_OfTables):
         return self
 
     def __call__(self) -> None:
-        from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
+        from hf_clipdyn.report import read_study
+        from hf_clipdyn.report.cards import share
 
         study = read_study(self.results, claims=self.claims)
-        page: Any = {"stimuli": self.stimuli, "data_dirs": self.data_dir}
-        page["results_dataset"] = self.results_dataset
-        if self.push_to_hub:
-            pushed = push_runs(study, output=self.output, private=self.hub_private_repo, **page)
-            for repo_id, url in pushed.items():
-                print(f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date.")
-        elif self.output is not None:
-            for folder in write_runs(study, self.output, **page):
-                print(f"Wrote {folder}.")
-        if self.space is not None:
-            url = push_space(study, self.space, private=self.hub_private_repo, licence=self.license, **page)
-            print(f"The page is pushed: {url}." if url else f"The Space {self.space} is up to date.")
+        places = (
+            "output",
+            "push_to_hub",
+            "space",
+            "hub_private_repo",
+            "license",
+            "results_dataset",
+            "stimuli",
+        )
+        asked: Any = {name: value for name, value in self if name in places}
+        for said in share(study, data_dirs=self.data_dir, **asked):
+            print(said)
 
 
 class Env(Options):

@@ -32,8 +32,7 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
-from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.revisions import Revision, Series
 from hf_clipdyn.revisions.open import open_measured, open_series
 
@@ -218,7 +217,7 @@ def attention(
 
 
 def measured_revisions(
-    results: Results,
+    results: Table,
     repo_id: str,
     *,
     store: str | Path | None = None,
@@ -238,7 +237,7 @@ def measured_revisions(
         ConfigError: there are none.
         RevisionNotFoundError: there is no such repository.
     """
-    series = open_measured(repo_id, results.tables, store)
+    series = open_measured(repo_id, results.files, store)
     cells = results.cells[results.cells["repo_id"] == repo_id]
     measured = set(zip(cells["revision"], cells["commit"], strict=True))
     listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
@@ -309,7 +308,7 @@ def open_models(
     if Path(what).suffix != ".parquet":
         model = LoadedRevisions(open_series(what, store), wanted=wanted, device=device)
         return Opened({model.repo_id: model}, with_images(suite("embedded"), data_dirs), data_dirs)
-    table = read_results(Path(what))
+    table = load(what)
     models = {
         name: measured_revisions(table, name, store=store, wanted=wanted, device=device)
         for name in table.cells["repo_id"].drop_duplicates().astype(str)

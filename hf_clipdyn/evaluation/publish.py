@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate.logging import get_logger
 from huggingface_hub import HfApi
@@ -28,9 +29,10 @@ from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.score import scored_earlier
 from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
-from hf_clipdyn.results.arrow import column_table
-from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Row
+from hf_clipdyn.results.arrow import SCHEMA, column_table
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.table import CELL
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 
@@ -104,7 +106,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, 
             config = _config(cell.kind, cell.dataset, cell.texts)
             path = folder / _TRIALS / config / f"{cell.key}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
+            pq.write_table(_with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
             configs[config] = f"{_TRIALS}/{config}/*.parquet"
     results = store.select([cell.key for cell in cells]).to_pandas()
     card = results_card(
@@ -145,3 +147,16 @@ def _benchmarks(
             "dtype": ", ".join(sorted(set(part["dtype"]))),
             "trials": config if config in configs else "",
         }
+
+
+def _with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
+    """Trials as a table that explains itself: the cell's columns first, typed as in `SCHEMA`."""
+    answers = pa.Table.from_pandas(trials, preserve_index=False)
+    left_out = ("score_version", "other", "versions", "seconds")
+    columns = {
+        name: pa.repeat(pa.scalar(getattr(cell, name), SCHEMA.field(name).type), len(trials))
+        for name in CELL
+        if name not in left_out
+    }
+    columns |= {name: answers[name] for name in answers.column_names}
+    return pa.table(columns).replace_schema_metadata(answers.schema.metadata)

@@ -13,10 +13,10 @@ from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hf_clipdyn.report.cards import push_runs, push_space, write_cards, write_runs
+    from hf_clipdyn.report.numbers import print_results
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.share import push_runs, push_space, write_cards, write_runs
     from hf_clipdyn.report.study import read_study
-    from hf_clipdyn.report.terminal import print_results
     from hf_clipdyn.report.words import headline, summarize
 
 __all__ = [
@@ -43,9 +43,9 @@ __getattr__ = lazy_names(
     __name__,
     {
         "page": ["write_report"],
-        "share": ["push_runs", "push_space", "write_cards", "write_runs"],
+        "cards": ["push_runs", "push_space", "write_cards", "write_runs"],
         "study": ["read_study"],
-        "terminal": ["print_results"],
+        "numbers": ["print_results"],
         "words": ["headline", "summarize"],
     },
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.errors import EvaluationError, counted, printable, render_table
+from hf_clipdyn.errors import EvaluationError, counted
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.tables import Table
+from hf_clipdyn.report.tables import Table, standard_output
 from hf_clipdyn.report.words import interval_words, listed, metric_words
-from hf_clipdyn.results.parquet import schema_of
+from hf_clipdyn.results.arrow import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics import compare
@@ -29,6 +28,17 @@ _CORRECTIONS = {
     "bh": "Benjamini-Hochberg",
     "by": "Benjamini-Yekutieli",
     "none": "no correction",
+}
+_SELECTED = (
+    "Only the numbers that stay significant have an interval: on average, at most "
+    "{error:.3g} % of these intervals miss the true difference."
+)
+_MEANINGS = {
+    "bonferroni": "Together, the intervals contain all true differences of the family with {level:g} % confidence.",
+    "holm": "Holm's correction has no intervals that agree with it: that of Bonferroni has.",
+    "bh": _SELECTED,
+    "by": _SELECTED,
+    "none": "Each {level:g} % interval is that of one number alone.",
 }
 _FAMILIES = {
     "main": "main metrics of all benchmarks compared, default variants, whole data, each model's own texts",
@@ -54,49 +64,43 @@ class Differences:
 
     @property
     def of_family(self) -> pd.DataFrame:
-        """The rows of the family."""
-        return self.rows[self.rows["outside_family"] == ""]
+        """The rows of the family; interval and p value have the same correction, so that they cannot disagree."""
+        rows = self.rows[self.rows["outside_family"] == ""]
+        return rows.assign(ci_low=rows["ci_low_simultaneous"], ci_high=rows["ci_high_simultaneous"])
 
     def table(self) -> Table:
         """The rows of the family in words."""
-        shown = self.of_family.assign(
-            ci_low=self.rows["ci_low_simultaneous"], ci_high=self.rows["ci_high_simultaneous"]
-        )
-        of_family = rows_of(shown)
-        sides = [
-            (self._name(one.run_a, one.revision_a), self._name(one.run_b, one.revision_b))
-            for one in of_family
-        ]
-        pairs = list(dict.fromkeys(sides))
+        rows, name = rows_of(self.of_family), _CORRECTIONS[self.correction]
+        references = dict.fromkeys(self._name(row.run_a, row.revision_a) for row in rows)
+        others = dict.fromkeys(self._name(row.run_b, row.revision_b) for row in rows)
         # The words of a number follow from its key; the points are those of another number of the benchmark.
-        alike = {(one.run, *one.benchmark, one.texts): one for one in self.study.trajectories}
-        numbers = [
-            replace(alike[one.run_b, one.kind, one.dataset, one.texts], **_number_key(one))
-            for one in of_family
-        ]
-        # The interval and the p value beside it have the same correction, so that they cannot contradict each other.
-        name = _CORRECTIONS[self.correction]
-        columns: dict[str, list[str]] = {
-            "compared": [second for _, second in sides],
-            "benchmark": [number.benchmark_title for number in numbers],
-            "metric": [metric_words(number) for number in numbers],
-            "reference": [f"{one.value_a:.3f}" for one in of_family],
-            "value": [f"{one.value_b:.3f}" for one in of_family],
-            f"difference ({name})": [
-                f"{one.difference:+.3f}{interval_words(one, '+.3f')}" for one in of_family
-            ],
-            f"p ({name})": [_p_words(one.p_adjusted) for one in of_family],
-        }
-        if len(pairs) == 1:
-            del columns["compared"]
-        others = listed(list(dict.fromkeys(second for _, second in pairs)))
-        caption = f"{others} minus {listed(list(dict.fromkeys(first for first, _ in pairs)))}"
-        return Table(caption, tuple(columns), tuple(zip(*columns.values(), strict=True)))
+        alike = {(number.run, *number.benchmark, number.texts): number for number in self.study.trajectories}
+        cells = []
+        for row in rows:
+            like = alike[row.run_b, row.kind, row.dataset, row.texts]
+            key: dict[str, Any] = {
+                column: None if pd.isna(value := getattr(row, column)) else value for column in NUMBER_KEY
+            }
+            difference = f"{row.difference:+.3f}{interval_words(row, '+.3f')}"
+            words = (
+                self._name(row.run_b, row.revision_b),
+                like.benchmark_title,
+                metric_words(replace(like, **key)),
+            )
+            p_value = "< 0.001" if row.p_adjusted < 0.001 else f"{row.p_adjusted:.3f}"
+            cells.append((*words, f"{row.value_a:.3f}", f"{row.value_b:.3f}", difference, p_value))
+        table = Table(
+            f"{listed(list(others))} minus {listed(list(references))}",
+            ("compared", "benchmark", "metric", "reference", "value", f"difference ({name})", f"p ({name})"),
+            tuple(cells),
+        )
+        return table.without("compared") if len(references) == len(others) == 1 else table
 
     def sentences(self) -> list[str]:
         """Which family was fixed, its size, what stays significant, what the intervals mean, and what is outside."""
-        counted_once = self.of_family[self.of_family["equal_to"] == ""]
-        n_equal, alpha = len(self.of_family) - len(counted_once), 1 - self.confidence_level
+        family = self.of_family
+        counted_once = family[family["equal_to"] == ""]
+        n_equal, alpha = len(family) - len(counted_once), 1 - self.confidence_level
         before, after = ((counted_once[name] <= alpha).sum() for name in ("p_value", "p_adjusted"))
         outside = self.rows["outside_family"].value_counts().drop("", errors="ignore")
         causes = "; ".join(f"{count:,} {cause}" for cause, count in outside.items())
@@ -105,43 +109,34 @@ class Differences:
             f"{f', and {n_equal} equal to one of them, not counted again' if n_equal else ''}.",
             f"Significant at {alpha:.3g}: {before} before the correction, {after} after it "
             f"({_CORRECTIONS[self.correction]}).",
-            _interval_meaning(self.correction, self.confidence_level),
+            _MEANINGS[self.correction].format(level=100 * self.confidence_level, error=100 * alpha),
         ]
         return sentences + ([f"Outside the family, not corrected: {causes}."] if causes else [])
 
-    def render(self) -> str:
+    def print(self) -> None:
         """Table and sentences for a terminal."""
-        table = self.table()
-        rows = [
-            {name: " ".join(printable(cell).split()) for name, cell in zip(table.headings, row, strict=True)}
-            for row in table.rows
-        ]
-        shown = [printable(table.caption), render_table(rows), ""] if rows else []
-        return "\n".join([*shown, *(f"- {sentence}" for sentence in self.sentences())])
+        table, console = self.table(), standard_output()
+        if table.rows:
+            table.print(console)
+        print("", *(f"- {sentence}" for sentence in self.sentences()), sep="\n")
 
     def write(self, output: Path) -> None:
         """Write all rows as Parquet.
-
-        Args:
-            output: the file.
 
         Raises:
             OSError: the file cannot be written.
         """
         content = pa.Table.from_pandas(self.rows, preserve_index=False)
-        facts = provenance(self.study.results, None).dumps()
+        facts = provenance(self.study.results.origins, None).dumps()
         content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
         write_atomically(output, lambda staging: pq.write_table(content, staging))
-
-    @cached_property
-    def _n_revisions(self) -> "pd.Series[int]":
-        return self.study.cells.groupby("run")["revision"].nunique()
 
     def _name(self, run: str, revision: str) -> str:
         """Of a revision in a study of one run, else of a model, with its revision if it has several."""
         if len(self.study.runs) == 1:
             return revision
-        return f"{run}@{revision}" if self._n_revisions[run] > 1 else run
+        cells = self.study.cells
+        return f"{run}@{revision}" if cells.loc[cells["run"] == run, "revision"].nunique() > 1 else run
 
 
 def differences(
@@ -179,28 +174,25 @@ def differences(
     return Differences(study, rows, correction, family, confidence_level)
 
 
-def check_differences(output: Path) -> None:
-    """Raise ConfigError if a table of differences at ``output`` would replace another file."""
-    columns = {"value_a", "value_b", "p_adjusted"}
-    check_output(output, "a table of differences", lambda path: columns <= set(schema_of(path).names))
+def print_differences(study: Study, names: Sequence[str], output: Path | None, **options: Any) -> None:
+    """Print the differences of ``names`` from the first of them, and write all rows into a file if one is given.
 
+    Args:
+        study: from `read_study`.
+        names: revisions or models; empty for all models.
+        output: a Parquet file.
+        options: as of `differences`; None for a default.
 
-def _number_key(row: Any) -> dict[str, Any]:
-    return {name: None if pd.isna(value := getattr(row, name)) else value for name in NUMBER_KEY}
-
-
-def _p_words(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _interval_meaning(correction: Correction, level: float) -> str:
-    if correction == "holm":
-        return "Holm's correction has no intervals that agree with it: that of Bonferroni has."
-    if correction == "bonferroni":
-        return f"Together, the intervals contain all true differences of the family with {100 * level:g} % confidence."
-    if correction == "none":
-        return f"Each {100 * level:g} % interval is that of one number alone."
-    return (
-        "Only the numbers that stay significant have an interval: on average, at most "
-        f"{100 * (1 - level):.3g} % of these intervals miss the true difference."
-    )
+    Raises:
+        ConfigError: the file exists, and is not a table of differences.
+        UnknownNameError, EvaluationError: as of `differences`.
+    """
+    if output is not None:
+        columns = {"value_a", "value_b", "p_adjusted"}
+        check_output(output, "a table of differences", lambda path: columns <= set(schema_of(path).names))
+    reference, *others = names or (None,)
+    asked = {name: value for name, value in options.items() if value}
+    compared = differences(study, reference, others or None, **asked)
+    compared.print()
+    if output is not None:
+        compared.write(output)

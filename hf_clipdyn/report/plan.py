@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, points_of
 
 N_HUES = 4
@@ -85,7 +84,6 @@ class Panel:
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
         over_levels: each line is a curve over the levels of a condition already (`level_panels`).
         spans: of registered windows.
-        contrasts: of the claims, each with the parts that are about these lines.
     """
 
     title: str
@@ -97,7 +95,6 @@ class Panel:
     ramp: bool = False
     over_levels: bool = False
     spans: tuple[Span, ...] = ()
-    contrasts: tuple[tuple[Verdict, tuple[Part, ...]], ...] = ()
 
     @property
     def first(self) -> Trajectory:

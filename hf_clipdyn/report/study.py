@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,23 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.results.provenance import Provenance
-from hf_clipdyn.results.read import check_frame, read_results
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.table import Results, Table
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
-from hf_clipdyn.statistics.evidence import ArmEffect, Evidence, arm_effects, read_evidence
-from hf_clipdyn.statistics.influences import KeptInfluences
-from hf_clipdyn.statistics.judging import Part, Verdict, judge
-from hf_clipdyn.statistics.specifications import Specification, specifications
+from hf_clipdyn.statistics.errors import Errors
+from hf_clipdyn.statistics.judge import ArmEffect, Judge, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
-from hf_clipdyn.statistics.windows import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,58 +28,56 @@ class Study:
     """Rows and trajectories of one or several tables; charts are planned once.
 
     Attributes:
-        results: from `read_results`.
+        results: from `load`.
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
-        claims_file: of a user's claims; None for those of the package.
+        claims_file: of the claims that are judged; None for none.
         whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
     """
 
-    results: Results
+    results: Table
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
     claims_file: Path | None = None
     whole: "Study | None" = None
 
     @cached_property
-    def claims(self) -> Claims:
-        """The claims that its verdicts are about."""
-        return self.whole.claims if self.whole else read_claims(self.claims_file)
+    def claims(self) -> Claims | None:
+        """What its verdicts are about; None without a file."""
+        if self.whole:
+            return self.whole.claims
+        return None if self.claims_file is None else read_claims(self.claims_file)
 
     @cached_property
-    def evidence(self) -> Evidence | None:
-        """What all tables together hold for the claims; None if they hold no benchmark of a claim."""
+    def judge(self) -> Judge | None:
+        """Reads all tables together for the claims; None without claims."""
         if self.whole:
-            return self.whole.evidence
-        claims = self.claims
-        with suppress(ConfigError):
-            return read_evidence(self.results, claims, trajectories=self.trajectories, show_progress=False)
-        return None
+            return self.whole.judge
+        return None if self.claims is None else Judge(self.results, self.claims, self.influences)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim."""
+        """What all tables together say about each claim, judged once; empty without claims."""
         if self.whole:
             return self.whole.verdicts
-        return judge(self.evidence) if self.evidence else []
+        return self.judge.verdicts() if self.judge else []
 
     @cached_property
     def arm_effects(self) -> list[ArmEffect]:
         """What each arm changes beside the main arm, described."""
         if self.whole:
             return self.whole.arm_effects
-        return arm_effects(self.evidence) if self.evidence else []
+        return self.judge.arm_effects() if self.judge else []
 
     @cached_property
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
-        return KeptTrials(self.results.tables)
+        return KeptTrials(self.results.files)
 
     @cached_property
-    def influences(self) -> KeptInfluences:
+    def influences(self) -> Errors:
         """What the items contribute to numbers, kept beside the tables or from those trials."""
-        shared = self.evidence.errors if self.evidence else None
-        return shared or KeptInfluences(self.results.tables, show_progress=False)
+        return self.whole.influences if self.whole else Errors(self.results.files, show_progress=False)
 
     @cached_property
     def galleries(self) -> dict[str, Gallery | None]:
@@ -110,8 +102,7 @@ class Study:
     @cached_property
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
-        results = self.results
-        return Planner(Table.from_rows(results.rows, results.vocabulary, results.tables, results.origins))
+        return Planner(self.results)
 
     @cached_property
     def charts(self) -> list[list[Panel]]:
@@ -142,26 +133,14 @@ class Study:
     @cached_property
     def confidence(self) -> str:
         """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
-        values = self.results.values
+        values = self.results.rows
         levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
-    def windows_of(self, verdict: Verdict) -> dict[str, Window]:
-        """The windows of a verdict by name; one that the tuning seeds cannot locate is left out."""
-        test = verdict.claim.test(verdict.study)
-        if self.evidence:
-            with suppress(EvaluationError):
-                return self.evidence.windows(test)
-        known, located = self.claims.windows_of(verdict.study, test), self.claims.is_located
-        return {name: window for name, window in known.items() if not located(verdict.study, name, test)}
-
-    def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
-        """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""
-        if self.evidence is None:
-            return []
-        with suppress(EvaluationError):  # a window that cannot be located: the verdict says so
-            return specifications(self.evidence, verdict, part)
-        return []
+    @cached_property
+    def confidence_of_cell(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.results.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def alike(self, number: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
@@ -176,7 +155,7 @@ class Study:
 
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
-        part = self.results.of_run(run)
+        part = self.results.where(run=run)
         if part is self.results:
             return self
         own = tuple(number for number in self.trajectories if number.run == run)
@@ -194,7 +173,7 @@ def read_study(
 
     Args:
         results: tables of `clipdyn evaluate`, or a frame of `load_results`. A study is returned unchanged.
-        claims: a file of claims; default: the package's `claims.yaml`.
+        claims: a file of claims; without one nothing is judged.
 
     Returns:
         The rows and trajectories of all runs, with their charts and verdicts.
@@ -212,22 +191,20 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
-        read, names = Results.of(results, words, origins=origins), tuple[str, ...]()
+        read, names = Table.from_rows(results, words, origins=recorded), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
-        read, names = read_results(paths), tuple(path.name for path in paths)
+        read, names = load(paths), tuple(path.name for path in paths)
     return study_of(read, names, claims=claims)
 
 
-def study_of(results: Results, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
+def study_of(results: Table, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
     """The study of results that were read already.
 
     Args:
-        results: from `read_results`.
+        results: from `load`.
         sources: names of the files.
         claims: as of `read_study`.
     """

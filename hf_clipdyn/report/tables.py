@@ -1,25 +1,196 @@
-"""The numbers behind the figures as tables: for the page and the cards."""
+"""Tables of texts: drawn in a terminal, as Markdown and LaTeX here, and in HTML by the page's template."""
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from hf_clipdyn.cards import markdown
+from hf_clipdyn.errors import printable
+from hf_clipdyn.report.overview import overview_numbers
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
-from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
+from hf_clipdyn.report.words import (
+    NOT_DEFINED,
+    NOT_INTERPRETABLE,
+    estimate_words,
+    interval_words,
+    json_words,
+)
+from hf_clipdyn.statistics.claims import Endpoint
+from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
-from hf_clipdyn.statistics.windows import Endpoint
+
+COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
+_DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
+_UNLIMITED = 10_000  # columns
+_GAP = 2
+_NUMBER = re.compile(r"[-+\d.,]*")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts with a caption and one heading for each column."""
+    """A table of texts.
+
+    Attributes:
+        caption: its title; a terminal shows it above the table.
+        headings: one for each column.
+        rows: cells, which may have several lines.
+        grouped: so many first columns are the same in many rows: a terminal shows them as headings above these.
+    """
 
     caption: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    grouped: int = 0
+
+    def without(self, *names: str) -> "Table":
+        """The table without these columns."""
+        kept = [at for at, name in enumerate(self.headings) if name not in names]
+        headings, *rows = (tuple(row[at] for at in kept) for row in (self.headings, *self.rows))
+        return replace(self, headings=headings, rows=tuple(rows))
+
+    def markdown(self) -> str:
+        """In GitHub's Markdown; no text of a cell is markup."""
+        rows = [self.headings, ("---",) * len(self.headings), *self.rows]
+        cells = [[markdown(cell.replace("\n", ", ")) for cell in row] for row in rows]
+        return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+    def latex(self) -> str:
+        """As a `tabular` for the package booktabs; no text of a cell is a command."""
+        frame = pd.DataFrame([*self.rows], columns=[*self.headings])
+        return str(frame.to_latex(index=False, escape=True))
+
+    def print(self, console: Console, styles: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Draw it no wider than the console: its widest column gets what the others leave, and breaks its lines.
+
+        Args:
+            console: where to.
+            styles: of columns, by their heading.
+        """
+        rows = [[_clean(cell, console.encoding) for cell in row] for row in (self.headings, *self.rows)]
+        indent = _GAP * self.grouped
+        columns = {
+            self.headings[at]: [row[at] for row in rows] for at in range(self.grouped, len(self.headings))
+        }
+        widths = {
+            name: max(cell_len(line) for cell in cells for line in cell.split("\n"))
+            for name, cells in columns.items()
+        }
+        widest = max(widths, key=lambda name: widths[name])
+        spare = console.width - indent - sum(width + _GAP for width in widths.values())
+        widths[widest] = max(1, widths[widest] + min(0, spare))
+
+        def draw(cells: Iterable[Sequence[str]], style: str = "") -> None:
+            grid = Grid.grid(padding=(0, _GAP, 0, 0))
+            for name, width in widths.items():
+                right = all(map(_NUMBER.fullmatch, columns[name][1:]))
+                grid.add_column(
+                    width=width, justify="right" if right else "left", style=style or styles.get(name, "")
+                )
+            for row in cells:
+                grid.add_row(*map(Text, row[self.grouped :]))
+            console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+
+        with console.capture() as captured:
+            if self.caption:
+                console.print(_clean(self.caption, console.encoding), markup=False)
+            draw(rows[:1], "bold")
+            before: tuple[str, ...] = ()
+            for titles, members in groupby(rows[1:], lambda row: tuple(row[: self.grouped])):
+                for at, title in enumerate(titles):
+                    if titles[: at + 1] != before[: at + 1]:
+                        text = Text(" " * _GAP * at + title, "" if at else "bold")
+                        console.print(text, no_wrap=True, overflow="crop")
+                draw(members)
+                before = titles
+        print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n", file=console.file)
+
+
+def _clean(text: str, encoding: str) -> str:
+    """A cell without signs that move the cursor, or that the encoding lacks."""
+    text = "\n".join(" ".join(printable(line).split()) for line in text.split("\n"))
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_DIGITS).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def standard_output() -> Console:
+    """Where tables are printed; a pipe has no limit to its width unless COLUMNS is set."""
+    bounded = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = shutil.get_terminal_size().columns if bounded else _UNLIMITED
+    colours: Any = None if os.environ.get("NO_COLOR") else "auto"  # rich would still write bold
+    # With a width alone, a dumb terminal has 80 columns.
+    return Console(file=sys.stdout, width=width, height=25, color_system=colours, highlight=False)
+
+
+# --- tables of a study ---------------------------------------------------------------------------------------
+
+
+def overview_tables(study: Study) -> list[Table]:
+    """A table for each run: its revisions by the questions of the overview."""
+    chosen = overview_numbers(study.trajectories)
+    return [
+        _revision_table(run, [number for numbers in chosen for number in numbers if number.run == run])
+        for run in sorted({number.run for numbers in chosen for number in numbers})
+    ]
+
+
+def _revision_table(run: str, numbers: Sequence[Trajectory]) -> Table:
+    revisions = points_of(numbers).sort_values(["epoch", "order"])["revision"].unique()
+    cells = [{point.revision: _short_cell(point) for point in rows_of(number.points)} for number in numbers]
+    rows = tuple((str(name), *(cell.get(name, "") for cell in cells)) for name in revisions)
+    return Table(run, ("revision", *map(question_title, numbers)), rows)
+
+
+def question_title(number: Trajectory) -> str:
+    """What a number of the overview is, in two lines: metric; data set and what is special."""
+    details = filter(None, [number.dataset_title, number.special_detail])
+    return f"{number.metric_title}\n{', '.join(details)}"
+
+
+def _short_cell(point: Any) -> str:
+    if not point.usable:
+        return NOT_INTERPRETABLE if point.defined else NOT_DEFINED
+    return f"{point.value:.2f}{interval_words(point, '.2f')}"
+
+
+def provenance_table(study: Study) -> Table:
+    """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
+    columns = ["run", "kind", "dataset", "split", "data_fingerprint", "preprocess", "settings", "dtype"]
+    values, rows = study.results.rows[study.results.rows["role"] == "value"], []
+    n_of_cell = values.groupby("cell", observed=True)["n"]
+    cells = study.cells.join(n_of_cell.agg(least="min", most="max"), on="cell")
+    for key, members in cells.groupby([*columns, "versions"], sort=False):
+        run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
+        counts = members[["least", "most"]].agg({"least": "min", "most": "max"}).dropna()
+        n = " to ".join(dict.fromkeys(f"{count:,.0f}" for count in counts))
+        words = preprocess, bare(json_words(settings)), dtype, json_words(versions)
+        revisions = f"{members['revision'].nunique():,}"
+        rows.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], *words))
+    headings = ("run", "benchmark", "split", "revisions", "n", "data fingerprint", "preprocess", "settings")
+    return Table("How it was measured", (*headings, "dtype", "versions"), tuple(rows))
+
+
+def origin_table(study: Study) -> Table:
+    """Which package measured the numbers and when, and which claims judge them."""
+    whole = study.whole or study
+    rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
+    return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 
 def arms_table(study: Study) -> Table:
@@ -36,82 +207,8 @@ def arms_table(study: Study) -> Table:
 
 
 def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    measured = (values for values in endpoint.of(study.trajectories).values() if values.parts)
-    return next((values.parts[0].metric_title for values in measured), endpoint.metric)
+    return study.results.words.term(endpoint.kind, endpoint.metric).title
 
 
 def _effect_words(effect: ArmEffect | None) -> str:
     return "not measured" if effect is None else estimate_words(effect.effect)
-
-
-def provenance_table(study: Study) -> Table:
-    """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
-    columns = [
-        "run",
-        "kind",
-        "dataset",
-        "split",
-        "data_fingerprint",
-        "preprocess",
-        "settings",
-        "dtype",
-        "versions",
-    ]
-    values, rows = study.results.values[study.results.of_role("value")], []
-    n_of_cell = values.groupby("at_cell")["n"]
-    cells = study.cells.assign(least=n_of_cell.min(), most=n_of_cell.max())
-    for key, members in cells.groupby(columns, sort=False):
-        run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
-        revisions = f"{members['revision'].nunique():,}"
-        n = _span([*members["least"], *members["most"]], ",.0f")
-        words = bare(json_words(settings)), dtype, json_words(versions)
-        rows.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], preprocess, *words))
-    headings = (
-        *("run", "benchmark", "split", "revisions", "n", "data fingerprint", "preprocess", "settings"),
-        *("dtype", "versions"),
-    )
-    return Table("How it was measured", headings, tuple(rows))
-
-
-def origin_table(study: Study) -> Table:
-    """Which package measured the numbers and when, and which claims judge them."""
-    whole = study.whole or study
-    rows = origin_rows(study.results, whole.evidence, whole.claims_file)
-    return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
-
-
-def overview_tables(study: Study) -> list[Table]:
-    """A table for each run: its revisions by the questions of the overview."""
-    lines = [
-        (panel.title, line.trajectory) for world in study.overview for panel in world for line in panel.lines
-    ]
-    return [
-        _revision_table(run, [(title, number) for title, number in lines if number.run == run])
-        for run in sorted({number.run for _, number in lines})
-    ]
-
-
-def _revision_table(run: str, columns: Sequence[tuple[str, Trajectory]]) -> Table:
-    """A row for each revision of a run, a column for each heading and trajectory."""
-    points = points_of(number for _, number in columns)
-    revisions = points.sort_values(["epoch", "order"])["revision"].unique()
-    cells = [
-        {point.revision: _short_cell(point) for point in rows_of(number.points)} for _, number in columns
-    ]
-    rows = tuple((name, *(cell.get(name, "") for cell in cells)) for name in revisions)
-    return Table(run, ("revision", *(heading for heading, _ in columns)), rows)
-
-
-def _span(values: Iterable[float], form: str) -> str:
-    """Least and greatest of some numbers."""
-    known = [value for value in values if math.isfinite(value)]
-    if not known:
-        return ""
-    low, high = format(min(known), form), format(max(known), form)
-    return low if low == high else f"{low} to {high}"
-
-
-def _short_cell(point: Any) -> str:
-    if not point.usable:
-        return NOT_INTERPRETABLE if point.defined else "not defined"
-    return f"{point.value:.2f}{interval_words(point, '.2f')}"

@@ -3,21 +3,21 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import counted
+from hf_clipdyn.report.overview import ordered, overview_numbers
 from hf_clipdyn.report.plan import Panel
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.statistics.contrasts import Estimate, paired_change
-from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
+from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
-from hf_clipdyn.statistics.verdicts import deviation_lines
 
 NOT_INTERPRETABLE = "not interpretable"
-_AT_CHANCE = "indistinguishable from chance"
+NOT_DEFINED = "not defined"
 _MOST_RUNS = 6  # that are described one by one
 
 
@@ -31,31 +31,27 @@ class Finding:
 
 
 def find(study: Study) -> list[Finding]:
-    """Plain descriptions, one for each question and run; metrics with poles (texture, shape) first.
+    """A row for each question and run; metrics with poles (texture, shape) first.
 
-    First and last interpretable value, intervals and n, with chance or people beside them. A value that is not
-    interpretable is never given. No change, phase or peak is read off the intervals of single revisions: changes are
-    contrasts (`verdict_sentences`).
+    First and last interpretable value with their paired change, chance and people. A value that is not interpretable is
+    never given, and no phase or peak is read off the intervals of single revisions.
     """
     questions: dict[str, list[Trajectory]] = defaultdict(list)
     for number in _described(study):
         questions[_question(number, study)].append(number)
-    return [
-        finding
-        for question, members in questions.items()
-        for finding in (
-            [Finding(question, number.run, _description(number, study)) for number in members]
-            if len(members) <= _MOST_RUNS
-            else _over_runs(question, members)
-        )
-    ]
+    findings: list[Finding] = []
+    for question, numbers in questions.items():
+        if len(numbers) > _MOST_RUNS:
+            findings += _over_runs(question, numbers)
+        else:
+            findings += [Finding(question, number.run, _description(number, study)) for number in numbers]
+    return findings
 
 
 def _described(study: Study) -> list[Trajectory]:
-    """Which numbers are described."""
-    polar = [number for number in study.drawn if number.term.poles and number.texts == "own"]
-    lines = [line.trajectory for panels in study.overview for panel in panels for line in panel.lines]
-    return [*polar, *(number for number in lines if number not in polar)]
+    polar = [number for number in ordered(study.trajectories) if number.term.poles and number.texts == "own"]
+    main = [number for numbers in overview_numbers(study.trajectories) for number in numbers]
+    return [*polar, *(number for number in main if number not in polar)]
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
@@ -73,18 +69,15 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         >>> from hf_clipdyn.report import summarize
         >>> sentences = summarize(Path("runs/demo/results.parquet"))
         >>> print(sentences[0])  # doctest: +ELLIPSIS
-        These tables test none of the 8 claims: ...
+        Shape bias on the embedded world (synthetic): ...
     """
     study = read_study(results)
-    return [*verdict_sentences(study), *_descriptions(study), limits(study)]
-
-
-def _descriptions(study: Study) -> list[str]:
     several = len(study.runs) > 1
-    return [
+    found = [
         f"{finding.question}{f', {finding.run}' if several else ''}: {finding.words}"
         for finding in find(study)
     ]
+    return [*verdict_sentences(study), *found, limits(study)]
 
 
 def headline(study: Study) -> str:
@@ -98,7 +91,7 @@ def headline(study: Study) -> str:
         >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
         Shape bias on the embedded world (synthetic): ...
     """
-    judged = [verdict for verdict in study.verdicts if verdict.verdict not in NO_VERDICT and verdict.evidence]
+    judged = [one for one in study.verdicts if one.word not in NO_VERDICT and one.claim.evidence]
     if judged:
         return verdict_words(judged[0], study)
     first = next((number for number in _described(study) if len(number.usable)), None)
@@ -109,18 +102,15 @@ def verdict_sentences(study: Study) -> list[str]:
     """A sentence for each claim with an estimate, and one for those without; none if no claim has a benchmark here."""
     if not study.verdicts:
         return []
-    if not any(map(is_tested, study.verdicts)):
+    if not any(verdict.is_tested for verdict in study.verdicts):
         return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
-    silent = [verdict for verdict in study.verdicts if not is_tested(verdict)]
+    silent = [verdict for verdict in study.verdicts if not verdict.is_tested]
     return [*tested_sentences(study), *([f"Not testable here: {_causes(silent)}."] if silent else [])]
 
 
 def tested_sentences(study: Study) -> list[str]:
-    """A sentence for each claim with an estimate, then the deviations from the registered plan."""
-    deviations = [
-        f"Deviation from the registered plan. {deviation}" for deviation in deviation_lines(study.verdicts)
-    ]
-    return [*(verdict_words(verdict, study) for verdict in study.verdicts if is_tested(verdict)), *deviations]
+    """A sentence for each claim with an estimate."""
+    return [verdict_words(verdict, study) for verdict in study.verdicts if verdict.is_tested]
 
 
 def verdict_words(verdict: Verdict, study: Study) -> str:
@@ -130,41 +120,36 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
     said = f" ({', '.join(marks)})" if marks else ""
     head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
     parts = [
-        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:.3g}"
+        f"{_capital(part.part.title)}: {estimate_words(part.estimate)}, δ = {part.part.smallest_effect:.3g}"
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
-    words = f"{head}: {verdict.words}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
-    return " ".join([words, *verdict.claim.test(verdict.study).notes, *null_notes(verdict.parts)])
-
-
-def is_tested(verdict: Verdict) -> bool:
-    """Whether the data give an estimate for a claim."""
-    return any(math.isfinite(part.estimate.value) for part in verdict.parts)
+    words = f"{head}: {verdict.word}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    return " ".join([words, *verdict.claim.notes])
 
 
 def study_words(verdict: Verdict, study: Study) -> list[str]:
     """What a reader must know of the data of a verdict: synthetic, a positive control, a proxy."""
-    benchmarks = {(part.contrast.endpoint.kind, part.contrast.endpoint.dataset) for part in verdict.parts}
-    measured = [trajectory for trajectory in study.trajectories if trajectory.benchmark in benchmarks]
+    endpoints = study.claims.endpoints if study.claims else {}
+    measured = {endpoints[part.part.endpoint].benchmark for part in verdict.parts}
+    numbers = [number for number in study.trajectories if "/".join(number.benchmark) in measured]
     marks = {
-        "synthetic images": any(number.dataset_terms.synthetic or number.terms.draws for number in measured),
-        "by proxy": any(number.terms.proxy for number in measured),
-        "positive control": not verdict.evidence,
+        "synthetic images": any(number.dataset_terms.synthetic or number.terms.draws for number in numbers),
+        "by proxy": any(number.terms.proxy for number in numbers),
+        "positive control": not verdict.claim.evidence,
     }
     return [words for words, applies in marks.items() if applies]
 
 
-def part_title(part: Part) -> str:
-    """The title of a contrast, with its scale if it is of one only and the title does not end in it."""
-    title = part.title or part.contrast.title
-    named = not part.scale or title.endswith(f", {part.scale}")
-    return title if named else f"{title}, scale {part.scale}"
+def part_word(verdict: Verdict, part: JudgedPart) -> str:
+    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing.
 
-
-def part_word(verdict: Verdict, part: Part) -> str:
-    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
-    return "" if verdict.verdict in NO_VERDICT or part.words == verdict.words else part.words
+    An interval below 0 that no word says so of is named.
+    """
+    if verdict.word in NO_VERDICT:
+        return ""
+    below = ", below 0" if part.estimate.sign == -1 and part.word == "undecided" else ""
+    return "" if part.word == verdict.word and not below else f"{part.word}{below}"
 
 
 def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:
@@ -179,7 +164,7 @@ def _causes(verdicts: Sequence[Verdict]) -> str:
     """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
     by_cause: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        by_cause[_clause(verdict.cause)].append(str(verdict.claim.number))
+        by_cause[_clause(verdict.cause)].append(verdict.claim.number)
     return "; ".join(
         f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
         for cause, numbers in by_cause.items()
@@ -197,21 +182,19 @@ def _clause(sentence: str) -> str:
 
 def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
-    if not study.confidence:
-        intervals = "No intervals of single revisions were computed."
-    else:
-        intervals = (
+    words = "No intervals of single revisions were computed."
+    if study.confidence:
+        words = (
             f"The {study.confidence} intervals of single revisions are over the clusters of items of each "
             "benchmark. They include neither the variation between seeds nor that "
             "between checkpoints. Only the intervals of contrasts over several runs include the variation "
             "between seeds."
         )
-    n = len(study.runs)
-    return (
-        f"{intervals} There is only one run, so the variation between seeds is unknown."
-        if n == 1
-        else intervals
-    )
+    alone = " There is only one run, so the variation between seeds is unknown."
+    return words + alone * (len(study.runs) == 1)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------
 
 
 def interval_words(number: Any, form: str = ".3f") -> str:
@@ -229,7 +212,7 @@ def metric_words(number: Trajectory) -> str:
 def number_words(point: Any, *, count: bool = True) -> str:
     """Value, interval and, with ``count``, items of a trajectory's point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
     if not point.defined:
-        return "not defined"
+        return NOT_DEFINED
     words = f"{point.value:.3f}{interval_words(point)}"
     return f"{words} (n = {point.n:,.0f})" if count and point.n else words
 
@@ -248,41 +231,36 @@ def alternative_words(panel: Panel) -> str:
 
 
 def _question(number: Trajectory, study: Study) -> str:
-    """What was measured on which data: ``Shape bias on the embedded world (synthetic)``.
+    """What was measured on which data, and whatever sets the number apart from others of its run.
 
-    A probe other than the projection is named, and whatever sets the number apart from others of its run.
+    For example ``Shape bias on the embedded world (synthetic)``.
     """
     place = f"the {number.dataset_title}" if number.dataset_terms.synthetic else number.dataset_title
     parts = [f"{number.metric_title} on {place}", number.special_detail]
     alike = study.alike(number)
-    parts += [
-        getattr(number, name)
-        for name in ("split", "preprocess", "settings", "dtype")
-        if len({getattr(other, name) for other in alike}) > 1
-    ]
-    if len({other.data_fingerprint for other in alike}) > 1:
-        parts.append(f"data {number.data_fingerprint[:12]}")
+    for name in ("split", "preprocess", "settings", "dtype", "data_fingerprint"):
+        if len({getattr(other, name) for other in alike}) > 1:
+            value = getattr(number, name)
+            parts.append(f"data {value[:12]}" if name == "data_fingerprint" else value)
     return _capital(", ".join(filter(None, parts)))
 
 
 def _description(number: Trajectory, study: Study) -> str:
     """What was measured of one run, without a judgement."""
     points, usable = rows_of(number.points), rows_of(number.usable)
-    last = points[-1]
-    beside = _beside_words(number, last.revision, study)
-    if not usable and not number.points["defined"].any():
-        return f"not defined at {_any_of(number)} ({last.note})."
     if not usable:
-        return f"{NOT_INTERPRETABLE} at {_any_of(number)}. {_silence(number)}{beside}"
-    sentences = [f"{_values(number, study)}.{beside if last.usable else ''}"]
+        n = len(points)
+        where = "its only revision" if n == 1 else f"any of {n} revisions"
+        if not any(point.defined for point in points):
+            return f"{NOT_DEFINED} at {where} ({points[-1].note})."
+        return f"{NOT_INTERPRETABLE} at {where}."
+    sentences = [f"{_values(number, study)}."]
     if len(usable) > 1 and number.term.poles:
         sentences.append(_crossing_words(number))
     silent = [point.revision for point in points if point.defined and not point.usable]
     if silent:
         sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
-    if not last.usable and beside:
-        sentences.append(beside.strip())
-    if number.human is not None and last.usable:
+    if number.human is not None and points[-1].usable:
         sentences.append(f"Human observers: {number.human:g}.")
     return " ".join(filter(None, sentences))
 
@@ -298,23 +276,17 @@ def _values(number: Trajectory, study: Study) -> str:
     return f"{words}{_chance_words(number, last)}"
 
 
+def _named(point: Any) -> str:
+    return f"{point.revision} (untrained)" if point.step == 0 else str(point.revision)
+
+
 def _change_words(change: Estimate) -> str:
     """The paired change with its interval; nothing without trials."""
     interval = interval_words(change, "+.3f")
-    return f", a paired change of {change.value:+.3f}{interval}" if interval else ""
-
-
-def _silence(number: Trajectory) -> str:
-    """Why no value of a trajectory says anything."""
-    about = f"the values say nothing about {' or '.join(number.term.poles)}" if number.term.poles else ""
-    cause = f"The decisions that it rests on are {_AT_CHANCE}, or its precondition fails"
-    note = rows_of(number.points)[-1].note
-    return f"{': '.join(filter(None, [cause, about or note]))}."
-
-
-def _any_of(number: Trajectory) -> str:
-    n = len(number.points)
-    return "its only revision" if n == 1 else f"any of {n} revisions"
+    if not interval:
+        return ""
+    open_ = ", which is not significant" if change.ci_low <= 0 <= change.ci_high else ""
+    return f", a paired change of {change.value:+.3f}{interval}{open_}"
 
 
 def _chance_words(number: Trajectory, last: Any) -> str:
@@ -323,81 +295,48 @@ def _chance_words(number: Trajectory, last: Any) -> str:
     chance = next((float(values.iloc[-1]) for values in chances if len(values)), None)
     if chance is None:
         return ""
-    words = f"; chance is {chance:.3g}"
+    where = ""
     if last.ci_high < chance:
-        return f"{words}, and the whole interval of the last value is below it"
-    if last.ci_low <= chance <= last.ci_high:
-        return f"{words}, and the last value is {_AT_CHANCE}"
-    return words
+        where = ", and the whole interval of the last value is below it"
+    elif last.ci_low <= chance:
+        where = ", and the last value is indistinguishable from chance"
+    return f"; chance is {chance:.3g}{where}"
 
 
 def _crossing_words(number: Trajectory) -> str:
-    """Where a metric between two poles crosses the value between them."""
-    assert number.term.poles is not None
-    assert number.term.neutral is not None
+    """Where a metric between two poles crosses the value between them; nothing without intervals."""
+    if number.term.poles is None or number.term.neutral is None:
+        return ""
     if not any(map(interval_words, rows_of(number.usable))):
         return ""
     crossed = crossings(number, number.term.neutral)
-    if not crossed:
-        rule = "a crossing requires two revisions in a row on each side"
-        return f"No crossing of {number.term.neutral:g} is shown: {rule}."
     places = [
         f"towards {number.term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
         for before, after in crossed
     ]
-    return (
-        f"It crosses {number.term.neutral:g} {', then '.join(places)} (two revisions in a row on each side)."
-    )
+    rule = "two revisions in a row on each side"
+    if not places:
+        return f"No crossing of {number.term.neutral:g} is shown: a crossing requires {rule}."
+    return f"It crosses {number.term.neutral:g} {', then '.join(places)} ({rule})."
 
 
-def _over_runs(question: str, members: Sequence[Trajectory]) -> list[Finding]:
+def _over_runs(question: str, numbers: Sequence[Trajectory]) -> Iterator[Finding]:
     """The last values of many runs, as their range, for each scale and arm."""
     groups: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
-    for number in members:
+    for number in numbers:
         groups[number.scale, number.arm].append(number)
-    findings = []
     for (scale, arm), runs in groups.items():
-        last = [rows_of(number.usable)[-1] for number in runs if len(number.usable)]
+        values = [float(number.usable["value"].iloc[-1]) for number in runs if len(number.usable)]
+        words = " to ".join(dict.fromkeys(f"{end(values):.3f}" for end in (min, max) if values))
+        silent = len(runs) - len(values)
+        if silent:
+            words += f"; {silent} without an interpretable value"
         among = f"{counted(len(runs), 'run')}{f' of scale {scale}' if scale else ''}{f', arm {arm}' if arm else ''}"
-        findings.append(Finding(question, among, f"{_range_words(last, len(runs))}."))
-    return findings
+        none = f"{NOT_INTERPRETABLE} or {NOT_DEFINED} in any run."
+        yield Finding(question, among, f"last value {words}." if values else none)
 
 
-def _range_words(last: Sequence[Any], n_runs: int) -> str:
-    """Least and greatest of the last interpretable values of some runs."""
-    if not last:
-        return f"{NOT_INTERPRETABLE} or not defined in any run"
-    low, high = min(point.value for point in last), max(point.value for point in last)
-    words = f"{low:.3f} to {high:.3f}" if len(last) > 1 else f"{low:.3f}"
-    silent = n_runs - len(last)
-    return f"last value {words}" + (f"; {silent} without an interpretable value" if silent else "")
-
-
-def _beside_words(number: Trajectory, revision: str, study: Study) -> str:
-    """The metric that the number rests on, at the same revision, with its references."""
-    wanted = replace(number, metric=number.term.rests_on)
-    other = next((other for other in study.alike(wanted) if other == wanted), None)
-    if other is None:
-        return ""
-    point = _at(other, revision)
-    if point is None or not point.defined:
-        return ""
-    beside = [
-        f"{scale.reference_terms.title} {at.value:.3f}"
-        for scale in other.references
-        if (at := _at(scale, revision)) is not None and at.defined
-    ]
-    title = other.term.title
-    scales = f"; {', '.join(beside)}" if beside else ""
-    return f" {title[0].upper()}{title[1:]} there: {number_words(point)}{scales}."
-
-
-def _at(number: Trajectory, revision: str) -> Any:
-    return next(iter(rows_of(number.points[number.points["revision"] == revision])), None)
-
-
-def _named(point: Any) -> str:
-    return f"{point.revision} (untrained)" if point.step == 0 else str(point.revision)
+# --- texts -----------------------------------------------------------------------------------------------------
 
 
 def json_words(text: str, hidden: Container[str] = ()) -> str:
@@ -423,9 +362,8 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Names with commas; of many the first and the number of the others."""
-    return (
-        ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
-    )
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def joined(names: Sequence[str]) -> str:

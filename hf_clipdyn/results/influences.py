@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 from hf_clipdyn import __version__
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.metrics.influence import Influence, Units
-from hf_clipdyn.results.parquet import read_parquet
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +33,12 @@ Influences: TypeAlias = Mapping[tuple[Any, ...], Influence]
 _VERSION = 2  # to be raised if the same trials would give other influences
 _STAMP = b"hf_clipdyn.influences"
 _SCHEMA = pa.schema(
-    {
-        "cell": pa.string(),
-        "number": pa.string(),
-        "cause": pa.string(),
-        "units": pa.string(),
-        "contributions": pa.list_(pa.float64()),
-        "clusters": pa.list_(pa.int32()),
-        "ways": pa.int32(),
-        "n_clusters": pa.int32(),
-    }
+    [
+        *((name, pa.string()) for name in ("cell", "number", "cause", "units")),
+        ("contributions", pa.list_(pa.float64())),
+        ("clusters", pa.list_(pa.int32())),
+        *((name, pa.int32()) for name in ("ways", "n_clusters")),
+    ]
 )
 
 
@@ -82,12 +77,9 @@ def write_influences(file: Path, cells: Mapping[str, Influences], stamp: str = "
                 row |= {"units": one.units.names, "contributions": one.values}
             rows.append(row)
     for name, of in units.items():
-        clusters = {
-            "clusters": of.clusters.reshape(-1),
-            "ways": of.clusters.shape[1],
-            "n_clusters": of.n_clusters,
-        }
-        rows.append({"units": name, **clusters})
+        ways = of.clusters.shape[1]
+        clusters = of.clusters.reshape(-1)
+        rows.append({"units": name, "clusters": clusters, "ways": ways, "n_clusters": of.n_clusters})
     table = pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_STAMP: stamp})
     try:
         write_atomically(file, lambda staging: pq.write_table(table, staging, compression="zstd"))
@@ -105,11 +97,11 @@ def read_influences(file: Path, stamp: str | None = "") -> dict[str, dict[tuple[
     if not file.exists():
         return {}
     try:
-        table = read_parquet(file)
+        table = pq.ParquetFile(file).read()
         if stamp is not None and (table.schema.metadata or {}).get(_STAMP, b"").decode() != stamp:
             return {}
         return _unpacked(table.select(_SCHEMA.names).cast(_SCHEMA))
-    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         _log.info("%s is not read (%s)", file.name, error)
         return {}
 

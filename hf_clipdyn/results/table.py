@@ -7,7 +7,7 @@ read column by column: ten million rows take 2 GB, and no more than one column i
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,13 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError, naming
-from hf_clipdyn.files import check_regular, write_atomically
-from hf_clipdyn.results.arrow import SCHEMA
-from hf_clipdyn.results.coded import VALUES as VALUES  # until the last reader of `Results` reads `Table`
-from hf_clipdyn.results.coded import Coded as Coded
-from hf_clipdyn.results.coded import Results as Results
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.results.arrow import DEFAULTS, SCHEMA, Column, encoded, in_pandas, open_table
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, Row, cell_key
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, cell_key
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 TABLE = "results.parquet"
@@ -39,10 +36,7 @@ COURSE = (
     *NUMBER_KEY,
 )
 """Columns that name a course."""
-DEFAULTS: Mapping[str, Any] = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
-"""What a row has in a column that a table lacks."""
 
-_Column: TypeAlias = Any  # a Categorical, or an array of NumPy or pandas: what `pd.DataFrame` takes
 _Ints: TypeAlias = NDArray[np.integer[Any]]
 
 
@@ -55,7 +49,7 @@ class Table:
             may be null are NaN); ``run``, the name of the run: its repo_id, with the file's name in brackets if two
             files have different commits under the same names, for example two seeds; ``cell``, the name of the cell's
             files; ``order``, the rank of the revision in its run, from 0; ``usable``, whether the number is defined and
-            interpretable; ``course``, the number of its course. Sorted by course, then by order; the courses of a run
+            interpretable; ``course``, its place in `spans`. Sorted by course, then by order; the courses of a run
             follow one another, in the order of the files.
         words: of all files.
         files: trials may lie beside them (`hf_clipdyn.results.trials`); empty for a frame.
@@ -85,18 +79,22 @@ class Table:
             ConfigError: it lacks columns.
             EvaluationError: it has no rows.
         """
-        if missing := [name for name in ("run", "cell", *SCHEMA.names) if name not in (*rows, *DEFAULTS)]:
-            raise ConfigError(
-                f"The frame lacks columns ({', '.join(missing[:6])}): give the result of `load_results`."
-            )
+        if missing := sorted({"run", "cell", *SCHEMA.names} - {*rows, *DEFAULTS}):
+            raise ConfigError(f"The frame lacks columns ({', '.join(missing[:6])}): use `load_results`.")
         if rows.empty:
             raise EvaluationError("The frame has no rows: filter it less.")
-        columns = {field.name: _given(rows, field) for field in SCHEMA}
-        at = _groups([rows["run"], rows["cell"]])
+        given = pa.Table.from_pandas(rows[rows.columns.intersection(SCHEMA.names)], preserve_index=False)
+        columns = {name: in_pandas(name, encoded(given, name)) for name in SCHEMA.names}
+        at = _groups([rows["run"], rows["cell"], rows["revision"]])
         first = ~pd.Series(at).duplicated().to_numpy()
-        cells = pd.DataFrame({name: columns[name][first] for name in CELL})
-        cells = cells.assign(**{name: rows[name].to_numpy(object)[first] for name in ("run", "cell")})
-        return cls(_in_order(columns, cells, at), words, tuple(files), tuple(origins))
+        names = {name: rows[name].to_numpy(object)[first] for name in ("run", "cell")}
+        cells = pd.DataFrame({name: columns[name][first] for name in CELL} | names)
+        known = tuple(one for one in origins if one.run in set(cells["run"]))
+        return cls(_in_order(columns, cells, at), words, tuple(files), known)
+
+    def with_rows(self, rows: pd.DataFrame) -> "Table":
+        """The same files with other rows, such as some of them; orders and courses are counted anew."""
+        return Table.from_rows(rows, self.words, self.files, self.origins)
 
     @cached_property
     def spans(self) -> list[slice]:
@@ -108,9 +106,10 @@ class Table:
     def courses(self) -> pd.DataFrame:
         """A row a course, by its number: the columns of `COURSE`, and ``scale``, ``seed`` and ``arm`` of its run."""
         firsts = self.rows[["course", *COURSE]].iloc[[span.start for span in self.spans]]
-        known = self.rows[["run", "scale", "seed", "arm"]].drop_duplicates()
-        known = known.astype({"scale": object, "arm": object})  # some files of a run may lack them
-        return firsts.set_index("course").join(known.groupby("run", observed=True).max(), on="run")
+        of_run = self.cells.groupby("run")[
+            ["scale", "seed", "arm"]
+        ].max()  # some files of a run may lack them
+        return firsts.set_index("course").join(of_run, on="run")
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -119,6 +118,11 @@ class Table:
         cells = cells.iloc[np.lexsort((cells["order"], pd.factorize(cells["run"])[0]))]
         texts = cells.select_dtypes("category").columns
         return cells.astype(dict.fromkeys(texts, object)).reset_index(drop=True)
+
+    @cached_property
+    def confidence(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def where(self, **columns: Any) -> "Table":
         """The rows with these values; the table itself if that is all of them.
@@ -129,24 +133,21 @@ class Table:
         """
         chosen = np.ones(len(self.rows), bool)
         for name, wanted in columns.items():
-            column = self.rows[name]
-            if wanted is None:
-                chosen &= column.isna()
-            elif isinstance(wanted, list | tuple | set | frozenset):
-                chosen &= column.isin(list(wanted))
-            else:
-                chosen &= column == wanted
-        return self if chosen.all() else replace(self, rows=self.rows[chosen].reset_index(drop=True))
+            several = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+            chosen &= self.rows[name].isin([np.nan if one is None else one for one in several])
+        return self if chosen.all() else self._with(np.flatnonzero(chosen))
 
     def smallest_first(self) -> "Table":
         """The runs of small models first, by their number of parameters; those of one size keep their order."""
-        sizes = self.rows.groupby("run", observed=True)["parameters"].max().fillna(0)
-        sizes = self.rows["run"].map(sizes).astype(float)
-        rows = self.rows.iloc[np.argsort(sizes, kind="stable")].reset_index(drop=True)
-        rows["course"] = pd.factorize(rows["course"])[0].astype(np.int32)
-        ranks = {run: rank for rank, run in enumerate(rows["run"].unique())}
-        origins = sorted(self.origins, key=lambda one: ranks.get(one.run, len(ranks)))
-        return replace(self, rows=rows, origins=tuple(origins))
+        known = self.rows["parameters"].fillna(0)
+        sizes = known.groupby(self.rows["run"], observed=True).transform("max")
+        table = self._with(np.argsort(sizes, kind="stable"))
+        runs = table.rows["run"].unique()
+        return replace(table, origins=tuple(one for run in runs for one in self.origins if one.run == run))
+
+    def _with(self, places: _Ints) -> "Table":
+        rows = self.rows.iloc[places].reset_index(drop=True)
+        return replace(self, rows=rows.assign(course=pd.factorize(rows["course"])[0].astype(np.int32)))
 
 
 def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Table:
@@ -166,25 +167,27 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     files = [_file_of(Path(path)) for path in several]
     if not files:
         raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
-    opened = [_open(file) for file in files]
+    opened = [open_table(file, ConfigError) for file in files]
     ends = np.cumsum([file.metadata.num_rows for file in opened])
     if not ends[-1]:
         given = ", ".join(map(str, files))
         raise EvaluationError(f"{given} has no rows: nothing was evaluated, so there is nothing to report.")
-    columns = {field.name: _column(field, opened, files) for field in SCHEMA}
-    pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
+    columns = {}
+    for name in SCHEMA.names:
+        columns[name] = _column(name, opened, files)
+        pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
     words, recorded = list[Vocabulary](), list[Provenance]()
     for path, file in zip(files, opened, strict=True):
         metadata = file.schema_arrow.metadata or {}
         words.append(Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path)))
         recorded.append(Provenance.loads(metadata.get(PROVENANCE_KEY, b"{}"), str(path)))
-    cells, at = _cells(columns, ends)
+    cells, at = cells_of(columns, ends)
     names = _short_names(files)
     counts = are_newest(cells, ("file",))
     counts[counts] = ~cells[counts].duplicated(list(CELL_KEY), keep="last")
     cells["run"] = _runs(cells, counts, names)
     origins = _origins(cells, counts, recorded, names)
-    at = np.where(counts, np.cumsum(counts) - 1, -1)[at]
+    at = np.where(counts, np.cumsum(counts) - 1, -1).astype(np.int32)[at]
     return Table(_in_order(columns, cells[counts], at), Vocabulary.merged(words), tuple(files), origins)
 
 
@@ -234,9 +237,8 @@ def write_results(table: Table, output: Path, provenance: Provenance | None = No
     Raises:
         OSError: the file cannot be written.
     """
-    repositories = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
-    known = (one for one in table.origins if one.run in repositories)
-    origins = merged(replace(one, run=repositories[one.run]) for one in known)
+    names = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
+    origins = merged(replace(one, run=names[one.run]) for one in table.origins if one.run in names)
     facts = replace(provenance or Provenance(package=package()), runs=origins)
     content = pa.Table.from_pandas(table.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata(
@@ -299,76 +301,20 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
 # --- columns -------------------------------------------------------------------------------------------------------
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    """A file with its texts as dictionaries, and with all columns that a row needs."""
-    with naming(path, ConfigError):
-        check_regular(path)
-        schema = pq.read_schema(path)
-        if missing := [name for name in SCHEMA.names if name not in (*schema.names, *DEFAULTS)]:
-            raise ConfigError(
-                f"{path} lacks the columns {', '.join(missing)}: name a table of `clipdyn evaluate`."
-            )
-        return pq.ParquetFile(
-            path, read_dictionary=[field.name for field in schema if pa.types.is_string(field.type)]
-        )
-
-
-def _column(field: pa.Field, files: Sequence[pq.ParquetFile], paths: Sequence[Path]) -> _Column:
+def _column(name: str, files: Sequence[pq.ParquetFile], paths: Sequence[Path]) -> Column:
     """A column of all files, one after the other."""
-    is_text = pa.types.is_string(field.type)
-    kind = pa.dictionary(pa.int32(), field.type) if is_text else field.type
     chunks: list[pa.Array] = []
     for file, path in zip(files, paths, strict=True):
-        with naming(f"{path}, column {field.name}", ConfigError):
-            if field.name not in file.schema_arrow.names:
-                default = pa.scalar(DEFAULTS[field.name], field.type)
-                values = pa.chunked_array([pa.repeat(default, file.metadata.num_rows)])
-            else:
-                values = file.read([field.name])[field.name]
-            chunks += (values if values.type == kind else values.cast(field.type).cast(kind)).chunks
-    whole = pa.chunked_array(chunks, kind)
-    return _categories(field.name, whole) if is_text else _numbers(whole)
-
-
-def _categories(name: str, values: pa.ChunkedArray) -> pd.Categorical:
-    """Texts, sorted; what a column has by default stands in for missing ones."""
-    whole = values.unify_dictionaries().combine_chunks()
-    default = DEFAULTS.get(name) or ""
-    texts = [default if text is None else text for text in (*whole.dictionary.to_pylist(), None)]
-    at = whole.indices.fill_null(len(texts) - 1).to_numpy()
-    used = np.zeros(len(texts), bool)
-    used[at] = True
-    known = sorted({text for text, is_used in zip(texts, used, strict=True) if is_used})
-    places = {text: place for place, text in enumerate(known)}
-    codes = np.array([places.get(text, -1) for text in texts], np.int32)
-    return pd.Categorical.from_codes(codes[at], pd.Index(known, dtype=object))
-
-
-def _numbers(values: pa.ChunkedArray) -> _Column:
-    whole = values.combine_chunks()
-    if pa.types.is_boolean(whole.type):
-        missing = whole.is_null().to_numpy(zero_copy_only=False)
-        return pd.arrays.BooleanArray(whole.fill_null(False).to_numpy(zero_copy_only=False), missing)
-    return whole.to_numpy(zero_copy_only=False)  # with NaN for nulls, also of integers
-
-
-def _given(rows: pd.DataFrame, field: pa.Field) -> _Column:
-    """A column of a frame as `_column` reads it from files."""
-    default = DEFAULTS.get(field.name)
-    if field.name not in rows:
-        values = pd.Series([default] * len(rows), dtype=None if default is not None else float)
-    else:
-        values = rows[field.name]
-    if pa.types.is_string(field.type):
-        texts = values.astype(object)
-        return pd.Categorical(texts.where(texts.notna(), default or ""))
-    return values.astype("boolean").array if pa.types.is_boolean(field.type) else values.to_numpy()
+        with naming(f"{path}, column {name}", ConfigError):
+            known = [name] if name in file.schema_arrow.names else []
+            chunks += encoded(file.read(known), name).chunks
+    return in_pandas(name, pa.chunked_array(chunks))
 
 
 # --- cells, runs and courses ---------------------------------------------------------------------------------------
 
 
-def _groups(columns: Iterable[_Column]) -> _Ints:
+def _groups(columns: Iterable[Column]) -> _Ints:
     """The group of each row, by these columns, numbered in the order of appearance."""
     groups: _Ints | None = None
     for column in columns:
@@ -376,12 +322,14 @@ def _groups(columns: Iterable[_Column]) -> _Ints:
         if groups is None:
             groups = codes
         elif len(values) > 1:
-            groups = pd.factorize(groups * len(values) + codes)[0]
+            groups *= len(values)
+            groups += codes
+            groups = pd.factorize(groups)[0]
     assert groups is not None
     return groups
 
 
-def _cells(columns: Mapping[str, _Column], ends: _Ints) -> tuple[pd.DataFrame, _Ints]:
+def cells_of(columns: Mapping[str, Column], ends: _Ints) -> tuple[pd.DataFrame, _Ints]:
     """The cells of files that end at these rows, as they appear, with ``file``; and the cell of each row."""
     changes = np.zeros(ends[-1], bool)
     changes[[0, *(end for end in ends if end < len(changes))]] = True
@@ -442,7 +390,7 @@ def _natural(name: str) -> str:
     return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(20), name)
 
 
-def _in_order(columns: dict[str, _Column], cells: pd.DataFrame, at: _Ints) -> pd.DataFrame:
+def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.DataFrame:
     """The rows of `Table`.
 
     Args:
@@ -450,12 +398,11 @@ def _in_order(columns: dict[str, _Column], cells: pd.DataFrame, at: _Ints) -> pd
         cells: those that count, in their order: the columns of `Cell`, ``run`` and ``cell``.
         at: the cell of each row; -1 for a row that does not count.
     """
-    kept = np.flatnonzero(at >= 0)
-    at = at[kept]
-    numbers = _groups(columns[name] for name in NUMBER_KEY)[kept]
+    numbers = _groups(columns[name] for name in NUMBER_KEY)
+    kept = np.flatnonzero(at >= 0).astype(np.int32)
+    at, numbers = at[kept], numbers[kept].astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
-    courses = pd.factorize(common[at] * (numbers.max() + 1) + numbers)[0]
-    del numbers
+    courses = _groups([common[at], numbers])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
     ranks = np.empty(len(firsts), np.int32)
@@ -470,7 +417,7 @@ def _in_order(columns: dict[str, _Column], cells: pd.DataFrame, at: _Ints) -> pd
         rows[name] = columns.pop(name)[places]
     for name in ("run", "cell"):
         codes, names = pd.factorize(cells[name], sort=True)
-        rows[name] = pd.Categorical.from_codes(codes[at], names)
+        rows[name] = pd.Categorical.from_codes(codes[at], pd.Index(names, dtype=object))
     is_interpretable = rows["interpretable"].fillna(True).astype(bool)
     usable = np.isfinite(rows["value"]) & is_interpretable
     return pd.DataFrame({**rows, "order": order, "usable": usable, "course": courses}, copy=False)

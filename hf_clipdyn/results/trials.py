@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
+import pyarrow.parquet as pq
 
-from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.parquet import read_parquet
+from hf_clipdyn.errors import EvaluationError, naming
+from hf_clipdyn.files import check_regular
 
 
 def trials_folder(output: Path) -> Path:
@@ -30,7 +31,7 @@ class KeptTrials:
         """The file of the trials of a cell; None if there is none.
 
         Args:
-            cell: key of the cell, the column ``cell`` of `read_results`.
+            cell: key of the cell, the column ``cell`` of `Table`.
         """
         name = f"{cell}.parquet"
         direct = (folder / name for folder in self._folders)
@@ -51,7 +52,9 @@ class KeptTrials:
         file = self.file(cell)
         if file is None:
             return None
-        try:
-            return cast("pd.DataFrame", read_parquet(file, columns).to_pandas())
-        except ValueError as error:
-            raise EvaluationError(f"{file} {error}: delete it, then evaluate again.") from error
+        with naming(file, EvaluationError):
+            check_regular(file)
+            table = pq.ParquetFile(file)
+            known = table.schema_arrow.names
+            wanted = known if columns is None else [name for name in known if name in columns]
+            return cast("pd.DataFrame", table.read(wanted).to_pandas())

@@ -1,6 +1,7 @@
 """Checkpoints of open_clip's training, on the disk or in a repository on the Hub: read in place, or imported."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -84,6 +85,23 @@ def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
 
 
 # --- on the disk ---
+
+
+def checkpoints(names: Sequence[str], licence: str | None = None) -> CheckpointSource:
+    """Checkpoint files on the disk, or those of ``owner/name/FOLDER`` on the Hub.
+
+    Args:
+        names: paths, or one place on the Hub.
+        licence: of files on the disk.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    paths = [Path(name) for name in names]
+    on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", names[0])
+    if on_hub is None or len(paths) > 1 or paths[0].exists() or paths[0].suffix in (".pt", ".safetensors"):
+        return local_checkpoints(paths, licence)
+    return hub_checkpoints(*on_hub.groups())
 
 
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:

@@ -1,7 +1,5 @@
-"""Is one revision better than another? Paired comparisons of the saved trials, without a forward pass."""
+"""Is one revision better than another? Paired comparisons from what items contribute, without a forward pass."""
 
-import itertools
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,18 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.units import Key, UnitsOf
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
-from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-from hf_clipdyn.results.table import Results
+from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
-from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
+from hf_clipdyn.statistics.errors import NO_TRIALS, Errors
 
 Family = Literal["main", "all"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -32,13 +28,16 @@ _Numbers: TypeAlias = dict[Key, tuple[float, Influence | None]]
 """Values with their influences."""
 _State: TypeAlias = tuple[str, str]
 """A run and its revision."""
-_SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit", "other"))
+_SAME = [name for name in CELL_KEY if name not in ("revision", "commit", "other")]
 # The fingerprint contains the pixels at the model's resolution. Influences say whether the items are the same.
-_SAME_FOR_TWO_RUNS = tuple(name for name in _SAME if name not in ("repo_id", "data_fingerprint"))
+_SAME_FOR_TWO_RUNS = [name for name in _SAME if name not in ("repo_id", "data_fingerprint")]
+_SIGNED, _GRID = 1 / np.pi, 1e6 * np.pi
+"""Where the sign of contributions is looked at, and how they are rounded: numbers that no share of items is."""
+_STATES = ("run_a", "revision_a", "run_b", "revision_b")
 _COLUMNS = [
     *_SAME,
     *NUMBER_KEY,
-    *("run_a", "revision_a", "run_b", "revision_b"),
+    *_STATES,
     *("value_a", "value_b", "difference", "ci_low", "ci_high", "p_value", "n_clusters"),
     *("p_adjusted", "ci_low_simultaneous", "ci_high_simultaneous", "correction", "family_size"),
     *("equal_to", "outside_family"),
@@ -118,23 +117,17 @@ def compare_revisions(
         >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()
         [['top1', 'bonferroni', 1]]
     """
-    paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
     try:
-        read = read_results(paths)
+        table = load(results)
     except ConfigError as error:
-        raise EvaluationError(f"{_no_trials(a, _listed(b))}: {error}") from error
-    kept = KeptInfluences(read.tables, show_progress=show_progress)
-    return differences(
-        *(read, kept, a, b, benchmarks),
-        correction=correction,
-        family=family,
-        confidence_level=confidence_level,
-    )
+        raise EvaluationError(f"{_no_trials(a, b)}: {error}") from error
+    options: Any = {"correction": correction, "family": family, "confidence_level": confidence_level}
+    return differences(table, Errors(table.files, show_progress=show_progress), a, b, benchmarks, **options)
 
 
 def differences(
-    read: Results,
-    kept: KeptInfluences,
+    table: Table,
+    errors: Errors,
     a: str,
     b: str | Sequence[str],
     benchmarks: Sequence[str] | None = None,
@@ -143,75 +136,68 @@ def differences(
     family: Family = "main",
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:
-    """`compare_revisions` of tables that were read already.
+    """`compare_revisions` of a table that was read already.
 
     Args:
-        read: the tables.
-        kept: the influences beside them.
+        table: of results.
+        errors: what items contribute, beside it.
         a, b, benchmarks, correction, family, confidence_level: as there.
     """
     for what, name, names in (("correction", correction, CORRECTIONS), ("family", family, FAMILIES)):
         if name not in names:
             raise UnknownNameError(what, name, names)
-    shown = read.select(~read.of_role("diagnostic"))
-    listed = _of_benchmarks(shown.cells, benchmarks)
-    of_cell = shown.values.groupby("at_cell").indices
-    frames, known_kinds = [], kinds()
-    numbers = itertools.count()
-    for first, second in _pairs(listed, a, _listed(b)):
-        distinct = _Distinct(numbers)
-        for cells in _cells(listed, first, second):
-            kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
-            known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
-            # Errors of a kind that is not known (any more) are only known if they were kept.
-            unknown = kind is None and benchmarks is None and any(isinstance(one, str) for one in known)
-            if unknown or NO_TRIALS in known:
+    rows = table.rows[table.rows["role"] != "diagnostic"]
+    cells = _of_benchmarks(rows.drop_duplicates("cell").astype({"cell": str}), benchmarks)
+    places = rows.groupby("cell", observed=True).indices
+    compared = list[dict[str, Any]]()
+    for first, second in _pairs(cells, a, [b] if isinstance(b, str) else list(dict.fromkeys(b))):
+        states = dict(zip(_STATES, (*first, *second), strict=True))
+        for pair in _cells(cells, first, second):
+            known = [errors.of_cell(cell.kind, cell.cell) for cell in pair]
+            is_kind = (
+                pair[0].kind in kinds()
+            )  # else a relation, which compares revisions itself, or a kind that left
+            if NO_TRIALS in known or (not is_kind and benchmarks is None and any(map(_is_cause, known))):
                 continue
             sides = [
-                _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)
+                _numbers(rows.iloc[places[cell.cell]], one) for cell, one in zip(pair, known, strict=True)
             ]
-            if kind is not None and kind.name == "noise":
-                sides = _with_common_images(sides, kind, [kept.trials.of(cell.cell) for cell in cells])
-            named = {name: getattr(cells[1], name) for name in _SAME}
-            named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
-            rows = _compare(sides, confidence_level)
-            changes = zip(rows["difference"], rows.pop("change"), strict=True)
-            rows["same"] = [distinct.name(cells[0].dataset, *one) for one in changes]
-            frames.append(rows.assign(**named))
-    if not frames:
-        raise EvaluationError(f"{_no_trials(a, _listed(b))}: evaluate both.")
-    table = pd.concat(frames, ignore_index=True)
-    table["outside_family"] = _outside_family(table, read.vocabulary, family)
-    return _corrected(table, correction, confidence_level)[_COLUMNS]
+            if pair[0].kind == "noise":
+                sides = _with_common_images(sides, [errors.trials.of(cell.cell) for cell in pair])
+            named = {name: getattr(pair[1], name) for name in _SAME} | states
+            compared += [named | number for number in _compared(*sides)]
+    if not compared:
+        raise EvaluationError(f"{_no_trials(a, b)}: evaluate both.")
+    found = _with_errors(pd.DataFrame(compared), confidence_level)
+    found["outside_family"] = _outside_family(found, table.words, family)
+    return _corrected(found, correction, confidence_level)[_COLUMNS]
 
 
-def _listed(b: str | Sequence[str]) -> list[str]:
-    return [b] if isinstance(b, str) else list(dict.fromkeys(b))
+def _is_cause(known: object) -> bool:
+    return isinstance(known, str)
 
 
-def _no_trials(a: str, others: Sequence[str]) -> str:
-    return f"No benchmark has trials of {a} and {', '.join(others)} on the same stimuli beside the tables"
+def _no_trials(a: str, b: str | Sequence[str]) -> str:
+    others = b if isinstance(b, str) else ", ".join(dict.fromkeys(b))
+    return f"No benchmark has trials of {a} and {others} on the same stimuli beside the tables"
 
 
 def _of_benchmarks(cells: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:
     """The cells of these benchmarks; `UnknownNameError` if one was not measured."""
-    names = cells["kind"] + "/" + cells["dataset"]
-    known = names.unique().tolist()
+    names = cells["kind"].astype(str) + "/" + cells["dataset"].astype(str)
     for name in benchmarks or ():
-        if name not in known:
-            raise UnknownNameError("benchmark in the results", name, known)
+        if name not in names.to_numpy():
+            raise UnknownNameError("benchmark in the results", name, names.unique())
     return cells if benchmarks is None else cells[names.isin(list(benchmarks))]
 
 
 def _pairs(cells: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[_State, _State]]:
     """What is compared with what; a revision that is named alone is compared within each run."""
-    ordered = cells.drop_duplicates(["run", "revision"]).sort_values(
-        ["samples_seen", "step", "epoch"], kind="stable"
-    )
-    runs: dict[str, list[str]] = {}
+    ordered = cells.drop_duplicates(["run", "revision"]).sort_values("order", kind="stable")
+    runs: dict[str, list[str]] = {str(run): [] for run in cells["run"].unique()}
     for run, revision in zip(ordered["run"], ordered["revision"], strict=True):
-        runs.setdefault(run, []).append(revision)
-    revisions = sorted(set(ordered["revision"]))
+        runs[run].append(revision)
+    revisions = {revision for of_run in runs.values() for revision in of_run}
 
     def named(name: str) -> _State:
         run, at, revision = (name, "", "") if name in runs else name.rpartition("@")
@@ -232,7 +218,7 @@ def _pairs(cells: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple
 
 def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple[Any, Any]]:
     """The cells of two states that show the same stimuli in the same way, as rows."""
-    same = list(_SAME if first[0] == second[0] else _SAME_FOR_TWO_RUNS)
+    same = _SAME if first[0] == second[0] else _SAME_FOR_TWO_RUNS
     sides = [
         {
             tuple(getattr(cell, name) for name in same): cell
@@ -243,89 +229,62 @@ def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple
     return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
 
 
-def _numbers(results: Results, rows: Any, known: "dict[Key, Influence] | Any") -> _Numbers:
-    """The numbers of a cell, at these places of the values, with their influences; EvaluationError if unknown."""
+def _numbers(rows: pd.DataFrame, known: "dict[Key, Influence] | Any") -> _Numbers:
+    """The numbers of a cell with their influences; EvaluationError if these are unknown."""
     if isinstance(known, str):
         raise EvaluationError(known)
-    of_cell = results.values[["at_key", "value"]].iloc[rows]
-    keys = [results.number_keys[at] for at in of_cell["at_key"]]
-    return {key: (value, known.get(key)) for key, value in zip(keys, of_cell["value"], strict=True)}
+    columns = rows[list(NUMBER_KEY)].astype({"layer": "Int64"}).astype(object)
+    keys = columns.where(columns.notna(), None).itertuples(index=False, name=None)
+    return {key: (value, known.get(key)) for key, value in zip(keys, rows["value"], strict=True)}
 
 
-def _with_common_images(
-    sides: list[_Numbers], kind: type[Kind[Any]], trials: Sequence[pd.DataFrame | None]
-) -> list[_Numbers]:
+def _with_common_images(sides: list[_Numbers], trials: Sequence[pd.DataFrame | None]) -> list[_Numbers]:
     """The numbers of noise with the drops over the images that both are right about when clean."""
     first, second = trials
     if first is None or second is None:
         return sides
-    of_sides = drop_when_both_right(first, second)
+    kind = kinds()["noise"]
     added = [
         {one.number_key: (one.value, units.influence(one.influence)) for one in numbers}
-        for numbers, units in zip(of_sides, (UnitsOf(kind, first), UnitsOf(kind, second)), strict=True)
+        for numbers, units in zip(
+            drop_when_both_right(first, second), (UnitsOf(kind, first), UnitsOf(kind, second)), strict=True
+        )
     ]
     return [{**numbers, **more} for numbers, more in zip(sides, added, strict=True)]
 
 
-class _Distinct:
-    """Names the differences between two states: one name for those to which each item contributes the same.
-
-    Such as those of shape and of texture bias, of an accuracy that two benchmarks have, and of one under two names of
-    what is shown. Their p values are one as well. Opposite contributions are the same; those that are all 0 are not.
-
-    Args:
-        names: of all pairs of states, each once.
-    """
-
-    def __init__(self, names: Iterator[int]) -> None:
-        self._names = names
-        self._known: dict[tuple[Any, ...], list[tuple[int, NDArray[np.float64]]]] = {}
-
-    def name(self, dataset: str, difference: float, change: Influence | None) -> int:
-        """The name of a difference on a data set, to which its items contribute ``change``."""
-        if change is None or change.units is None or not change.values.any():
-            return next(self._names)
-        values = change.values / np.abs(change.values).max()
-        # Rounded, since two ways to compute one number differ in their last digits.
-        known = self._known.setdefault((dataset, change.units.names, round(abs(difference), 9)), [])
-        for name, others in known:
-            if min(np.abs(values - others).max(), np.abs(values + others).max()) < 1e-9:
-                return name
-        known.append((next(self._names), values))
-        return known[-1][0]
+def _compared(first: _Numbers, second: _Numbers) -> Iterator[dict[str, Any]]:
+    """The numbers that both sides have: their keys, both values, and what each item contributes to the difference."""
+    for key in (key for key in first if key in second):
+        (value_a, of_a), (value_b, of_b) = first[key], second[key]
+        # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
+        change = weighted_sum([of_a, of_b], [-1, 1]) if of_a and of_b else None
+        number = dict(zip(NUMBER_KEY, key, strict=True))
+        yield number | {"value_a": value_a, "value_b": value_b, "change": change}
 
 
-def _compare(sides: Sequence[_Numbers], confidence_level: float) -> pd.DataFrame:
-    """The differences of the numbers that both have, each with the error of its influence."""
-    first, second = sides
-    pairs = {key: (one, second[key]) for key, one in first.items() if key in second}
-    values = np.array([(a[0], b[0]) for a, b in pairs.values()], np.float64).reshape(-1, 2)
-    difference = values[:, 1] - values[:, 0]
-    # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
-    changes = [weighted_sum([a[1], b[1]], [-1, 1]) if a[1] and b[1] else None for a, b in pairs.values()]
-    variance = np.array([0.0 if one is None else one.variance for one in changes])
-    n_clusters = np.array([0 if one is None else one.n_clusters for one in changes])
-    error = np.sqrt(variance)
+def _with_errors(found: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
+    """The differences with their intervals and p values, and the cause of a missing one."""
+    found = found.astype({"layer": "Int64", "level": float, "parameter": float})
+    difference = found["value_b"] - found["value_a"]
+    changes = found["change"].tolist()
+    error = np.sqrt([0.0 if one is None else one.variance for one in changes])
     # If no item changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan
+    n_clusters = np.array([0 if one is None else one.n_clusters for one in changes])
     with np.errstate(invalid="ignore", divide="ignore"):
         p_value = 2 * special.stdtr(n_clusters - 1, -np.abs(difference) / error)
     half = _half_width(error, n_clusters, (1 + confidence_level) / 2)
-    p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
-    rows = pd.DataFrame(list(pairs), columns=list(NUMBER_KEY)).astype(
-        {"layer": "Int64", "level": "float64", "parameter": "float64"}
-    )
-    return rows.assign(
-        value_a=values[:, 0],
-        value_b=values[:, 1],
+    undefined = difference.isna()
+    causes = [(one and one.cause) or "no item changes the difference" for one in changes]
+    return found.assign(
         difference=difference,
         ci_low=difference - half,
         ci_high=difference + half,
-        p_value=p_value,
+        p_value=np.where((error == 0) & (difference == 0), 1.0, p_value),
         n_clusters=n_clusters,
         error=error,
-        change=pd.Series(changes, dtype=object),
-        cause=[_cause(a[0], b[0], change) for (a, b), change in zip(pairs.values(), changes, strict=True)],
+        cause=np.where(undefined, "the number is not defined", causes),
     )
 
 
@@ -336,11 +295,24 @@ def _half_width(error: NDArray[np.float64], n_clusters: Any, probability: Any) -
         return np.asarray(np.where(error == 0, 0.0 * probability, quantile * error))
 
 
-def _cause(a: float, b: float, change: Influence | None) -> str:
-    """Why a difference has no p value, if it has none."""
-    if math.isnan(a) or math.isnan(b):
-        return "the number is not defined"
-    return (change and change.cause) or "no item changes the difference"
+def _distinct(found: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of each difference: one for those to which each item contributes the same, or the opposite.
+
+    Such as those of shape and of texture bias, of an accuracy that two benchmarks have, and of one under two names of
+    what is shown. Their p values are one as well. Contributions that are all 0 are not the same.
+    """
+    keys: list[Any] = []
+    states = found[["dataset", *_STATES]].itertuples(index=False, name=None)
+    for state, difference, change in zip(states, found["difference"], found["change"], strict=True):
+        if change is None or change.units is None or not change.values.any():
+            keys.append(len(keys))
+            continue
+        values = change.values / np.abs(change.values).max()
+        values = values * np.sign(values[np.abs(values) > _SIGNED][0])
+        # Two ways to compute one number differ in their last digits, and few contributions lie between two of these.
+        rounded = np.round(values * _GRID).astype(np.int64).tobytes()
+        keys.append((*state, change.units.names, round(abs(difference), 9), rounded))
+    return pd.factorize(pd.Series(keys, dtype=object))[0]
 
 
 def _outside_family(table: pd.DataFrame, words: Vocabulary, family: Family) -> "pd.Series[str]":
@@ -364,8 +336,7 @@ def _outside_family(table: pd.DataFrame, words: Vocabulary, family: Family) -> "
 def _of_metrics(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
     """Whether each row is of a main metric of its benchmark."""
     is_main = pd.Series(False, table.index)
-    of_values = table[table["role"] == "value"].groupby(["kind", "dataset"], sort=False, observed=True)
-    for (kind, _), rows in of_values:
+    for (kind, _), rows in table[table["role"] == "value"].groupby(["kind", "dataset"]):
         main = words.kind(str(kind)).main_metrics(rows["metric"].unique().tolist())
         is_main[rows.index] = rows["metric"].isin(main)
     return is_main
@@ -380,11 +351,9 @@ def _default_variants(table: pd.DataFrame) -> "pd.Series[str]":
 
 def _at_main_level(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
     """Whether each row is at the level and the condition that the overview shows of its metric."""
-    columns = (table[name] for name in ("kind", "metric", "level", "condition"))
-    is_shown = []
-    for kind, metric, level, condition in zip(*columns, strict=True):
-        place = words.term(kind, metric).overview
-        is_shown.append(place is not None and (place.level, place.condition) == (level, condition))
+    places = [words.term(*names).overview for names in zip(table["kind"], table["metric"], strict=True)]
+    shown = zip(places, table["level"], table["condition"], strict=True)
+    is_shown = [place is not None and [place.level, place.condition] == where for place, *where in shown]
     return pd.Series(is_shown, table.index, bool)
 
 
@@ -393,8 +362,8 @@ def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: fl
     inside = table["outside_family"] == ""
     of_family = table[inside]
     # Differences that are one number are corrected once; the later ones have what the first one gets.
-    of_first, _ = pd.factorize(of_family["same"])
-    is_first = ~of_family["same"].duplicated()
+    of_first = _distinct(of_family)
+    is_first = ~pd.Series(of_first, of_family.index).duplicated()
     counted = of_family[is_first]
     p_of_first = adjusted(counted["p_value"], correction)
     p_adjusted = p_of_first[of_first]

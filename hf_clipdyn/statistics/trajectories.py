@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
-from hf_clipdyn.results.table import Coded, Results
+from hf_clipdyn.results.table import Table
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
-from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
+from hf_clipdyn.revisions.names import epoch_of, step_of
 
 __all__ = [
     "DETAILS",
@@ -39,17 +39,16 @@ _CONDITIONS = {"": "all conditions", "none": "untouched images"}
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """The numbers of tables of results, and their words.
+    """The numbers of a table of results, and their words.
 
     Attributes:
-        columns: the rows of one trajectory after the other, each in the order of training: the columns of `Row` that
-            vary, and ``cell``, with ``epoch`` the position in epochs (between two whole numbers for a revision inside
-            an epoch; NaN if unknown), ``order`` the rank of the revision in its run from 0, ``defined`` whether there
-            is a number, and ``usable`` whether it is defined and interpretable.
-        vocabulary: the words of the tables.
+        columns: the rows of `Table`, in the columns that vary within a course; ``epoch`` is the position in epochs
+            (between two whole numbers for a revision inside an epoch; NaN if unknown), ``defined`` whether there is a
+            number, and ``note`` says something of each that is not defined.
+        vocabulary: the words of the table.
     """
 
-    columns: Mapping[str, NDArray[Any] | Coded]
+    columns: Mapping[str, NDArray[Any] | pd.Categorical]
     vocabulary: Vocabulary
 
     @classmethod
@@ -59,7 +58,7 @@ class Numbers:
 
     def points(self, places: NDArray[np.integer[Any]]) -> pd.DataFrame:
         """The rows at these places, which are its index."""
-        columns = {name: column[places] for name, column in self.columns.items()}
+        columns = {name: np.asarray(column[places]) for name, column in self.columns.items()}
         # Without a type, pandas would convert each text.
         texts = {
             name: pd.Series(one, places, dtype=object) for name, one in columns.items() if one.dtype == object
@@ -103,7 +102,7 @@ class Trajectory(NumberKey):
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of its points, for what reads many trajectories."""
-        return self.numbers.columns[name][self.start : self.end]
+        return np.asarray(self.numbers.columns[name][self.start : self.end])
 
     def point(self, place: int) -> Any:
         """One of its points, as `rows_of` has them; -1 is the last."""
@@ -250,53 +249,35 @@ _CELL = [one.name for one in fields(Trajectory) if one.compare and one.name not 
 _NO_CAUSE = "no cause was recorded"
 
 
-def read_trajectories(results: Results) -> list[Trajectory]:
-    """Cut the rows of `read_results` into trajectories, in the order of the table."""
-    cells, values = results.cells, results.values
-    at_cell, at_key = values["at_cell"].to_numpy(), values["at_key"].to_numpy()
-    runs = cells.groupby("run", sort=False).ngroup().to_numpy()
-    placed = _placed_cells(cells.iloc[np.argsort(runs, kind="stable")]).sort_index()
-
-    # A trajectory is a number of what its cells have in common. Those of one run follow one another.
-    common = placed.groupby(_CELL, sort=False, dropna=False).ngroup().to_numpy()
-    of_row, different = pd.factorize(common[at_cell] * len(results.keys) + at_key)
-    first = np.full(len(different), len(of_row))
-    np.minimum.at(first, of_row, np.arange(len(of_row)))
-    by_run = np.argsort(runs[at_cell[first]], kind="stable")
-    first, of_row = first[by_run], np.argsort(by_run)[of_row]
-    order = np.lexsort((placed["order"].to_numpy()[at_cell], of_row)).astype(np.int32)
-    ends = np.cumsum(np.bincount(of_row)).tolist()
-
-    of_cells = [_plain(placed[name].iloc[at_cell[first]]) for name in _CELL]
-    keys = [
-        (*cell, *results.number_keys[key])
-        for *cell, key in zip(*of_cells, at_key[first].tolist(), strict=True)
-    ]
-    columns = {name: Coded(at_cell[order], placed[name].to_numpy()) for name in _OF_CELL}
-    columns |= {name: Coded(order, one) for name, one in _of_values(values).items()}
-    return _with_references(keys, [0, *ends], Numbers(columns, results.vocabulary))
+def read_trajectories(table: Table) -> list[Trajectory]:
+    """The courses of a table as trajectories, in its order."""
+    courses = table.courses
+    keys = zip(*(_plain(courses[name]) for name in (*_CELL, *NUMBER_KEY)), strict=True)
+    return _with_references(list(keys), [0, *(span.stop for span in table.spans)], _numbers_of(table))
 
 
-_OF_CELL = ("revision", "cell", "epoch", "step", "samples_seen", "order", "run")
+_OF_ROWS = (
+    *("revision", "cell", "run", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
+    *("n", "n_clusters", "usable"),
+)
 
 
-def _of_values(values: pd.DataFrame) -> dict[str, NDArray[Any] | Coded]:
-    """The columns of points that differ within a cell."""
-    columns: dict[str, NDArray[Any] | Coded] = {
-        name: values[name].to_numpy() for name in ("value", "ci_low", "ci_high", "n", "n_clusters")
+def _numbers_of(table: Table) -> Numbers:
+    columns: dict[str, Any] = {name: table.rows[name].array for name in _OF_ROWS}
+    columns = {
+        name: one if isinstance(one, pd.Categorical) else one.to_numpy() for name, one in columns.items()
     }
-    defined = np.isfinite(values["value"].to_numpy())
-    notes = values["note"].cat
-    causes = np.append(notes.categories.to_numpy(object), _NO_CAUSE)
-    has_none = ~defined & (values["note"] == "").to_numpy()
-    columns["note"] = Coded(np.where(has_none, len(causes) - 1, notes.codes), causes)
-    interpretable = values["interpretable"].fillna(True).to_numpy(bool)
-    return columns | {"defined": defined, "usable": defined & interpretable}
+    defined, notes = np.isfinite(columns["value"]), table.rows["note"].array
+    has_no_cause = ~defined & (notes == "")
+    if has_no_cause.any():
+        notes = notes.add_categories([_NO_CAUSE])
+        notes[has_no_cause] = _NO_CAUSE
+    return Numbers(columns | {"epoch": _epochs(table), "defined": defined, "note": notes}, table.words)
 
 
 def _plain(values: "pd.Series[Any]") -> list[Any]:
     """Built-in types, and None for what is missing."""
-    if values.name == "seed":
+    if values.name in ("seed", "layer"):
         values = values.astype("Int64")
     return values.astype(object).where(values.notna(), None).tolist()
 
@@ -384,41 +365,36 @@ def _side(point: Any, level: float) -> int:
     return int(point.ci_low > level) - int(point.ci_high < level)
 
 
-def _placed_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells, run by run, with what holds for their run, and with ``epoch`` and ``order`` of their revision."""
-    runs = cells.groupby("run", sort=False).ngroup().to_numpy()
-    revisions = cells.groupby(["run", "revision"], sort=False).ngroup().to_numpy()
-    columns = {name: of_run.to_numpy()[runs] for name, of_run in _of_runs(cells).items()}
-    columns |= {name: place.to_numpy()[revisions] for name, place in _places(cells).items()}
-    return cells.assign(**{str(name): column for name, column in columns.items()})
-
-
-def _of_runs(cells: pd.DataFrame) -> pd.DataFrame:
-    """Scale, seed and arm of each run, in the order of the cells; some tables of a run may lack them."""
-    known = cells[["run", "scale", "seed", "arm"]].drop_duplicates()
-    by_run = known.assign(arm=known["arm"].fillna("")).groupby("run", sort=False)
-    return by_run.agg({"scale": "first", "seed": "first", "arm": "max"})
-
-
-def _places(cells: pd.DataFrame) -> pd.DataFrame:
-    """The position in epochs, and the rank in its run, of every revision of every run, in the order of the cells."""
-    revisions = cells.drop_duplicates(["run", "revision"]).set_index("revision")
-    of_runs = revisions.groupby("run", sort=False)[["epoch", "step", "samples_seen"]]
-    return pd.concat([_placed(clocks.astype(float)) for _, clocks in of_runs])
-
-
-def _placed(revisions: pd.DataFrame) -> pd.DataFrame:
-    """The position in epochs, and the rank, of the revisions of one run, in their order."""
-    clocks, names = ["epoch", "step", "samples_seen"], revisions.index
-    revisions = revisions.loc[sorted(names, key=natural_key)]
+def _epochs(table: Table) -> NDArray[Any]:
+    """The position in epochs of each row."""
+    epochs = table.rows["epoch"].to_numpy()
+    revisions = table.cells[["run", "revision", "epoch", "step", "samples_seen"]].drop_duplicates(
+        ["run", "revision"]
+    )
     # `step-00000512` may carry the number of the epoch that it lies in: its place is inside that epoch.
-    inside = [step_of(name) is not None and epoch_of(name) is None for name in revisions.index]
-    if any(inside):
-        whole = revisions[~np.array(inside)]
-        by_step, by_samples = (_epochs_at(revisions.loc[inside, clock], whole, clock) for clock in clocks[1:])
-        revisions.loc[inside, "epoch"] = by_step.fillna(by_samples)
-    revisions = revisions.sort_values(["epoch", "step"])
-    return revisions.assign(order=np.arange(len(revisions))).loc[names, ["epoch", "order"]]
+    names = revisions["revision"]
+    inside = names.map(lambda name: step_of(name) is not None and epoch_of(name) is None).to_numpy(bool)
+    if not inside.any():
+        return epochs
+    placed = []
+    for _, steps in revisions[inside].groupby("run", sort=False):
+        whole = revisions[~inside & (revisions["run"] == steps["run"].iloc[0])]
+        by_step, by_samples = (
+            _epochs_at(steps[clock].astype(float), whole.astype({clock: float, "epoch": float}), clock)
+            for clock in ("step", "samples_seen")
+        )
+        placed.append(steps[["run", "revision"]].assign(place=by_step.fillna(by_samples)))
+    places = pd.concat(placed).set_index(["run", "revision"])["place"]
+    runs, states = table.rows["run"].cat, table.rows["revision"].cat
+    found = np.full((len(runs.categories), len(states.categories)), np.nan)
+    is_inside = np.zeros(found.shape, bool)
+    at = (
+        runs.categories.get_indexer(places.index.get_level_values(0)),
+        states.categories.get_indexer(places.index.get_level_values(1)),
+    )
+    found[at], is_inside[at] = places, True
+    rows = runs.codes.to_numpy(), states.codes.to_numpy()
+    return np.where(is_inside[rows], found[rows], epochs)
 
 
 def _epochs_at(readings: "pd.Series[float]", whole: pd.DataFrame, clock: str) -> "pd.Series[float]":

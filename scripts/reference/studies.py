@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-
-from hf_clipdyn.statistics import claims
+import yaml
 
 from .page import Page, table
 
@@ -65,7 +64,8 @@ def _titles(verdicts: pd.DataFrame) -> Iterator[tuple[int, str]]:
 
 def _words(verdicts: pd.DataFrame, file: Path) -> dict[int, str]:
     """The verdict on each claim that the file asks of this study; of a control, that it is one."""
-    asked = {claim.number: claim.studies for claim in claims.read_claims(file).claims}
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    asked = {claim["number"]: claim["studies"] for claim in content["claims"]}
     return {
         int(row.claim): row.verdict if row.evidence else f"{row.verdict} (a control)"
         for row in verdicts.drop_duplicates("claim").itertuples()

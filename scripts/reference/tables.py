@@ -49,18 +49,18 @@ SHA-256 of its claims. What a table did not record is empty, and pages say "not 
 
 def _verdicts() -> Page:
     text = """
-`clipdyn report --print verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
-reached](../explanation/claims.md) explains the words.
+`clipdyn report --print verdicts --claims FILE` writes one Parquet file. One row is one part of a claim. [How a verdict
+is reached](../explanation/claims.md) explains the words.
 
 The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
-study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, controls, seeds and
+study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, seeds and
 level, but no titles, notes or causes. The same hash means the same test, whatever the words.
 """
     rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table(VerdictRow)]
     return Page(
         "reference/verdict-table.md",
         "Columns of the verdicts",
-        "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts` writes.",
+        "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts --claims FILE` writes.",
         [text, table(("column", "type", "meaning"), rows)],
     )
 

@@ -15,7 +15,7 @@ from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.results.arrow import SCHEMA
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.compare import compare_revisions
 
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
@@ -85,7 +85,7 @@ def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):
     there = compare_revisions(copy / "results.parquet", "epoch-000", "epoch-002", name)
     pd.testing.assert_frame_equal(here, there)
     rows = len(pq.read_table(output))
-    assert len(read_results(copy / "results.parquet").rows) == rows, "a report reads it too"
+    assert len(load(copy / "results.parquet").rows) == rows, "a report reads it too"
 
 
 def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, caplog):

@@ -26,11 +26,11 @@ from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.table import load
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
-from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.trajectories import read_trajectories
 
 SHARES = [0, 0.1, 0.4, 1.0]
@@ -67,7 +67,7 @@ def done(planted, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def rows(done):
     """Of the first run."""
-    rows = read_results(done).rows
+    rows = load(done).rows
     return rows[(rows["repo_id"] == FIRST) & rows["kind"].str.contains("-")]
 
 
@@ -141,7 +141,7 @@ def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
     pairs = set(zip(again["revision"], again["other"], strict=True))
     previous = kappas(first, reference="previous")
     assert set(zip(previous["revision"], previous["other"], strict=True)) <= pairs & done
-    read = read_results(output).rows
+    read = load(output).rows
     last = kappas(read[read["repo_id"] == FIRST], reference="last")
     assert last["revision"].tolist() == [f"epoch-{at:03d}" for at in range(4)]
     assert last["other"].nunique() == 1, "the relations with what was last are replaced"
@@ -164,7 +164,7 @@ def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(
     output, _ = embedded
     copied(output, tmp_path)
     table = tmp_path / output.name
-    before = read_results(table).rows
+    before = load(table).rows
     code, said, _ = clipdyn("cache", "--results", table)
     assert (code, said.splitlines()[-1][:15]) == (0, "Kept: 1 entries")
     code, _, error = clipdyn("cache", "--results", table, "--delete", "geometri")
@@ -176,7 +176,7 @@ def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(
     assert "Deleted: 1 entries" in clipdyn("cache", "--results", table, "--delete", "geometry")[1]
     assert not list((tmp_path / "results.trials").iterdir())
     CellStore(table).rebuild()
-    assert read_results(table).rows.equals(before)
+    assert load(table).rows.equals(before)
     assert clipdyn("cache", "--results", tmp_path / "none.parquet")[2] == (
         f"clipdyn: error: {tmp_path / 'none.parquet'} is not a table of results: name a results.parquet.\n"
     )
@@ -202,7 +202,7 @@ def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_
     assert seeds.loc["seeds", "value"] == pytest.approx(np.mean(others), abs=1e-12)
     assert seeds.loc[["seed 11", "seed 12"], "value"].tolist() == pytest.approx(others, abs=1e-12)
     assert seeds.loc["seeds", "ci_low"] < seeds.loc["seeds", "value"] < seeds.loc["seeds", "ci_high"]
-    read = read_results(done).rows
+    read = load(done).rows
     own = kappas(read[read["repo_id"] == RUNS[1].repo_id])
     assert "arm noise" not in set(own["reference"]), "seed 11 of the other arm shares its seed"
 
@@ -218,7 +218,7 @@ def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
 
 
 def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
-    read = read_results(done)
+    read = load(done)
     trajectories = read_trajectories(read)
     kappa = [
         one
@@ -259,7 +259,7 @@ def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
 def test_differences_of_relations_have_the_influences_that_were_kept_with_them(done, rows):
     output = done
     cell = kappas(rows, reference="last").iloc[0]
-    kept = KeptInfluences([output])
+    kept = Errors([output])
     key = CellStore(output).cells()
     found = next(one for one in key if one.other == cell["other"] and one.kind == cell["kind"])
     known = kept.of_cell(found.kind, found.key)
@@ -286,9 +286,7 @@ def test_runs_of_a_study_are_read_where_they_lie(tmp_path):
     rows = relate(output, "error_consistency", repo_id=folders)
     assert set(rows["repo_id"]) == {"seed10", "seed11"}
     assert {"seed 10", "seed 11"} <= set(rows["reference"])
-    assert set(read_results(output).rows["kind"]) == set(rows["kind"]), (
-        "the tables of the runs stay as they are"
-    )
+    assert set(load(output).rows["kind"]) == set(rows["kind"]), "the tables of the runs stay as they are"
 
 
 @pytest.mark.parametrize(
@@ -368,7 +366,7 @@ def test_a_relation_without_numbers_writes_no_cell(output, monkeypatch, tmp_path
     (tmp_path / "silent.py").write_text(RELATION.format(declared=declared))
     assert not len(relate(output, "own", plugins=tmp_path / "silent.py"))
     assert set(cells_folder(output).iterdir()) == before
-    assert "own-zero_shot" not in set(read_results(output).rows["kind"])
+    assert "own-zero_shot" not in set(load(output).rows["kind"])
 
 
 def test_settings_say_the_sort_of_pair(rows):
@@ -525,4 +523,4 @@ def test_a_table_without_the_column_other_is_read_and_its_cells_keep_their_names
     assert {one.key for one in CellStore(tmp_path / "old.parquet").cells()} == {
         one.key for one in CellStore(planted).cells()
     }
-    assert set(read_results(tmp_path / "old.parquet").rows["other"]) == {""}
+    assert set(load(tmp_path / "old.parquet").rows["other"]) == {""}

@@ -21,8 +21,9 @@ from hf_clipdyn.evaluation.answers import LoadedRevisions
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.page import tryit
-from hf_clipdyn.report.page.tryit import Tower, aligned, payload
+from hf_clipdyn.report.tryit import part as tryit
+from hf_clipdyn.report.tryit.part import aligned, payload
+from hf_clipdyn.report.tryit.tower import Tower
 from hf_clipdyn.revisions import open_series
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
@@ -85,7 +86,7 @@ def test_javascript_computes_what_torch_computes(
         pytest.skip("no Node.js on the PATH, which runs the page's program here")
     names, texts = revisions.names, [f"a photo of a {name}" for name in ("cat", "dog", "truck", "boat")]
     part = tryit._read(revisions, names, images, texts)
-    program = files(tryit.__package__) / "js" / "tryit_model.js"
+    program = files(tryit.__package__) / "model.js"
     given = [
         {
             "width": one.width,
@@ -158,16 +159,15 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(
 
 
 def test_revisions_that_do_not_fit_are_left_out_evenly(
-    revisions: LoadedRevisions, monkeypatch: pytest.MonkeyPatch
+    revisions: LoadedRevisions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with revisions.encoder("epoch-002") as encoder:
         tower = Tower.of(encoder)
-    one = 4 * (len(tower.codes) + len(tower.halves)) / 3
-    monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * one / 0.95))
-    assert tryit._affordable(revisions) == (["epoch-000", "epoch-002"], 1)
-    monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * one))
-    with pytest.raises(ConfigError, match="use `clipdyn app` for a model of this size"):
-        tryit._affordable(revisions)
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * tower.size / 0.95))
+    assert tryit._affordable(revisions) == ["epoch-000", "epoch-002"]
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * tower.size))
+    assert tryit._affordable(revisions) == []
+    assert "Use `clipdyn app` for a model of this size" in caplog.text
 
 
 def test_what_cannot_be_tried_is_one_sentence(

@@ -121,9 +121,10 @@ def planted(folder: Path) -> Path:
 
 def verdicts(table: Path) -> pd.DataFrame:
     """The verdicts on a table."""
+    from hf_clipdyn.statistics.claims import EMBEDDED
     from hf_clipdyn.statistics.verdicts import verdicts as judge
 
-    return judge(table, show_progress=False)
+    return judge(table, EMBEDDED, show_progress=False)
 
 
 def page(table: Path) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     name: str, column: str, tmp_path: Path, write_table: Callable[..., Path]
 ) -> None:
     from hf_clipdyn.report import write_cards, write_report
-    from hf_clipdyn.report.share import card_name
+    from hf_clipdyn.report.cards import file_name
 
     results = write_table(tmp_path / "results.parquet", **{column: f"it/{name}"})
     page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     assert "<img src=x" not in page
     assert (tmp_path / "report" / "figures").is_dir()
     (card,) = write_cards(results, tmp_path / "report")
-    assert card.name == card_name(f"it/{name}" if column == "repo_id" else "me/run")
+    assert card.name == f"card-{file_name(f'it/{name}' if column == 'repo_id' else 'me/run')}.md"
     text = card.read_text(encoding="utf-8")
     assert not any(
         token.type == "html_inline" and token.content != "</code>" and token.content != "<code>"

@@ -17,7 +17,7 @@ from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
-from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.results.table import load, write_results
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Study
 
@@ -33,19 +33,19 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
 
 CALLS = {
     "verdicts over its input": (
-        "report --print verdicts in.parquet -o in.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o in.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its input by a link": (
-        "report --print verdicts in.parquet -o link.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o link.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its input by a hard link": (
-        "report --print verdicts in.parquet -o hard.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o hard.parquet",
         "not a table of verdicts",
     ),
     "verdicts over the table of a folder": (
-        "report --print verdicts run -o run/results.parquet",
+        "report --print verdicts run --claims claims.yaml -o run/results.parquet",
         "not a table of verdicts",
     ),
     "verdicts over its claims": (
@@ -53,18 +53,21 @@ CALLS = {
         "not a table of verdicts",
     ),
     "verdicts over other results": (
-        "report --print verdicts in.parquet -o run/results.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o run/results.parquet",
         "not a table of verdicts",
     ),
     "verdicts over trials": (
-        "report --print verdicts in.parquet -o in.trials/a.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o in.trials/a.parquet",
         "not a table of verdicts",
     ),
     "verdicts over a table of somebody": (
-        "report --print verdicts in.parquet -o mine.parquet",
+        "report --print verdicts in.parquet --claims claims.yaml -o mine.parquet",
         "not a table of verdicts",
     ),
-    "verdicts over a text": ("report --print verdicts in.parquet -o notes.txt", "not a table of verdicts"),
+    "verdicts over a text": (
+        "report --print verdicts in.parquet --claims claims.yaml -o notes.txt",
+        "not a table of verdicts",
+    ),
     "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", "not a table of results"),
     "evaluate over trials": ("evaluate me/run -o in.trials/a.parquet", "not a table of results"),
     "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
@@ -137,7 +140,7 @@ WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "card": lambda table, out: write_cards(table, out),
     "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
     "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
-    "results": lambda table, out: write_results(read_results(table), out / "results.parquet"),
+    "results": lambda table, out: write_results(load(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
 }
 

@@ -1,21 +1,21 @@
-"""The claims on the page: the table of verdicts, the figure and the specification curves, as data and in a browser."""
+"""The claims in a report: the table of verdicts, the figure, and where the numbers come from."""
 
 import json
-import re
+import math
 from dataclasses import replace
 
 import pytest
 from made_verdicts import judged, made
 from planted import Planted, Run, ramp, turn, write_study
-from result_rows import row
 
 from hf_clipdyn.report import provenance as report_provenance
 from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.claims import payload, verdict_rows, verdict_summary
-from hf_clipdyn.report.page.payload import payload as page_payload
+from hf_clipdyn.report.charts.claims import ClaimsChart
+from hf_clipdyn.report.claims import claims_panel, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.provenance import Registration, origin_rows
-from hf_clipdyn.statistics.claims import registered_hash
+from hf_clipdyn.report.style import figure_style
+from hf_clipdyn.statistics.claims import EMBEDDED, registered_hash
 
 _HOSTILE = "</script><b>&\"'"
 
@@ -32,7 +32,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def planted(table):
     """That study, judged."""
-    return read_study(table)
+    return read_study(table, claims=EMBEDDED)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_summary_counts_what_can_be_tested_and_what_came_out(claimed):
         lambda one: [
             made(one, 1, (0.2, 0.05), (0.4, 0.1)),
             made(one, 5, (0.2, 0.05)),
-            made(one, 2, (0.0, 0.01), (0.0, 0.01), word="negligible"),
+            made(one, 6, (0.0, 0.01), word="negligible"),
             made(one, 3, word="not testable here", cause="No people."),
         ]
     )
@@ -90,14 +90,14 @@ def test_a_row_has_the_verdict_its_contrasts_and_gates_in_words(claimed):
         claimed(lambda one: [made(one, 1, (0.2, 0.05), (0.1, 0.2), word="undecided", gates=gates)])
     )
     assert (found["number"], found["verdict"], found["marks"]) == (
-        1,
+        "1",
         "undecided",
         ["synthetic images", "positive control"],
     )
     assert found["seeds"] == "5 runs; scale tiny"
     first, second = found["parts"]
     assert (first["estimate"], first["level"], first["delta"]) == ("0.200 [0.150, 0.250]", "99 %", "0.05")
-    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.139")
+    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.147")
     assert [(gate["state"], gate["words"]) for gate in found["gates"]] == [
         ("passed", "in 5 runs"),
         ("not measured", "no baseline"),
@@ -114,71 +114,73 @@ def test_claims_without_an_estimate_come_last(claimed):
             ]
         )
     )
-    assert [one["number"] for one in rows] == [5, 3]
-
-
-def test_the_payload_is_json_without_nan_and_has_each_run_of_a_panel(planted):
-    found = payload(planted)
-    json.dumps(found, allow_nan=False)
-    (bias, *_) = found["panels"]
-    assert bias["title"] == "shape bias"
-    assert {one["run"] for one in bias["courses"]} == set(planted.runs)
-    assert [one["number"] for panel in found["panels"] for one in panel["contrasts"]][:2] == [1, 2]
-
-
-def test_a_title_says_which_number_it_is(planted):
-    """The drop of a claim is a mean over levels; that of the first screen is at one level."""
-    titles = [one["title"] for one in payload(planted)["panels"]]
-    assert len(set(titles)) == len(titles)
-    drop = next(title for title in titles if "drop" in title)
-    assert "mean of sigma" in drop
-    shown = [one["title"] for one in page_payload(planted)["overview"]]
-    assert any("drop" in title and "sigma 0.2" in title for title in shown)
-    assert not set(shown) & {drop}
-
-
-def test_a_curve_is_sorted_and_has_the_registered_contrast_as_the_verdict_has_it(planted):
-    claim = next(one for one in payload(planted)["curves"] if one["number"] == 5)
-    verdict = next(one for one in planted.verdicts if one.claim.number == 5)
-    (part,) = claim["parts"]
-    values = [one["v"] for one in part["rows"]]
-    assert values == sorted(values)
-    assert len(values) > 5
-    (registered,) = [one for one in part["rows"] if one["registered"]]
-    assert registered["v"] == pytest.approx(verdict.parts[0].estimate.value, rel=1e-4)
-    assert registered["c"] == [0] * len(part["choices"])
-    assert all(
-        max(one["c"][at] for one in part["rows"]) < len(options)
-        for at, (_, options) in enumerate(part["choices"])
-    )
-
-
-def test_without_an_endpoint_of_the_claims_there_is_neither_payload_nor_section(read):
-    study = read([row("zero_shot/cifar10", "top1", 0.5, 0.1)])
-    assert payload(study) is None
-    assert 'id="claims"' not in render(study)
+    assert [one["number"] for one in rows] == ["5 by prompts", "3"]
 
 
 def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     file = tmp_path / "claims.yaml"
     endpoint = {"kind": "shape_bias", "dataset": "procedural", "metric": "shape_bias"}
-    contrast = {"title": _HOSTILE, "endpoint": endpoint, "weights": {"late": 1}, "smallest_effect": 0.1}
-    claim = {"number": 1, "title": _HOSTILE, "studies": {"mine": {"parts": [{"contrast": contrast}]}}}
+    part = {"title": _HOSTILE, "endpoint": "m", "weights": {_HOSTILE: 1}, "smallest_effect": 0.1}
     content = {
-        "level": 0.05,
-        "windows": [{"name": "late", "start": 0.9, "end": 1.0}],
-        "studies": {"mine": {"title": "mine", "deviations": [_HOSTILE]}},
-        "claims": [claim],
+        "title": _HOSTILE,
+        "windows": {_HOSTILE: {"shares": [0.9, 1.0]}},
+        "endpoints": {"m": endpoint},
+        "gates": {_HOSTILE: {"endpoint": "m", "windows": [_HOSTILE]}},
+        "claims": [
+            {"number": _HOSTILE, "title": _HOSTILE, "notes": [_HOSTILE], "parts": [part], "gates": [_HOSTILE]}
+        ],
     }
     file.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
-    page = write_report(write(study()), tmp_path / "report", claims=file, figures=False).read_text(
-        encoding="utf-8"
-    )
+    page = write_report(write(study()), tmp_path / "report", claims=file).read_text(encoding="utf-8")
     assert _HOSTILE not in page
     shown = "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;"
-    assert re.search(
-        f'Deviations from the registered plan</h3>\n<ul class="facts"><li>Claim 1: {shown}</li>', page
+    assert f'<span class="number">{shown}</span> {shown}' in page
+    assert f'<span class="mark note">{shown}</span>' in page
+
+
+def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(claimed):
+    study = claimed(
+        lambda one: [
+            made(one, 1, (0.2, 0.05), (0.3, 0.15)),
+            made(one, 5, (-0.03, 0.02), word="negligible"),
+            made(one, 6, (math.nan, 0.0), word="not testable here"),
+        ]
     )
+    panel = claims_panel(study)
+    assert [row.label for row in panel.rows] == [
+        "1 texture bias early (0.5 - early): holds",
+        "1 turn to shape (late - early): holds",
+        "5 by prompts drop falls (early - late): undecided",
+    ]
+    assert [(row.value, row.low, row.high) for row in panel.rows] == [
+        pytest.approx(ends) for ends in ((4, 3, 5), (2, 1, 3), (-0.6, -1, -0.2))
+    ]
+    assert {level.title: level.height for level in panel.levels} == {"−δ": -1, "no effect": 0, "δ": 1}
+    assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided"
+    reach = panel.x.limits[1]
+    assert reach == pytest.approx(5 * 1.08)
+    with figure_style():
+        drawn = ClaimsChart.draw(study, 6.0)
+    assert drawn is not None
+    assert len(drawn.axes) == 1
+    wide = claims_panel(claimed(lambda one: [made(one, 5, (0.03, 2.0), word="undecided")]))
+    assert wide.x.limits == (-6, 6), "an interval that says nothing does not shrink the others"
+    (row,) = claims_panel(claimed(lambda one: [made(one, 5, (0.9, 0.1))])).rows
+    assert (row.value, row.low, row.high) == (6, 6, 6)
+    assert row.label.endswith(": holds (beyond the axis)")
+
+
+def test_without_any_estimate_there_is_no_figure(claimed):
+    nothing = claimed(lambda one: [made(one, 5, (math.nan, 0.0), word="not testable here")])
+    assert claims_panel(nothing) is None
+    assert ClaimsChart.draw(nothing, 6.0) is None
+
+
+def test_without_a_file_nothing_is_judged(read, study):
+    one = read(study())
+    assert (one.claims, one.judge, one.verdicts, one.arm_effects) == (None, None, [], [])
+    assert 'id="claims"' not in render(one)
+    assert "claims" not in dict(origin_rows(one.results.origins, one.judge))
 
 
 def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, clipdyn):
@@ -198,8 +200,7 @@ def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_regis
     late = "2026-11-26T07:00:00+00:00"
 
     def facts(*origins):
-        results = replace(planted.results, origins=origins)
-        return dict(origin_rows(results, planted.evidence))
+        return dict(origin_rows(origins, planted.judge, planted.claims_file))
 
     known = facts(replace(tuning, began="2026-11-25T00:00:00+00:00"), first, replace(second, began=late))
     assert known["registration"] == (
@@ -214,7 +215,7 @@ def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_regis
         "0.2.0, commit bbbbbbbbbbbb, with changes that are not in the commit"
         in known["measured with hf_clipdyn"]
     )
-    assert known["claims"] == f"study world, SHA-256 {registered_hash(planted.claims, 'world')}"
+    assert known["claims"] == f"embedded world, SHA-256 {registered_hash(planted.claims)}"
     partly = facts(tuning, second, replace(first, began=late, measured=late))
     assert (
         partly["start of the runs (their first revision)"]
@@ -227,15 +228,6 @@ def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_regis
     assert old["registration"].endswith("UTC. Start of the runs: not recorded.")
     monkeypatch.setattr(report_provenance, "registration", lambda *_: None)
     assert facts()["registration"] == "Registered in claims.yaml; the commit is unknown."
-    elsewhere = replace(planted.evidence, claims=replace(planted.claims, source="/home/me/mine.yaml"))
-    words = dict(origin_rows(planted.results, elsewhere))["registration"]
-    assert words.startswith("Registered in mine.yaml; "), "a page is passed on, the folder is of this machine"
-
-
-def test_the_page_has_the_facts_where_it_says_how_it_was_measured(folder):
-    page = (folder / "index.html").read_text(encoding="utf-8")
-    assert re.search(r"start of the runs \(their first revision\)</th><td>not recorded</td>", page)
-    assert page.count("Registered in claims.yaml") == 2, "there, and for the specification curves"
 
 
 def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
@@ -243,56 +235,6 @@ def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
     rows = page.locator("table.verdicts tbody tr")
     assert not rows.first.is_visible(), "the claims are folded"
     page.locator("#claims > summary").click()
-    assert rows.count() == 8
+    assert rows.count() == 5
     assert "Sensitivity to noise falls" in page.locator("table.verdicts").inner_text()
-    assert "not testable here" in rows.nth(7).inner_text()
-    assert "minimum detectable effects" in page.locator("#claims .facts li").first.inner_text()
-
-
-@pytest.mark.parametrize(
-    ("width", "dark"),
-    [(1400, False), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((1400, True), (390, False)))],
-)
-def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(browse, folder, width, dark):
-    page = browse(folder, width, dark=dark)
-    for fold in ("claims-figure", "specifications"):
-        page.locator(f"#{fold} > summary").click()
-        page.locator(f"#{fold} figure").first.scroll_into_view_if_needed()
-        page.wait_for_selector(f"#{fold} .slot .main-svg")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    labels = page.locator("#claims-figure [role=img]").evaluate_all(
-        "all => all.map(one => one.getAttribute('aria-label'))"
-    )
-    assert any("from" in label and "tiny" in label for label in labels)
-    assert any("delta 0.05" in label for label in labels)
-    ticks = "one => one.layout.yaxis2.ticktext.some(text => /: *$/.test(text))"
-    assert not page.evaluate(f"[...document.querySelectorAll('#specifications .chart')].some({ticks})")
-
-
-_COURSE = "document.querySelector('#claims-figure .slot')"
-
-
-def test_the_figure_of_the_claims_follows_the_slider_and_the_axis(browse, folder):
-    page = browse(folder, fragment="at=claims-figure&x=epoch")
-    page.wait_for_selector("#claims-figure .slot .main-svg")
-    assert page.evaluate(f"{_COURSE}.layout.xaxis.title.text") == "epoch"
-    ring = f"Number({_COURSE}.querySelector('.marks circle').dataset.x)"
-    last = page.evaluate(ring)
-    assert page.evaluate(
-        f"{_COURSE}.layout.shapes.filter(one => one.type === 'rect').every(one => one.x1 <= {last})"
-    )
-    page.locator("#training").fill("1")
-    page.wait_for_timeout(200)
-    assert page.evaluate(ring) < last
-
-
-def test_a_run_that_is_switched_off_leaves_the_figure(browse, folder, planted):
-    gone = planted.runs[1]
-    page = browse(folder, fragment=f"seeds=each&hidden={gone.replace('/', '%252F')}")
-    page.locator("#claims-figure > summary").click()
-    page.wait_for_selector("#claims-figure .claim-row .slot .main-svg")
-    chart = "document.querySelector('#claims-figure .claim-row .slot')"
-    shown = f"{chart}.data.filter(one => one.visible !== 'legendonly').flatMap(one => one.hovertext ?? [])"
-    words = " ".join(page.evaluate(shown))
-    assert gone not in words
-    assert all(run in words for run in set(planted.runs) - {gone})
+    assert "not testable here" in rows.nth(4).inner_text()

@@ -71,7 +71,7 @@ def test_without_trials_or_a_second_model_there_is_nothing_to_compare(models):
     with pytest.raises(EvaluationError, match="nothing to compare with me/a"):
         differences(study.of_run("me/a"))
     rows = study.results.rows.assign()
-    rows.attrs["vocabulary"] = study.results.vocabulary.dumps()
+    rows.attrs["vocabulary"] = study.results.words.dumps()
     with pytest.raises(EvaluationError, match="No benchmark has trials of me/a and me/b, me/c"):
         differences(read_study(rows))
 

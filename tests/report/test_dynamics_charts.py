@@ -163,14 +163,14 @@ def renamed(study, **columns):
     rows = study.results.rows
     shares = rows[(rows["metric"] == "shape_share") & (rows["role"] == "value")]
     others = [
-        shares.assign(metric=metric, cell=shares["cell"] + metric, **given)
+        shares.assign(metric=metric, cell=shares["cell"].astype(object) + metric, **given)
         for metric, each in columns.items()
         for given in each
     ]
     rows = pd.concat([rows, *others], ignore_index=True)
     words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
-    words = Vocabulary.merged([words, study.results.vocabulary])
-    results = replace(study.results.with_rows(rows), vocabulary=words)
+    words = Vocabulary.merged([words, study.results.words])
+    results = replace(study.results.with_rows(rows), words=words)
     return replace(study, results=results, trajectories=tuple(read_trajectories(results)))
 
 

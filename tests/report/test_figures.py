@@ -28,7 +28,7 @@ from hf_clipdyn.report.figures import (
 )
 from hf_clipdyn.report.mpl import grid
 from hf_clipdyn.report.study import read_study
-from hf_clipdyn.report.style import GREY, figure_style, read_style
+from hf_clipdyn.report.style import figure_style, read_style
 
 
 def _rows():
@@ -278,28 +278,6 @@ def _arms(n_arms):
         for epoch in range(3)
     ]
     return [*rows, *(replace(one, role="chance", value=0.125) for one in rows if one.role == "value")]
-
-
-def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(read):
-    study = read(_arms(5))
-    (summary,) = plan_figures(study)["summary"]
-    assert [line.label for line in summary.values] == ["tiny, main", "small, main"]
-    with figure_style(printed=True):
-        figure = Arms.draw(study, PAGE.width)
-    cells = [cell for cell in figure.axes if cell.get_visible()]
-    assert [cell.get_title("left").rpartition("\n")[2] for cell in cells] == [
-        f"arm{index}" for index in range(5)
-    ]
-    assert all(cell.get_ylim() == cells[0].get_ylim() for cell in cells)
-    for cell in cells:
-        assert (
-            next(line for line in cell.lines if line.get_label() == "main arm, mean of 2 seeds").get_color()
-            == GREY
-        )
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["main arm, mean of 2 seeds", "mean of 2 seeds", "each seed"]
-    assert [text.get_text() for cell in cells for text in cell.texts] == ["a", "chance\n0.12"]
-    assert figure.get_figheight() <= 8
 
 
 def test_few_arms_are_in_every_figure_with_dashes(read):

@@ -1,4 +1,4 @@
-"""The commit that registered the claims of a study, in real repositories and in this one."""
+"""The commit that registered a file of claims, in real repositories."""
 
 import os
 import subprocess
@@ -8,25 +8,17 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.report.provenance import registration
-from hf_clipdyn.statistics.claims import read_claims, registered_hash
 
 
-def claims_text(
-    *, title: str = "a title", start: float = 0.9, effect: float = 0.1, other: float = 0.1
-) -> str:
-    """Claims of two studies; ``other`` is the smallest effect of the second."""
-    endpoint = "{kind: noise, dataset: procedural, metric: accuracy}"
-
-    def test(smallest: float) -> str:
-        contrast = f"title: {title}, endpoint: {endpoint}, weights: {{late: 1}}, smallest_effect: {smallest}"
-        return f"{{parts: [{{contrast: {{{contrast}}}}}], notes: [{title}]}}"
-
+def claims_text(*, title: str = "a title", start: float = 0.9, effect: float = 0.1) -> str:
+    part = f"title: {title}, endpoint: m, weights: {{late: 1}}, smallest_effect: {effect}"
     return f"""
+title: {title}
 level: 0.05
-windows: [{{name: late, start: {start}, end: 1}}]
-studies: {{mine: {{title: {title}}}, other: {{title: other}}}}
+windows: {{late: {{shares: [{start}, 1]}}}}
+endpoints: {{m: {{kind: noise, dataset: procedural, metric: accuracy}}}}
 claims:
-  - {{number: 1, title: {title}, studies: {{mine: {test(effect)}, other: {test(other)}}}}}
+  - {{number: 1, title: {title}, notes: [{title}], parts: [{{{part}}}]}}
 """
 
 
@@ -66,10 +58,9 @@ class Repository:
         self.git("commit", "--quiet", "--allow-empty", "--message", "x")
         return self.git("rev-parse", "HEAD")
 
-    def registered(self, study: str = "mine", file: Path | None = None) -> str:
-        """The commit that registered what the file says now; empty if unknown."""
-        path = file or self.file
-        found = registration(read_claims(path), study, path)
+    def registered(self, file: Path | None = None) -> str:
+        """The commit that registered the file; empty if unknown."""
+        found = registration(file or self.file)
         return "" if found is None else found.commit
 
 
@@ -81,84 +72,31 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def test_new_words_do_not_register_anew_and_a_new_effect_does(repository):
-    first = repository.commit(claims_text(effect=0.2))
+def test_the_last_commit_that_changed_the_file_registered_it(repository):
+    repository.commit(claims_text(effect=0.2))
     registered = repository.commit(claims_text())
     assert repository.commit() != registered, "a commit that leaves the file alone"
-    repository.commit(claims_text(title="better words") + "# a comment\n")
     assert repository.registered() == registered
-    found = registration(read_claims(repository.file), "mine", repository.file)
+    found = registration(repository.file)
     assert found is not None
     assert found.time == "2026-01-01T00:02:00+00:00"
-    assert repository.registered("other") == first, "only the effect of `mine` was changed"
-    again = repository.commit(claims_text(effect=0.2))
-    assert repository.registered() == again, "the earlier plan was not in force all the time"
 
 
-def test_a_change_without_a_commit_registers_nothing_but_words_may_change(repository, tmp_path):
-    repository.commit("level: two\n")  # a version that cannot be read registers something else
-    registered = repository.commit(claims_text())
-    repository.file.write_text(claims_text(title="better words"))
-    assert repository.registered() == registered
+def test_a_change_without_a_commit_registers_nothing(repository, tmp_path):
+    repository.commit(claims_text())
     repository.file.write_text(claims_text(start=0.8))
     assert repository.registered() == ""
-    repository.file.with_name("new.yaml").write_text(claims_text())
-    assert repository.registered(file=repository.file.with_name("new.yaml")) == "", "never committed"
+    for name in ("new.yaml", "*.yaml"):
+        other = repository.file.with_name(name)
+        other.write_text(claims_text())
+        assert repository.registered(other) == "", "never committed"
     (tmp_path / "claims.yaml").write_text(claims_text())
-    assert repository.registered(file=tmp_path / "claims.yaml") == "", "in no repository"
+    assert repository.registered(tmp_path / "claims.yaml") == "", "in no repository"
 
 
-def test_a_branch_that_kept_the_earlier_plan_is_not_asked_after_its_merge(repository):
-    repository.commit(claims_text(effect=0.2))
-    repository.git("checkout", "--quiet", "-b", "words")
-    repository.commit("# a comment\n" + claims_text(effect=0.2))
-    repository.git("checkout", "--quiet", "main")
-    registered = repository.commit(claims_text())
-    repository.git("checkout", "--quiet", "words")
-    repository.commit("# another comment\n" + claims_text(effect=0.2))  # later than the registration
-    repository.git("checkout", "--quiet", "main")
-    repository.minutes += 1
-    repository.git("merge", "--quiet", "words")
-    assert repository.file.read_text().startswith("# another comment")
-    assert repository.registered() == registered
-
-
-def test_a_moved_file_keeps_its_registration_and_a_shallow_history_has_none(repository, tmp_path):
-    registered = repository.commit(claims_text())
-    repository.git("mv", "plans/claims.yaml", "moved.yaml")
+def test_a_history_that_is_cut_registers_nothing(repository, tmp_path):
+    repository.commit(claims_text())
     repository.commit()
-    assert repository.registered(file=repository.top / "moved.yaml") == registered
-    repository.git("rm", "--quiet", "moved.yaml")
-    repository.commit()
-    again = repository.commit(claims_text())
-    assert repository.registered() == again, "it was away for a while"
     shallow = Repository(tmp_path / "shallow")
     repository.git("clone", "--quiet", "--depth", "1", f"file://{repository.top}", str(shallow.top))
     assert shallow.registered() == ""
-
-
-def test_the_hash_is_that_of_what_a_study_tests_without_words_and_defaults(tmp_path):
-    def hashed(text: str, study: str = "mine") -> str:
-        (tmp_path / "claims.yaml").write_text(text)
-        return registered_hash(read_claims(tmp_path / "claims.yaml"), study)
-
-    plain = hashed(claims_text())
-    assert hashed(claims_text(title="better words", other=0.3)) == plain
-    assert hashed(claims_text().replace("{late: 1}", "{late: 1.0}")) == plain
-    assert hashed(claims_text().replace("notes:", "evidence: true, notes:")) == plain
-    unused = "windows: [{name: unused, untrained: true}, "
-    assert hashed(claims_text().replace("windows: [", unused)) == plain
-    assert len({plain, hashed(claims_text(start=0.8)), hashed(claims_text(effect=0.2))}) == 3
-    assert hashed(claims_text().replace("level: 0.05", "level: 0.01")) != plain
-    assert hashed(claims_text().replace("metric: accuracy", "metric: drop")) != plain
-    assert hashed(claims_text(), "absent") == ""
-
-
-@pytest.mark.parametrize(("study", "commit"), [("world", "187bdd6"), ("real", "6d39a16")])
-def test_the_studies_of_this_package_were_registered_before_their_runs(study, commit, checkout):
-    words = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
-    if subprocess.run(words, cwd=checkout, capture_output=True, check=False).returncode:
-        pytest.skip("this checkout has no full history")
-    found = registration(read_claims(), study)
-    assert found is not None
-    assert found.commit.startswith(commit)

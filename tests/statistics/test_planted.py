@@ -1,78 +1,58 @@
 """Planted studies: every verdict is reached where it is true, and false ones are as rare as they should be.
 
-The simulation in memory goes from trajectories and item errors to verdicts; `test_verdicts.py` goes from tables with
-trials. The truth of each contrast is that of the planted curve in the windows that the study used.
+The simulation in memory goes from rows and item errors to verdicts; `test_judge.py` goes from tables with trials. The
+truth of each contrast is that of the planted curve in the windows.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_tables import Known, judge
 from numpy.typing import NDArray
-from planted import Curve, Noise, Planted, Run, constant, peak, ramp, trajectory, turn
+from planted import Curve, Noise, constant, peak, ramp, turn
+from result_rows import course
 from scipy import stats
 
 from hf_clipdyn.metrics.influence import Influence, Units
-from hf_clipdyn.statistics.claims import Claims, parse_claims
-from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.judging import Part, judge
-from hf_clipdyn.statistics.windows import Window, place
+from hf_clipdyn.results.row import Row
+from hf_clipdyn.statistics.claims import Claims, Part
 
 _SHARES = np.linspace(0, 1, 19)
 _ITEMS = 100
 _UNITS = Units("planted", np.arange(_ITEMS)[:, None], _ITEMS)
-_CLAIMS = """
-level: 0.05
-windows:
-  - {name: untrained, untrained: true}
-  - {name: peak, start: 0, end: 0.3}
-  - {name: early, start: 0.1, end: 0.2}
-  - {name: late, start: 0.9, end: 1}
-located: [peak]
-studies: {planted: {title: planted, tuning_seeds: [0, 1], confirmatory_seeds: [10, 11, 12, 13, 14]}}
-claims:
-  - number: 1
-    title: CLAIM
-    studies:
-      planted:
-        parts:
-PARTS
-"""
-_PART = """          - contrast:
-              title: TITLE
-              endpoint: {kind: noise, dataset: procedural, metric: area, condition: gaussian}
-              constant: CONSTANT
-              weights: WEIGHTS
-              smallest_effect: EFFECT
-"""
 _KINDS = {
-    "peak": [("rise", 0, "{peak: 1, untrained: -1}", 0.05), ("decline", 0, "{peak: 1, late: -1}", 0.05)],
-    "turn": [("texture early", 0.5, "{early: -1}", 0.05), ("turn", 0, "{late: 1, early: -1}", 0.15)],
-    "fall": [("fall", 0, "{early: 1, late: -1}", 0.05)],
+    "peak": [("rise", 0, {"peak": 1, "start": -1}, 0.05), ("decline", 0, {"peak": 1, "late": -1}, 0.05)],
+    "turn": [("texture early", 0.5, {"early": -1}, 0.05), ("turn", 0, {"late": 1, "early": -1}, 0.15)],
+    "fall": [("fall", 0, {"early": 1, "late": -1}, 0.05)],
 }
+_WINDOWS = {"start": [0], "early": [2, 3], "peak": [2, 3, 4], "late": [17, 18]}
+"""The revisions of each window."""
 
 
 @cache
 def _claims(kind: str) -> Claims:
-    parts = ""
-    for title, start, weights, effect in _KINDS[kind]:
-        part = _PART.replace("TITLE", title).replace("CONSTANT", str(start)).replace("WEIGHTS", weights)
-        parts += part.replace("EFFECT", str(effect))
-    return parse_claims(_CLAIMS.replace("CLAIM", kind).replace("PARTS\n", parts), f"{kind}.yaml")
-
-
-class _Errors:
-    """What the items contribute, as `KeptInfluences` gives it."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[object, ...], Influence] = {}
-
-    def of(self, kind: str, wanted: Mapping[str, object]) -> dict[tuple[object, ...], Influence]:
-        return self.held
+    parts = [
+        {"title": title, "endpoint": "m", "constant": start, "weights": weights, "smallest_effect": effect}
+        for title, start, weights, effect in _KINDS[kind]
+    ]
+    content = {
+        "tuning_seeds": (0, 1),
+        "confirmatory_seeds": (10, 11, 12, 13, 14),
+        "windows": {
+            "start": {"untrained": True},
+            "early": {"shares": (0.1, 0.2)},
+            "peak": {"shares": (0.1, 0.23)},
+            "late": {"shares": (0.9, 1)},
+        },
+        "endpoints": {"m": {"kind": "noise", "dataset": "procedural", "metric": "area"}},
+        "claims": [{"number": 1, "title": kind, "parts": parts}],
+    }
+    return Claims.model_validate(content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,30 +68,27 @@ class _Items:
     own: float = 0.01
 
 
-def _study(claims: Claims, truth: Curve, noise: Noise, items: _Items, rng: np.random.Generator) -> Evidence:
-    """Two tuning seeds and five confirmatory ones, all shown the same items."""
-    errors, found = _Errors(), []
+def _study(truth: Curve, noise: Noise, items: _Items, rng: np.random.Generator) -> tuple[list[Row], Known]:
+    """Two tuning seeds and five confirmatory ones, all shown the same items, and what these contribute."""
+    known: dict[Any, Influence] = {}
+    rows: list[Row] = []
     everywhere, later = rng.normal(0, items.shared, size=(2, _ITEMS))
     for seed in (0, 1, 10, 11, 12, 13, 14):
-        run = Run(scale="tiny", seed=seed, planted=Planted())
         own = rng.normal(0, items.own, size=(len(_SHARES), _ITEMS))
         added = (everywhere + _SHARES[:, None] * later + own) / np.sqrt(_ITEMS)
         values = [truth(share) for share in _SHARES] + noise.draw(rng, _SHARES) + added.sum(axis=1)
-        one = trajectory(run, values, _SHARES, metric="area", condition="gaussian")
-        centred = added - added.mean(axis=1, keepdims=True)
-        for cell, row in zip(one.points["cell"], centred, strict=True):
-            errors.held[cell, one.number_key] = Influence(_UNITS, row)
-        found.append(one)
-    return Evidence(claims=claims, study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
+        run = {"repo_id": f"me/{seed}", "scale": "tiny", "seed": seed}
+        of_run = course("noise/procedural", "area", values, **run)
+        for row, contributions in zip(of_run, added - added.mean(axis=1, keepdims=True), strict=True):
+            known[row.key, row.number_key] = Influence(_UNITS, contributions)
+        rows += of_run
+    return rows, Known(known)
 
 
-def _truth_of(part: Part, windows: Mapping[str, Window], revisions: pd.DataFrame, truth: Curve) -> float:
-    """The contrast of the truth in the windows of the study."""
-    value = part.contrast.constant
-    for name, weight in part.contrast.weights.items():
-        for revision, share in place(windows[name], revisions)[0].items():
-            value += weight * share * truth(float(revisions.loc[revision, "share"]))
-    return value
+def _truth_of(part: Part, truth: Curve) -> float:
+    """The contrast of the truth in the windows."""
+    means = {name: np.mean([truth(_SHARES[at]) for at in places]) for name, places in _WINDOWS.items()}
+    return part.constant + float(sum(weight * means[name] for name, weight in part.weights.items()))
 
 
 def _is_false(word: str, truth: float, effect: float) -> bool:
@@ -143,17 +120,13 @@ def _simulate(study: "_Study", n: int) -> _Rates:
     rng, claims = np.random.default_rng([*repr(study.name).encode()]), _claims(study.claim)
     verdicts: Counter[str] = Counter()
     covered, false = [], []
-    places: dict[str, pd.DataFrame] = {}
     for _ in range(n):
-        evidence = _study(claims, study.truth, study.noise, study.items, rng)
-        vars(evidence)["places"] = places = places or evidence.places  # the same in all studies, and slow
-        windows = evidence.windows(claims.claims[0].test("planted"))
-        (verdict,) = judge(evidence)
-        verdicts[verdict.verdict] += 1
-        revisions = next(iter(places.values()))
-        parts = [(part, _truth_of(part, windows, revisions, study.truth)) for part in verdict.parts]
-        covered.append([part.estimate.ci_low <= truth <= part.estimate.ci_high for part, truth in parts])
-        false.append([_is_false(part.verdict, truth, part.contrast.smallest_effect) for part, truth in parts])
+        rows, errors = _study(study.truth, study.noise, study.items, rng)
+        (verdict,) = judge(rows, claims, errors).verdicts()
+        verdicts[verdict.word] += 1
+        parts = [(part, part.estimate, _truth_of(part.part, study.truth)) for part in verdict.parts]
+        covered.append([estimate.ci_low <= truth <= estimate.ci_high for _, estimate, truth in parts])
+        false.append([_is_false(part.word, truth, part.part.smallest_effect) for part, _, truth in parts])
     return _Rates({word: count / n for word, count in verdicts.items()}, np.array(covered), np.array(false))
 
 

@@ -1,59 +1,57 @@
 """The control arms of a study of many runs: each over the main arm of its scale."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.draw import draw_panels
-from hf_clipdyn.report.figures import COLUMN
-from hf_clipdyn.report.plan import N_HUES, Line, Panel, average_seeds, groups_of_seeds
+from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.panel import Line, Panel
+from hf_clipdyn.report.planning import N_HUES, Group
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.statistics.trajectories import bare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ROWS = 6  # of panels
+_MOST = 30  # panels
 _ACROSS = 5
+_NARROW = 4.0  # inches
 
 
 class Arms(Chart):
-    """The arms over the main arm, which is grey; the first screen of the page has them."""
+    """The arms over the main arm, which is grey."""
+
+    title = "Control arms"
+
+    @classmethod
+    def panels(cls, study: Study) -> Sequence[Panel]:
+        """A panel for each metric of the overview and each arm; none where the other figures show the arms."""
+        planner = study.planner
+        groups = {group.title: group for group in planner.groups}
+        n_arms = sum(bool(group.arm) for group in planner.groups)
+        if len(groups) <= N_HUES or not planner.over_training or not n_arms:
+            return []
+        overview = [planner.benchmarks[name][at] for name, at in planner.overview]
+        shown = overview[: max(1, _MOST // n_arms)]
+        return [one for panel in shown for one in _of_arms(panel, groups)]
 
     @classmethod
     def draw(cls, study: Study, width: float) -> "Figure | None":
-        """None where the other figures show the arms."""
-        groups = groups_of_seeds(study.trajectories)
-        if len(groups) <= N_HUES or not study.over_training:
-            return None
-        overview = [panel for panels in study.overview for panel in panels]
-        columns = _ACROSS if width > COLUMN.width else 2
-        rows = -(-sum(bool(group.arm) for group in groups) // columns)
-        n_metrics = max(1, _ROWS // max(rows, 1))
-        blocks = [_arm_panels(average_seeds(panel, groups)) for panel in overview[:n_metrics]]
-        blocks = [block for block in blocks if block]
-        if not blocks:
-            return None
-        look: dict[str, Any] = {"width": width, "lettered": True, "intervals": study.confidence}
-        return draw_panels(blocks, choose_axis(study.trajectories), columns, alike=True, **look)
+        """The figure, this many inches wide."""
+        panels = cls.panels(study)
+        across = 2 if width < _NARROW else _ACROSS
+        return grid(panels, width, across, intervals=study.confidence) if panels else None
 
 
-def _arm_panels(panel: Panel) -> list[Panel]:
-    """A panel for each arm; the first one also has the title of the metric."""
-    main = {line.trajectory.scale: line for line in panel.lines if not line.trajectory.arm}
-    arms = [line for line in panel.lines if line.trajectory.arm]
-    several = len({line.trajectory.scale for line in arms}) > 1
-    panels = []
-    for line in arms:
-        number = line.trajectory
-        title = ", ".join(filter(None, [bare(number.arm), number.scale if several else ""]))
-        behind = [main[number.scale]] if number.scale in main else []
-        lines = [replace(other, label=_behind(other), colour=-1, members=()) for other in behind]
-        panels.append(replace(panel, title=title, lines=(*lines, line)))
-    return [replace(first, title=f"{panel.title}\n{first.title}") for first in panels[:1]] + panels[1:]
+def _of_arms(panel: Panel, groups: dict[str, Group]) -> Iterator[Panel]:
+    lines = {groups[line.group]: line for line in panel.lines if line.group in groups}
+    main = {group.scale: line for group, line in lines.items() if not group.arm}
+    for group, line in lines.items():
+        if group.arm:
+            behind = [_behind(main[group.scale])] if group.scale in main else []
+            yield replace(panel, title=f"{panel.title}\n{group.title}", lines=(*behind, line), choices={})
 
 
-def _behind(main: Line) -> str:
-    n = len(main.members)
-    return f"main arm, mean of {n} seeds" if n else "main arm"
+def _behind(line: Line) -> Line:
+    n = len(line.seeds)
+    return replace(line, label=f"main arm, mean of {n} seeds" if n else "main arm", place=-1, seeds=())

@@ -5,8 +5,8 @@ from typing import Literal
 
 from hf_clipdyn.errors import counted
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import find, headline, is_tested, joined, limits, listed, number_words
-from hf_clipdyn.statistics.judging import NO_VERDICT
+from hf_clipdyn.report.words import find, headline, joined, limits, listed, number_words
+from hf_clipdyn.statistics.judge import NO_VERDICT
 from hf_clipdyn.statistics.trajectories import bare, rows_of
 
 Form = Literal["run", "revision", "study", "models"]
@@ -60,11 +60,13 @@ def answer(study: Study) -> str:
 
 def strip(study: Study) -> dict[str, str]:
     """The verdicts of a study by claim, those without one together; empty if no claim is decided."""
-    decided = [verdict for verdict in study.verdicts if verdict.verdict not in NO_VERDICT]
+    decided = [verdict for verdict in study.verdicts if verdict.word not in NO_VERDICT]
     if form_of(study) != "study" or not decided:
         return {}
-    words = {f"{verdict.claim.number} {verdict.claim.title}": verdict.words for verdict in decided}
-    others = [str(verdict.claim.number) for verdict in study.verdicts if verdict not in decided]
+    words: dict[str, str] = {
+        f"{verdict.claim.number} {verdict.claim.title}": verdict.word for verdict in decided
+    }
+    others = [verdict.claim.number for verdict in study.verdicts if verdict not in decided]
     return words | ({joined(others): "not testable here"} if others else {})
 
 
@@ -99,9 +101,11 @@ def _chips(study: Study) -> Iterator[tuple[str, str]]:
         yield "proxy", f"Some benchmarks are proxies: {'; '.join(proxies)}. {_PROXY}"
     if len(study.runs) == 1 and study.over_training:
         yield "1 seed", limits(study)
-    tested = [verdict for verdict in study.verdicts if is_tested(verdict)]
+    tested = [verdict for verdict in study.verdicts if verdict.is_tested]
     controls = [
-        f"{verdict.claim.number} {bare(verdict.claim.title)}" for verdict in tested if not verdict.evidence
+        f"{verdict.claim.number} {bare(verdict.claim.title)}"
+        for verdict in tested
+        if not verdict.claim.evidence
     ]
     if controls and form_of(study) == "study":
         yield "positive control", f"Built into the images, so not evidence: claim {', '.join(controls)}."

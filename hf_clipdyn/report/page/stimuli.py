@@ -40,6 +40,7 @@ MOST_BYTES = 4_000_000
 _MOST_OF_ONE = 900_000  # bytes of one benchmark
 _MOST_ITEMS = 240
 _FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
+_FOLLOWED = 6  # stimuli of the first screen
 _CANDIDATES = 4_000  # stimuli among which those that change are sought
 
 Rows = pd.Index
@@ -417,6 +418,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         for run, by_way, maps in ((run, by_way, album.maps[run]) for run, by_way in album.answers.items())
     }
     return {
+        "follows": _follows(album, ways[0], items),
         "shown": len(items),
         "total": album.total,
         "why": shelf.why,
@@ -439,6 +441,34 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         "sheet": sheet.packed(),
         "pixelated": sheet.is_small,
     }
+
+
+def _follows(album: _Album, way: str, items: Rows) -> dict[str, Any] | None:
+    """Stimuli whose answers follow the course of the first run: its usual early answer first, its usual late one then.
+
+    Returns:
+        ``run``; ``to``, whether the course is towards the truth; ``items``, places of those that change over most
+        cleanly, from different groups first. None without a truth, or if no share changes.
+    """
+    gallery, run = album.gallery, next((run for run, asked in album.answers.items() if way in asked), "")
+    truth = gallery.people if gallery.answer == "picture" else gallery.truth
+    if gallery.answer == "value" or truth is None or not run:
+        return None
+    answers = album.answers[run][way].loc[items]
+    cues = [cue.reindex(items) for cue in (truth, gallery.lure) if cue is not None]
+    sides = [np.asarray(answers.apply(lambda given, cue=cue: given == cue), bool) for cue in cues]
+    right = sides[0]
+    wrong = sides[-1] if len(sides) > 1 else ~right
+    first, last = (right[:, at].sum() / max(1, (right | wrong)[:, at].sum()) for at in (0, -1))
+    towards = bool(last >= first)
+    late, early = (right, wrong) if towards else (wrong, right)
+    n = right.shape[1]
+    fits = [early[:, :place].sum(axis=1) + late[:, place:].sum(axis=1) for place in range(1, n)]
+    if not fits:
+        return None
+    fit = np.where(early[:, 0] & late[:, -1], np.max(fits, axis=0), 0)
+    order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at]]
+    return {"run": run, "to": towards, "items": order[:_FOLLOWED]} if order else None
 
 
 def _rounded(values: pd.Series) -> list[float | None]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hf_clipdyn import __version__
 from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.report import tryit
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
@@ -21,6 +22,7 @@ from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import (
@@ -30,10 +32,8 @@ from hf_clipdyn.report.tables import (
     overview_tables,
     provenance_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits
-from hf_clipdyn.statistics.verdicts import deviation_lines
+from hf_clipdyn.report.words import Finding, alternative_words, find, limits
 
-_STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
@@ -68,7 +68,7 @@ def write_report(
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME.png`` and ``NAME.pdf`` for each benchmark, the ``summary``, the control
             ``arms`` and the ``claims``, see `write_figures`.
-        claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
+        claims: a file of claims; without one nothing is judged.
         stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
             shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
@@ -78,7 +78,7 @@ def write_report(
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
         try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
-            table must be of one run of a small CLIP; at most 4 MB more.
+            table must be of one run of a CLIP; at most 4 MB more, so a large model is left out with a warning.
         store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
             for `list_revisions`.
 
@@ -110,10 +110,10 @@ def write_report(
     return page
 
 
-def _encoders(study: Study, **options: Any) -> dict[str, Any]:
-    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+def _encoders(study: Study, **options: Any) -> dict[str, Any] | None:
+    from hf_clipdyn.report.tryit.part import payload as encoders  # it reads models, which needs torch
 
-    return tryit.payload(study, **options)
+    return encoders(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -132,11 +132,12 @@ def render(
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
+    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.part.payload` does.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
+    scripts = [chart.program() for chart in known.values()]
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     parts["tryit"] = try_it
@@ -144,7 +145,7 @@ def render(
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
     verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -163,13 +164,13 @@ def render(
         strip=front.strip(study),
         verdicts=verdicts,
         verdict_summary=verdict_summary(study) if tested else "",
-        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         findings=findings,
         runs=study.runs,
         limits=limits(study),
         images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
+        methods=methods(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
         confidence=study.confidence,
@@ -178,10 +179,10 @@ def render(
         ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim("".join(map(_text, _STYLES))),
+        style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program([chart.program() for chart in known.values()]))),
+        program=_verbatim(_script(_program([*scripts, tryit.program() if try_it else ""]))),
     )
 
 
@@ -232,10 +233,10 @@ def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]
         words = [alternative_words(panel) for panels in study.overview for panel in panels]
         yield _image(images["summary"], "The study at a glance.", words)
     if "claims" in images:
-        tested = filter(is_tested, study.verdicts)
-        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
+        tested = [verdict for verdict in study.verdicts if verdict.is_tested]
+        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.word}." for verdict in tested]
         yield _image(
-            images["claims"], "The endpoints of the claims over training, and their contrasts.", words
+            images["claims"], "The contrasts of the claims, in units of the smallest effect δ.", words
         )
 
 

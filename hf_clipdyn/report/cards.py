@@ -1,0 +1,600 @@
+"""A study on the Hub: card and report of each run in its repository, and the page of all runs as a static Space.
+
+::
+
+    README.md     the card
+    report/       index.html and figures, as `write_report` leaves them; the card shows one figure
+
+    README.md     of the Space: configuration, and a section by which it is known as ours
+    index.html    the page, which loads nothing
+
+The Hub shows the HTML of a model's repository as text, so a page that readers can open needs a Space. A README.md that
+is there already keeps everything but the section between two marks and our results in its model index, each of which
+has ``measured_by: hf-clipdyn`` in its ``args``. Comments and line breaks in its YAML head are lost.
+The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.co/docs/hub/spaces-config-reference.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from huggingface_hub import CardData, HfApi, RepoCard
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from markupsafe import Markup
+
+from hf_clipdyn.cards import render_card
+from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.errors import ConfigError, PublishError, UnknownNameError, counted, naming, shorten
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.hub import check_login, checked_repo_id, persistently, push_folder
+from hf_clipdyn.report.figures import overview_figure
+from hf_clipdyn.report.overview import overview_numbers
+from hf_clipdyn.report.page import write_report
+from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.tables import overview_tables, provenance_table
+from hf_clipdyn.report.words import find, limits, tested_sentences
+from hf_clipdyn.revisions.open import run_beside
+from hf_clipdyn.statistics.trajectories import Trajectory, points_of, rows_of
+
+TOOL = "hf-clipdyn"
+"""Marks our results in a model index."""
+
+_README, _REPORT, _INDEX = "README.md", "report", "model-index"
+_CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
+_SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
+_SPACE_KEYS = ("sdk", "app_file", "models", "datasets")
+_CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
+_IMAGES, _DUAL = "image-feature-extraction", "zero-shot-image-classification"
+"""The Hub's names of what is measured on images alone, and of what needs texts, too."""
+_FIGURE = f"{_REPORT}/figures/summary.png"
+_FIRST_COMMIT = "initial commit"
+_LONGEST_TITLE = 80
+_Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
+
+
+# --- cards in files --------------------------------------------------------------------------------------------
+
+
+def write_cards(results: _Results, output: str | Path, *, results_dataset: str | None = None) -> list[Path]:
+    """Write a model card for each run, and the figure that it shows.
+
+    A card that exists is updated; text that a person wrote into it stays.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
+        output: folder, created if missing: ``card-OWNER--NAME.md`` and ``figures/card-OWNER--NAME.png``.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
+
+    Returns:
+        The paths of the cards.
+
+    Raises:
+        ConfigError: a file does not exist or is not a table of results, or an earlier card cannot be read.
+        EvaluationError: the tables have no rows.
+
+    Examples:
+        >>> from hf_clipdyn.report import write_cards
+        >>> [path.as_posix() for path in write_cards("runs/demo/results.parquet", "cards")]
+        ['cards/card-local--demo.md']
+    """
+    study, output = read_study(results), Path(output)
+    _check_dataset(results_dataset)
+    output.mkdir(parents=True, exist_ok=True)
+    cards = []
+    for run in study.runs:
+        part, figure = study.of_run(run), f"figures/card-{file_name(run)}.png"
+        if part.overview:
+            write_atomically(output / figure, overview_figure(part, "png"))
+        cards.append(output / f"card-{file_name(run)}.md")
+        _write_merged(cards[-1], _card(part, run, figure if part.overview else "", results_dataset))
+    return cards
+
+
+def write_runs(
+    results: _Results, output: str | Path, *, results_dataset: str | None = None, **page: Any
+) -> list[Path]:
+    """Write what `push_runs` sends: for each run a folder with its card, README.md, and its report.
+
+    A card that exists is updated; text that a person wrote into it stays.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
+        output: holds the folders, ``OWNER--NAME``; created if missing.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
+        page: options of `write_report`.
+
+    Returns:
+        The folders.
+
+    Raises:
+        ConfigError: a file does not exist or is not a table of results, or an earlier card cannot be read.
+        EvaluationError: the tables have no rows.
+
+    Examples:
+        >>> from hf_clipdyn.report import write_runs
+        >>> (folder,) = write_runs("runs/demo/results.parquet", "shared", figure_formats=["png"], stimuli="none")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['README.md', 'report']
+    """
+    study = read_study(results)
+    _check_dataset(results_dataset)
+    return [_write_run(study, run, Path(output), results_dataset, page) for run in study.runs]
+
+
+def _write_run(
+    study: Study, run: str, output: Path, results_dataset: str | None, page: Mapping[str, Any]
+) -> Path:
+    part, folder = study.of_run(run), output / file_name(run)
+    write_report(part, folder / _REPORT, **page)
+    figure = _FIGURE if (folder / _FIGURE).exists() else ""
+    _write_merged(folder / _README, _card(part, run, figure, results_dataset))
+    return folder
+
+
+def _check_dataset(results_dataset: str | None) -> None:
+    if results_dataset is not None:
+        checked_repo_id(results_dataset, what="results_dataset", owner=True)
+
+
+def file_name(run: str) -> str:
+    """The name of a run as the name of a file or a folder: ``me--run``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run.replace("/", "--")).strip("-")
+
+
+# --- on the Hub ------------------------------------------------------------------------------------------------
+
+
+def push_runs(
+    results: _Results,
+    *,
+    output: str | Path | None = None,
+    private: bool = False,
+    results_dataset: str | None = None,
+    token: str | None = None,
+    **page: Any,
+) -> dict[str, str | None]:
+    """Push the card and the report of every run to its repository on the Hub, each in one commit to `main`.
+
+    `README.md` and the folder `report` change; the weights stay, and so does what a person wrote on the card. A second
+    call with the same table makes no commit. Models that were read from a folder have no repository, so they are left
+    out.
+
+    Args:
+        results, results_dataset, page: as for `write_runs`.
+        output: keeps what is sent, as of `write_runs`.
+        private: refuse a repository that is public.
+        token: token of the Hub; default: the stored one.
+
+    Returns:
+        By repository the address of the commit; None if the repository has all of this already.
+
+    Raises:
+        ConfigError: two runs share a repository, or all models are folders.
+        PublishError: the Hub refuses or cannot be reached, a repository is public and ``private`` is set, or a card on
+            the Hub cannot be read; the other runs are pushed.
+
+    Examples:
+        >>> from hf_clipdyn.report import push_runs
+        >>> pushed = push_runs("runs/demo/results.parquet", figure_formats=["png"], stimuli="none")
+        >>> list(pushed)
+        ['local/demo']
+    """
+    study = read_study(results)
+    runs = _repositories(study)
+    check_login("The runs cannot be pushed", token)
+    pushed, failed = dict[str, str | None](), []
+    for run, repo_id in runs.items():
+        with TemporaryDirectory(prefix="clipdyn-share-") as staging:
+            folder = _write_run(study, run, Path(output or staging), results_dataset, page)
+            try:
+                commit, is_new = push_folder(
+                    folder,
+                    repo_id,
+                    "Show the trajectories, measured by hf-clipdyn",
+                    complete=partial(_complete_run, folder, (folder / _README).read_text(encoding="utf-8")),
+                    replaced=f"{_REPORT}/*",
+                    create=False,
+                    private=private,
+                    token=token,
+                )
+                pushed[repo_id] = commit.commit_url if is_new else None
+            except (ConfigError, PublishError) as error:
+                failed.append(str(error))
+    if failed:
+        done = f" Pushed: {', '.join(pushed)}." if pushed else ""
+        raise PublishError(" ".join(failed) + done)
+    return pushed
+
+
+def _repositories(study: Study) -> dict[str, str]:
+    """The repository of each run that has one, to be pushed to; an error if none has, or two share one."""
+    named = study.cells[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
+    runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
+    if not runs:
+        raise ConfigError(
+            "These tables contain only models in local folders: push a model to the Hub and evaluate it there."
+        )
+    repo_id, n = Counter(runs.values()).most_common(1)[0]
+    if n > 1:
+        raise ConfigError(
+            f"These tables contain two runs of {repo_id}: push from the table with its current commits."
+        )
+    return runs
+
+
+def _complete_run(folder: Path, card: str, api: HfApi, info: Any) -> None:
+    """Merge the card that is on the Hub into the one that is sent."""
+    existing = _readme_on_hub(api, info, "model")
+    if existing is not None:
+        card = _merged(existing, card, f"The card of {info.id}")
+    write_atomically(folder / _README, card)
+
+
+def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes | None:
+    """The README.md of a repository as it was when the push began; None if it has none."""
+    at: dict[str, Any] = {"repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
+    if _README not in api.list_repo_files(**at):
+        return None
+    return Path(api.hf_hub_download(filename=_README, **at)).read_bytes()
+
+
+def push_space(
+    results: _Results,
+    repo_id: str,
+    *,
+    private: bool = False,
+    results_dataset: str | None = None,
+    licence: str | None = None,
+    token: str | None = None,
+    **page: Any,
+) -> str | None:
+    """Push the page of a study to a static Space, in one commit.
+
+    A missing Space is created. In an existing one, text that a person wrote into README.md stays. If the content is the
+    same, no commit is made.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
+        repo_id: the Space, ``owner/name``.
+        private: make the Space private.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
+        licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
+        token: token of the Hub; default: the stored one.
+        page: options of `write_report`.
+
+    Returns:
+        The address of the commit; None if the Space has this content already.
+
+    Raises:
+        ConfigError: the call is wrong, the Space contains something else, or it is public and ``private`` is set.
+        PublishError: the Hub refuses or cannot be reached.
+
+    Examples:
+        >>> from hf_clipdyn import load_results
+        >>> from hf_clipdyn.report import push_space
+        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
+        >>> url = push_space(rows, "me/study", stimuli="none")
+        >>> "/spaces/me/study/commit/" in url
+        True
+    """
+    checked_repo_id(repo_id, what="space", owner=True)
+    _check_dataset(results_dataset)
+    check_login(f"The page cannot be pushed to {repo_id}", token)
+    study = read_study(results)
+    with TemporaryDirectory(prefix="clipdyn-space-") as folder:
+        write_report(study, folder, figures=False, **page)
+
+        def complete(api: HfApi, info: Any) -> None:
+            named = study.cells[["repo_id", "commit"]].drop_duplicates("repo_id", keep="last")
+            models = [model for model, commit in named.to_numpy() if _is_on_hub(api, model, commit)]
+            readme = _space_readme(study, models, results_dataset, licence)
+            write_atomically(Path(folder, _README), _readme_of_space(api, info, readme))
+
+        commit, is_new = push_folder(
+            folder,
+            repo_id,
+            "Show the study, measured by hf-clipdyn",
+            complete=complete,
+            repo_type="space",
+            space_sdk="static",
+            private=private,
+            token=token,
+        )
+    return commit.commit_url if is_new else None
+
+
+def _is_on_hub(api: HfApi, repo_id: str, commit: str) -> bool:
+    """Whether the Hub has a commit that was measured: somebody else may own a repository with a local run's name."""
+    try:
+        checked_repo_id(repo_id, owner=True)
+        persistently(lambda: api.repo_info(repo_id, revision=commit))
+    except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
+        return False
+    return True
+
+
+def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
+    """The README.md of a new Space, or the one that is there, brought up to date."""
+    history = api.list_repo_commits(info.id, repo_type="space", revision=info.sha)
+    # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
+    if [commit.title for commit in history] == [_FIRST_COMMIT]:
+        return readme
+    existing = _readme_on_hub(api, info, "space") or b""
+    if _SPACE_MARKS[0] not in existing.decode(errors="replace").splitlines():
+        raise ConfigError(
+            f"The Space {info.id} has other content (its README.md has no line {_SPACE_MARKS[0]}): name another "
+            "Space, or delete that one."
+        )
+    return _merged(existing, readme, f"The README.md of the Space {info.id}", _SPACE_MARKS, _SPACE_KEYS)
+
+
+def share(
+    study: Study,
+    *,
+    output: Path | None = None,
+    push_to_hub: bool = False,
+    space: str | None = None,
+    hub_private_repo: bool = False,
+    license: str | None = None,  # noqa: A002 (the Hub's word)
+    **page: Any,
+) -> Iterator[str]:
+    """Push runs, write them, or push their page, as `clipdyn share` is asked to; says in a sentence what was done.
+
+    Args:
+        study: from `read_study`.
+        output: folder for what is sent, or written if nothing is pushed.
+        push_to_hub: as of `push_runs`.
+        space: as the ``repo_id`` of `push_space`.
+        hub_private_repo: as ``private`` of both.
+        license: of the Space.
+        page: ``results_dataset``, and options of `write_report`.
+    """
+    if push_to_hub:
+        for repo_id, url in push_runs(study, output=output, private=hub_private_repo, **page).items():
+            yield f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date."
+    elif output is not None:
+        yield from (f"Wrote {folder}." for folder in write_runs(study, output, **page))
+    if space is not None:
+        url = push_space(study, space, private=hub_private_repo, licence=license, **page)
+        yield f"The page is pushed: {url}." if url else f"The Space {space} is up to date."
+
+
+# --- what a person wrote stays ---------------------------------------------------------------------------------
+
+
+def _write_merged(path: Path, card: str) -> None:
+    write_atomically(path, _merged(path.read_bytes(), card, str(path)) if path.exists() else card)
+
+
+def _merged(
+    existing: bytes,
+    card: str,
+    what: str,
+    marks: tuple[str, str] = _CARD_MARKS,
+    keys: Iterable[str] = (_INDEX,),
+) -> str:
+    """An existing README.md with the section between the marks and the keys of ``card``; all else stays.
+
+    Raises:
+        ConfigError: its head cannot be read; ``what`` begins the message.
+    """
+    with naming(what, ConfigError):
+        text = existing.decode("utf-8-sig")
+        old, new = RepoCard(text), RepoCard(card)
+        for key in keys:
+            value = new.data.get(key)
+            old.data[key] = _with_results(old.data.get(key, []), value or []) if key == _INDEX else value
+        old.text = _with_section(old.text, new.text, marks, "\r\n" if "\r\n" in text else "\n")
+        return str(old)
+
+
+def _with_results(index: Sequence[Any], ours: Sequence[Any]) -> list[Any] | None:
+    """A model index with the results of the only entry of ``ours`` in the place of our earlier ones.
+
+    They stay in the entry where these were, which a person may have renamed. None if there are no results at all.
+    """
+    others = [
+        {**entry, "results": [rest for item in entry["results"] for rest in _not_ours(item)]}
+        for entry in index
+    ]
+    before = [entry["name"] for entry, kept in zip(index, others, strict=True) if entry != kept]
+    for entry in ours:
+        wanted = [*before[:1], entry["name"]]
+        home = next((other for name in wanted for other in others if other["name"] == name), None)
+        if home is None:
+            others.append(home := {**entry, "results": []})
+        home["results"] += entry["results"]
+    return [entry for entry in others if entry["results"] or entry["name"] not in before] or None
+
+
+def _not_ours(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A result without the metrics that we measured; other tools may have grouped them with theirs."""
+    metrics = [metric for metric in item["metrics"] if (metric.get("args") or {}).get("measured_by") != TOOL]
+    return [{**item, "metrics": metrics}] if metrics or not item["metrics"] else []
+
+
+def _with_section(text: str, new: str, marks: tuple[str, str], line: str) -> str:
+    """A text with the section of ``new`` between two lines in the place of its own, or at the end.
+
+    A first mark without a last one before the next first mark opens no section. ``line`` breaks lines.
+    """
+    first, last = (rf"^{re.escape(mark)}(?=[ \t]*\r?$)" for mark in marks)
+    pattern = re.compile(rf"{first}(?:(?!{first}).)*?{last}", re.DOTALL | re.MULTILINE)
+    (section,) = pattern.findall(new)
+    section = section.replace("\n", line)
+    if pattern.search(text):
+        return pattern.sub(lambda _: section, text, count=1)
+    return f"{text.rstrip()}{line}{line}{section}{line}" if text.strip() else f"{section}{line}"
+
+
+# --- contents --------------------------------------------------------------------------------------------------
+
+
+def _card(part: Study, run: str, figure: str, results_dataset: str | None) -> str:
+    """The README.md of one run, YAML head included; the same table gives the same text.
+
+    ``figure`` is the path of the one that it shows; empty for none.
+    """
+    rows = part.cells
+    repo_id = str(rows["repo_id"].iloc[0])
+    placed = points_of(part.trajectories).sort_values("order", kind="stable")
+    revisions = [str(name) for name in placed["revision"].unique()]
+    on_hub = "/" in repo_id  # a folder of models has no owner
+    # In repositories only the training of this package records steps: not for imported or foreign models.
+    trained = on_hub and bool(rows["step"].notna().any())
+    model_class, processor_class = (_class_name(rows[name]) for name in ("model_class", "processor_class"))
+    clip, dynamics = trained and model_class == "CLIPModel", len(revisions) > 1
+    items = _index_results(part, revisions[-1], results_dataset)
+    head: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": (_IMAGES if "Image" in processor_class else _DUAL) if processor_class else None,
+        "tags": [*["clip"] * clip, TOOL, *["training-dynamics"] * dynamics],
+        _INDEX: [{"name": _line(repo_id.rpartition("/")[2]), "results": items}] if items else None,
+    }
+    return render_card(
+        "run.md.jinja",
+        CardData(**head),
+        title=run,
+        figure=figure,
+        tables=[Markup(table.markdown()) for table in overview_tables(part)],  # noqa: S704 (escaped by cell)
+        verdicts=tested_sentences(part),
+        findings=find(part),
+        limits=limits(part),
+        measured=Markup(provenance_table(part).without("run").markdown()),  # noqa: S704
+        synthetic=part.synthetic,
+        repo_id=repo_id,
+        on_hub=on_hub,
+        name=_loaded_by(repo_id, part.results.files, revisions[-1]),
+        revisions=revisions,
+        model_class=model_class,
+        processor_class=processor_class,
+        trained=trained,
+        dynamics=dynamics,
+    )
+
+
+def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
+    """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
+    run = run_beside(repo_id, tables)
+    if run is None or not run.names() or run.manifest().hub is not None:
+        return None
+    return f"{run.where}/{revision}"
+
+
+def _class_name(names: "pd.Series[str]") -> str:
+    """The class that a column of the table gives; empty if it is unknown, or no name that code could have."""
+    known = set(names) - {""}
+    return known.pop() if len(known) == 1 and all(map(_CLASS.fullmatch, known)) else ""
+
+
+def _index_results(part: Study, revision: str, results_dataset: str | None) -> list[dict[str, Any]]:
+    """The main metrics at the last revision of a run, an item for each benchmark.
+
+    Main metrics are those with a place in the overview. A number that is undefined or not interpretable is left out,
+    and so is a benchmark that was not measured on the last revision. Their source is the data set with the table.
+    """
+    values = [number for number in part.trajectories if number.is_value]
+    items = []
+    for benchmark in dict.fromkeys(number.benchmark for number in values):
+        of_benchmark = [number for number in values if number.benchmark == benchmark]
+        found = [
+            (number, point)
+            for numbers in overview_numbers(of_benchmark)
+            for number in numbers
+            for point in rows_of(number.usable)
+            if point.revision == revision
+        ]
+        if found:
+            metrics = [_metric(part, number, point) for number, point in found]
+            items.append(_item(found[0][0], metrics, results_dataset))
+    return items
+
+
+def _item(number: Trajectory, metrics: list[dict[str, Any]], results_dataset: str | None) -> dict[str, Any]:
+    title, synthetic = number.dataset_terms.title, number.dataset_terms.synthetic
+    source = {"name": "Results of every revision", "url": _dataset_address(results_dataset or "")}
+    return {
+        "task": {"type": number.terms.task or _IMAGES, "name": _line(number.terms.title)},
+        "dataset": {
+            "name": _line(f"{title} (synthetic)" if synthetic else title),
+            "type": hub_dataset(number) or _line(number.dataset),
+            "split": _line(number.split),
+            "args": {"fingerprint": number.data_fingerprint[:12]},
+        },
+        "metrics": metrics,
+        **({"source": source} if results_dataset else {}),
+    }
+
+
+def _metric(part: Study, number: Trajectory, point: Any) -> dict[str, Any]:
+    title = ", ".join(filter(None, [number.metric_title, number.special_detail]))
+    arguments: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
+    if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
+        arguments["interval"] = [round(float(point.ci_low), 4), round(float(point.ci_high), 4)]
+        level = float(part.confidence_of_cell[point.cell])
+        if not math.isnan(level):
+            arguments["confidence_level"] = level
+    return {
+        "type": _line(number.metric),
+        "value": round(float(point.value), 4),
+        "name": _line(f"{title}, {point.revision}"),
+        "args": arguments,
+        "verified": False,
+    }
+
+
+def _line(text: str) -> str:
+    """A name on one line: YAML would read some breaks that it wrote as spaces."""
+    return " ".join(str(text).split())
+
+
+def hub_dataset(number: Trajectory) -> str | None:
+    """The data set on the Hub that a trajectory was measured on; None if there is none, as of drawn stimuli."""
+    try:
+        metadata = dataset_metadata(number.dataset)
+    except UnknownNameError:
+        return None  # of a plugin that is not loaded
+    return None if number.terms.draws or metadata.synthetic else metadata.mirror
+
+
+def _dataset_address(repo_id: str) -> str:
+    return f"https://huggingface.co/datasets/{quote(repo_id)}"
+
+
+def _space_readme(
+    study: Study, models: Sequence[str], results_dataset: str | None, licence: str | None
+) -> str:
+    """The README.md of a new Space."""
+    dynamics, runs = study.over_training, counted(len(study.runs), "run")
+    subject = "Training dynamics" if dynamics else "Measurements"
+    title = f"{subject} of {study.runs[0] if len(study.runs) == 1 else runs}"
+    datasets = [results_dataset, *map(hub_dataset, study.trajectories)]
+    head: dict[str, Any] = {
+        "title": shorten(title, _LONGEST_TITLE),
+        **{"emoji": "📈", "colorFrom": "indigo", "colorTo": "green"},
+        **{"sdk": "static", "app_file": "index.html", "pinned": False},
+        "license": licence,
+        "tags": [TOOL, *["training-dynamics"] * dynamics],
+        "models": list(models) or None,
+        "datasets": list(dict.fromkeys(filter(None, datasets))) or None,
+    }
+    revisions, benchmarks = (
+        counted(len(study.cells[names].drop_duplicates()), noun)
+        for names, noun in ((["run", "revision"], "revision"), (["kind", "dataset"], "benchmark"))
+    )
+    return render_card(
+        "space.md.jinja",
+        CardData(**head),
+        title=title,
+        shown=f"{revisions} of {runs} on {benchmarks}",
+        runs=study.runs,
+        results_dataset=results_dataset,
+        synthetic=study.synthetic,
+    )

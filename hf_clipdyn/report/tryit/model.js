@@ -1,0 +1,221 @@
+// The vision tower of CLIP and its image processor, in plain JavaScript; the weights are those of tower.py. Other files
+// may use:
+//
+//   readTower(part, at)             weights of a revision of the part, decoded once
+//   prepared(image, size)           (side, side, 3) grey levels of an ImageData, resized and cropped as the processor does
+//   embed(tower, part, levels)      {vector: unit vector, attention: rollout of the class token on the grid of patches}
+//   readHalves(text)                float16 in base64 as Float32Array
+
+function readBytes(text) { return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)); }
+
+function readHalves(text) {
+  const codes = new Uint16Array(readBytes(text).buffer);
+  return Float32Array.from(codes, (code) => {
+    const [exponent, fraction] = [(code >> 10) & 31, code & 1023];
+    const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    return code & 32768 ? -size : size;
+  });
+}
+
+/** The tensors of a revision, in the order in which tower.py wrote them. */
+function readTower(part, at) {
+  const { image, patch, width, layers, mlp, projection } = part.size;
+  let codes = new Int8Array(readBytes(part.codes[at]).buffer);
+  let halves = readHalves(part.halves[at]);
+  const vector = (n) => {
+    const values = halves.subarray(0, n);
+    halves = halves.subarray(n);
+    return values;
+  };
+  const matrix = (rows, columns) => {
+    const factors = vector(rows);
+    const values = Float32Array.from(codes.subarray(0, rows * columns), (code, i) => code * factors[Math.floor(i / columns)]);
+    codes = codes.subarray(rows * columns);
+    return values;
+  };
+  const sizes = { q: [width, width], k: [width, width], v: [width, width], out: [width, width], fc1: [mlp, width], fc2: [width, mlp] };
+  const each = (read) => Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, read(size)]));
+  const repeated = (read) => Array.from({ length: layers }, read);
+  const norm = () => ({ weight: vector(width), bias: vector(width) });
+  const patches = matrix(width, 3 * patch * patch);
+  const positions = matrix((image / patch) ** 2 + 1, width);
+  const weights = repeated(() => each((size) => matrix(...size)));
+  const last = matrix(projection, width);
+  const [token, before] = [vector(width), norm()];
+  const norms = repeated(() => ({ norm1: norm(), norm2: norm(), biases: each(([to]) => vector(to)) }));
+  const joined = ({ norm1, norm2, biases }, i) => ({ norm1, norm2,
+    ...Object.fromEntries(Object.keys(sizes).map((name) => [name, { weight: weights[i][name], bias: biases[name] }])) });
+  return { patches, positions, projection: last, token, before, layers: norms.map(joined), after: norm() };
+}
+
+// ---------------------------------------------------------------- images
+
+/** One pass of Pillow's bicubic filter with antialiasing along the rows: (height, width, 3) to (width, height, 3) turned. */
+function resizedRows(levels, height, width, length) {
+  const scale = width / length;
+  const stretch = Math.max(scale, 1);
+  const cubic = (x) => {
+    const at = Math.abs(x);
+    if (at < 1) return (1.5 * at - 2.5) * at * at + 1;
+    return at < 2 ? ((-0.5 * at + 2.5) * at - 4) * at + 2 : 0;
+  };
+  const turned = new Uint8ClampedArray(length * height * 3);
+  for (let to = 0; to < length; to += 1) {
+    const centre = (to + 0.5) * scale;
+    const first = Math.max(0, Math.floor(centre - 2 * stretch + 0.5));
+    const last = Math.min(width, Math.floor(centre + 2 * stretch + 0.5));
+    const weights = Array.from({ length: last - first }, (_, i) => cubic((first + i - centre + 0.5) / stretch));
+    const total = weights.reduce((a, b) => a + b, 0);
+    for (let row = 0; row < height; row += 1) {
+      for (let channel = 0; channel < 3; channel += 1) {
+        let sum = 0;
+        for (let i = 0; i < weights.length; i += 1) sum += weights[i] * levels[(row * width + first + i) * 3 + channel];
+        turned[(to * height + row) * 3 + channel] = Math.floor(sum / total + 0.5);
+      }
+    }
+  }
+  return turned;
+}
+
+/** Resize the shorter edge to `side`, crop the middle: levels (side, side, 3) of an ImageData. */
+function prepared({ data, width, height }, side) {
+  let levels = new Uint8ClampedArray(width * height * 3);
+  for (let i = 0; i < width * height; i += 1) for (let c = 0; c < 3; c += 1) levels[3 * i + c] = data[4 * i + c];
+  const [wide, high] = width <= height ? [side, Math.floor((side * height) / width)] : [Math.floor((side * width) / height), side];
+  if (wide !== width || high !== height) {
+    levels = resizedRows(levels, height, width, wide);
+    levels = resizedRows(levels, wide, height, high);
+  }
+  const [left, top] = [Math.floor((wide - side) / 2), Math.floor((high - side) / 2)];
+  const cropped = new Uint8ClampedArray(side * side * 3);
+  for (let row = 0; row < side; row += 1) {
+    const start = ((row + top) * wide + left) * 3;
+    cropped.set(levels.subarray(start, start + side * 3), row * side * 3);
+  }
+  return cropped;
+}
+
+// ---------------------------------------------------------------- the tower
+
+/** x (n, from) times the transposed weight (to, from), plus a bias: (n, to). */
+function linear(x, n, { weight, bias }) {
+  const from = x.length / n;
+  const to = weight.length / from;
+  const found = new Float32Array(n * to);
+  for (let row = 0; row < n; row += 1) {
+    for (let column = 0; column < to; column += 1) {
+      let sum = bias ? bias[column] : 0;
+      for (let i = 0; i < from; i += 1) sum += x[row * from + i] * weight[column * from + i];
+      found[row * to + column] = sum;
+    }
+  }
+  return found;
+}
+
+function normed(x, n, { weight, bias }, eps) {
+  const width = x.length / n;
+  const found = new Float32Array(x.length);
+  for (let row = 0; row < n; row += 1) {
+    const values = x.subarray(row * width, (row + 1) * width);
+    const mean = values.reduce((a, b) => a + b, 0) / width;
+    const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / width;
+    const scale = 1 / Math.sqrt(variance + eps);
+    for (let i = 0; i < width; i += 1) found[row * width + i] = (values[i] - mean) * scale * weight[i] + bias[i];
+  }
+  return found;
+}
+
+/** Self-attention of n tokens, and its weights (n, n) as the mean over the heads. */
+function attended(x, n, layer, heads) {
+  const width = x.length / n;
+  const each = width / heads;
+  const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, layer[name]));
+  const [mixed, mean] = [new Float32Array(n * width), new Float32Array(n * n)];
+  const weights = new Float64Array(n);
+  for (let head = 0; head < heads; head += 1) {
+    const start = head * each;
+    for (let row = 0; row < n; row += 1) {
+      let largest = -Infinity;
+      for (let other = 0; other < n; other += 1) {
+        let sum = 0;
+        for (let i = start; i < start + each; i += 1) sum += q[row * width + i] * k[other * width + i];
+        weights[other] = sum / Math.sqrt(each);
+        largest = Math.max(largest, weights[other]);
+      }
+      let total = 0;
+      for (let other = 0; other < n; other += 1) total += (weights[other] = Math.exp(weights[other] - largest));
+      for (let other = 0; other < n; other += 1) {
+        const share = weights[other] / total;
+        mean[row * n + other] += share / heads;
+        for (let i = start; i < start + each; i += 1) mixed[row * width + i] += share * v[other * width + i];
+      }
+    }
+  }
+  return { mixed: linear(mixed, n, layer.out), mean };
+}
+
+/** The error function to 2e-7 (Abramowitz and Stegun 7.1.26). */
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const near = 1 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * Math.exp(-x * x);
+  return x < 0 ? -near : near;
+}
+
+const ACTIVATIONS = {
+  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
+  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+};
+
+/** The patches of an image as tokens, the class token first, with their positions. */
+function tokens(tower, part, levels) {
+  const { image, patch, width } = part.size;
+  const grid = image / patch;
+  const patches = new Float32Array(grid * grid * 3 * patch * patch);
+  let at = 0;
+  for (let i = 0; i < grid * grid; i += 1) {
+    for (let channel = 0; channel < 3; channel += 1) {
+      for (let y = 0; y < patch; y += 1) {
+        for (let x = 0; x < patch; x += 1) {
+          const pixel = (Math.floor(i / grid) * patch + y) * image + (i % grid) * patch + x;
+          patches[at] = (levels[3 * pixel + channel] - part.mean[channel]) / part.deviation[channel];
+          at += 1;
+        }
+      }
+    }
+  }
+  const x = new Float32Array((grid * grid + 1) * width);
+  x.set(tower.token);
+  x.set(linear(patches, grid * grid, { weight: tower.patches }), width);
+  return x.map((value, i) => value + tower.positions[i]);
+}
+
+function embed(tower, part, levels) {
+  const { heads, eps, width, activation } = part.size;
+  let x = tokens(tower, part, levels);
+  const n = x.length / width;
+  x = normed(x, n, tower.before, eps);
+  const means = [];
+  for (const layer of tower.layers) {
+    const { mixed, mean } = attended(normed(x, n, layer.norm1, eps), n, layer, heads);
+    means.push(mean);
+    x = x.map((value, i) => value + mixed[i]);
+    const hidden = linear(normed(x, n, layer.norm2, eps), n, layer.fc1).map(ACTIVATIONS[activation]);
+    const added = linear(hidden, n, layer.fc2);
+    x = x.map((value, i) => value + added[i]);
+  }
+  const pooled = normed(x.subarray(0, width), 1, tower.after, eps);
+  const vector = linear(pooled, 1, { weight: tower.projection });
+  const length = Math.hypot(...vector) || 1;
+  return { vector: vector.map((value) => value / length), attention: rolledOut(means, n) };
+}
+
+/** Attention rollout from the class token to the patches (Abnar and Zuidema 2020), as in models/maps.py. */
+function rolledOut(means, n) {
+  let flow = Float64Array.from({ length: n }, (_, i) => Number(i === 0));
+  for (const mean of means.toReversed()) {
+    const next = new Float64Array(n);
+    for (let row = 0; row < n; row += 1) for (let i = 0; i < n; i += 1) next[i] += (flow[row] * (mean[row * n + i] + Number(row === i))) / 2;
+    flow = next;
+  }
+  return flow.subarray(1);
+}

@@ -1,0 +1,153 @@
+"""The vision tower of a CLIP in the form that the page reads: weights rounded to eight bits, each row by its factor."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.preprocess import normalisation
+
+_ACTIVATIONS = ("quick_gelu", "gelu")
+_ATTENTION = tuple(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out"))
+_LAYER = (*_ATTENTION, "mlp.fc1", "mlp.fc2")
+
+
+@dataclass(frozen=True, eq=False)
+class Tower:
+    """The vision tower and projection of a `CLIPModel`.
+
+    Attributes:
+        described: ``size``; ``mean`` and ``deviation`` of the channels, in grey levels.
+        codes: all matrices as int8, row by row, in the order of `_matrices`.
+        halves: as float16, little-endian: for each matrix the factor of each of its rows, then all vectors in the order
+            of `_vectors`.
+    """
+
+    described: dict[str, Any]
+    codes: bytes
+    halves: bytes
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> "Tower":
+        """The tower of a live model.
+
+        Raises:
+            ConfigError: the model is not a CLIP, or its images are prepared in another way.
+        """
+        described = _described(encoder)
+        rounded = [_rounded(_array(matrix)) for matrix in _matrices(encoder.model)]
+        halves = [factors for _, factors in rounded] + [*map(_array, _vectors(encoder.model))]
+        codes = b"".join(codes.tobytes() for codes, _ in rounded)
+        return cls(described, codes, np.concatenate(halves).astype("<f2").tobytes())
+
+    @property
+    def size(self) -> float:
+        """Bytes that it takes in the page."""
+        return len(encoded(self.codes)) + len(encoded(self.halves))
+
+    @contextmanager
+    @torch.no_grad()
+    def in_place_of(self, encoder: Encoder) -> Iterator[None]:
+        """Within the block, the model has the rounded weights."""
+        tensors = [*_matrices(encoder.model), *_vectors(encoder.model)]
+        exact = [tensor.clone() for tensor in tensors]
+        codes = np.frombuffer(self.codes, np.int8)
+        halves = np.frombuffer(self.halves, "<f2").astype(np.float32)
+        for tensor in tensors:
+            values, halves = np.split(halves, [len(tensor)])  # the factors of a matrix, or a vector
+            if tensor.ndim == 2:
+                part, codes = np.split(codes, [tensor.numel()])
+                values = part.reshape(tensor.shape) * values[:, None]
+            tensor.copy_(torch.from_numpy(values))
+        try:
+            yield
+        finally:
+            for tensor, before in zip(tensors, exact, strict=True):
+                tensor.copy_(before)
+
+
+def encoded(content: bytes) -> str:
+    """Bytes in base64, for JSON."""
+    return base64.b64encode(content).decode()
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
+    return values
+
+
+def _described(encoder: Encoder) -> dict[str, Any]:
+    """Size of the tower, and how its images are prepared."""
+    config, processor = encoder.model.config, encoder.image_processor
+    affine = normalisation(processor)
+    vision: Any = getattr(config, "vision_config", None)
+    side = getattr(vision, "image_size", None)
+    expected: dict[str, Any] = {
+        "size": {"shortest_edge": side},
+        "crop_size": {"height": side, "width": side},
+        "resample": Image.Resampling.BICUBIC,
+        **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize"), True),
+    }
+    given = {name: getattr(processor, name, None) for name in expected}
+    given |= {name: dict(given[name] or {}) for name in ("size", "crop_size")}
+    if (
+        given != expected
+        or affine is None
+        or config.model_type != "clip"
+        or vision.hidden_act not in _ACTIVATIONS
+    ):
+        raise ConfigError(
+            f"--try-it reads CLIP models with CLIP's own image processor; this is a "
+            f"{type(encoder.model).__name__} with {type(processor).__name__}: use `clipdyn app`."
+        )
+    size = {
+        "image": side,
+        "patch": vision.patch_size,
+        "width": vision.hidden_size,
+        "heads": vision.num_attention_heads,
+        "layers": vision.num_hidden_layers,
+        "mlp": vision.intermediate_size,
+        "projection": config.projection_dim,
+        "eps": vision.layer_norm_eps,
+        "activation": vision.hidden_act,
+    }
+    mean, deviation = (channels.flatten().tolist() for channels in affine)
+    return {"size": size, "mean": mean, "deviation": deviation}
+
+
+def _matrices(model: Any) -> Iterator[torch.Tensor]:
+    """Patches (width, 3 patch²), positions (tokens, width); of each layer q, k, v, out, fc1, fc2; the projection."""
+    vision = model.vision_model
+    yield vision.embeddings.patch_embedding.weight.flatten(1)
+    yield vision.embeddings.position_embedding.weight
+    for layer in vision.encoder.layers:
+        yield from (layer.get_submodule(name).weight for name in _LAYER)
+    yield model.visual_projection.weight
+
+
+def _vectors(model: Any) -> Iterator[torch.Tensor]:
+    """The class token, the first norm; of each layer its norms and the biases of its matrices; the last norm."""
+    vision = model.vision_model
+    yield vision.embeddings.class_embedding
+    yield from (vision.pre_layrnorm.weight, vision.pre_layrnorm.bias)
+    for layer in vision.encoder.layers:
+        for norm in (layer.layer_norm1, layer.layer_norm2):
+            yield from (norm.weight, norm.bias)
+        yield from (layer.get_submodule(name).bias for name in _LAYER)
+    yield from (vision.post_layernorm.weight, vision.post_layernorm.bias)
+
+
+def _rounded(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix as whole numbers from -127 to 127, and the factor of each row, which a half can hold."""
+    largest = np.abs(values).max(axis=1)
+    smallest = float(np.finfo(np.float16).smallest_subnormal)
+    factors = np.maximum((largest / 127).astype(np.float16), smallest).astype(np.float32)
+    return np.clip(np.rint(values / factors[:, None]), -127, 127).astype(np.int8), factors

@@ -1,0 +1,604 @@
+"""The page in a real browser: what it draws, what its slider and switches change, and what a reader can send."""
+
+import importlib
+import math
+import re
+
+import pytest
+from result_rows import row, write_rows
+
+from hf_clipdyn.report import read_study
+from hf_clipdyn.report.page.panelled import render
+
+NOISE = '[id="noise-procedural"] .chart'
+BIAS = '[id="shape-bias-procedural"] .chart'
+
+
+@pytest.fixture(scope="session")
+def bench(checkout):
+    """The script that writes tables of synthetic studies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(checkout / "scripts")  # it shares a module with the other benches
+        return importlib.import_module("bench_report")
+
+
+@pytest.fixture(scope="session")
+def seeds_page(tmp_path_factory, bench):
+    """The page of a synthetic study of two scales, two seeds each, and four revisions."""
+    path = tmp_path_factory.mktemp("seeds") / "results.parquet"
+    return render(read_study(bench.write_table(path, scales=2, seeds=2, revisions=4)))
+
+
+@pytest.fixture(scope="session")
+def one_page(tmp_path_factory, study):
+    """The page of one run with an early phase, values that are not interpretable, and undefined ones."""
+    path = tmp_path_factory.mktemp("one") / "results.parquet"
+    return render(read_study(write_rows([*study(), *study(dataset="cue_conflict")], path)))
+
+
+def _show(page, place):
+    """Bring a place into sight: the tab of a benchmark is opened first."""
+    page.evaluate(
+        """place => {
+          const element = document.querySelector(place);
+          const panel = element.closest("[role=tabpanel]");
+          if (panel?.hidden) document.getElementById(panel.getAttribute("aria-labelledby")).click();
+          requestAnimationFrame(() => requestAnimationFrame(() => element.scrollIntoView()));
+        }""",
+        place,
+    )
+
+
+def _chart(page, selector):
+    """Wait for a chart; its traces and layout, as Plotly holds them, and the marks over it."""
+    _show(page, selector.partition(" ")[0])  # charts are drawn in sight only
+    page.wait_for_selector(f"{selector} .main-svg")
+    return page.evaluate(
+        """selector => {
+          const chart = document.querySelector(selector);
+          const {data, layout} = chart;
+          const lines = data.filter(one => one.meta.kind === "line" && one.opacity === undefined);
+          const marks = data.filter(one => ["hollow", "missing"].includes(one.meta.kind) && one.opacity === undefined);
+          return {
+            lines: lines.map(({name, x, y, visible, customdata, text, hovertemplate, line, meta}) =>
+              ({name, x, y, visible, customdata, text, hovertemplate, colour: line.color, of: meta.of})),
+            marks: marks.map(({name, x, y, customdata, marker}) => ({name, x, y, words: customdata, marker})),
+            x: layout.xaxis.title?.text, y: layout.yaxis.title?.text, ink: layout.font.color,
+            range: layout.yaxis.range,
+            rings: [...chart.querySelectorAll(".marks circle")].map(one => Number(one.dataset.x)),
+            notes: [...chart.querySelectorAll(".marks text")].map(one => one.textContent),
+          };
+        }""",
+        selector,
+    )
+
+
+def _ring(page, selector):
+    """The places of the rings that mark the slider's revision."""
+    return _chart(page, selector)["rings"]
+
+
+def _choose(page, section, **choices):
+    """Choose in the selects of a section, of which some are behind a button."""
+    place = page.locator(section)
+    for more in place.locator(".more[aria-expanded=false]:visible").all():
+        more.click()
+    for label, value in choices.items():
+        place.get_by_label(label.replace("_", " "), exact=True).select_option(value)
+
+
+def _settle(page):
+    """Wait until the frames after a change are drawn and the address is written."""
+    page.wait_for_timeout(250)
+
+
+def test_the_page_draws_the_overview_and_says_in_words_what_each_chart_shows(browse, one_page):
+    page = browse(one_page)
+    page.locator("#overview").scroll_into_view_if_needed()
+    page.wait_for_selector("#overview .main-svg")
+    words = page.eval_on_selector_all("#overview .chart", "all => all.map(one => one.ariaLabel)")
+    assert 4 <= len(words) <= page.locator("#overview figure").count()  # those in sight
+    assert any("me/fixture: from 0.300 [0.260, 0.340] at epoch 1 to 0.840" in one for one in words)
+    assert page.eval_on_selector_all("#overview .chart", "all => all.every(one => one.role === 'img')")
+
+
+def test_a_value_that_is_not_interpretable_is_hollow_and_an_undefined_one_a_cross_with_its_cause(
+    browse, one_page
+):
+    page = browse(one_page)
+    marks = {one["name"]: one for one in _chart(page, BIAS)["marks"]}
+    assert (marks["not interpretable"]["x"], marks["not interpretable"]["y"]) == ([0], [0.48])
+    drop = {one["name"]: one for one in _chart(page, NOISE)["marks"]}["not defined"]
+    assert set(drop["x"]) == {0}
+    assert "clean accuracy within its interval of chance" in drop["words"][0]
+
+
+def test_hover_gives_value_interval_n_and_revision(browse, one_page):
+    page = browse(one_page)
+    line = _chart(page, BIAS)["lines"][0]
+    assert (line["y"][1], line["customdata"][1], line["text"][1]) == (0.3, [0.26, 0.34], "epoch-001")
+    page.evaluate(f"Plotly.Fx.hover(document.querySelector('{BIAS}'), [{{curveNumber: 1, pointNumber: 1}}])")
+    words = page.locator(f"{BIAS} .hovertext").first.text_content()
+    assert words == "me/fixture0.300 [0.260, 0.340]n = 1,000 in 64 clustersepoch-001"
+
+
+@pytest.mark.slow
+def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
+    notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
+    assert {"people 0.959", "even 0.5"} <= set(notes)
+
+
+@pytest.mark.slow
+def test_with_one_run_the_lines_are_the_levels_and_a_choice_splits_otherwise(browse, one_page):
+    page = browse(one_page)
+    _chart(page, NOISE)
+    _choose(page, "#noise-procedural", Level="all, a line each")
+    _settle(page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == [
+        f"sigma {level}" for level in (0.05, 0.1, 0.2, 0.4)
+    ]
+    _choose(page, "#noise-procedural", Level="sigma 0.2")
+    _settle(page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == ["me/fixture"]
+
+
+def test_one_slider_moves_every_chart_and_the_keyboard_moves_it(browse, seeds_page):
+    page = browse(seeds_page)
+    assert _ring(page, "#overview .chart") == [3, 3], "a mean of the seeds for each scale"
+    drawn = (
+        "document.querySelector('#overview .chart').on('plotly_afterplot', () => { window.drawn = true; })"
+    )
+    page.evaluate(drawn)
+    page.focus("#training")
+    page.keyboard.press("ArrowLeft")
+    _settle(page)
+    assert page.inner_text("#training-at") == "epoch 2"
+    assert page.get_attribute("#training", "aria-valuetext") == "epoch 2"
+    assert _ring(page, "#overview .chart") == [2, 2]
+    assert page.evaluate("window.drawn") is None, "the slider moves marks and draws nothing"
+    assert _ring(page, BIAS) == [2, 2]
+    assert page.inner_text('[id="shape-bias-procedural"] .readout caption') == "At epoch 2"
+    page.focus(BIAS)  # the arrows move the slider from a chart, too
+    page.keyboard.press("ArrowLeft")
+    _settle(page)
+    assert _ring(page, BIAS) == [1, 1]
+
+
+def test_every_switch_changes_the_chart_and_the_address_brings_the_view_back(browse, seeds_page):
+    page = browse(seeds_page)
+    before = _chart(page, NOISE)
+    noise = page.locator('[id="noise-procedural"] [data-view="explorer"]')
+    _choose(
+        page,
+        '#noise-procedural [data-view="explorer"]',
+        Metric="accuracy",
+        Condition="Gaussian noise",
+        Level="sigma 0.3 of the pixel range",
+    )
+    _choose(page, "#bar", x_axis="samples")
+    page.locator("#training").fill("1")
+    _settle(page)
+    after = _chart(page, NOISE)
+    assert after["y"] != before["y"]
+    assert after["x"] == "samples seen"
+    assert after["lines"][0]["x"] == [0, 25600, 51200, 76800]
+    assert "sigma 0.3" in noise.locator("figcaption").first.inner_text()
+    fragment = page.url.split("#")[1]
+    again = browse(seeds_page, fragment=fragment)
+    assert _chart(again, NOISE) == after
+    assert again.locator("#training").input_value() == "1"
+    assert (
+        again.locator('[id="noise-procedural"]').get_by_label("Level", exact=True).input_value()
+        == "sigma 0.3 of the pixel range"
+    )
+
+
+def test_the_mean_over_seeds_is_one_line_a_scale_with_an_interval_over_the_seeds(browse, seeds_page):
+    page = browse(seeds_page, fragment="seeds=each")
+    each = _chart(page, BIAS)["lines"]
+    assert [one["name"] for one in each] == ["scale0", "scale0", "scale1", "scale1"]
+    _choose(page, "#bar", Seeds="mean")
+    _settle(page)
+    lines = _chart(page, BIAS)["lines"]
+    assert [one["name"] for one in lines] == ["scale0", "scale1"]
+    assert lines[0]["y"][0] == pytest.approx((each[0]["y"][0] + each[1]["y"][0]) / 2)
+    assert "mean of 2 seeds, 95 &#37; interval over the seeds" in lines[0]["hovertemplate"]
+    half = 12.706 * abs(each[0]["y"][0] - each[1]["y"][0]) / 2
+    low = lines[0]["customdata"][0][0]
+    assert low == pytest.approx(lines[0]["y"][0] - half, abs=1e-3)
+    assert "over the seeds, not over the items" in page.inner_text('[id="shape-bias-procedural"] .readout')
+
+
+def test_a_mean_of_some_seeds_is_hollow_and_says_of_how_many_it_is(browse, tmp_path):
+    rows = [
+        row(
+            *("zero_shot/x", "top1", math.nan if epoch == 0 else 0.2 * seed + 0.1 * epoch),
+            epoch=epoch,
+            interpretable=(seed, epoch) != (0, 2),
+            repo_id=f"me/{seed}",
+            scale="tiny",
+            seed=seed,
+        )
+        for seed in (0, 1)
+        for epoch in range(4)
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    chart = _chart(page, "#zero-shot-x .chart")
+    (line,) = chart["lines"]
+    assert line["y"] == [None, pytest.approx(0.2), None, pytest.approx(0.4)]
+    marks = {one["name"]: one for one in chart["marks"]}
+    assert (marks["not interpretable"]["x"], marks["not interpretable"]["y"]) == ([2], [pytest.approx(0.4)])
+    assert "1 of 2 seeds are interpretable" in marks["not interpretable"]["words"][0]
+    assert marks["not defined"]["x"] == [0]
+
+
+@pytest.mark.slow
+def test_a_scale_that_is_switched_off_leaves_charts_and_readouts(browse, seeds_page):
+    page = browse(seeds_page, fragment="seeds=each")
+    _chart(page, BIAS)
+    page.get_by_role("button", name="Axes and runs").click()
+    page.get_by_role("checkbox", name="scale1", exact=True).uncheck()
+    page.keyboard.press("Escape")
+    _settle(page)
+    assert [one["visible"] for one in _chart(page, BIAS)["lines"]] == [None, None, "legendonly", "legendonly"]
+    assert page.locator('[id="shape-bias-procedural"] .readout tbody tr').count() == 2
+    assert "hidden=bench%252Fscale1-seed0" in page.url
+    page.locator(f"{BIAS} .legendtoggle").nth(1).click()  # the legend switches the same runs
+    page.wait_for_timeout(600)  # Plotly waits for a second click
+    page.get_by_role("button", name="Axes and runs").click()
+    assert page.get_by_role("checkbox", name="scale1", exact=True).is_checked()
+
+
+@pytest.mark.slow
+def test_over_the_levels_the_curve_is_that_of_the_sliders_revision(browse, seeds_page):
+    page = browse(seeds_page)
+    _chart(page, NOISE)
+    _choose(page, '#noise-procedural [data-view="explorer"]', Over="sigma")
+    _settle(page)
+    last = _chart(page, NOISE)
+    assert last["lines"][0]["x"] == [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert last["x"].startswith("sigma")
+    page.locator("#training").fill("0")
+    _settle(page)
+    first = _chart(page, NOISE)
+    assert first["lines"][0]["y"] != last["lines"][0]["y"]
+    assert "epoch-000" in first["lines"][0]["text"][0]
+
+
+@pytest.mark.slow
+def test_the_numbers_behind_a_chart_are_a_table_with_headings(browse, one_page):
+    page = browse(one_page)
+    _chart(page, BIAS)
+    section = page.locator('[id="shape-bias-procedural"]')
+    assert section.locator("details table").count() == 0
+    section.get_by_text("The numbers behind this chart").click()
+    section.locator("details table").wait_for()
+    rows = [line.split("\t") for line in section.locator("details tbody").inner_text().splitlines()]
+    assert rows[0] == ["epoch-000", "0.480 [0.440, 0.520], n = 1,000 in 64 clusters, not interpretable"]
+    assert rows[5] == ["epoch-005", "0.840 [0.800, 0.880]"]
+    assert section.locator("details thead th").all_inner_texts()[1] == "me/fixture"
+
+
+HOSTILE = (
+    "__proto__=1&constructor=2&t=999&x=javascript:alert(1)&seeds=all&hidden=%E0%A4%A,%25E0%25A4",
+    "noise/procedural.metric=%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E&t=-1&at=%3Cscript%3E",
+    "t=1e9&t=NaN&=&&&=x&noise/procedural.split=level%00",
+    "x" * 9000,
+)
+
+
+def test_a_hostile_address_shows_the_usual_view(browse, seeds_page):
+    page = browse(seeds_page, fragment=HOSTILE[0])
+    usual = None
+    for fragment in HOSTILE:
+        page.evaluate("fragment => { location.hash = fragment }", fragment)
+        _settle(page)
+        assert _ring(page, NOISE) == [3, 3]
+        assert page.locator("img").count() == 0
+        assert page.get_by_label("x axis", exact=True).input_value() == "epoch"
+        usual = usual or _chart(page, NOISE)
+        assert _chart(page, NOISE) == usual
+
+
+def _top(page, place):
+    return page.evaluate("place => document.querySelector(place).getBoundingClientRect().top", place)
+
+
+@pytest.mark.parametrize("place", ["evidence", pytest.param("", marks=pytest.mark.slow)])
+def test_an_address_with_a_place_alone_lands_there(browse, seeds_page, place):
+    """As a link from elsewhere has it; an empty place: every one that the page itself links to."""
+    places = [place]
+    if not place:
+        hrefs = "all => all.map(one => one.getAttribute('href').slice(1))"
+        places = list(dict.fromkeys(browse(seeds_page).eval_on_selector_all('a[href^="#"]', hrefs)))
+        assert {"glance", "benchmarks", "evidence", "noise-procedural"} <= set(places)
+    for one in places:
+        page = browse(seeds_page, fragment=one)
+        page.wait_for_timeout(1200)
+        assert 0 <= _top(page, f"#{one}") <= 120, one
+        assert page.evaluate("one => document.getElementById(one).offsetParent !== null", one), one
+
+
+@pytest.mark.slow
+def test_links_land_where_they_say_and_an_address_brings_back_the_place(browse, seeds_page):
+    page = browse(seeds_page, fragment="t=1")
+    page.locator("nav").get_by_text("Evidence").click()
+    page.wait_for_timeout(1200)
+    assert 0 <= _top(page, "#evidence") <= 120
+    assert "t=1" in page.url
+    assert "at=evidence" in page.url
+    assert page.locator("#training").input_value() == "1"
+    page.locator("#glance-3 figcaption a").click()  # sensitivity to noise
+    page.wait_for_timeout(1200)
+    assert "tab=noise-procedural" in page.url
+    assert 0 <= _top(page, "#noise-procedural") <= 120
+    page.evaluate("scrollTo(0, document.querySelector('#noise-procedural-explorer').offsetTop - 60)")
+    page.wait_for_timeout(800)
+    assert "at=noise-procedural-explorer" in page.url, "the address keeps the place that is in sight"
+    again = browse(seeds_page, fragment=page.url.split("#")[1])
+    again.wait_for_timeout(1200)
+    assert 0 <= _top(again, "#noise-procedural-explorer") <= 120
+
+
+@pytest.mark.parametrize("width", [390, pytest.param(1600, marks=pytest.mark.slow)])
+def test_nothing_scrolls_sideways_and_no_chart_is_wider_than_the_page(browse, seeds_page, width):
+    page = browse(seeds_page, width)
+    _chart(page, NOISE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    rights = page.eval_on_selector_all(
+        ".chart .main-svg, .chart .marks text, select, #bar input",
+        "all => all.map(one => one.getBoundingClientRect().right)",
+    )
+    assert max(rights) <= width
+
+
+def test_dark_pages_have_dark_charts_and_follow_a_change(browse, one_page):
+    page = browse(one_page, dark=True)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
+    dark = _chart(page, BIAS)
+    assert (dark["ink"], dark["lines"][0]["colour"]) == ("#e6e8eb", "#8fc8ff")
+    page.emulate_media(color_scheme="light")
+    _settle(page)
+    light = _chart(page, BIAS)
+    assert (light["ink"], light["lines"][0]["colour"]) == ("#1f2328", "#0065fb")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_without_a_script_the_overview_and_the_tables_are_there(browse, one_page):
+    page = browse(one_page, script=False)
+    image = page.get_by_role("img", name="The study at a glance")
+    assert image.bounding_box()["height"] > 200
+    assert page.locator("noscript td", has_text="0.84 [0.80, 0.88]").first.bounding_box()["height"] > 10
+    assert "This browser runs no scripts" in page.inner_text("noscript p")
+    headings = page.locator("h2:visible, h3:visible").all_inner_texts()
+    assert headings == ["At a glance", "Evidence"], "no heading without anything below it"
+    page.locator("#measured summary").click()
+    assert page.locator("#measured td").first.is_visible()
+    assert not page.locator("#bar").is_visible()
+
+
+def test_names_of_runs_and_metrics_are_shown_and_never_read_as_html(browse, tmp_path):
+    name = "me/<img src=x onerror=alert(1)>&\"'</script>%{x}"
+    rows = [
+        row("glow/x<b>", "mean_<i>glow</i>", 0.5 + epoch / 10, 0.1, epoch=epoch, repo_id=other)
+        for epoch in range(2)
+        for other in (name, "me/b")
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    chart = _chart(page, ".benchmark .chart")
+    assert page.locator("img, i:not(.swatch)").count() == 0
+    assert page.inner_text(".readout th") == name
+    assert page.inner_text("h1").startswith("2 runs")
+    assert chart["y"] == "mean &#60;i&#62;glow&#60;/i&#62;"
+    assert page.locator(".benchmark .ytitle").text_content() == "mean <i>glow</i>"
+    assert page.locator(".benchmark .legendtext").first.text_content() == name
+
+
+@pytest.mark.slow
+def test_models_of_one_revision_are_rows_with_their_intervals_that_can_be_sorted(browse, tmp_path):
+    rows = [
+        row("zero_shot/cifar10", "top1", value, 0.1, repo_id=f"me/{name}", epoch=None, revision="main")
+        for name, value in (("a", 0.5), ("b", 0.7))
+    ]
+    rows += [
+        row("zero_shot/cifar10", "top1", 0.1, role="chance", repo_id="me/a", epoch=None, revision="main")
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    rows = page.locator("#overview tbody tr")
+    assert [line.split()[0] for line in rows.all_inner_texts()] == ["me/b", "me/a"], "the best first"
+    assert "0.700 [0.600, 0.800]" in rows.first.inner_text()
+    assert rows.first.locator("circle").count() == 1
+    page.locator("#overview").get_by_role("button", name="model").click()
+    _settle(page)
+    assert [line.split()[0] for line in rows.all_inner_texts()] == ["me/a", "me/b"]
+    assert page.locator("#overview th[aria-sort=ascending]").inner_text().startswith("model")
+    assert "chance 0.1" in page.locator(".benchmark .chart").text_content()
+    assert page.locator("#training").count() == 0
+    assert page.inner_text("h1").startswith("2 models")
+
+
+def test_one_revision_is_a_forest_plot_without_trajectories_and_without_claims(browse, study, tmp_path):
+    rows = [one for one in study() if one.revision == "epoch-005"]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    table = page.locator("#overview .forest")
+    assert "0.840 [0.800, 0.880]" in table.inner_text()
+    assert table.locator("circle").count() == table.locator("tbody tr").count() > 2
+    assert page.locator("#claims, #training").count() == 0
+    assert table.bounding_box()["y"] < 500
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
+def test_the_first_screen_has_a_picture_and_the_bar_is_one_line(browse, one_page, width, height):
+    page = browse(one_page, width)
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_selector("#overview .chart .main-svg")
+    box = page.locator("#overview .chart").first.bounding_box()
+    assert box["y"] + box["height"] <= height
+    assert page.locator("#bar").bounding_box()["height"] <= 60
+    if width == 1400:
+        assert page.locator("#overview .chart").nth(3).bounding_box()["y"] < height
+
+
+def test_a_chart_gives_its_numbers_its_picture_and_a_link_and_has_one_tab_stop(browse, one_page):
+    page = browse(one_page, accept_downloads=True)
+    _chart(page, BIAS)
+    assert page.locator(".modebar").count() == 0
+    figure = page.locator("#shape-bias-procedural figure").first
+    stops = "all => all.filter(one => one.tabIndex >= 0).length"
+    assert figure.locator("a, button, select, summary, [tabindex]").evaluate_all(stops) == 1
+
+    def saved(title):
+        figure.locator(".tools summary").click()
+        with page.expect_download() as download:
+            figure.get_by_role("button", name=title).click()
+        return download.value.path().read_text(encoding="utf-8")
+
+    lines = saved("CSV").splitlines()
+    assert lines[0] == "series,x,y,low,high,words"
+    assert lines[1].startswith("me/fixture,1,0.3,0.26,0.34,")
+    assert lines[1].endswith(",epoch-001")
+    picture = saved("SVG")
+    assert picture.startswith("<svg")
+    assert "<circle" in picture
+    assert "even 0.5" in picture
+    figure.locator(".tools summary").click()
+    figure.get_by_role("button", name="Link").click()
+    assert page.url.endswith("at=shape-bias-procedural-explorer")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="data", exact=True).click()
+    header, *rows = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert header.startswith("benchmark,metric,over,")
+    assert any("shape bias" in line and ",0.84,0.8,0.88," in line for line in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_paper_every_benchmark_has_its_charts_in_the_colours_of_paper(browse, seeds_page, dark):
+    page = browse(seeds_page, dark=dark)
+    page.wait_for_selector("#overview .main-svg")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator('[role="tabpanel"]:visible').count() == 5
+    empty = page.locator(".slot").evaluate_all(
+        "all => all.filter(one => one.offsetParent && !one.querySelector('.main-svg')).length"
+    )
+    assert empty == 0
+    ink = page.evaluate("document.querySelector('.benchmark .chart').layout.font.color")
+    assert ink == "#1f2328"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator('[role="tabpanel"]:visible').count() == 1
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_tab_reaches_the_skip_link_first_and_the_benchmarks_before_the_evidence(browse, one_page):
+    page = browse(one_page)
+    page.wait_for_selector("#overview .main-svg")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.locator(".skip").bounding_box()["x"] >= 0
+    order = page.evaluate(
+        """() => [...document.querySelectorAll("a, button, select, summary, input, [tabindex='0']")]
+          .filter(one => one.tabIndex >= 0 && one.checkVisibility()).map(one => one.closest("section[id]")?.id ?? "")"""
+    )
+    assert order.index("shape-bias-cue-conflict") < order.index("evidence")
+    page.keyboard.press("Enter")
+    page.locator('[role="tab"]').first.focus()
+    page.keyboard.press("ArrowRight")
+    _settle(page)
+    assert page.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
+
+
+def test_a_span_that_nobody_measured_is_a_gap(browse, tmp_path):
+    rows = [row("zero_shot/cifar10", "top1", 0.1 * epoch, 0.02, epoch=epoch) for epoch in (0, 1, 2, 3, 9)]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    (line,) = _chart(page, "#zero-shot-cifar10 .chart")["lines"]
+    assert line["x"] == [0, 1, 2, 3, 9, 9]
+    assert line["y"][4] is None
+
+
+def _labels_overlap(page):
+    return page.evaluate(
+        """() => [...document.querySelectorAll(".chart .marks")].flatMap(marks => {
+          const boxes = [...marks.querySelectorAll("text")].map(one => one.getBoundingClientRect());
+          boxes.sort((a, b) => a.top - b.top);
+          return boxes.slice(1).map((box, i) => boxes[i].bottom - box.top);
+        }).filter(over => over > 4)"""
+    )
+
+
+@pytest.mark.slow
+def test_many_groups_have_a_chart_each_with_labels_that_do_not_overlap(browse, tmp_path_factory, bench):
+    path = tmp_path_factory.mktemp("groups") / "results.parquet"
+    page = browse(render(read_study(bench.write_table(path, scales=5, seeds=2, revisions=3))))
+    page.wait_for_selector("#overview .main-svg")
+    assert page.locator("#overview figure").count() == 5
+    second = "document.querySelectorAll('#overview .chart')[1]"
+    page.wait_for_function(f"() => {second}?.data")
+    assert (
+        page.evaluate(
+            f"{second}.data.filter(one => one.meta.kind === 'line' && one.opacity === undefined).length"
+        )
+        == 2
+    ), "its mean, and the main one in grey"
+    assert _labels_overlap(page) == []
+    _choose(page, "#overview", Metric="3")
+    _settle(page)
+    low, high = page.evaluate(f"{second}.layout.yaxis.range")
+    assert high - low < 2, "an interval over two seeds does not set the axis"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("form", ["seeds_page", "one_page"])
+def test_axe_finds_nothing(browse, violations, request, form, dark):
+    page = browse(request.getfixturevalue(form), dark=dark)
+    page.wait_for_selector("#overview .main-svg")
+    page.evaluate("document.querySelectorAll('details.fold').forEach(one => { one.open = true; })")
+    page.wait_for_timeout(500)
+    assert violations(page) == []
+
+
+def test_rows_of_the_evidence_are_built_when_they_are_opened(browse, one_page):
+    assert "clean accuracy within its interval" not in re.sub("(?s)<script.*?</script>", "", one_page)
+    page = browse(one_page)
+    assert page.locator("#undefined tr").count() == 0
+    page.locator("#undefined > summary").click()
+    page.locator("#undefined tbody tr").first.wait_for()
+    assert "clean accuracy within its interval of chance" in page.inner_text("#undefined")
+
+
+def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_condition_and_level(
+    browse, tmp_path
+):
+    rows = [
+        row("saliency/mit1003", "nss", math.nan, epoch=epoch, probe=probe, note="no fixation points")
+        for epoch in (0, 1)
+        for probe in ("rollout", "gradient")
+    ]
+    rows.append(row("saliency/mit1003", "sauc", math.nan))
+    rows += [
+        row("noise/x", "noise_rms", rms + epoch * change, epoch=epoch, probe="", role="diagnostic", **on)
+        for rms, change, on in (
+            (0.2544, 0.0, {"condition": "gaussian", "level": 0.3}),
+            (0.05, 0.001, {"condition": "blur", "level": 1.0}),
+        )
+        for epoch in range(3)
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+
+    def cells(fold):
+        page.locator(f"#{fold} > summary").click()
+        lines = page.locator(f"#{fold} tbody tr")
+        lines.first.wait_for()
+        return [tuple(line.split("\t")) for line in lines.all_inner_texts()]
+
+    assert cells("undefined") == [
+        (
+            *("me/fixture", "Saliency: mit1003", "NSS", "rollout; gradient"),
+            *("epoch-000, epoch-001", "no fixation points"),
+        ),
+        ("me/fixture", "Saliency: mit1003", "shuffled AUC", "", "epoch-000", "not defined on these data"),
+    ]
+    assert cells("diagnostics") == [
+        ("Sensitivity to noise: x", "effective noise, RMS", "Gaussian noise, sigma 0.3", "0.254"),
+        ("Sensitivity to noise: x", "effective noise, RMS", "blur, width 1 px", "0.05 to 0.052"),
+    ]

@@ -1,0 +1,182 @@
+"""The contrasts of both studies come out again of the committed tables, as far as the package expresses them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hf_clipdyn.results.table import load
+from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.judge import Judge, Verdict
+from hf_clipdyn.statistics.verdicts import verdict_table
+
+CARDS = Path(__file__).resolve().parents[2] / "model_cards"
+SECOND = CARDS / "second-study"
+FILES = Path(__file__).parent / "claims"
+STUDIES: Mapping[str, tuple[str, list[Path], Path]] = {
+    "worlds": ("first-worlds", [CARDS / "study/results.parquet"], CARDS / "study/verdicts.parquet"),
+    "repeated worlds": (
+        "first-worlds",
+        [CARDS / "study/repeated.parquet"],
+        CARDS / "study/repeated-verdicts.parquet",
+    ),
+    "photographs": (
+        "first-photographs",
+        [CARDS / "real-study/results.parquet"],
+        CARDS / "real-study/verdicts.parquet",
+    ),
+    "second worlds": (
+        "second-worlds",
+        [SECOND / "worlds/results.parquet"],
+        SECOND / "worlds-verdicts.parquet",
+    ),
+    "second photographs": (
+        "second-photographs",
+        [
+            *sorted((SECOND / "photographs").glob("*/results.parquet")),
+            SECOND / "photographs/relations.parquet",
+        ],
+        SECOND / "photographs-verdicts.parquet",
+    ),
+}
+"""By study: the file of claims, the tables, and the committed verdicts."""
+ITEMS_ARE_GONE = ("worlds", "photographs")
+"""Studies whose intervals contained items that were not committed."""
+PEOPLE = ("people - late",)
+"""Contrasts whose interval contained the variance of people."""
+MOVED = {"texture's decodability does not fall (late - half)": 0.05}
+"""Contrasts that must not fall to -δ: the constant lifts them by δ."""
+COLUMNS = ("confidence_level", "n_seeds", "n", "n_clusters")
+OF_ITEMS = (
+    "ci_low",
+    "ci_high",
+    "standard_error",
+    "degrees_of_freedom",
+    "item_error",
+    "item_degrees_of_freedom",
+)
+
+
+@cache
+def judged(study: str) -> tuple[Mapping[str, Verdict], pd.DataFrame]:
+    file, tables, _ = STUDIES[study]
+    found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts()
+    return {one.claim.number: one for one in found}, verdict_table(found)
+
+
+def contrasts() -> Iterator[tuple[str, int, str]]:
+    """Study, claim and title of each contrast that a file of claims and the committed verdicts share."""
+    for study, (file, _, kept) in STUDIES.items():
+        committed = pd.read_parquet(kept)
+        known = set(committed[["claim", "part_title"]].itertuples(index=False, name=None))
+        for claim in read_claims(FILES / f"{file}.yaml").claims:
+            for part in claim.parts:
+                number = int(claim.number.split()[0]) if claim.number[0].isdigit() else 0
+                if (number, part.title) in known:
+                    yield study, number, part.title
+
+
+def test_all_contrasts_that_the_package_expresses_are_compared():
+    counts = pd.Series([study for study, *_ in contrasts()]).value_counts()
+    assert counts.to_dict() == {
+        "worlds": 8,
+        "repeated worlds": 8,
+        "photographs": 13,
+        "second worlds": 13,
+        "second photographs": 12,
+    }
+
+
+@pytest.mark.parametrize(("study", "number", "title"), list(contrasts()))
+def test_a_contrast_comes_out_of_the_committed_table(study: str, number: int, title: str):
+    _, found = judged(study)
+    kept = pd.read_parquet(STUDIES[study][2])
+    (row,) = found[
+        (found["part_title"] == title) & (found["claim"].str.split().str[0] == str(number))
+    ].to_dict("records")
+    (was,) = kept[(kept["part_title"] == title) & (kept["claim"] == number)].to_dict("records")
+    near = {"rel": 1e-9, "abs": 1e-9, "nan_ok": True}
+    moved = MOVED.get(title, 0.0)
+    assert row["value"] - moved == pytest.approx(was["value"], **near)
+    for name in COLUMNS:
+        assert row[name] == pytest.approx(was[name], **near), name
+    assert list(row["scales"]) == list(was["scales"])
+    if study in ITEMS_ARE_GONE or title in PEOPLE or math.isnan(was["value"]):
+        return
+    for name in (name for name in OF_ITEMS if name in was):
+        of_ends = moved if name in ("ci_low", "ci_high") else 0.0
+        assert row[name] - of_ends == pytest.approx(was[name], **near), name
+    assert moved or row["sign"] == was["sign"]
+
+
+@pytest.mark.parametrize(
+    ("study", "claim", "word"),
+    [
+        ("second worlds", "1", "holds"),
+        ("second worlds", "texture always right", "holds"),
+        ("second worlds", "5 by prompts", "undecided"),  # in ten words: wrong direction, size open
+        ("second worlds", "5 by the probe", "right direction, size open"),
+        ("second worlds", "6 by prompts", "holds"),
+        ("second worlds", "6 by the probe", "right direction, size open"),
+        ("second worlds", "12 by prompts", "holds"),
+        ("second worlds", "13 by preference", "holds"),
+        ("second worlds", "25", "holds"),
+        ("second worlds", "26", "holds"),
+        ("second photographs", "1 by preference", "undecided"),
+        ("second photographs", "5 by prompts", "contradicted"),
+        ("second photographs", "5 by the probe", "contradicted"),
+        ("second photographs", "6", "not testable here"),
+        ("second photographs", "8", "holds"),
+        ("second photographs", "23 by CKA", "right direction, size open"),
+        ("repeated worlds", "2", "undecided"),
+        ("repeated worlds", "5", "undecided"),
+        ("photographs", "2", "negligible"),
+        ("photographs", "3", "gate failed"),
+        ("photographs", "4", "gate failed"),
+        ("photographs", "8", "gate failed"),
+    ],
+)
+def test_the_words_are_those_that_the_rule_gives(study: str, claim: str, word: str):
+    assert judged(study)[0][claim].word == word
+
+
+@pytest.mark.parametrize(
+    ("study", "claim", "committed"),
+    [
+        (
+            "worlds",
+            "1",
+            {"shape bias interpretable": False, "zero-shot accuracy at least twice chance": True},
+        ),
+        ("worlds", "5", {"clean accuracy at least twice chance": True}),
+        ("photographs", "1", {"shape bias interpretable": False, "accuracy at least twice chance": False}),
+        ("photographs", "3", {"peak above pixels": False}),
+        (
+            "photographs",
+            "4",
+            dict.fromkeys(
+                (
+                    "peak above gradient energy",
+                    "peak above a Gaussian at the centre",
+                    "peak above the centre bias",
+                ),
+                False,
+            ),
+        ),
+        ("second worlds", "6 by prompts", {"clean_of_both": True}),
+        ("second worlds", "12 by prompts", {"bias_at_accuracy": True}),
+        ("second photographs", "24 by pixels", {"information": True}),
+    ],
+)
+def test_gates_pass_and_fail_as_in_the_committed_verdicts(study, claim, committed):
+    assert {gate.title: gate.passed for gate in judged(study)[0][claim].gates} == committed
+
+
+def test_control_arms_have_the_values_that_the_first_study_printed():
+    verdicts, _ = judged("worlds")
+    values = {name: verdicts[name].parts[0].estimate.value for name in ("no turn", "reversed")}
+    assert 0.15 - values["no turn"] == pytest.approx(-0.111, abs=0.0005)
+    assert -values["reversed"] == pytest.approx(-0.076, abs=0.0005)

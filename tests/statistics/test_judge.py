@@ -1,0 +1,521 @@
+"""The rule, windows, gates and arms on made-up tables, and a planted study from its trials to the command."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from made_tables import PLAN, RISE, judge, plan, table_of
+from planted import Noise, Planted, Run, constant, peak, turn, write_study
+from result_rows import course, row
+
+import hf_clipdyn
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.results.influences import combined_influences
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
+from hf_clipdyn.results.row import Row
+from hf_clipdyn.results.table import Table, load
+from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.statistics.claims import EMBEDDED, Claims, Part, read_claims, registered_hash
+from hf_clipdyn.statistics.contrasts import ONE_SEQUENCE
+from hf_clipdyn.statistics.judge import Judge, Verdict, word_of
+from hf_clipdyn.statistics.verdicts import SCHEMA, render, verdict_table, write_verdicts
+
+
+def rows_of(values: Sequence[float], repo_id: str = "me/run", **columns: Any) -> list[Row]:
+    return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
+
+
+def accuracies(values: Sequence[float], repo_id: str = "me/run", **columns: Any) -> list[Row]:
+    return course("zero_shot/procedural", "top1", values, repo_id=repo_id, **columns)
+
+
+def seeds(table: Any, scale: str = "tiny", arm: str = "", first: int = 0) -> list[Row]:
+    return [
+        one
+        for seed, values in enumerate(table, first)
+        for one in rows_of(values, f"me/{arm}{scale}-{seed}", scale=scale, seed=seed, arm=arm)
+    ]
+
+
+def contrast(rows: list[Row], claims: Claims | None = None) -> Any:
+    found = judge(rows, claims or plan())
+    return found.contrast(found.claims.claims[0].parts[0], "")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.1, 0.3, "holds"),
+        (0.05, 0.1, "right direction, size open"),
+        (0.01, 0.09, "negligible"),
+        (-0.09, 0.09, "negligible"),
+        (-0.1, 0.09, "undecided"),
+        (-0.05, 0.1, "undecided"),
+        (-0.2, -0.05, "undecided"),
+        (0.0, 0.2, "undecided"),
+        (-0.3, -0.1, "contradicted"),
+        (math.nan, math.nan, "undecided"),
+    ],
+)
+def test_the_rule(low: float, high: float, word: str) -> None:
+    assert word_of(low, high, 0.1) == word
+
+
+def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows() -> None:
+    values = np.linspace(0.2, 0.9, 11) ** 2
+    (found,) = contrast(rows_of(values), plan({"constant": 0.5, "weights": {"early": -1, "start": 2}}))
+    assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
+    assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
+    assert math.isnan(found.influence.variance)
+
+
+@pytest.mark.parametrize(
+    ("window", "revisions"),
+    [
+        ({"shares": (0.2, 0.6)}, [1, 2, 3]),  # both ends included
+        ({"untrained": True}, [0]),
+        ({"epochs": (1, 2)}, [1, 2]),
+        ({"reached": 0.35, "revisions": 2}, [2, 3]),  # one revision alone may be lucky
+    ],
+)
+def test_a_window_has_revisions_that_weigh_the_same(window: dict[str, Any], revisions: list[int]) -> None:
+    values = np.array([0.4, 0.2, 0.5, 0.8, 0.1, 0.9])
+    claims = plan({"weights": {"W": 1}}, windows={**PLAN["windows"], "W": window}, accuracy="top1")
+    rows = [*rows_of(values**2), *accuracies(values)]
+    assert contrast(rows, claims)[0].value == pytest.approx(np.mean(values[revisions] ** 2))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"shares": (0.3, 0.35)},
+        {"epochs": (5, 6)},
+        {"reached": 0.85},  # never twice in a row
+        {"reached": 0.35, "revisions": 5},  # too few follow
+    ],
+)
+def test_a_window_that_is_not_whole_makes_the_contrast_undefined(window: dict[str, Any]) -> None:
+    claims = plan({"weights": {"W": 1}}, windows={**PLAN["windows"], "W": window}, accuracy="top1")
+    values = [0.4, 0.2, 0.5, 0.8, 0.1, 0.9]
+    (found,) = contrast([*rows_of(values), *accuracies(values)], claims)
+    assert math.isnan(found.value)
+    assert found.cause == "the run has no revisions for the window W"
+
+
+def test_a_step_inside_an_epoch_is_no_revision_of_that_epoch() -> None:
+    rows = rows_of([0.1, 0.2, 0.3])
+    inside = replace(
+        rows[1], revision="step-00000150", commit="f" * 40, step=150, samples_seen=9600, value=0.9
+    )
+    claims = plan({"weights": {"W": 1}}, windows={**PLAN["windows"], "W": {"epochs": (1,)}})
+    assert contrast([*rows, inside], claims)[0].value == pytest.approx(0.2)
+
+
+def test_a_run_that_was_cut_short_has_no_late_revision() -> None:
+    values = np.arange(11) / 10
+    late = plan({"weights": {"late": 1}})
+    cut = contrast([*seeds([values]), *seeds([values[:7]], first=1)], late)
+    assert [one.cause for one in cut] == ["", "the run has no revisions for the window late"]
+    other = contrast([*rows_of(values, "a/x"), *rows_of(values[:7], "b/y")], late)
+    assert [one.value for one in other] == pytest.approx([0.95, 0.6]), "models of no common training"
+
+
+def test_without_samples_steps_count_and_without_any_clock_there_is_no_share() -> None:
+    late = plan({"weights": {"late": 1}})
+    assert contrast(rows_of([0.1, 0.2, 0.3], samples_seen=None), late)[0].value == pytest.approx(0.3)
+    nameless = [
+        row("shape_bias/procedural", "shape_bias", 0.5, epoch=None, revision=name)
+        for name in ("main", "other")
+    ]
+    assert contrast(nameless, late)[0].cause == "the run has no revisions for the window late"
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"value": math.nan, "note": "nothing was decided"}, "epoch-002: nothing was decided"),
+        ({"interpretable": False}, "epoch-002: not interpretable"),
+    ],
+)
+def test_a_revision_without_a_usable_value_makes_its_window_undefined(
+    change: dict[str, Any], cause: str
+) -> None:
+    rows = rows_of([0.1] * 11)
+    rows[2] = Row(**vars(rows[2]) | change)
+    (found,) = contrast(rows)
+    assert (math.isnan(found.value), found.cause) == (True, cause)
+    assert contrast(rows, plan({"weights": {"late": 1}}))[0].value == pytest.approx(0.1)
+
+
+def test_a_number_that_is_missing_or_measured_in_two_ways_is_not_mixed() -> None:
+    cause = "shape_bias/procedural shape_bias was not measured, or not in one way"
+    both = [*rows_of([0.1] * 11), *rows_of([0.2] * 11, settings='{"stage": "input"}')]
+    # Some revisions in one way, the others in another.
+    mixed = [*rows_of([0.1] * 11)[:5], *rows_of([0.2] * 11, settings='{"stage": "input"}')[5:]]
+    for rows in (both, mixed, accuracies([0.1] * 11)):
+        assert contrast(rows)[0].cause == cause
+
+
+def test_runs_of_unknown_seeds_all_count_and_have_no_partner() -> None:
+    values = np.arange(11) / 10
+    rows = [*rows_of(values, "a/x", scale="B"), *rows_of(values / 2, "b/y", scale="B")]
+    found = judge(rows, plan()).estimate(plan().claims[0].parts[0], 0.95)
+    assert (found.value, found.n_seeds) == (pytest.approx(0.75 * 0.8), 2)
+    assert ONE_SEQUENCE in found.notes
+    claims = plan({"arms": {"": 1, "noise": -1}})
+    other = rows_of(values, "c/z", scale="B", arm="noise")
+    found = judge([*rows, *other], claims).estimate(claims.claims[0].parts[0], 0.95)
+    assert found.cause == "no scale and seed has runs of all arms"
+
+
+def test_two_runs_of_a_scale_and_seed_do_not_count_twice() -> None:
+    rows = [*seeds([np.arange(11) / 10] * 2), *rows_of([0.5] * 11, "me/again", scale="tiny", seed=0)]
+    found = contrast(rows)
+    assert [one.cause[:12] for one in found] == ["several runs", "", "several runs"]
+
+
+def drops(levels: Mapping[float, float], **columns: Any) -> list[Row]:
+    return [
+        one
+        for level, height in levels.items()
+        for one in course(
+            "noise/procedural",
+            "chance_corrected_drop",
+            [height * at for at in range(11)],
+            repo_id="me/run",
+            condition="gaussian",
+            level=level,
+            **columns,
+        )
+    ]
+
+
+def test_an_endpoint_of_levels_is_their_mean_where_all_were_measured() -> None:
+    endpoint = {
+        "kind": "noise",
+        "dataset": "procedural",
+        "metric": "chance_corrected_drop",
+        "condition": "gaussian",
+        "levels": (0.1, 0.2),
+    }
+    claims = plan(
+        {"endpoint": "drop", "weights": {"late": 1}}, endpoints={**PLAN["endpoints"], "drop": endpoint}
+    )
+    rows = drops({0.1: 0.02, 0.2: 0.06, 0.4: 0.5})
+    assert contrast(rows, claims)[0].value == pytest.approx(0.04 * 9.5)
+    twice = drops({0.1: 0.02}) + drops({0.1: 0.03}, settings='{"stage": "input"}')  # and never at 0.2
+    for rows in (drops({0.1: 0.02}), twice):
+        (found,) = contrast(rows, claims)
+        assert "not in one way" in found.cause
+
+
+def gate_of(rows: list[Row], **keys: Any) -> tuple[bool | None, str]:
+    gate = {"endpoint": "top1", "windows": ["late"], **keys}
+    found = judge([*rows, *rows_of([0.5] * 11)], plan(gates={"G": gate})).gate("G")
+    return found.passed, found.words
+
+
+@pytest.mark.parametrize(
+    ("keys", "passed", "words"),
+    [
+        ({"above": 0.3}, True, "passed in 1 run"),
+        ({"above": 0.5}, False, "failed in me/run: 0.4 does not reach 0.5 (late)"),
+        ({"above": "chance", "times": 3}, True, "passed in 1 run"),
+        (
+            {"above": "chance", "times": 5},
+            False,
+            "failed in me/run: 0.4 does not reach 5 times chance, 0.5 (late)",
+        ),
+        ({"above": "pixels"}, False, "failed in me/run: pixels was not measured (late)"),
+        ({"windows": ["early"], "above": 0.3}, False, "failed in me/run: 0.2 does not reach 0.3 (early)"),
+        ({"arms": ["noise"]}, None, "not measured: no run of the arm 'noise' counts"),
+    ],
+)
+def test_a_gate_compares_the_mean_over_each_window(
+    keys: dict[str, Any], passed: bool | None, words: str
+) -> None:
+    rows = [*accuracies([0.2] * 5 + [0.4] * 6), *accuracies([0.1] * 11, role="chance")]
+    assert gate_of(rows, **keys) == (passed, words)
+
+
+def test_a_gate_on_an_error_asks_that_it_is_at_most_its_null() -> None:
+    error = {"kind": "shape_bias", "dataset": "procedural", "metric": "cue_accuracy"}
+    rows = [
+        one
+        for values, role in (([0.5] * 5 + [0.2] * 6, "value"), ([0.3] * 11, "null"))
+        for one in course(
+            "shape_bias/procedural",
+            "cue_accuracy",
+            values,
+            role=role,
+            higher_is_better=False,
+            repo_id="me/run",
+        )
+    ]
+    for window, passed in (("early", False), ("late", True)):
+        gates = {"G": {"endpoint": "error", "windows": [window], "above": "null"}}
+        claims = plan(gates=gates, endpoints={**PLAN["endpoints"], "error": error})
+        assert judge([*rows, *rows_of([0.5] * 11)], claims).gate("G").passed is passed
+
+
+def test_a_gate_names_a_value_that_is_not_interpretable_and_a_run_without_the_number() -> None:
+    rows = accuracies([0.4] * 11)
+    rows[10] = replace(rows[10], interpretable=False)
+    assert gate_of(rows) == (False, "failed in me/run: epoch-010: not interpretable (late)")
+    assert gate_of([]) == (None, "not measured in me/run: zero_shot/procedural top1")
+
+
+def test_each_run_must_pass_and_the_word_is_that_of_the_gate() -> None:
+    values = np.linspace(0.1, 0.9, 11)
+    rows = seeds([values, 1.05 * values, 1.1 * values])
+    gates = {"G": {"endpoint": "bias", "windows": ["early"], "above": 0.225}}
+    (found,) = judge(rows, plan(gates=gates)).verdicts()
+    cause = "G: failed in me/tiny-0: 0.22 does not reach 0.225 (early)"
+    assert (found.word, found.cause) == ("gate failed", cause)
+    assert found.parts[0].word == "holds", "shown all the same"
+
+
+def table_of_seeds(*values: float) -> list[np.ndarray]:
+    return [np.linspace(0.1, 0.1 + value, 11) for value in values]
+
+
+def test_all_parts_must_hold_and_one_against_is_enough() -> None:
+    rows = seeds(table_of_seeds(0.6, 0.61, 0.62))
+
+    def word(*factors: float) -> tuple[str, str]:
+        parts = [
+            {**RISE, "title": f"{factor}", "weights": {"late": factor, "early": -factor}}
+            for factor in factors
+        ]
+        claim = {"number": 1, "title": "a claim", "parts": parts}
+        (found,) = judge(rows, Claims.model_validate({**PLAN, "claims": [claim]})).verdicts()
+        return found.word, found.cause
+
+    assert word(1, 2) == ("holds", "")
+    assert word(1, -1) == ("contradicted", "-1")
+    assert word(1, 0.01) == ("negligible", "0.01")
+    assert word(-1) == ("contradicted", "")
+
+
+def test_tuning_seeds_get_estimates_and_no_verdict_and_never_count() -> None:
+    table = table_of_seeds(0.6, 0.61, 0.62)
+    registered = {"tuning_seeds": (0,), "confirmatory_seeds": (1, 2)}
+    (found,) = judge(seeds(table), plan(**registered)).verdicts()
+    assert [run.seed for run in found.parts[0].estimate.runs] == [1, 2]
+    assert found.word == "holds"
+    (found,) = judge(seeds(table[:1]), plan(**registered)).verdicts()
+    assert (found.word, found.cause) == ("not testable here", "only seeds that tuned the study")
+    assert (found.parts[0].word, found.is_tested) == ("not testable here", True)
+    (found,) = judge(seeds(table[:1], first=7), plan(**registered)).verdicts()
+    assert found.cause == "none of the registered seeds (1, 2) is in the tables"
+    (found,) = judge(seeds(table), plan(tuning_seeds=(0,), confirmatory_seeds=(1,))).verdicts()
+    assert (found.word, found.cause) == ("undecided", "rise: no trials beside the table")
+    assert "Not counted: runs of seed 2, which is not registered." in found.notes
+
+
+def test_only_the_registered_scale_counts_and_scales_weigh_the_same() -> None:
+    rows = [*seeds(table_of_seeds(0.6, 0.62)), *seeds(table_of_seeds(0.2, 0.22, 0.24), "small")]
+    part = plan().claims[0].parts[0]
+    both = judge(rows, plan()).estimate(part, 0.95)
+    assert both.value == pytest.approx(np.mean([0.61, 0.22]) * 0.8)
+    assert (both.scales, both.n_seeds) == (("tiny", "small"), 5)
+    small = judge(rows, plan(scale="small")).estimate(part, 0.95)
+    assert (small.scales, small.value) == (("small",), pytest.approx(0.22 * 0.8))
+
+
+def test_arms_are_weighted_by_paired_scales_and_seeds() -> None:
+    rows = [
+        *seeds(table_of_seeds(0.6, 0.62, 0.64)),
+        *seeds(table_of_seeds(0.2, 0.28), arm="hard"),
+        *seeds(table_of_seeds(0.1, 0.1, 0.1, 0.4), arm="soft"),
+    ]
+    claims = plan({"arms": {"": 1, "hard": -0.5, "soft": -0.5}})
+    found = judge(rows, claims).estimate(claims.claims[0].parts[0], 0.95)
+    assert [run.value for run in found.runs] == pytest.approx([0.8 * (0.6 - 0.15), 0.8 * (0.62 - 0.19)])
+    assert found.runs[0].run == "me/tiny-0 - 0.5 me/hardtiny-0 - 0.5 me/softtiny-0"
+    for arms, cause in (
+        ({"": 1, "none": -1}, "no run of the arm 'none' counts"),
+        ({"far": 1, "": -1}, "no scale and seed has runs of all arms"),
+    ):
+        claims = plan({"arms": arms})
+        far = seeds(table_of_seeds(0.1), arm="far", first=9)
+        (verdict,) = judge([*rows, *far], claims).verdicts()
+        assert (verdict.word, verdict.cause) == ("not testable here", f"rise: {cause}")
+
+
+def test_what_arms_change_is_described_by_pairs() -> None:
+    rows = [*seeds(table_of_seeds(0.6, 0.62, 0.64)), *seeds(table_of_seeds(0.2, 0.28), arm="hard")]
+    early, late = judge(rows, plan()).arm_effects()
+    assert (early.window, late.window, late.arm) == ("early", "late", "hard")
+    assert late.effect.value == pytest.approx(0.95 * (0.24 - 0.61))
+    assert late.main == pytest.approx(0.1 + 0.95 * 0.61)
+    assert (late.effect.n_seeds, late.effect.confidence) == (2, 0.95)
+
+
+# --- a planted study, from its trials to the command ---------------------------------------------------------------
+
+_TRUE = Planted(
+    drop=turn(0.6, 0.35),
+    bias=turn(0.2, 0.85),
+    error=peak(0.4, 0.15, 0.35, at=0.065),
+    accuracy=turn(0.5, 0.9, 0.1),
+)
+_NOISE_ARM = replace(_TRUE, drop=constant(0.0))
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic study in which the claims by prompts are true, as a table with trials; not to be changed."""
+    runs = [Run(scale="tiny", seed=seed, planted=_TRUE) for seed in (0, 10, 11, 12)]
+    runs += [Run(scale="small", seed=seed, planted=_TRUE) for seed in (10, 11, 12)]
+    runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
+    quiet = Noise(seed=0.003, checkpoint=0.003)
+    path = tmp_path_factory.mktemp("study") / "results.parquet"
+    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet)
+
+
+@pytest.fixture(scope="session")
+def verdicts(study: Path) -> Mapping[str, Verdict]:
+    return verdicts_of(load(study))
+
+
+def verdicts_of(table: Table) -> dict[str, Verdict]:
+    return {one.claim.number: one for one in Judge(table, read_claims(EMBEDDED)).verdicts()}
+
+
+def test_a_true_study_bears_out_what_it_can_test(verdicts: Mapping[str, Verdict]) -> None:
+    assert (verdicts["1"].word, verdicts["5 by prompts"].word) == ("holds", "holds")
+    assert verdicts["6 by prompts"].word in ("holds", "right direction, size open")
+    assert verdicts["5 by the probe"].word == "not testable here"
+    assert "not measured in me/tiny-seed10: noise/procedural accuracy" in verdicts["5 by the probe"].cause
+    (part,) = verdicts["5 by prompts"].parts
+    assert (part.estimate.n_seeds, part.estimate.scales) == (6, ("tiny", "small"))
+    assert part.estimate.confidence == pytest.approx(1 - 0.05 / 4)
+    assert part.estimate.errors[0].degrees_of_freedom == 4
+    assert all(run.influence.variance > 0 for run in part.estimate.runs)
+    assert part.estimate.value == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_benchmark_that_was_not_measured_is_named(study: Path) -> None:
+    found = verdicts_of(load(study).where(kind=["noise"]))
+    assert found["1"].cause == "shape_bias/procedural is not in the tables"
+    assert found["5 by prompts"].word == "holds"
+
+
+def test_trials_that_cannot_be_scored_leave_the_values(
+    study: Path, verdicts: Mapping[str, Verdict], tmp_path: Path
+) -> None:
+    shutil.copytree(study.parent, tmp_path / "study")
+    table = load(tmp_path / "study" / study.name)
+    rows = table.rows[
+        (table.rows["kind"] == "noise") & (table.rows["seed"] == 12) & (table.rows["arm"] == "")
+    ]
+    file = KeptTrials(table.files).file(str(rows["cell"].iloc[-1]))
+    assert file is not None
+    pd.read_parquet(file).drop(columns="label").to_parquet(file)
+    found = verdicts_of(table)["5 by prompts"]
+    assert found.parts[0].estimate.value == verdicts["5 by prompts"].parts[0].estimate.value
+    assert any("The trials of this noise benchmark cannot be scored" in note for note in found.notes), (
+        found.notes
+    )
+
+
+def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(
+    verdicts: Mapping[str, Verdict], tmp_path: Path
+) -> None:
+    table = verdict_table(verdicts.values())
+    assert list(table.columns) == SCHEMA.names
+    assert table["part"].tolist() == [1, 2, 1, 1, 1, 1]
+    five = table[table["claim"] == "5 by prompts"].iloc[0]
+    assert five[["verdict", "part_verdict", "gate", "n_seeds", "sign"]].tolist() == [
+        "holds",
+        "holds",
+        True,
+        6,
+        1,
+    ]
+    assert list(five["scales"]) == ["tiny", "small"]
+    assert 0 < five["minimum_detectable_effect"] < five["value"]
+    assert table["sign"].isna().tolist() == table["ci_low"].isna().tolist()
+    assert json.loads(table["gates"][0])[0]["passed"] is True
+    write_verdicts(table, tmp_path / "verdicts.parquet")
+    assert pq.read_table(tmp_path / "verdicts.parquet").schema.equals(SCHEMA)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "verdicts.parquet"), table)
+    with pytest.raises(OSError, match=f"not a regular file: '{tmp_path}'"):
+        write_verdicts(table, tmp_path)
+
+
+def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
+    study: Path, tmp_path: Path
+) -> None:
+    asked = Judge(load(study), read_claims(EMBEDDED))
+    wanted = verdict_table(asked.verdicts())
+    copy = tmp_path / "results.parquet"
+    shutil.copy(study, copy)
+    asked.errors.write(copy)
+    found = verdict_table(verdicts_of(load(copy)).values())
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-12)
+    combined_influences(copy).unlink()
+    assert "no trials beside the table" in str(verdict_table(verdicts_of(load(copy)).values()).to_dict())
+
+
+def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path: Path, clipdyn: Any) -> None:
+    table = hf_clipdyn.verdicts(study, EMBEDDED, show_progress=False)
+    output = tmp_path / "verdicts.parquet"
+    options = ("--print", "verdicts", "--claims", EMBEDDED, "--output", output, "--quiet")
+    code, printed, error = clipdyn("report", study, *options)
+    assert code == 0, error
+    pd.testing.assert_frame_equal(pd.read_parquet(output), table)
+    assert (
+        "5 by prompts Sensitivity to noise falls: holds\n    drop falls (early - late): holds, +0." in printed
+    )
+    assert "] at 98.75 %; δ = 0.05; 0." in printed
+    assert " would be found with a power of 80 %; 6 runs of tiny, small\n" in printed
+    assert "1 Texture first, then shape: holds (by construction, not evidence)" in printed
+    assert (
+        "5 by the probe Sensitivity to noise falls: not testable here (clean accuracy of the probe" in printed
+    )
+    registered = registered_hash(read_claims(EMBEDDED))
+    facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
+    assert (facts.package, facts.study, facts.claims) == (package(), "embedded world", registered)
+    assert f"SHA-256 {registered}" in printed
+
+
+def test_a_wrong_call_is_one_sentence(study: Path, tmp_path: Path, clipdyn: Any) -> None:
+    for words, says in (
+        (["--claims", tmp_path / "absent.yaml"], "absent.yaml: No such file"),
+        (["--claims", EMBEDDED, "--output", tmp_path], "not a regular file"),
+        ([], "--print verdicts needs --claims"),
+    ):
+        error = clipdyn("report", study, "--print", "verdicts", "--quiet", *words)[2]
+        assert error.startswith("clipdyn: error: ")
+        assert says in error
+        assert error.count("\n") == 1
+    with pytest.raises(ConfigError):
+        hf_clipdyn.verdicts(study, tmp_path / "absent.yaml")
+
+
+def test_names_from_tables_cannot_steer_the_terminal(verdicts: Mapping[str, Verdict]) -> None:
+    gate = replace(verdicts["1"].gates[0], passed=False, words="failed in me/\x1b[2Jrun")
+    assert "\x1b" not in render([replace(verdicts["1"], gates=(gate,))])
+
+
+def test_a_part_of_a_claim_can_be_estimated_alone(study: Path) -> None:
+    part = Part(title="late", endpoint="shape", weights={"late": 1.0}, smallest_effect=0.1)
+    found = Judge(load(study), read_claims(EMBEDDED)).estimate(part, 0.95)
+    assert found.value == pytest.approx(0.85, abs=0.05)
+
+
+def test_rows_of_another_order_give_the_same() -> None:
+    rows = [*seeds(table_of_seeds(0.6, 0.62, 0.64)), *seeds(table_of_seeds(0.2, 0.28, 0.3), "small")]
+    part = plan().claims[0].parts[0]
+    one, other = (Judge(table_of(given), plan()).estimate(part, 0.95) for given in (rows, rows[::-1]))
+    assert (one.ci_low, one.ci_high) == pytest.approx((other.ci_low, other.ci_high))
