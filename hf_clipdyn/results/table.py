@@ -119,11 +119,6 @@ class Table:
         texts = cells.select_dtypes("category").columns
         return cells.astype(dict.fromkeys(texts, object)).reset_index(drop=True)
 
-    @cached_property
-    def confidence(self) -> "pd.Series[float]":
-        """The first confidence level of each cell, by its key; NaN without any."""
-        return self.rows.groupby("cell", observed=True)["confidence_level"].first()
-
     def where(self, **columns: Any) -> "Table":
         """The rows with these values; the table itself if that is all of them.
 
@@ -398,10 +393,12 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         cells: those that count, in their order: the columns of `Cell`, ``run`` and ``cell``.
         at: the cell of each row; -1 for a row that does not count.
     """
-    numbers = _groups(columns[name] for name in NUMBER_KEY)
-    kept = np.flatnonzero(at >= 0).astype(np.int32)
-    at, numbers = at[kept], numbers[kept].astype(np.int32)
-    common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
+    if (left_out := at < 0).any():
+        at = at[~left_out]
+        for name in columns:
+            columns[name] = columns[name][~left_out]
+    numbers = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
+    common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY).astype(np.int32)
     courses = _groups([common[at], numbers])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
@@ -411,7 +408,7 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
     places = np.lexsort((at, order, courses))
     courses, order, at = courses[places], order[places], at[places]
     last = np.append((np.diff(courses) != 0) | (np.diff(at) != 0), True)  # of a number that a cell has twice
-    courses, order, at, places = courses[last], order[last], at[last], kept[places[last]]
+    courses, order, at, places = courses[last], order[last], at[last], places[last]
     rows = {}
     for name in SCHEMA.names:
         rows[name] = columns.pop(name)[places]
