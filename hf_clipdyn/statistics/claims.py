@@ -233,7 +233,7 @@ def read_claims(path: str | Path) -> Claims:
     """Read a file of claims.
 
     Raises:
-        ConfigError: it cannot be read, or is no such file; the sentence has the key, what was given and what is
+        ConfigError: it cannot be read, or is not a file of claims; the sentence has the key, what was given and what is
             allowed.
     """
     with naming(path, ConfigError):

@@ -19,7 +19,6 @@ from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.page.write import (
     _COMMENT,
-    _STYLES,
     _images,
     _json,
     _overview_tables,
@@ -30,8 +29,7 @@ from hf_clipdyn.report.page.write import (
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import arms_table, origin_table, provenance_table
-from hf_clipdyn.report.words import Finding, find, is_tested, limits
-from hf_clipdyn.statistics.verdicts import deviation_lines
+from hf_clipdyn.report.words import Finding, find, limits
 
 _FILES = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
@@ -67,7 +65,7 @@ def render(
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
     verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -86,7 +84,6 @@ def render(
         strip=front.strip(study),
         verdicts=verdicts,
         verdict_summary=verdict_summary(study) if tested else "",
-        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         findings=findings,
         runs=study.runs,
@@ -101,7 +98,7 @@ def render(
         ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim("".join(map(_text, _STYLES))),
+        style=_verbatim("".join(map(_text, ("page.css",)))),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program())),
