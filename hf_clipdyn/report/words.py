@@ -31,7 +31,7 @@ class Finding:
 
 
 def find(study: Study) -> list[Finding]:
-    """A row for each question and run; metrics with poles (texture, shape) first.
+    """A row for each question and run; metrics with poles (texture, shape) first, those without a usable value last.
 
     First and last interpretable value with their paired change, chance and people. A value that is not interpretable is
     never given, and no phase or peak is read off the intervals of single revisions.
@@ -51,7 +51,10 @@ def find(study: Study) -> list[Finding]:
 def _described(study: Study) -> list[Trajectory]:
     polar = [number for number in ordered(study.trajectories) if number.term.poles and number.texts == "own"]
     main = [number for numbers in overview_numbers(study.trajectories) for number in numbers]
-    return [*polar, *(number for number in main if number not in polar)]
+    described = [*polar, *(number for number in main if number not in polar)]
+    return sorted(
+        described, key=lambda number: not number.column("usable").any()
+    )  # nothing to say comes last
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:

@@ -1,13 +1,17 @@
 """What the report says, and what it does not."""
 
 import math
+import re
 
+import numpy as np
 import pytest
+from kept_cells import decisions, keep
 from made_verdicts import judged, made
-from result_rows import row
+from result_rows import cell, row
 
-from hf_clipdyn.report import headline, summarize
+from hf_clipdyn.report import headline, read_study, summarize
 from hf_clipdyn.report.words import verdict_sentences
+from hf_clipdyn.results.cells import CellStore
 
 _ONE_RUN = "There is only one run, so the variation between seeds is unknown."
 
@@ -175,6 +179,29 @@ def test_many_runs_are_described_by_the_range_of_their_last_values(say):
         "Area under the curve on x, 4 runs of scale small: last value 0.700 to 0.730.",
         "Area under the curve on x, 1 run: not interpretable or not defined in any run.",
     ]
+
+
+def test_a_number_without_any_value_does_not_come_first(say):
+    rows = [row("zero_shot/x", "top1", math.nan, note="no image"), row("noise/x", "area", 0.5)]
+    first, second, _ = say(rows)
+    assert first.startswith("Area under the curve on x: 0.500")
+    assert second == "Zero-shot accuracy on x: not defined at its only revision (no image)."
+
+
+@pytest.mark.parametrize(("share", "significant"), [(0.5, False), (0.9, True)])
+def test_the_headline_names_its_first_revision_and_says_when_a_change_is_not_significant(
+    tmp_path, share, significant
+):
+    path = tmp_path / "results.parquet"
+    store, rng = CellStore(path), np.random.default_rng(0)
+    for revision, right in (("epoch-000", 0.5), ("epoch-001", share)):
+        keep(store, cell(revision, "zero_shot/cifar10"), decisions(rng.random(100) < right))
+    store.rebuild()
+    words = headline(read_study(path))
+    assert re.search(
+        r"from 0\.\d+.* at epoch-000.* to 0\.\d+.* at epoch-001, a paired change of [+-]0\.\d+ \[", words
+    )
+    assert ("which is not significant" in words) == (not significant)
 
 
 def test_proxies_are_called_proxies(study, say):

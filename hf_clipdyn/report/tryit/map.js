@@ -40,7 +40,7 @@ function embeddingMap(part) {
     }));
   }
 
-  /** A unit vector in the plane, within [-1, 1] as the points are. */
+  // A unit vector in the plane, within [-1, 1] as the points are.
   function projected(vector, at) {
     const start = at * (2 * vector.length + 2);
     return [0, 1].map((axis) => {

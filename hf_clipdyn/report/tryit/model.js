@@ -17,7 +17,7 @@ function readHalves(text) {
   });
 }
 
-/** The tensors of a revision, in the order in which tower.py wrote them. */
+// The tensors of a revision, in the order in which tower.py wrote them.
 function readTower(part, at) {
   const { image, patch, width, layers, mlp, projection } = part.size;
   let codes = new Int8Array(readBytes(part.codes[at]).buffer);
@@ -50,7 +50,7 @@ function readTower(part, at) {
 
 // ---------------------------------------------------------------- images
 
-/** One pass of Pillow's bicubic filter with antialiasing along the rows: (height, width, 3) to (width, height, 3) turned. */
+// One pass of Pillow's bicubic filter with antialiasing along the rows: (height, width, 3) to (width, height, 3) turned.
 function resizedRows(levels, height, width, length) {
   const scale = width / length;
   const stretch = Math.max(scale, 1);
@@ -77,7 +77,7 @@ function resizedRows(levels, height, width, length) {
   return turned;
 }
 
-/** Resize the shorter edge to `side`, crop the middle: levels (side, side, 3) of an ImageData. */
+// Resize the shorter edge to `side`, crop the middle: levels (side, side, 3) of an ImageData.
 function prepared({ data, width, height }, side) {
   let levels = new Uint8ClampedArray(width * height * 3);
   for (let i = 0; i < width * height; i += 1) for (let c = 0; c < 3; c += 1) levels[3 * i + c] = data[4 * i + c];
@@ -97,64 +97,58 @@ function prepared({ data, width, height }, side) {
 
 // ---------------------------------------------------------------- the tower
 
-/** x (n, from) times the transposed weight (to, from), plus a bias: (n, to). */
+// The sum of products of `n` values of x from `i` on and of y from `j` on.
+function dot(x, i, y, j, n) {
+  let sum = 0;
+  for (let at = 0; at < n; at += 1) sum += x[i + at] * y[j + at];
+  return sum;
+}
+
+// x (n, from) times the transposed weight (to, from), plus a bias: (n, to).
 function linear(x, n, { weight, bias }) {
   const from = x.length / n;
   const to = weight.length / from;
-  const found = new Float32Array(n * to);
-  for (let row = 0; row < n; row += 1) {
-    for (let column = 0; column < to; column += 1) {
-      let sum = bias ? bias[column] : 0;
-      for (let i = 0; i < from; i += 1) sum += x[row * from + i] * weight[column * from + i];
-      found[row * to + column] = sum;
-    }
-  }
-  return found;
+  return new Float32Array(n * to).map((_, at) => {
+    const column = at % to;
+    return (bias ? bias[column] : 0) + dot(x, ((at - column) / to) * from, weight, column * from, from);
+  });
 }
 
 function normed(x, n, { weight, bias }, eps) {
   const width = x.length / n;
   const found = new Float32Array(x.length);
-  for (let row = 0; row < n; row += 1) {
-    const values = x.subarray(row * width, (row + 1) * width);
+  for (let start = 0; start < x.length; start += width) {
+    const values = x.subarray(start, start + width);
     const mean = values.reduce((a, b) => a + b, 0) / width;
-    const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / width;
-    const scale = 1 / Math.sqrt(variance + eps);
-    for (let i = 0; i < width; i += 1) found[row * width + i] = (values[i] - mean) * scale * weight[i] + bias[i];
+    const scale = 1 / Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / width + eps);
+    found.set(values.map((value, i) => (value - mean) * scale * weight[i] + bias[i]), start);
   }
   return found;
 }
 
-/** Self-attention of n tokens, and its weights (n, n) as the mean over the heads. */
+// Self-attention of n tokens, and its weights (n, n) as the mean over the heads.
 function attended(x, n, layer, heads) {
   const width = x.length / n;
   const each = width / heads;
   const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, layer[name]));
   const [mixed, mean] = [new Float32Array(n * width), new Float32Array(n * n)];
-  const weights = new Float64Array(n);
-  for (let head = 0; head < heads; head += 1) {
-    const start = head * each;
+  for (let start = 0; start < width; start += each) {
     for (let row = 0; row < n; row += 1) {
-      let largest = -Infinity;
-      for (let other = 0; other < n; other += 1) {
-        let sum = 0;
-        for (let i = start; i < start + each; i += 1) sum += q[row * width + i] * k[other * width + i];
-        weights[other] = sum / Math.sqrt(each);
-        largest = Math.max(largest, weights[other]);
-      }
-      let total = 0;
-      for (let other = 0; other < n; other += 1) total += (weights[other] = Math.exp(weights[other] - largest));
-      for (let other = 0; other < n; other += 1) {
-        const share = weights[other] / total;
+      const logits = Float64Array.from({ length: n }, (_, other) => dot(q, row * width + start, k, other * width + start, each) / Math.sqrt(each));
+      const largest = Math.max(...logits);
+      const weights = logits.map((logit) => Math.exp(logit - largest));
+      const total = weights.reduce((a, b) => a + b, 0);
+      weights.forEach((weight, other) => {
+        const share = weight / total;
         mean[row * n + other] += share / heads;
         for (let i = start; i < start + each; i += 1) mixed[row * width + i] += share * v[other * width + i];
-      }
+      });
     }
   }
   return { mixed: linear(mixed, n, layer.out), mean };
 }
 
-/** The error function to 2e-7 (Abramowitz and Stegun 7.1.26). */
+// The error function to 2e-7 (Abramowitz and Stegun 7.1.26).
 function erf(x) {
   const t = 1 / (1 + 0.3275911 * Math.abs(x));
   const near = 1 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * Math.exp(-x * x);
@@ -166,22 +160,16 @@ const ACTIVATIONS = {
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
 };
 
-/** The patches of an image as tokens, the class token first, with their positions. */
+// The patches of an image as tokens, the class token first, with their positions.
 function tokens(tower, part, levels) {
   const { image, patch, width } = part.size;
-  const grid = image / patch;
-  const patches = new Float32Array(grid * grid * 3 * patch * patch);
-  let at = 0;
-  for (let i = 0; i < grid * grid; i += 1) {
-    for (let channel = 0; channel < 3; channel += 1) {
-      for (let y = 0; y < patch; y += 1) {
-        for (let x = 0; x < patch; x += 1) {
-          const pixel = (Math.floor(i / grid) * patch + y) * image + (i % grid) * patch + x;
-          patches[at] = (levels[3 * pixel + channel] - part.mean[channel]) / part.deviation[channel];
-          at += 1;
-        }
-      }
-    }
+  const [grid, area] = [image / patch, patch * patch];
+  const patches = new Float32Array(image * image * 3);
+  for (let pixel = 0; pixel < image * image; pixel += 1) {
+    const [row, column] = [Math.floor(pixel / image), pixel % image];
+    const place = Math.floor(row / patch) * grid + Math.floor(column / patch);
+    const at = place * 3 * area + (row % patch) * patch + (column % patch);
+    for (let c = 0; c < 3; c += 1) patches[at + c * area] = (levels[3 * pixel + c] - part.mean[c]) / part.deviation[c];
   }
   const x = new Float32Array((grid * grid + 1) * width);
   x.set(tower.token);
@@ -209,7 +197,7 @@ function embed(tower, part, levels) {
   return { vector: vector.map((value) => value / length), attention: rolledOut(means, n) };
 }
 
-/** Attention rollout from the class token to the patches (Abnar and Zuidema 2020), as in models/maps.py. */
+// Attention rollout from the class token to the patches (Abnar and Zuidema 2020), as in models/maps.py.
 function rolledOut(means, n) {
   let flow = Float64Array.from({ length: n }, (_, i) => Number(i === 0));
   for (const mean of means.toReversed()) {

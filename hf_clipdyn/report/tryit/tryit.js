@@ -30,7 +30,7 @@ function mountTryIt(element, part) {
     map.show(at, view.answers[at]?.vector);
   };
 
-  /** Ask every revision, one a task, so that the page stays alive; a later question ends an earlier one. */
+  // Ask every revision, one a task, so that the page stays alive; a later question ends an earlier one.
   async function ask(image) {
     const mine = (view.asked += 1);
     Object.assign(view, { levels: prepared(image, part.size.image), answers: [], scores: null });
@@ -46,7 +46,7 @@ function mountTryIt(element, part) {
     element.dataset.answered = mine;
   }
 
-  /** Cosines with the texts of the same revision, and what follows from them for the picked classes. */
+  // Cosines with the texts of the same revision, and what follows from them for the picked classes.
   function score() {
     if (view.answers.length < part.revisions.length) return; // the question that is open answers for them
     const width = part.size.projection;
@@ -71,7 +71,7 @@ function mountTryIt(element, part) {
   else board.clear();
 }
 
-/** Probability, margin and rank (1 is the best) of each class, as evaluation/answers.py defines them. */
+// Probability, margin and rank (1 is the best) of each class, as evaluation/answers.py defines them.
 function chosenAmong(cosines, scale) {
   const order = [...cosines.keys()].sort((a, b) => cosines[b] - cosines[a] || a - b);
   const [first, second] = order;
@@ -84,11 +84,10 @@ function chosenAmong(cosines, scale) {
   };
 }
 
-/** The part's revision at the slider: the last one that the page has at or before it. */
+// The part's revision at the slider: the last one that the page has at or before it.
 function partIndex(part, run) {
-  const at = run ? revisionAt(run) : part.revisions.length - 1;
-  const places = part.revisions.map((name) => (run ? run.revisions.indexOf(name) : 0));
-  return Math.max(0, places.findLastIndex((place) => place <= at));
+  const now = revisionAt(run);
+  return Math.max(0, part.revisions.findLastIndex((name) => run.revisions.indexOf(name) <= now));
 }
 
 // ---------------------------------------------------------------- words
@@ -119,21 +118,18 @@ function answerSentence({ part, picked, scores }, at) {
 
 // ---------------------------------------------------------------- classes
 
-/** Checkboxes of the classes, and a field for the name of one of them. */
+// Checkboxes of the classes, and a field for the name of one of them.
 function picker(view, changed) {
   const { part } = view;
   const boxes = h("fieldset", { class: "tryit-classes" }, h("legend", {}, "Classes"));
   const said = h("span", { class: "quiet", role: "status" });
-  const field = h("input", { type: "text", list: "tryit-names", "aria-label": "Add a class", placeholder: "add a class", maxlength: 80 });
+  const field = h("input", { type: "text", list: "tryit-names", "aria-label": "Add a class", placeholder: "add a class", maxlength: 80,
+    onkeydown: (event) => { if (event.key === "Enter") add(); } });
   const pick = (name, on) => {
     const next = on ? [...view.picked, name].sort((a, b) => a - b) : view.picked.filter((one) => one !== name);
-    if (next.length < 2 || next.length > 24) {
-      said.textContent = next.length < 2 ? "An answer is a choice: at least two classes stay." : "At most 24 classes.";
-    } else {
-      said.textContent = "";
-      view.picked = next;
-      changed();
-    }
+    said.textContent = next.length < 2 ? "An answer is a choice: at least two classes stay." : next.length > 24 ? "At most 24 classes." : "";
+    if (!said.textContent) view.picked = next;
+    changed();
     show();
   };
   const show = () => {
@@ -153,7 +149,6 @@ function picker(view, changed) {
     else if (wanted) said.textContent = `This page has no text vector of “${field.value.trim()}”: it knows the classes of the run's benchmark.`;
     field.value = "";
   };
-  field.addEventListener("keydown", (event) => { if (event.key === "Enter") add(); });
   show();
   return h("div", { class: "tryit-picker" }, boxes, field,
     h("datalist", { id: "tryit-names" }, part.classes.map(({ name }) => h("option", { value: name }))),
@@ -169,15 +164,13 @@ function examplesOf(part, board) {
 
 // ---------------------------------------------------------------- the image
 
-/** A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image. */
+// A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image.
 function drawingBoard(given) {
   let from = null;
   const canvas = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, class: "tryit-board", role: "img", "aria-label": "Your image",
     onpointerdown: (event) => { canvas.setPointerCapture(event.pointerId); from = place(event); stroke(event); },
-    onpointermove: (event) => { if (from) stroke(event); },
-    onpointerup: finished, onpointercancel: finished,
-    ondragover: (event) => event.preventDefault(),
-    ondrop: (event) => { event.preventDefault(); open(event.dataTransfer.files[0]); } });
+    onpointermove: (event) => { if (from) stroke(event); }, onpointerup: finished, onpointercancel: finished,
+    ondragover: (event) => event.preventDefault(), ondrop: (event) => { event.preventDefault(); open(event.dataTransfer.files[0]); } });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const file = h("input", { type: "file", accept: "image/*", hidden: true, onchange: () => open(file.files[0]) });
   const colour = h("input", { type: "color", value: "#d23434", "aria-label": "Colour" });
@@ -188,14 +181,13 @@ function drawingBoard(given) {
   const filled = (shade) => () => { fill(shade()); hand(); };
   const clear = filled(() => "#303030");
 
-  /** Show the whole picture in the square, and hand on its own pixels. */
+  // Show the whole picture in the square, and hand on its own pixels.
   function take(picture) {
     const scale = Math.min(1, MOST_SIDE / Math.max(picture.width, picture.height));
     const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
     const whole = h("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
-    whole.fillStyle = "#fff"; // behind transparent parts
+    Object.assign(whole, { fillStyle: "#fff", imageSmoothingQuality: "high" }); // white is behind transparent parts
     whole.fillRect(0, 0, width, height);
-    whole.imageSmoothingQuality = "high";
     whole.drawImage(picture, 0, 0, width, height);
     fill(look().paper);
     const fit = DRAWN_SIDE / Math.max(width, height);
@@ -228,10 +220,7 @@ function drawingBoard(given) {
   function stroke(event) {
     const to = place(event);
     Object.assign(context, { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round" });
-    context.beginPath();
-    context.moveTo(...from);
-    context.lineTo(...to);
-    context.stroke();
+    context.stroke(new Path2D(`M${from}L${to}`));
     from = to;
   }
 
@@ -245,7 +234,7 @@ function drawingBoard(given) {
   return { element: h("div", {}, canvas, file, h("div", { class: "tryit-tools" }, tools), said), showExample, clear };
 }
 
-/** The model's input, darker where attention is low. */
+// The model's input, darker where attention is low.
 function drawAttention(context, { image, patch }, levels, attention) {
   const grid = image / patch;
   const peak = Math.max(...attention) || 1;
@@ -272,7 +261,7 @@ function lineOf(name, attributes) {
   return svg("polyline", { fill: "none", stroke: hue(name % HUES), "stroke-width": 2, "stroke-dasharray": dash, ...attributes });
 }
 
-/** Lines of the picked classes over the revisions; the picker is their legend. The slider's revision is marked. */
+// Lines of the picked classes over the revisions; the picker is their legend. The slider's revision is marked.
 function lineChart(holder, { part, picked, scores }, name, now) {
   const width = Math.max(240, Math.min(560, holder.clientWidth || 400));
   const { edge, grid } = look();
@@ -300,7 +289,7 @@ function lineChart(holder, { part, picked, scores }, name, now) {
 
 registerSection({ name: "tryit", title: "Try it", rank: 20, applies: () => Boolean(DATA.parts.tryit), mount: mountWhenSeen });
 
-/** The model runs when the section comes near, and not before. */
+// The model runs when the section comes near, and not before.
 function mountWhenSeen(section) {
   const holder = h("div", { class: "tryit-holder" });
   section.append(holder);
