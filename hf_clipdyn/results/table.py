@@ -5,7 +5,6 @@ read column by column: ten million rows take 2 GB, and no more than one column i
 """
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -368,21 +367,15 @@ def _origins(
 def _orders(cells: pd.DataFrame) -> _Ints:
     """The rank of the revision of each cell in its run: by the clock that most revisions have, then by its name."""
     revisions = cells[["run", "revision", *CLOCKS]].drop_duplicates(["run", "revision"])
-    clocks = revisions[list(CLOCKS)].to_numpy(float)
-    known = revisions[list(CLOCKS)].notna().groupby(revisions["run"]).transform("sum").to_numpy()
-    times = clocks[np.arange(len(clocks)), known.argmax(axis=1)]
-    names = revisions["revision"].astype(str)
-    natural = names.map({name: _natural(name) for name in names.unique()})
-    places = np.lexsort((pd.factorize(natural, sort=True)[0], times, pd.factorize(revisions["run"])[0]))
-    ranked = revisions.iloc[places]
-    ranks = ranked.assign(order=ranked.groupby("run").cumcount())[["run", "revision", "order"]]
-    order: _Ints = cells[["run", "revision"]].merge(ranks, how="left")["order"].to_numpy(np.int32)
-    return order
-
-
-def _natural(name: str) -> str:
-    """A name that sorts by the numbers in it: `step2` comes before `step10`."""
-    return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(20), name)
+    clocks = revisions[list(CLOCKS)]
+    known = clocks.groupby(revisions["run"]).transform("count").to_numpy()
+    times = clocks.to_numpy(float)[np.arange(len(clocks)), known.argmax(axis=1)]
+    names = revisions["revision"].astype(str)  # with long numbers, so that `step2` comes before `step10`
+    names = names.str.replace("[0-9]+", lambda digits: digits[0].zfill(20), regex=True)
+    ranks = revisions.assign(time=times, name=names).sort_values(["run", "time", "name"])
+    ranks["order"] = ranks.groupby("run").cumcount()
+    found = cells[["run", "revision"]].merge(ranks[["run", "revision", "order"]], how="left")
+    return found["order"].to_numpy(np.int32)
 
 
 def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.DataFrame:
