@@ -50,7 +50,7 @@ def _ends(part: JudgedPart) -> tuple[float, float, float]:
 def _row(verdict: Verdict, part: JudgedPart, reach: float) -> Row:
     """A contrast; what lies beyond the axis is at its end, and is called so."""
     value, low, high = _ends(part)
-    word = "" if verdict.word in NO_VERDICT else f": {part.word}"
+    word = "" if verdict.word in NO_VERDICT else f": {part.words}"
     beyond = " (beyond the axis)" if abs(value) > reach else ""
     return Row(
         label=f"{verdict.claim.number} {part.part.title}{word}{beyond}",

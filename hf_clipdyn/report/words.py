@@ -124,6 +124,7 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
     head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
     parts = [
         f"{_capital(part.part.title)}: {estimate_words(part.estimate)}, δ = {part.part.smallest_effect:.3g}"
+        + (f": {word}" if (word := part_word(verdict, part)) else "")
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
@@ -145,14 +146,8 @@ def study_words(verdict: Verdict, study: Study) -> list[str]:
 
 
 def part_word(verdict: Verdict, part: JudgedPart) -> str:
-    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing.
-
-    An interval below 0 that no word says so of is named.
-    """
-    if verdict.word in NO_VERDICT:
-        return ""
-    below = ", below 0" if part.estimate.sign == -1 and part.word == "undecided" else ""
-    return "" if part.word == verdict.word and not below else f"{part.word}{below}"
+    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
+    return "" if verdict.word in NO_VERDICT or part.words == verdict.word else part.words
 
 
 def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:

@@ -71,6 +71,12 @@ class JudgedPart:
     estimate: Estimate
     word: Word
 
+    @property
+    def words(self) -> str:
+        """The word, and that the interval lies below 0 where none of the five words says so."""
+        is_below = self.word == "undecided" and self.estimate.sign == -1
+        return f"{self.word}, below 0" if is_below else self.word
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:

@@ -214,7 +214,7 @@ def _part_words(part: JudgedPart) -> str:
     estimate, delta = part.estimate, part.part.smallest_effect
     if math.isnan(estimate.value):
         return f"not defined ({estimate.cause})"
-    words = [f"{part.word}, {_value(estimate)} at {100 * estimate.confidence:.4g} %", f"δ = {delta:.3g}"]
+    words = [f"{part.words}, {_value(estimate)} at {100 * estimate.confidence:.4g} %", f"δ = {delta:.3g}"]
     if not math.isnan(estimate.detectable):
         words.append(f"{estimate.detectable:.3f} would be found with a power of 80 %")
     words.append(

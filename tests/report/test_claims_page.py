@@ -150,13 +150,13 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     assert [row.label for row in panel.rows] == [
         "1 texture bias early (0.5 - early): holds",
         "1 turn to shape (late - early): holds",
-        "5 by prompts drop falls (early - late): undecided",
+        "5 by prompts drop falls (early - late): undecided, below 0",
     ]
     assert [(row.value, row.low, row.high) for row in panel.rows] == [
         pytest.approx(ends) for ends in ((4, 3, 5), (2, 1, 3), (-0.6, -1, -0.2))
     ]
     assert {level.title: level.height for level in panel.levels} == {"−δ": -1, "no effect": 0, "δ": 1}
-    assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided"
+    assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided, below 0"
     reach = panel.x.limits[1]
     assert reach == pytest.approx(5 * 1.08)
     with figure_style():

@@ -24,8 +24,8 @@ from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import Table, load
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import EMBEDDED, Claims, Part, read_claims, registered_hash
-from hf_clipdyn.statistics.contrasts import ONE_SEQUENCE
-from hf_clipdyn.statistics.judge import Judge, Verdict, word_of
+from hf_clipdyn.statistics.contrasts import ONE_SEQUENCE, Estimate
+from hf_clipdyn.statistics.judge import Judge, JudgedPart, Verdict, word_of
 from hf_clipdyn.statistics.verdicts import SCHEMA, render, verdict_table, write_verdicts
 
 
@@ -67,6 +67,17 @@ def contrast(rows: list[Row], claims: Claims | None = None) -> Any:
 )
 def test_the_rule(low: float, high: float, word: str) -> None:
     assert word_of(low, high, 0.1) == word
+
+
+def test_an_undecided_interval_below_0_is_called_so() -> None:
+    part = plan().claims[0].parts[0]
+    for low, high, words in (
+        (-0.2, -0.05, "undecided, below 0"),
+        (-0.2, 0.05, "undecided"),
+        (-0.3, -0.1, "contradicted"),
+    ):
+        found = Estimate(value=-0.1, ci_low=low, ci_high=high)
+        assert JudgedPart(part=part, estimate=found, word=word_of(low, high, 0.1)).words == words
 
 
 def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows() -> None:

@@ -339,9 +339,7 @@ def _view(title: str, panel: Panel) -> str:
     return {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title) if title else title
 
 
-def packed(
-    panel: Panel, planner: Any, shared: _Shared, *, view: str | None = None, section: str = ""
-) -> Any:
+def packed(panel: Panel, planner: Any, shared: _Shared, *, view: str | None = None, section: str = "") -> Any:
     """A panel as the page takes it, under the heading ``view`` of its benchmark or in another section."""
     drawn = figure(panel)
     training = panel.form == "lines" and panel.x is planner.x and planner.over_training
