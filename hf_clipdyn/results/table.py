@@ -390,9 +390,9 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         at = at[~left_out]
         for name in columns:
             columns[name] = columns[name][~left_out]
-    numbers = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
+    courses = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY).astype(np.int32)
-    courses = _groups([common[at], numbers])
+    courses = _groups([common[at], courses])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
     ranks = np.empty(len(firsts), np.int32)
