@@ -390,7 +390,7 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         at = at[~left_out]
         for name in columns:
             columns[name] = columns[name][~left_out]
-    courses = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
+    courses: _Ints = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY).astype(np.int32)
     courses = _groups([common[at], courses])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
