@@ -191,9 +191,8 @@ class CellStore:
                 kept = _file(trials_folder(self._output), cell.key)
                 _write(table.replace_schema_metadata(metadata), kept)
                 of_trials = file_sha256(kept).encode()
-            metadata = {HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps()}
-            if of_trials is not None:
-                metadata[_TRIALS_KEY] = of_trials
+            recorded = {} if of_trials is None else {_TRIALS_KEY: of_trials}
+            metadata = {HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps(), **recorded}
             _write(rows.replace_schema_metadata(metadata), path)
             if influences is not None:
                 has_none = is_new and trials is None  # a relation: its folder is not searched

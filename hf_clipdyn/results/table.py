@@ -5,7 +5,6 @@ read column by column: ten million rows take 2 GB, and no more than one column i
 """
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -118,11 +117,6 @@ class Table:
         cells = cells.iloc[np.lexsort((cells["order"], pd.factorize(cells["run"])[0]))]
         texts = cells.select_dtypes("category").columns
         return cells.astype(dict.fromkeys(texts, object)).reset_index(drop=True)
-
-    @cached_property
-    def confidence(self) -> "pd.Series[float]":
-        """The first confidence level of each cell, by its key; NaN without any."""
-        return self.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def where(self, **columns: Any) -> "Table":
         """The rows with these values; the table itself if that is all of them.
@@ -373,21 +367,15 @@ def _origins(
 def _orders(cells: pd.DataFrame) -> _Ints:
     """The rank of the revision of each cell in its run: by the clock that most revisions have, then by its name."""
     revisions = cells[["run", "revision", *CLOCKS]].drop_duplicates(["run", "revision"])
-    clocks = revisions[list(CLOCKS)].to_numpy(float)
-    known = revisions[list(CLOCKS)].notna().groupby(revisions["run"]).transform("sum").to_numpy()
-    times = clocks[np.arange(len(clocks)), known.argmax(axis=1)]
-    names = revisions["revision"].astype(str)
-    natural = names.map({name: _natural(name) for name in names.unique()})
-    places = np.lexsort((pd.factorize(natural, sort=True)[0], times, pd.factorize(revisions["run"])[0]))
-    ranked = revisions.iloc[places]
-    ranks = ranked.assign(order=ranked.groupby("run").cumcount())[["run", "revision", "order"]]
-    order: _Ints = cells[["run", "revision"]].merge(ranks, how="left")["order"].to_numpy(np.int32)
-    return order
-
-
-def _natural(name: str) -> str:
-    """A name that sorts by the numbers in it: `step2` comes before `step10`."""
-    return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(20), name)
+    clocks = revisions[list(CLOCKS)]
+    known = clocks.groupby(revisions["run"]).transform("count").to_numpy()
+    times = clocks.to_numpy(float)[np.arange(len(clocks)), known.argmax(axis=1)]
+    names = revisions["revision"].astype(str)  # with long numbers, so that `step2` comes before `step10`
+    names = names.str.replace("[0-9]+", lambda digits: digits[0].zfill(20), regex=True)
+    ranks = revisions.assign(time=times, name=names).sort_values(["run", "time", "name"])
+    ranks["order"] = ranks.groupby("run").cumcount()
+    found = cells[["run", "revision"]].merge(ranks[["run", "revision", "order"]], how="left")
+    return found["order"].to_numpy(np.int32)
 
 
 def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.DataFrame:
@@ -398,11 +386,13 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         cells: those that count, in their order: the columns of `Cell`, ``run`` and ``cell``.
         at: the cell of each row; -1 for a row that does not count.
     """
-    numbers = _groups(columns[name] for name in NUMBER_KEY)
-    kept = np.flatnonzero(at >= 0).astype(np.int32)
-    at, numbers = at[kept], numbers[kept].astype(np.int32)
-    common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
-    courses = _groups([common[at], numbers])
+    if (left_out := at < 0).any():
+        at = at[~left_out]
+        for name in columns:
+            columns[name] = columns[name][~left_out]
+    courses: _Ints = _groups(columns[name] for name in NUMBER_KEY).astype(np.int32)
+    common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY).astype(np.int32)
+    courses = _groups([common[at], courses])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
     ranks = np.empty(len(firsts), np.int32)
@@ -411,7 +401,7 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
     places = np.lexsort((at, order, courses))
     courses, order, at = courses[places], order[places], at[places]
     last = np.append((np.diff(courses) != 0) | (np.diff(at) != 0), True)  # of a number that a cell has twice
-    courses, order, at, places = courses[last], order[last], at[last], kept[places[last]]
+    courses, order, at, places = courses[last], order[last], at[last], places[last]
     rows = {}
     for name in SCHEMA.names:
         rows[name] = columns.pop(name)[places]
