@@ -195,7 +195,9 @@ def test_what_cannot_be_tried_is_one_sentence(
 
 
 def _renamed(rows: Any) -> Any:
-    both = pd.concat([rows, rows.assign(repo_id="me/other", run="me/other", cell=rows["cell"].astype(str) + "x")])
+    both = pd.concat(
+        [rows, rows.assign(repo_id="me/other", run="me/other", cell=rows["cell"].astype(str) + "x")]
+    )
     both.attrs = rows.attrs
     return both
 

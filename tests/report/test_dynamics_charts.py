@@ -100,7 +100,9 @@ def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study
     of_last = of_last[(of_last["role"] == "value") & (of_last["reference"] == "last")]
     sorts = {"last": "last", "seed 7": "people", "people": "people", "seed 8": "seeds", "arm noise": "seeds"}
     given = [
-        of_last.assign(reference=name, cell=of_last["cell"].astype(str) + name, settings=json.dumps({"with": sort}))
+        of_last.assign(
+            reference=name, cell=of_last["cell"].astype(str) + name, settings=json.dumps({"with": sort})
+        )
         for name, sort in sorts.items()
     ]
     alone = replace(study, results=study.results.with_rows(pd.concat(given)))
