@@ -42,7 +42,7 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
         "hf_clipdyn/references.bib",
         "hf_clipdyn/recipes/studies/study.yaml",
         "hf_clipdyn/statistics/claims.yaml",
-        "hf_clipdyn/report/page/js/core.js",
+        "hf_clipdyn/report/page/program/core.js",
         "hf_clipdyn/report/page/page.css",
         "hf_clipdyn/report/page/page.html.jinja",
         "hf_clipdyn/report/page/vendor/LICENSE",
