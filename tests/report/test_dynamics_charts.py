@@ -106,7 +106,7 @@ def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study
         for name, sort in sorts.items()
     ]
     alone = replace(study, results=study.results.with_rows(pd.concat(given)))
-    panel = panel_of(replace(alone, results=replace(alone.results, tables=())), "agreement", AGREEMENT)
+    panel = panel_of(replace(alone, results=replace(alone.results, files=())), "agreement", AGREEMENT)
     assert panel.y.names[-1] == "seed 7"
     assert panel.cells.values[0, -1, :3].tolist() == of_last["value"].tolist()
 
