@@ -3,7 +3,6 @@
 The tables in model_cards/ were written by 0.3 and are frozen; a table of one's own may be continued.
 """
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -24,7 +23,7 @@ from hf_clipdyn.evaluation.publish import _stage
 from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import print_results, read_study, summarize, write_cards, write_report
 from hf_clipdyn.report.figures import draw_planned, plan_figures
-from hf_clipdyn.report.page.payload import benchmark_names, payload
+from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY, Row
@@ -57,8 +56,9 @@ def test_a_committed_table_loads_and_draws_with_its_own_words(table: Path) -> No
     study, words = read_study(table), load(table).words
     assert {number.kind for number in study.trajectories} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)
-    left = [name for name in benchmark_names(study) if re.split("[-/]", name)[0] not in known]
-    shown = {one["name"]: json.dumps(one, ensure_ascii=False) for one in payload(study)["benchmarks"]}
+    left = [name for name in study.planner.benchmarks if re.split("[-/]", name)[0] not in known]
+    drawn = payload(study.planner, dict.fromkeys(study.runs), {})["benchmarks"]
+    shown = {one["name"]: f"{one['title']} {one['of']}" for one in drawn}
     assert all(words.kind(name.partition("/")[0]).title in one for name, one in shown.items())
     for name in left:
         assert words.dataset(name.partition("/")[2]).title.lower() in shown[name].lower()

@@ -132,7 +132,8 @@ def page(table: Path) -> dict[str, Any]:
     from hf_clipdyn.report import read_study
     from hf_clipdyn.report.page.payload import payload
 
-    return payload(read_study(table))
+    study = read_study(table)
+    return payload(study.planner, dict.fromkeys(study.runs), {})
 
 
 def texts() -> Iterator[tuple[str, Any]]:

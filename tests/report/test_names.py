@@ -9,7 +9,6 @@ from typing import Any
 from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report import read_study
-from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.tables import (
     overview_tables,
@@ -84,7 +83,11 @@ def _everything(path: Any) -> str:
         *overview_tables(study),
     ]
     sentences = [asdict(one) for one in find(study)]
-    of_page = payload(study)
+    of_page = [
+        [panel.title, panel.place, panel.form, panel.alt, dict(panel.choices)]
+        for panels in study.planner.benchmarks.values()
+        for panel in panels
+    ]
     return json.dumps([charts, overview, [asdict(one) for one in made], sentences, of_page], indent=1)
 
 

@@ -1,9 +1,7 @@
 """The report as files: the page, its figures, and the command that writes them."""
 
-import functools
 import hashlib
 import json
-import operator
 import re
 from collections import Counter
 from dataclasses import replace
@@ -170,9 +168,7 @@ def test_a_metric_without_a_term_is_shown_under_its_name(read):
     data = _data(render(read([row("glow/x", "mean_glow", 0.5, 0.1, variant="raw")])))
     assert "mean_glow" in data["benchmarks"][0]["words"]
     assert {"mean glow", "raw"} <= set(
-        map(
-            str, functools.reduce(operator.iadd, (one for one in data["values"] if isinstance(one, list)), [])
-        )
+        map(str, sum((one for one in data["values"] if isinstance(one, list)), []))
     )
 
 
