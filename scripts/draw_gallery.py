@@ -37,7 +37,7 @@ PATIENCE = 120_000  # milliseconds, on a busy machine
 
 FIGURES = {
     "demo": (
-        *("summary", "agreement", "cues", "gap", "items", "layers"),
+        *("summary", "agreement", "gap", "items"),
         *("shape-bias-procedural", "zero-shot-procedural", "noise-procedural", "psychophysics-procedural"),
         *("distortion-procedural", "decodability-procedural", "geometry-procedural"),
         *("cue-learning-shape-bias-procedural", "error-consistency-shape-bias-procedural"),

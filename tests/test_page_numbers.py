@@ -497,10 +497,9 @@ def courses_of(table: Table, endpoint: dict[str, Any]) -> pd.DataFrame:
     rows = table.where(**columns).rows
     rows = rows[rows["level"].isin(levels)].astype({"arm": str, "run": str, "revision": str})
     values = rows["value"].where(rows["usable"])
-    found = values.groupby([rows["arm"], rows["run"], rows["order"], rows["revision"]]).agg(
-        lambda of: of.mean(skipna=False)
-    )
-    courses: pd.DataFrame = found.droplevel("order").unstack("revision")
+    found = values.groupby([rows["arm"], rows["run"], rows["revision"]]).agg(lambda of: of.mean(skipna=False))
+    in_order = rows.sort_values("order", kind="stable")["revision"].unique()
+    courses: pd.DataFrame = found.unstack("revision")[in_order]
     return courses
 
 

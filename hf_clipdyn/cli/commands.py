@@ -96,10 +96,12 @@ class Report(_OfTables):
     """Only print these."""
 
     benchmarks: tuple[str, ...] = ()
-    """For numbers and differences: only these benchmarks, KIND/DATASET."""
+    """For figures, numbers and differences: only these benchmarks, KIND/DATASET."""
 
     metric: str | None = None
-    """For numbers: all of this metric instead of the main ones; `all`: everything."""
+    """For figures: this metric instead of the main ones; for numbers: all of it, or `all`: everything."""
+    x: str | None = None
+    """For figures: the x axis, epoch, step, samples, accuracy or another metric of the benchmark."""
 
     format: Literal["csv", "markdown", "latex"] | None = None
     """For numbers: a table for a file or a paper, without the sparklines. csv does not round."""
@@ -139,7 +141,8 @@ class Report(_OfTables):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         printed = self.printed or "page"
-        uses = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",), "try_it": ("page",)}
+        uses = {"benchmarks": ("page", "numbers", "differences"), "metric": ("page", "numbers")}
+        uses |= dict.fromkeys(("try_it", "x"), ("page",))
         uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
         uses |= {"format": ("numbers",)}
         for name, of in uses.items():
@@ -176,7 +179,8 @@ class Report(_OfTables):
         assert self.output is not None
         of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
         options: Any = {name: value for name, value in self if name in of_page}
-        page = write_report(study, self.output, data_dirs=self.data_dir, **options)
+        chosen = {name: value for name in ("benchmarks", "metric", "x") if (value := getattr(self, name))}
+        page = write_report(study, self.output, data_dirs=self.data_dir, figure_choice=chosen, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
         if study.verdicts:

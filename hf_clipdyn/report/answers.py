@@ -15,8 +15,8 @@ from hf_clipdyn.benchmarks.answers import Answers, right_of, stack
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind
 from hf_clipdyn.benchmarks.relation import Relation, keyed
+from hf_clipdyn.report.courses import Course
 from hf_clipdyn.report.page.views import kind_cells, spread_cells
-from hf_clipdyn.report.planning import Course
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NumberKey
 

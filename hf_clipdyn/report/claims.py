@@ -16,22 +16,22 @@ _REACH = 6.0  # multiples of δ that the figure shows at most
 
 def claims_panel(study: Study) -> Panel | None:
     """A row for each contrast with an estimate, in units of its δ; None without any."""
-    rows = [
-        _row(verdict, part)
+    known = [
+        (verdict, part)
         for verdict in study.verdicts
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
-    if not rows:
+    if not known:
         return None
-    ends = [abs(end) for row in rows for end in (row.value, row.low, row.high) if math.isfinite(end)]
+    ends = [abs(end) for _, part in known for end in _ends(part) if math.isfinite(end)]
     reach = min(max(1.6, *ends) * 1.08, _REACH)
     return Panel(
         title="Contrasts of the claims",
-        place="positive favours the claim; between the lines: smaller than δ, the smallest effect of interest",
+        place="positive favours the claim; δ is the smallest effect of interest",
         form="rows",
         x=Scale(title="contrast, in units of its δ", limits=(-reach, reach)),
-        rows=tuple(rows),
+        rows=tuple(_row(*one, reach) for one in known),
         levels=(
             Level(title="−δ", height=-1.0, role="baseline"),
             Level(title="no effect", height=0.0, role="neutral"),
@@ -41,16 +41,24 @@ def claims_panel(study: Study) -> Panel | None:
     )
 
 
-def _row(verdict: Verdict, part: JudgedPart) -> Row:
+def _ends(part: JudgedPart) -> tuple[float, float, float]:
+    """Value and interval in units of δ."""
     estimate, delta = part.estimate, part.part.smallest_effect
-    word = "" if verdict.word in NO_VERDICT else f", {part.word}"
+    return estimate.value / delta, estimate.ci_low / delta, estimate.ci_high / delta
+
+
+def _row(verdict: Verdict, part: JudgedPart, reach: float) -> Row:
+    """A contrast; what lies beyond the axis is at its end, and is called so."""
+    value, low, high = _ends(part)
+    word = "" if verdict.word in NO_VERDICT else f": {part.word}"
+    beyond = " (beyond the axis)" if abs(value) > reach else ""
     return Row(
-        label=f"{verdict.claim.number}: {part.part.title}",
-        value=estimate.value / delta,
-        low=estimate.ci_low / delta,
-        high=estimate.ci_high / delta,
-        n=estimate.n_seeds,
-        words=f"{estimate_words(estimate)}, δ = {delta:.3g}{word}",
+        label=f"{verdict.claim.number} {part.part.title}{word}{beyond}",
+        value=min(max(value, -reach), reach),
+        low=min(max(low, -reach), reach),
+        high=min(max(high, -reach), reach),
+        n=part.estimate.n_seeds,
+        words=f"{estimate_words(part.estimate)}, δ = {part.part.smallest_effect:.3g}{word}",
     )
 
 

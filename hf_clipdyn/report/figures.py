@@ -20,9 +20,12 @@ import pandas as pd
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
 from hf_clipdyn.files import from_json, write_atomically
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.mpl import NO_LAYOUT, draw, grid, place_names
+from hf_clipdyn.report.courses import N_HUES
+from hf_clipdyn.report.lines import against, over_clock
+from hf_clipdyn.report.margin import NO_LAYOUT, place_names
+from hf_clipdyn.report.mpl import draw, grid
 from hf_clipdyn.report.panel import Panel
-from hf_clipdyn.report.planning import N_HUES, Planner, against, over_clock
+from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 

@@ -7,14 +7,26 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
-from matplotlib.font_manager import FontProperties
 
 from hf_clipdyn.errors import shorten
+from hf_clipdyn.report.courses import evenly
+from hf_clipdyn.report.margin import (
+    MARGIN,
+    Name,
+    annotate,
+    decimals,
+    font_points,
+    lay_out,
+    letters_across,
+    place_names,
+    wrapped,
+    write_names,
+)
 from hf_clipdyn.report.panel import (
     NOT_DEFINED,
     NOT_INTERPRETABLE,
@@ -27,7 +39,6 @@ from hf_clipdyn.report.panel import (
     Row,
     Scale,
 )
-from hf_clipdyn.report.planning import evenly
 from hf_clipdyn.report.style import (
     GREY,
     HUES,
@@ -58,8 +69,6 @@ _MOST_BANDS, _MOST_MARKERS, _SEED_MARKERS, _MOST_NAMES, _RAMP_NAMES, _MOST_FRAME
 _MOST_TICKS, _LONGEST_TICK, _MOST_ROWS = 12, 16, 60
 _THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
-_LETTER, _SPACING = 0.66, 1.2  # mean width of a letter and height of a line, in the size of the font
-_MARGIN = 22  # letters of a line of text in the margin
 _TICK_STEPS = [1, 2, 5, 10]  # two decimals are enough
 _DIVERGING = (
     "#0a4b8c",
@@ -73,15 +82,6 @@ _DIVERGING = (
     "#7d4512",
 )
 _STATES, _MISSING = ("#e9ebee", HUES[0], HUES[1]), "#c4c7cb"  # wrong, right, wrong again
-NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
-
-
-class Name(NamedTuple):
-    """A name in the right margin, at the height of what it names."""
-
-    text: str
-    height: float
-    colour: str
 
 
 def draw(panel: Panel, ax: "Axes") -> list[Name]:
@@ -98,7 +98,7 @@ def draw(panel: Panel, ax: "Axes") -> list[Name]:
     for title, start, end in panel.spans:
         ax.axvspan(start, end, color=GREY, alpha=0.13, linewidth=0, zorder=0.5)
         middle = math.sqrt(start * end) if panel.x.log and start > 0 else (start + end) / 2
-        _annotate(ax, title, (middle, 1), ("data", "axes fraction"), ha="center", va="bottom", color=GREY)
+        annotate(ax, title, (middle, 1), ("data", "axes fraction"), ha="center", va="bottom", color=GREY)
     lines = shown_lines(panel)
     values = [line for line in lines if line.role == "value"]
     for line in lines:
@@ -237,7 +237,7 @@ def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
 def _draw_level(level: Level, ax: "Axes", *, across: bool = True) -> Name:
     """The line of a level; its name, with its height where that says something."""
     human = level.role == "human"
-    style = {
+    style: dict[str, Any] = {
         "linestyle": "-" if human or level.role == "neutral" else _DASHED,
         "linewidth": 1.4 if human else 1.0,
     }
@@ -268,9 +268,7 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         _draw_level(level, ax, across=False)
         ax.lines[-1].set_label(level.title)
     _name_axis(ax, panel.x, "x")
-    letters = letters_across(
-        "ytick.labelsize", _LABEL_SHARE * ax.get_position().width * ax.figure.get_figwidth()
-    )
+    letters = letters_across("ytick.labelsize", _LABEL_SHARE * _width(ax))
     ax.set_yticks(range(len(labels)), [textwrap.fill(label, letters) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
@@ -281,6 +279,11 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         _use_powers(ax, "x")
     else:
         ax.locator_params(axis="x", nbins=5, steps=_TICK_STEPS)
+
+
+def _width(ax: "Axes") -> float:
+    """Of axes, in inches."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def _upright(level: Level) -> dict[str, Any]:
@@ -311,7 +314,7 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     given: dict[str, Any] = {"cmap": colours, "norm": norm, "origin": "lower" if cells.first_up else "upper"}
     image = ax.imshow(np.ma.masked_invalid(cells.values[-1]), aspect="auto", interpolation="nearest", **given)
     ax.grid(visible=False)
-    width = 0.7 * ax.get_position().width * ax.figure.get_figwidth()
+    width = 0.7 * _width(ax)
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
     for names, axis, most in ((panel.x.names, ax.xaxis, across), (panel.y.names, ax.yaxis, _MOST_TICKS)):
         ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
@@ -441,9 +444,10 @@ def _break(ax: "Axes", scale: Scale, places: Floats) -> None:
     size = 0.8 * float(mpl.rcParams["font.size"])
     gap: Any = [(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)]
     slashes: Any = [[(side - 0.2, -1), (side + 0.2, 1)] for side in (-0.2, 0.2)]
-    for marker, colour in ((gap, "axes.facecolor"), *((slash, "axes.edgecolor") for slash in slashes)):
+    paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
+    for marker, colour in ((gap, paper), *((slash, edge) for slash in slashes)):
         style = {
-            "color": mpl.rcParams[colour],
+            "color": colour,
             "markersize": size,
             "clip_on": False,
             "zorder": 4,
@@ -455,39 +459,12 @@ def _break(ax: "Axes", scale: Scale, places: Floats) -> None:
 # ------------------------------------------------------------ names and figures
 
 
-def decimals(value: float) -> str:
-    """Two decimals, or one significant digit of what they would round to 0; none for large numbers."""
-    if 0 < abs(value) < 0.005:
-        return f"{value:.1g}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
-
-
 def short(number: float) -> str:
     """1,500,000 as 1.5M: what fits under a tick."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size:
             return f"{number / size:.3g}{letter}"
     return f"{number:.3g}"
-
-
-def font_points(name: Any) -> float:
-    """The size of a font in matplotlib's settings, which may be a word, in points."""
-    return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
-
-
-def letters_across(name: str, inches: float) -> int:
-    """How many letters of a font fit into a width."""
-    return max(8, int(inches * 72 / (_LETTER * font_points(name))))
-
-
-def wrapped(text: str, letters: int) -> str:
-    """Each line of a text in lines of this length."""
-    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
-
-
-def _annotate(ax: "Axes", text: str, place: tuple[float, float], within: Any, **given: Any) -> Any:
-    given = {"fontsize": mpl.rcParams["legend.fontsize"], "xytext": (0, 1), **given}
-    return ax.annotate(text, place, xycoords=within, textcoords="offset points", **given)
 
 
 def _merged(names: Sequence[Name]) -> list[Name]:
@@ -516,50 +493,6 @@ def _end_names(panel: Panel, lines: Sequence[Line]) -> list[Name]:
             at = int(np.nan_to_num(places, nan=-np.inf).argmax()) if np.isfinite(places).any() else -1
             found.append(Name(line.label, float(line.y[at]), _look(panel, line)["color"]))
     return found
-
-
-def place_names(ax: "Axes", names: Sequence[Name], texts: "Sequence[Any] | None" = None) -> None:
-    """Write names right of axes that have their limits and their size, moved apart where they would overlap."""
-    texts = texts or write_names(ax, names)
-    scaled = ax.yaxis.get_transform().transform([*ax.get_ylim(), *(name.height for name in names)])
-    low, high, *heights = np.asarray(scaled, np.float64)
-    places = [float(np.clip((height - low) / (high - low), 0, 1)) for height in heights]
-    points = max(ax.get_window_extent().height * 72 / ax.figure.dpi, 1.0)
-    sizes = [
-        _SPACING * float(text.get_fontsize()) * len(text.get_text().split("\n")) / points for text in texts
-    ]
-    for text, place in zip(texts, spread(places, sizes), strict=True):
-        text.xy = (1, place)
-
-
-def write_names(ax: "Axes", names: Sequence[Name], letters: int = _MARGIN) -> list[Any]:
-    """Write names right of the axes, for the layout to make room for them; `place_names` gives their heights."""
-    crowded = len(names) > 2
-    style: dict[str, Any] = {"xytext": (4, 0), "linespacing": _SPACING, "va": "center"}
-    texts = [wrapped(name.text.replace("\n", " ") if crowded else name.text, letters) for name in names]
-    return [
-        _annotate(ax, text, (1, 0.5), "axes fraction", color=name.colour, **style)
-        for text, name in zip(texts, names, strict=True)
-    ]
-
-
-def spread(places: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Heights that keep the order and do not overlap, and move the texts as little as possible (least squares).
-
-    Args:
-        places: wanted centres.
-        sizes: heights of the texts.
-    """
-    from scipy.optimize import isotonic_regression
-
-    if not places:
-        return []
-    order = np.argsort(places, kind="stable")
-    heights = np.asarray(sizes)[order]
-    stacked = np.cumsum(heights) - heights / 2  # centres of a stack without gaps
-    moved = np.empty(len(order))
-    moved[order] = isotonic_regression(np.asarray(places)[order] - stacked, weights=heights).x + stacked
-    return moved.tolist()
 
 
 def grid(panels: Sequence[Panel], width: float, columns: int, *, intervals: str = "") -> "Figure":
@@ -592,10 +525,10 @@ def grid(panels: Sequence[Panel], width: float, columns: int, *, intervals: str 
                 "fontweight": "bold",
                 "xytext": (-4, above),
             }
-            _annotate(cell, letter, (0, 1), "axes fraction", ha="right", va="baseline", **look_of_it)
+            annotate(cell, letter, (0, 1), "axes fraction", ha="right", va="baseline", **look_of_it)
     _name_once(cells, named)
     narrow = width / columns < 3.4 * font_points("font.size") / 10
-    texts = {cell: write_names(cell, names, 12 if narrow else _MARGIN) for cell, names in named.items()}
+    texts = {cell: write_names(cell, names, 12 if narrow else MARGIN) for cell, names in named.items()}
     _add_legend(figure, panels, intervals)
     lay_out(figure)
     for cell, names in named.items():
@@ -687,13 +620,3 @@ def _add_legend(figure: "Figure", panels: Sequence[Panel], intervals: str) -> No
     n_lines = -(-len(handles) // columns) + sum(label.count("\n") for label in labels)
     figure.set_size_inches(width, min(height + n_lines * 1.6 * font_points("legend.fontsize") / 72, HIGHEST))
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=columns)
-
-
-def lay_out(figure: "Figure") -> None:
-    """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
-    engine = figure.get_layout_engine()
-    assert engine is not None, "figures are drawn inside `figure_style`"
-    engine.execute(figure)
-    with mpl.rc_context(NO_LAYOUT):
-        # Unlike "none", which leaves an engine, for which every format is drawn twice.
-        figure.set_layout_engine(None)

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.errors import ClipDynError, naming
 from hf_clipdyn.files import check_regular
 from hf_clipdyn.options import members
 from hf_clipdyn.results.row import Row, columns_of
@@ -61,17 +62,23 @@ def schema_of(path: Path) -> pa.Schema:
         return pa.schema([])
 
 
-def open_table(path: Path) -> pq.ParquetFile:
+def open_table(path: Path, error: type[ClipDynError]) -> pq.ParquetFile:
     """A file with the columns of `SCHEMA`, as far as they have no default, and its texts as dictionaries.
 
+    Args:
+        path: the file.
+        error: class of what is raised.
+
     Raises:
-        KeyError: it lacks columns. Libraries' errors rise as they are.
+        error: it is no Parquet file, or lacks columns.
     """
-    check_regular(path)
-    schema = pq.read_schema(path)
-    if missing := [name for name in SCHEMA.names if name not in (*schema.names, *DEFAULTS)]:
-        raise KeyError(f"lacks the columns {', '.join(missing)}")
-    return pq.ParquetFile(path, read_dictionary=[one.name for one in schema if pa.types.is_string(one.type)])
+    with naming(path, error):
+        check_regular(path)
+        schema = pq.read_schema(path)
+        if missing := [name for name in SCHEMA.names if name not in (*schema.names, *DEFAULTS)]:
+            raise error(f"{path} lacks the columns {', '.join(missing)}")
+        texts = [one.name for one in schema if pa.types.is_string(one.type)]
+        return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
 
 
 def encoded(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -94,7 +101,9 @@ def in_pandas(name: str, values: pa.ChunkedArray) -> Column:
     if pa.types.is_boolean(whole.type):
         missing = whole.is_null().to_numpy(zero_copy_only=False)
         return pd.arrays.BooleanArray(whole.fill_null(False).to_numpy(zero_copy_only=False), missing)
-    return whole.to_numpy(zero_copy_only=False)
+    return np.array(
+        whole.to_numpy(zero_copy_only=False)
+    )  # memory of Arrow's is not given back when it is freed
 
 
 def _categories(values: pa.ChunkedArray, default: str) -> pd.Categorical:

@@ -132,7 +132,7 @@ def read_table(path: Path) -> tuple[dict[str, KeptCell], Vocabulary]:
 
 def _rows(path: Path) -> pa.Table:
     """The rows of a file in the columns of `ENCODED_SCHEMA`, with its metadata; nothing that it holds is lost."""
-    table = open_table(path).read()
+    table = open_table(path, EvaluationError).read()
     known = (*SCHEMA.names, "__index_level_0__")  # where pandas wrote a part of it
     if foreign := [name for name in table.column_names if name not in known]:
         raise EvaluationError(f"{path} also has the columns {', '.join(foreign)}: choose another --output.")

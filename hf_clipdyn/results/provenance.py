@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -131,20 +131,14 @@ def package() -> str:
     return f"{__version__}+{commit}{'' if changed == '' else DIRTY}"
 
 
-def git(folder: Path, *arguments: str, seconds: float = _SECONDS) -> str | None:
+def git(folder: Path, *arguments: str) -> str | None:
     """What git says in a folder; None if it cannot."""
     # No hook and no monitor that the folder's own settings name is started, and nothing is fetched.
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
+    quiet = {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    given: dict[str, Any] = {"cwd": folder, "env": quiet, "timeout": _SECONDS, "encoding": "utf-8"}
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            encoding="utf-8",
-            timeout=seconds,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, check=True, **given)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return str(done.stdout).strip()

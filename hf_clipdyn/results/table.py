@@ -49,7 +49,7 @@ class Table:
             may be null are NaN); ``run``, the name of the run: its repo_id, with the file's name in brackets if two
             files have different commits under the same names, for example two seeds; ``cell``, the name of the cell's
             files; ``order``, the rank of the revision in its run, from 0; ``usable``, whether the number is defined and
-            interpretable; ``course``, the number of its course. Sorted by course, then by order; the courses of a run
+            interpretable; ``course``, its place in `spans`. Sorted by course, then by order; the courses of a run
             follow one another, in the order of the files.
         words: of all files.
         files: trials may lie beside them (`hf_clipdyn.results.trials`); empty for a frame.
@@ -79,18 +79,16 @@ class Table:
             ConfigError: it lacks columns.
             EvaluationError: it has no rows.
         """
-        if missing := [name for name in ("run", "cell", *SCHEMA.names) if name not in (*rows, *DEFAULTS)]:
-            raise ConfigError(
-                f"The frame lacks columns ({', '.join(missing[:6])}): give the result of `load_results`."
-            )
+        if missing := sorted({"run", "cell", *SCHEMA.names} - {*rows, *DEFAULTS}):
+            raise ConfigError(f"The frame lacks columns ({', '.join(missing[:6])}): use `load_results`.")
         if rows.empty:
             raise EvaluationError("The frame has no rows: filter it less.")
         given = pa.Table.from_pandas(rows[rows.columns.intersection(SCHEMA.names)], preserve_index=False)
         columns = {name: in_pandas(name, encoded(given, name)) for name in SCHEMA.names}
-        at = _groups([rows["run"], rows["cell"]])
+        at = _groups([rows["run"], rows["cell"], rows["revision"]])
         first = ~pd.Series(at).duplicated().to_numpy()
-        cells = pd.DataFrame({name: columns[name][first] for name in CELL})
-        cells = cells.assign(**{name: rows[name].to_numpy(object)[first] for name in ("run", "cell")})
+        names = {name: rows[name].to_numpy(object)[first] for name in ("run", "cell")}
+        cells = pd.DataFrame({name: columns[name][first] for name in CELL} | names)
         known = tuple(one for one in origins if one.run in set(cells["run"]))
         return cls(_in_order(columns, cells, at), words, tuple(files), known)
 
@@ -108,9 +106,10 @@ class Table:
     def courses(self) -> pd.DataFrame:
         """A row a course, by its number: the columns of `COURSE`, and ``scale``, ``seed`` and ``arm`` of its run."""
         firsts = self.rows[["course", *COURSE]].iloc[[span.start for span in self.spans]]
-        known = self.rows[["run", "scale", "seed", "arm"]].drop_duplicates()
-        known = known.astype({"scale": object, "arm": object})  # some files of a run may lack them
-        return firsts.set_index("course").join(known.groupby("run", observed=True).max(), on="run")
+        of_run = self.cells.groupby("run")[
+            ["scale", "seed", "arm"]
+        ].max()  # some files of a run may lack them
+        return firsts.set_index("course").join(of_run, on="run")
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -119,6 +118,11 @@ class Table:
         cells = cells.iloc[np.lexsort((cells["order"], pd.factorize(cells["run"])[0]))]
         texts = cells.select_dtypes("category").columns
         return cells.astype(dict.fromkeys(texts, object)).reset_index(drop=True)
+
+    @cached_property
+    def confidence(self) -> "pd.Series[float]":
+        """The first confidence level of each cell, by its key; NaN without any."""
+        return self.rows.groupby("cell", observed=True)["confidence_level"].first()
 
     def where(self, **columns: Any) -> "Table":
         """The rows with these values; the table itself if that is all of them.
@@ -131,16 +135,19 @@ class Table:
         for name, wanted in columns.items():
             several = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
             chosen &= self.rows[name].isin([np.nan if one is None else one for one in several])
-        return self if chosen.all() else replace(self, rows=self.rows[chosen].reset_index(drop=True))
+        return self if chosen.all() else self._with(np.flatnonzero(chosen))
 
     def smallest_first(self) -> "Table":
         """The runs of small models first, by their number of parameters; those of one size keep their order."""
         known = self.rows["parameters"].fillna(0)
         sizes = known.groupby(self.rows["run"], observed=True).transform("max")
-        rows = self.rows.iloc[np.argsort(sizes, kind="stable")].reset_index(drop=True)
-        rows["course"] = pd.factorize(rows["course"])[0].astype(np.int32)
-        origins = tuple(one for run in rows["run"].unique() for one in self.origins if one.run == run)
-        return replace(self, rows=rows, origins=origins)
+        table = self._with(np.argsort(sizes, kind="stable"))
+        runs = table.rows["run"].unique()
+        return replace(table, origins=tuple(one for run in runs for one in self.origins if one.run == run))
+
+    def _with(self, places: _Ints) -> "Table":
+        rows = self.rows.iloc[places].reset_index(drop=True)
+        return replace(self, rows=rows.assign(course=pd.factorize(rows["course"])[0].astype(np.int32)))
 
 
 def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Table:
@@ -160,16 +167,15 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     files = [_file_of(Path(path)) for path in several]
     if not files:
         raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
-    opened = []
-    for file in files:
-        with naming(file, ConfigError):
-            opened.append(open_table(file))
+    opened = [open_table(file, ConfigError) for file in files]
     ends = np.cumsum([file.metadata.num_rows for file in opened])
     if not ends[-1]:
         given = ", ".join(map(str, files))
         raise EvaluationError(f"{given} has no rows: nothing was evaluated, so there is nothing to report.")
-    columns = {name: _column(name, opened, files) for name in SCHEMA.names}
-    pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
+    columns = {}
+    for name in SCHEMA.names:
+        columns[name] = _column(name, opened, files)
+        pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded
     words, recorded = list[Vocabulary](), list[Provenance]()
     for path, file in zip(files, opened, strict=True):
         metadata = file.schema_arrow.metadata or {}
@@ -181,7 +187,7 @@ def load(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Ta
     counts[counts] = ~cells[counts].duplicated(list(CELL_KEY), keep="last")
     cells["run"] = _runs(cells, counts, names)
     origins = _origins(cells, counts, recorded, names)
-    at = np.where(counts, np.cumsum(counts) - 1, -1)[at]
+    at = np.where(counts, np.cumsum(counts) - 1, -1).astype(np.int32)[at]
     return Table(_in_order(columns, cells[counts], at), Vocabulary.merged(words), tuple(files), origins)
 
 
@@ -231,9 +237,8 @@ def write_results(table: Table, output: Path, provenance: Provenance | None = No
     Raises:
         OSError: the file cannot be written.
     """
-    repositories = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
-    known = (one for one in table.origins if one.run in repositories)
-    origins = merged(replace(one, run=repositories[one.run]) for one in known)
+    names = dict(table.cells[["run", "repo_id"]].itertuples(index=False, name=None))
+    origins = merged(replace(one, run=names[one.run]) for one in table.origins if one.run in names)
     facts = replace(provenance or Provenance(package=package()), runs=origins)
     content = pa.Table.from_pandas(table.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata(
@@ -317,7 +322,9 @@ def _groups(columns: Iterable[Column]) -> _Ints:
         if groups is None:
             groups = codes
         elif len(values) > 1:
-            groups = pd.factorize(groups * len(values) + codes)[0]
+            groups *= len(values)
+            groups += codes
+            groups = pd.factorize(groups)[0]
     assert groups is not None
     return groups
 
@@ -391,12 +398,11 @@ def _in_order(columns: dict[str, Column], cells: pd.DataFrame, at: _Ints) -> pd.
         cells: those that count, in their order: the columns of `Cell`, ``run`` and ``cell``.
         at: the cell of each row; -1 for a row that does not count.
     """
-    kept = np.flatnonzero(at >= 0)
-    at = at[kept]
-    numbers = _groups(columns[name] for name in NUMBER_KEY)[kept]
+    numbers = _groups(columns[name] for name in NUMBER_KEY)
+    kept = np.flatnonzero(at >= 0).astype(np.int32)
+    at, numbers = at[kept], numbers[kept].astype(np.int32)
     common = _groups(cells[name] for name in COURSE if name not in NUMBER_KEY)
-    courses = pd.factorize(common[at] * (numbers.max() + 1) + numbers)[0]
-    del numbers
+    courses = _groups([common[at], numbers])
     firsts = np.flatnonzero(np.diff(np.maximum.accumulate(courses), prepend=-1))
     runs = pd.factorize(cells["run"])[0]
     ranks = np.empty(len(firsts), np.int32)

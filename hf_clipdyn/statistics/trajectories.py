@@ -365,9 +365,9 @@ def _side(point: Any, level: float) -> int:
     return int(point.ci_low > level) - int(point.ci_high < level)
 
 
-def _epochs(table: Table) -> NDArray[np.float64]:
+def _epochs(table: Table) -> NDArray[Any]:
     """The position in epochs of each row."""
-    epochs = table.rows["epoch"].to_numpy(np.float64, copy=True)
+    epochs = table.rows["epoch"].to_numpy()
     revisions = table.cells[["run", "revision", "epoch", "step", "samples_seen"]].drop_duplicates(
         ["run", "revision"]
     )

@@ -148,15 +148,15 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     )
     panel = claims_panel(study)
     assert [row.label for row in panel.rows] == [
-        "1: texture bias early (0.5 - early)",
-        "1: turn to shape (late - early)",
-        "5 by prompts: drop falls (early - late)",
+        "1 texture bias early (0.5 - early): holds",
+        "1 turn to shape (late - early): holds",
+        "5 by prompts drop falls (early - late): undecided",
     ]
     assert [(row.value, row.low, row.high) for row in panel.rows] == [
         pytest.approx(ends) for ends in ((4, 3, 5), (2, 1, 3), (-0.6, -1, -0.2))
     ]
     assert {level.title: level.height for level in panel.levels} == {"−δ": -1, "no effect": 0, "δ": 1}
-    assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05, undecided"
+    assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided"
     reach = panel.x.limits[1]
     assert reach == pytest.approx(5 * 1.08)
     with figure_style():
@@ -165,6 +165,9 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     assert len(drawn.axes) == 1
     wide = claims_panel(claimed(lambda one: [made(one, 5, (0.03, 2.0), word="undecided")]))
     assert wide.x.limits == (-6, 6), "an interval that says nothing does not shrink the others"
+    (row,) = claims_panel(claimed(lambda one: [made(one, 5, (0.9, 0.1))])).rows
+    assert (row.value, row.low, row.high) == (6, 6, 6)
+    assert row.label.endswith(": holds (beyond the axis)")
 
 
 def test_without_any_estimate_there_is_no_figure(claimed):

@@ -100,11 +100,11 @@ def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study
     of_last = of_last[(of_last["role"] == "value") & (of_last["reference"] == "last")]
     sorts = {"last": "last", "seed 7": "people", "people": "people", "seed 8": "seeds", "arm noise": "seeds"}
     given = [
-        of_last.assign(reference=name, cell=of_last["cell"] + name, settings=json.dumps({"with": sort}))
+        of_last.assign(reference=name, cell=of_last["cell"].astype(str) + name, settings=json.dumps({"with": sort}))
         for name, sort in sorts.items()
     ]
     alone = replace(study, results=study.results.with_rows(pd.concat(given)))
-    panel = panel_of(replace(alone, results=replace(alone.results, tables=())), "agreement", AGREEMENT)
+    panel = panel_of(replace(alone, results=replace(alone.results, files=())), "agreement", AGREEMENT)
     assert panel.y.names[-1] == "seed 7"
     assert panel.cells.values[0, -1, :3].tolist() == of_last["value"].tolist()
 
@@ -163,7 +163,7 @@ def renamed(study, **columns):
     rows = study.results.rows
     shares = rows[(rows["metric"] == "shape_share") & (rows["role"] == "value")]
     others = [
-        shares.assign(metric=metric, cell=shares["cell"] + metric, **given)
+        shares.assign(metric=metric, cell=shares["cell"].astype(object) + metric, **given)
         for metric, each in columns.items()
         for given in each
     ]

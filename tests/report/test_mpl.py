@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from result_rows import row
 from study_rows import rows_of_seeds
 
-from hf_clipdyn.report.mpl import decimals, draw, grid, place_names, spread
+from hf_clipdyn.report.margin import decimals, place_names, spread
+from hf_clipdyn.report.mpl import draw, grid
 from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale, Span
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.style import HUMAN, figure_style

@@ -8,8 +8,9 @@ from result_rows import row
 from scipy import stats
 from study_rows import rows_of_seeds
 
+from hf_clipdyn.report.courses import evenly
+from hf_clipdyn.report.lines import against, over_clock
 from hf_clipdyn.report.panel import Line, Panel, Scale
-from hf_clipdyn.report.planning import against, evenly, over_clock
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
     decisions().drop(columns="label").to_parquet(trials)
     assert "lack a column: 'label'" in ask(table, TOP1)[CELL, TOP1].cause
     trials.write_bytes(b"broken")
-    assert "delete it, then evaluate again" in ask(table, TOP1)[CELL, TOP1].cause
+    assert f"{CELL}.parquet: " in ask(table, TOP1)[CELL, TOP1].cause
 
 
 @pytest.mark.parametrize(

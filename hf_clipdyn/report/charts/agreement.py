@@ -11,8 +11,8 @@ from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.metrics.error_consistency import pair_statistics
 from hf_clipdyn.report.answers import RunAnswers, key_of, related_numbers, run_answers
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.courses import Course, evenly
 from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
-from hf_clipdyn.report.planning import Course, evenly
 from hf_clipdyn.report.study import Study
 
 _MOST_NUMBERS, _MOST_RUNS = 4, 3  # of one benchmark

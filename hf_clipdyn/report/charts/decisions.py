@@ -13,10 +13,10 @@ from scipy import special
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.metrics.scores import interval, over, ratio
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.panel import Floats, Level, Map, Panel, Row, Scale
-from hf_clipdyn.report.planning import place_words
 from hf_clipdyn.report.study import Study
 
 _MOST_CLASSES, _MOST_WAYS, _MOST_RUNS = 24, 2, 3
@@ -67,7 +67,7 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
 
 
 def _categories(
-    study: Study, by_run: Mapping[str, Sequence[Any]], way: str, classes: "_Classes", **given: str
+    study: Study, by_run: Mapping[str, Sequence[Any]], way: str, classes: "_Classes", **given: Any
 ) -> Panel:
     """By class, the share of decisions for the first cue among those for either, of the last revisions and people."""
     level, planner = study.planner.confidence_level, study.planner
@@ -75,7 +75,10 @@ def _categories(
     for run, own in by_run.items():
         _, gallery = own[-1]
         ends = classes.shares(gallery, _side_by_side(gallery, way, gallery.truth_title)[1], level)
-        look = {"series": run if len(by_run) > 1 else "last revision", "place": planner.group_of[run].place}
+        look: dict[str, Any] = {
+            "series": run if len(by_run) > 1 else "last revision",
+            "place": planner.group_of[run].place,
+        }
         rows += [_row(title, *one, **look) for title, one in zip(classes.titles, ends.tolist(), strict=True)]
     if first.observers is not None and len(first.observers):
         answers = first.observers[first.observers["item"].isin(_in_conflict(first))]

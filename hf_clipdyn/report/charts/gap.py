@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.courses import Course
+from hf_clipdyn.report.lines import against
 from hf_clipdyn.report.panel import Panel, Scale
-from hf_clipdyn.report.planning import Course, against
 from hf_clipdyn.report.study import Study
 
 _METRICS = ("gap", "uniformity_image", "logit_scale")

@@ -11,9 +11,9 @@ from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.report.answers import RunAnswers, related_numbers, run_answers
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.page.views import class_names
 from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
-from hf_clipdyn.report.planning import evenly
 from hf_clipdyn.report.study import Study
 
 _MOST_NUMBERS, _MOST_RUNS = 4, 3  # of one benchmark

@@ -10,11 +10,11 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.courses import step_words
 from hf_clipdyn.report.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells
 from hf_clipdyn.report.panel import Level, Line, Panel, Role, Scale
-from hf_clipdyn.report.planning import step_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, KindTerms, bare
 

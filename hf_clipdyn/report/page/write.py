@@ -56,6 +56,7 @@ def write_report(
     figures: bool = True,
     figure_formats: Sequence[str] = ("png", "pdf"),
     figure_width: str = "auto",
+    figure_choice: Mapping[str, Any] | None = None,
     style: str | Path | None = None,
     title: str | None = None,
     try_it: bool = False,
@@ -76,6 +77,7 @@ def write_report(
         figures: whether to draw the figures.
         figure_formats: ``png``, ``svg``, ``pdf``.
         figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
+        figure_choice: ``benchmarks``, ``metric`` and ``x`` of `write_figures`; default: all figures.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
         try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
@@ -104,6 +106,7 @@ def write_report(
     # What cannot be read stops here, before the figures.
     encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
     look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
+    look |= figure_choice or {}
     # A wrong style stops here.
     drawn = write_figures(study, output / "figures", **look) if figures else {}
     text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
