@@ -467,8 +467,11 @@ def _follows(album: _Album, way: str, items: Rows) -> dict[str, Any] | None:
     if not fits:
         return None
     fit = np.where(early[:, 0] & late[:, -1], np.max(fits, axis=0), 0)
-    order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at]]
-    return {"run": run, "to": towards, "items": order[:_FOLLOWED]} if order else None
+    found: dict[str, Any] = {"run": run, "to": towards}
+    if not fit.any():  # none follows the course: those that change most
+        found["to"], fit = None, _n_unique(answers) - 1
+    order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at] > 0]
+    return found | {"items": order[:_FOLLOWED]} if order else None
 
 
 def _rounded(values: pd.Series) -> list[float | None]:

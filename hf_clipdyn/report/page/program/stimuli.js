@@ -111,7 +111,8 @@ function mountChanged(element) {
   const ends = part.items.lure ? [part.titles.lure, part.titles.truth] : part.answer === "picture" ? ["unlike people", "as people"] : ["wrong", "right"];
   const [early, late] = to ? ends : [...ends].reverse();
   const where = DATA.runs.length > 1 ? `${benchmark.title}, ${name}` : benchmark.title;
-  const words = `Images that follow the course, ${early} before and ${late} after (${where}), each with its answer at every revision. `;
+  const which = to === null ? "Images whose answer changed most" : `Images that follow the course, ${early} before and ${late} after`;
+  const words = `${which} (${where}), each with its answer at every revision. `;
   element.append(h("div", { id: "changed" }, h("p", { class: "quiet" }, words, h("a", { href: "#stimuli" }, "All stimuli")), list_));
   const sheets = new Sheets(() => render());
   const render = () => list_.replaceChildren(...items.map((item) => stimulus({ ...answers, sheets, now: columnAt(answers) }, item, { short: true })));
