@@ -150,7 +150,7 @@ class Line:
         known = np.flatnonzero(np.isfinite(places))
         gaps = np.diff(places[known])
         breaks = np.zeros(len(places), bool)
-        if len(gaps) > 1 and self.frame < 0 and (gaps > 0).all():  # else the axis is no time
+        if len(gaps) > 1 and self.frame < 0 and (gaps > 0).all():  # else the axis is not time
             long = (gaps > _LONG_GAP * np.ptp(places[known])) & (gaps > _UNUSUAL_GAP * np.median(gaps))
             breaks[known[1:][long]] = True
         return breaks

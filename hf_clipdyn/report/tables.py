@@ -48,7 +48,7 @@ class Table:
         caption: its title; a terminal shows it above the table.
         headings: one for each column.
         rows: cells, which may have several lines.
-        grouped: so many first columns are the same in many rows: a terminal shows them as headings above these.
+        grouped: number of first columns that many rows share: a terminal shows them as headings above these rows.
     """
 
     caption: str

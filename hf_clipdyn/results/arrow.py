@@ -70,7 +70,7 @@ def open_table(path: Path, error: type[ClipDynError]) -> pq.ParquetFile:
         error: class of what is raised.
 
     Raises:
-        error: it is no Parquet file, or lacks columns.
+        error: it is not a Parquet file, or lacks columns.
     """
     with naming(path, error):
         check_regular(path)

@@ -92,7 +92,7 @@ class Table:
         return cls(_in_order(columns, cells, at), words, tuple(files), known)
 
     def with_rows(self, rows: pd.DataFrame) -> "Table":
-        """The same files with other rows, such as some of them; orders and courses are counted anew."""
+        """The same files with other rows, such as some of them; orders and courses are counted again."""
         return Table.from_rows(rows, self.words, self.files, self.origins)
 
     @cached_property

@@ -167,9 +167,8 @@ def test_what_a_reader_must_know_of_synthetic_images_is_that_of_their_data_set(w
 def test_a_metric_without_a_term_is_shown_under_its_name(read):
     data = _data(render(read([row("glow/x", "mean_glow", 0.5, 0.1, variant="raw")])))
     assert "mean_glow" in data["benchmarks"][0]["words"]
-    assert {"mean glow", "raw"} <= set(
-        map(str, sum((one for one in data["values"] if isinstance(one, list)), []))
-    )
+    written = [str(part) for value in data["values"] if isinstance(value, list) for part in value]
+    assert {"mean glow", "raw"} <= set(written)
 
 
 def test_the_page_counts_files_of_one_name(study, read):
