@@ -187,7 +187,7 @@ class _Shared:
 
 
 def _run(name: str, seed: Any, planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
-    own = clocks.xs(name).sort_values("order")
+    own = clocks.loc[[name]].droplevel(0).sort_values("order")
     group = next(group for group in planner.groups if name in group.runs)
     return {
         "name": name,
@@ -229,7 +229,7 @@ def _axes(planner: Planner) -> dict[str, Any]:
             found[name] = _axis(title, known, len(planner.stops), log=is_log)
     if "order" in found:
         longest = max(planner.groups, key=lambda group: len(clocks.loc[group.runs[0]])).runs[0]
-        own = clocks.xs(longest).sort_values("order")
+        own = clocks.loc[[longest]].droplevel(0).sort_values("order")
         every = math.ceil(len(own) / _MOST_TICKS)
         ticks = [[float(at), name] for at, name in zip(own["order"], own["revision"], strict=True)]
         found["order"]["ticks"] = ticks[::-1][::every]
