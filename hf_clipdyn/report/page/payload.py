@@ -125,7 +125,7 @@ def _losses(planner: Planner) -> Iterator[tuple[str, Panel]]:
 
 
 def _clean_and_disturbed(panels: Sequence[Panel], shown: Panel, untouched: str) -> Panel | None:
-    """Accuracy without and with a disturbance in one panel; None where the metric does not lose accuracy."""
+    """Accuracy without and with a disturbance in one panel; None where the metric is no loss of accuracy."""
     wanted = {name: shown.choices.get(name) for name in ("over", "condition", "level", "texts")}
     accuracies = [panel for panel in panels if panel.metric == "accuracy" and panel.form == shown.form]
     alike = [panel for panel in accuracies if {name: panel.choices.get(name) for name in wanted} == wanted]
@@ -187,7 +187,7 @@ class _Shared:
 
 
 def _run(name: str, seed: Any, planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
-    own = cast("pd.DataFrame", clocks.loc[name]).sort_values("order")
+    own = clocks.loc[[name]].droplevel(0).sort_values("order")
     group = next(group for group in planner.groups if name in group.runs)
     return {
         "name": name,
@@ -229,7 +229,7 @@ def _axes(planner: Planner) -> dict[str, Any]:
             found[name] = _axis(title, known, len(planner.stops), log=is_log)
     if "order" in found:
         longest = max(planner.groups, key=lambda group: len(clocks.loc[group.runs[0]])).runs[0]
-        own = cast("pd.DataFrame", clocks.loc[longest]).sort_values("order")
+        own = clocks.loc[[longest]].droplevel(0).sort_values("order")
         every = math.ceil(len(own) / _MOST_TICKS)
         ticks = [[float(at), name] for at, name in zip(own["order"], own["revision"], strict=True)]
         found["order"]["ticks"] = ticks[::-1][::every]
