@@ -6,17 +6,13 @@ because every help and every wrong call waits for it.
 """
 
 import argparse
-import ast
 import inspect
 import os
 import re
-import sys
 import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
 
@@ -65,6 +61,7 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        use_attribute_docstrings=True,
         populate_by_name=True,
         arbitrary_types_allowed=True,
         validate_default=True,
@@ -115,14 +112,6 @@ class Options(BaseModel):
         """The fields that are options, by the name of the option."""
         fields = cls.model_fields.items()
         return {name_of(name, field): field for name, field in fields if name not in cls.python_only}
-
-    @classmethod
-    def meaning(cls, option: str) -> str:
-        """The help of an option: the description of its field, or the docstring below it."""
-        name, field = next((*item,) for item in cls.model_fields.items() if name_of(*item) == option)
-        bases = (base for base in cls.__mro__ if issubclass(base, Options))
-        described = (_docstrings(base.__module__).get((base.__name__, name)) for base in bases)
-        return field.description or next(filter(None, described), "")
 
     @classmethod
     def no_option(cls, name: str) -> str:
@@ -195,25 +184,6 @@ def pairs(texts: Sequence[str], name: str) -> dict[str, str]:
     if len(found) < len(split):
         raise OptionError(f"{name} is {shown(','.join(texts))}: give NAME=PATH once for each name.", name)
     return found
-
-
-@cache
-def _docstrings(module: str) -> dict[tuple[str, str], str]:
-    """The docstrings below the fields of a module's classes, by class and field.
-
-    pydantic would read them when a class is made: a third of the time of a help that shows few of them.
-    """
-    classes = [
-        node
-        for node in ast.parse(inspect.getsource(sys.modules[module])).body
-        if isinstance(node, ast.ClassDef)
-    ]
-    return {
-        (owner.name, ast.unparse(field.target)): inspect.cleandoc(str(ast.literal_eval(text.value)))
-        for owner in classes
-        for field, text in pairwise(owner.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
-    }
 
 
 def name_of(name: str, field: FieldInfo) -> str:
@@ -341,7 +311,7 @@ def make_parser(command: type[Options], prog: str, *, everything: bool = True) -
         group = parser.add_argument_group(field.title) if field.title else group
         form, is_top = form_of(field), option in command.most_used
         is_listed = everything or is_top or option in command.positional
-        shown_help = help_of(field, command.meaning(option)) if is_listed else argparse.SUPPRESS
+        shown_help = help_of(field) if is_listed else argparse.SUPPRESS
         about: dict[str, Any] = {"action": _ACTIONS.get(form), "help": shown_help}
         if option in command.positional:
             needed = field.is_required() and not command.file_help
@@ -363,10 +333,10 @@ def make_parser(command: type[Options], prog: str, *, everything: bool = True) -
     return parser
 
 
-def help_of(field: FieldInfo, meaning: str) -> str:
-    """The meaning of a field, its limits and its default, for argparse."""
+def help_of(field: FieldInfo) -> str:
+    """The docstring of a field, its limits and its default, for argparse."""
     beside = [*limits_of(field), *(f"default: {text}" for text in [default_of(field)] if text)]
-    return meaning.replace("%", "%%") + (f" [{'; '.join(beside)}]" if beside else "")
+    return (field.description or "").replace("%", "%%") + (f" [{'; '.join(beside)}]" if beside else "")
 
 
 def limits_of(field: FieldInfo) -> list[str]:

@@ -20,7 +20,7 @@ from hf_clipdyn.training.config import TrainingConfig
 
 NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
 OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size is not None]
-HELP = {name: " ".join(TrainingConfig.meaning(name).split()) for name in TrainingConfig.option_fields()}
+HELP = {name: " ".join(str(field.description).split()) for name, field in TrainingConfig.model_fields.items()}
 
 
 def page_lines(path: str) -> str:

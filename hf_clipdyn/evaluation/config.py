@@ -166,15 +166,6 @@ class EvaluationConfig(Common):
                 fields[f"{kind}_{name}"].title, title = title, None
         return fields
 
-    @classmethod
-    def meaning(cls, option: str) -> str:
-        """Of an option of the evaluation, or of a setting of a kind."""
-        for kind, settings in settings_classes().items():
-            key = option.removeprefix(f"{kind}_")
-            if key != option and key in settings.option_fields():
-                return settings.meaning(key)
-        return super().meaning(option)
-
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         self._name_repositories()

@@ -135,7 +135,7 @@ def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -
     limits = "; ".join(limits_of(field))
     return (
         usage,
-        line(options.meaning(key)) + (f" {limits.capitalize()}." if limits else ""),
+        line(field.description or "") + (f" {limits.capitalize()}." if limits else ""),
         default_of(field),
     )
 

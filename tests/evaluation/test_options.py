@@ -137,6 +137,6 @@ def test_the_help_groups_the_settings_by_kind_and_names_the_conditions(clipdyn: 
         assert {f"--{name}_{key}" for key in kind.settings.option_fields()} == {
             word for word in part.split() if word.startswith("--")
         }
-    conditions = " ".join(NoiseSettings.meaning("conditions").split())
+    conditions = " ".join(str(NoiseSettings.model_fields["conditions"].description).split())
     assert all(name in conditions for name in CORRUPTIONS if not name.startswith("octave"))
     assert [name for name in CORRUPTIONS if name.startswith("octave")][-1] == "octave_6"
