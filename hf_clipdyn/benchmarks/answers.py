@@ -139,7 +139,7 @@ def stack(answers: Sequence[Answers]) -> AnswerTable:
             "relate only revisions that were shown the same."
         )
     first = answers[0]
-    # Those of the revisions of one run share their items.
+    # Revisions of one run share their items.
     if len(first.item) and all(given.item is first.item for given in answers):
         decision = np.stack([given.decision for given in answers])
         known = all(given.label is first.label for given in answers)

@@ -36,7 +36,7 @@ class LabelledKind(Kind[S]):
 
     @classmethod
     def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
-        """Those of the data set."""
+        """The classes of the data set."""
         del settings
         return source.class_names
 
@@ -94,13 +94,13 @@ class ClassifiedKind(Kind[S]):
             UnknownNameError: one of them is not offered.
             EvaluationError: no image is left.
         """
+        import numpy as np
+
         if chosen is None:
             return list(offered)
         for name in chosen:
             if name not in offered:
                 raise UnknownNameError("class", name, offered)
-        import numpy as np
-
         kept = self.asked[list(columns)].isin(chosen).all(axis=1)
         if not kept.any():
             raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")

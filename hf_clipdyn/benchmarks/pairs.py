@@ -74,9 +74,14 @@ def pair_distances(
         if batch.start in looked:
             return looked.pop(batch.start)
         sides, places = pairs.uses[batch.start : batch.stop].T
-        rank = np.argsort(np.argsort(sides, kind="stable"))
-        parts = [one.read(places[sides == side]) for side, one in enumerate((first, second)) if side in sides]
-        return readout.features(np.concatenate(parts)[rank])
+        parts = [
+            stimuli.read(places[sides == side])
+            for side, stimuli in enumerate((first, second))
+            if side in sides
+        ]
+        # Each side is read at once; then the images go back into the order of the batch.
+        by_side = np.argsort(sides, kind="stable")
+        return readout.features(np.concatenate(parts)[np.argsort(by_side)])
 
     def look(batch: range) -> list[Block]:
         looked[batch.start] = embed(batch)

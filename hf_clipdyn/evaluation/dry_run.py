@@ -173,8 +173,10 @@ def relations_message(config: EvaluationConfig) -> str:
             f"Then {', '.join(config.related)} relate the revisions, from the saved trials without a model."
         )
     counts = planned(config, CellStore(config.output))
-    columns = "relation", "pairs and runs", "missing"
-    rows = [dict(zip(columns, (name, f"{pairs:,}", f"{new:,}"), strict=True)) for name, pairs, new in counts]
+    rows = [
+        {"relation": name, "pairs and runs": f"{pairs:,}", "missing": f"{new:,}"}
+        for name, pairs, new in counts
+    ]
     return (
         f"{render_table(rows)}\n{sum(new for *_, new in counts):,} missing: no images and no forward passes, only "
         "saved trials. Nothing was written."

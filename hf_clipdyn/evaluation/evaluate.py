@@ -165,10 +165,8 @@ def _measure_cell(
         return
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
-    rows, known = (
-        rows_of(cell, kind.terms, numbers, config.confidence_level),
-        influences(kind, trials, numbers),
-    )
+    rows = rows_of(cell, kind.terms, numbers, config.confidence_level)
+    known = influences(kind, trials, numbers)
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings())])
     store.write(cell, rows, trials, words, began, known)
 

@@ -156,9 +156,8 @@ class _Work:
         self._runs = [run for run in runs if run]
         self.name = related_kind(relation, kind)
         self.chosen = [run for run in self._runs if self._is_wanted(run[0])]
-        self._known: dict[
-            frozenset[Seen], list[Scored]
-        ] = {}  # pairs that were related, while they are needed
+        # The numbers of pairs that were related, until another revision or other samples are their turn.
+        self._known: dict[frozenset[Seen], list[Scored]] = {}
 
     def _is_wanted(self, seen: Seen) -> bool:
         return seen.cell.repo_id in self._saved.wanted

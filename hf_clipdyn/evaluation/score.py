@@ -121,10 +121,8 @@ def _rescore(
         score_version=kind.score_version,
         versions=json.dumps({**earlier, **_installed(_SCORING)}),
     )
-    rows, known = (
-        rows_of(new, kind.terms, numbers, config.confidence_level),
-        influences(kind, trials, numbers),
-    )
+    rows = rows_of(new, kind.terms, numbers, config.confidence_level)
+    known = influences(kind, trials, numbers)
     store.write(new, rows, None, vocabulary([benchmark]), influences=known)
 
 

@@ -154,8 +154,8 @@ def accuracy_gap(
         first_objects, second_objects: the object that each image shows; both have the same objects.
 
     Returns:
-        In [-1, 1], with what each image contributes, those of the first drawing first. What an object contributes is
-        its difference minus the mean one, half of it on each side.
+        In [-1, 1], with the contribution of each image, first the images of the first drawing. An object contributes
+        its difference minus the mean difference, half of it on each side.
 
     Examples:
         >>> from hf_clipdyn.metrics.observer_agreement import accuracy_gap

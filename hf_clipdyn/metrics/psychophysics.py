@@ -134,7 +134,8 @@ def means_without_each(values: Floats) -> Floats:
 def exemplar_interval(metric: str, values: Floats) -> tuple[float, float]:
     """The 95 % interval of a number, from its values over all exemplars and without each of them.
 
-    Errors and agreements have that of a root mean square, contrasts one that is symmetric on their logarithms.
+    Errors and agreements have the interval of a root mean square. The interval of a contrast is symmetric on its
+    logarithm.
 
     Args:
         metric: ``log_rmse``, ``alignment`` or ``contrast``.
@@ -153,7 +154,7 @@ def exemplar_interval(metric: str, values: Floats) -> tuple[float, float]:
         return 10**low, 10**high
     if metric == "log_rmse":
         return root_interval(value, without)
-    # 1 - a root mean square over that of the flat observer
+    # An agreement is 1 minus a quotient of root mean squares.
     low, high = root_interval(1 - value, 1 - without)
     return 1 - high, 1 - low
 

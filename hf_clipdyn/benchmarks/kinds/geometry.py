@@ -49,7 +49,7 @@ _OF_SIDE = {
 
 
 class GeometrySettings(KindSettings):
-    """None: all models are shown the same number of images."""
+    """No settings: all models are shown the same number of images."""
 
     def rows_shown(self, n: int) -> int:
         return min(n, _MOST_ROWS)

@@ -246,10 +246,10 @@ class Noise(LabelledKind[NoiseSettings]):
         shown = [(change.corruption.name, change.level, stimuli) for change, stimuli in self.corrupted]
         conditions, levels, stimuli = zip(("none", 0.0, self.stimuli[0]), *shown, strict=True)
         decisions, probed = [], []
-        for one in stimuli:
-            decisions.append(ranking(class_scores(readout, one, self.names, self.templates))[:, 0])
+        for at_level in stimuli:
+            decisions.append(ranking(class_scores(readout, at_level, self.names, self.templates))[:, 0])
             if probe is not None:
-                probed.append(probe.decide(unit(readout.images(one))))
+                probed.append(probe.decide(unit(readout.images(at_level))))
         n_shown, people = len(self.shown), np.full(len(stimuli), np.nan)
         if self.has_people:
             people[:] = [_human_accuracy(*at) for at in zip(conditions, levels, strict=True)]
