@@ -138,8 +138,8 @@ class Look:
 def look(place: int) -> Look:
     """The look at a place of the palette: hues change first, then strokes; the first 96 looks all differ.
 
-    The place of runs is `Seeds.place` (`groups_of_seeds`), the same in all figures and on the page; that of other lines
-    is their position in the panel.
+    The place of runs is `hf_clipdyn.report.courses.Group.place`, the same in all figures and on the page; that of other
+    lines is their position in the panel.
     """
     rest, hue = divmod(place, len(HUES))
     cycle, stroke = divmod(rest, len(STROKES))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
-from hf_clipdyn.report.plan import evenly
+from hf_clipdyn.report.courses import evenly
 
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are

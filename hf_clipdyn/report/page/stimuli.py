@@ -25,10 +25,10 @@ from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.sheets import Sheet, maps_sheet, thumbnail
 from hf_clipdyn.report.page.views import gallery_cells, label_names, read_gallery, spread_cells
-from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 
 StimuliChoice = Literal["none", "thumbnails"]

@@ -12,9 +12,9 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
+from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery, GalleryView, View
 from hf_clipdyn.report.page.galleries import view_of
-from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
