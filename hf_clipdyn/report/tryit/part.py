@@ -24,8 +24,8 @@ from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
 from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions, prompts
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop
-from hf_clipdyn.report.page.stimuli import StimuliChoice
-from hf_clipdyn.report.plan import evenly
+from hf_clipdyn.report.courses import evenly
+from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tryit.tower import Tower, encoded
 
