@@ -146,7 +146,7 @@ def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
             Picture(title, column, shown[row[0]] if row else None) for title, column, *row in exhibit.pictures
         ),
         answers={way: by_way[way]["answer"] for way in ways},
-        facts={name: values for name, values in facts.items() if values.notna().any()},
+        facts={name: values for name, values in facts.items() if values.nunique() > (name == "group")},
         titles=titles | rows.attrs,
         choosing=tuple(rows.loc[rows["chooses"], "way"].unique()) if "chooses" in rows else (),
         observers=observers,

@@ -90,7 +90,8 @@ def _lines(panel: Panel) -> dict[str, Any]:
     }
     spans = [[safe(span.title), *short(np.array(span[1:]))] for span in panel.spans]
     names = [[level.height, safe(_named(level)), _tone(level.role)] for level in panel.levels]
-    names += [_beside(line) for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
+    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
+    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
     return {"data": data, "layout": layout, "names": names, "spans": spans}
 
 
