@@ -292,6 +292,10 @@ class Judge:
             return weights, f"{undefined[0]}: {said}"
         return weights, ""
 
+    def revisions(self, endpoint: str, window: str, run: str) -> list[str]:
+        """Names of the revisions of a run in a window, at which the endpoint was measured."""
+        return [str(name) for name in self._weights(endpoint, {window: 1.0}, run)[0].dropna().index]
+
     def _inside(self, window: Window, values: pd.DataFrame, run: str) -> NDArray[np.bool_]:
         """Which of the revisions are in a window; none of them if it is not whole."""
         if window.untrained:
