@@ -177,12 +177,10 @@ def test_each_endpoint_is_shown_over_training_with_the_names_of_its_windows(plan
     for panel in endpoints:
         names = [span.title for span in panel.spans]
         assert panel.place.endswith(f"shaded: {', '.join(names)}")
-        windows = {name: planted.claims.windows[name].shares for name in names}
-        assert all(span.start <= span.end for span in panel.spans)
-        for span in panel.spans:
-            shares = [end / planted.planner.stops.max() for end in span[1:]]
-            low, high = windows[span.title]
-            assert low - 1e-6 <= min(shares) <= max(shares) <= high + 1e-6
+        stops = planted.planner.stops.tolist()
+        found = {span.title: (stops.index(span.start), stops.index(span.end)) for span in panel.spans}
+        windows = {"early": (2, 3), "late": (5, 6)}
+        assert found == {name: windows[name] for name in names}
 
 
 def test_without_any_estimate_there_is_no_figure(claimed):
