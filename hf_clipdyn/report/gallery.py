@@ -147,7 +147,7 @@ def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
         ),
         answers={way: by_way[way]["answer"] for way in ways},
         facts={name: values for name, values in facts.items() if values.nunique() > (name == "group")},
-        titles=titles | rows.attrs,
+        titles=titles | {str(name): title for name, title in rows.attrs.items()},
         choosing=tuple(rows.loc[rows["chooses"], "way"].unique()) if "chooses" in rows else (),
         observers=observers,
         clusters=shown[list(kind.clusters)] if kind.clusters != ("item",) and observers is not None else None,

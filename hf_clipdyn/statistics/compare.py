@@ -232,8 +232,8 @@ def _with_common_images(sides: list[_Numbers], trials: Sequence[pd.DataFrame | N
     first, second = trials
     if first is None or second is None:
         return sides
-    dropped = zip(drop_when_both_right(first, second), trials, strict=True)
-    for side, (numbers, shown) in zip(sides, dropped, strict=True):
+    dropped = drop_when_both_right(first, second)
+    for side, numbers, shown in zip(sides, dropped, (first, second), strict=True):
         units = UnitsOf(kinds()["noise"], shown)
         side |= {one.number_key: (one.value, units.influence(one.influence)) for one in numbers}
     return sides
