@@ -82,8 +82,9 @@ def _lines(panel: Panel) -> dict[str, Any]:
         data += _drawn(panel, line, colour, of)
     low, high = _range(panel.y, panel.lines, panel.levels)
     places = [panel.x.places(line.x) for line in panel.lines] or [np.array([])]
+    named = [panel.x.places(line.x) for line in panel.values] or places
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, np.concatenate(places)), np.concatenate(places)),
+        "xaxis": _axis(panel.x, *_across(panel.x, np.concatenate(places)), np.concatenate(named)),
         "yaxis": _axis(panel.y, low, high),
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
