@@ -157,7 +157,7 @@ def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name
         return []
     if line.role != "value":
         ax.plot(*_stretches([line], panel.x), **style, zorder=2)
-        known = line.drawn[line.usable]
+        known = line.drawn[line.usable & (line.frame < 0)]  # a curve's own mark needs no name
         return [Name(line.label, float(known[-1]), style["color"])] if len(known) else []
     thin = {"color": style["color"], "linewidth": _THIN, "alpha": 0.45, "zorder": 2.5}
     if line.seeds and not panel.ramp:

@@ -82,15 +82,17 @@ def _lines(panel: Panel) -> dict[str, Any]:
         data += _drawn(panel, line, colour, of)
     low, high = _range(panel.y, panel.lines, panel.levels)
     places = [panel.x.places(line.x) for line in panel.lines] or [np.array([])]
+    named = [panel.x.places(line.x) for line in panel.values] or places
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, np.concatenate(places)), np.concatenate(places)),
+        "xaxis": _axis(panel.x, *_across(panel.x, np.concatenate(places)), np.concatenate(named)),
         "yaxis": _axis(panel.y, low, high),
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
     }
     spans = [[safe(span.title), *short(np.array(span[1:]))] for span in panel.spans]
     names = [[level.height, safe(_named(level)), _tone(level.role)] for level in panel.levels]
-    names += [_beside(line) for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
+    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
+    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
     return {"data": data, "layout": layout, "names": names, "spans": spans}
 
 

@@ -22,7 +22,7 @@ from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.payload import payload
-from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, twins
