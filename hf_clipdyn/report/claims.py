@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
-from hf_clipdyn.report.panel import Level, Panel, Row, Scale
+from hf_clipdyn.report.panel import Level, Panel, Row, Scale, Span
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words, joined, part_word, study_words
 from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict, Word
@@ -16,12 +17,7 @@ _REACH = 6.0  # multiples of δ that the figure shows at most
 
 def claims_panel(study: Study) -> Panel | None:
     """A row for each contrast with an estimate, in units of its δ; None without any."""
-    known = [
-        (verdict, part)
-        for verdict in study.verdicts
-        for part in verdict.parts
-        if math.isfinite(part.estimate.value)
-    ]
+    known = _estimated(study)
     if not known:
         return None
     ends = [abs(end) for _, part in known for end in _ends(part) if math.isfinite(end)]
@@ -39,6 +35,42 @@ def claims_panel(study: Study) -> Panel | None:
         ),
         main=True,
     )
+
+
+def endpoint_panels(study: Study) -> Iterator[Panel]:
+    """Each endpoint of a contrast with an estimate over training, with the windows of the contrasts."""
+    if study.judge is None:
+        return
+    planner, judge = study.planner, study.judge
+    parts = [part for _, part in _estimated(study)]
+    for name in dict.fromkeys(part.part.endpoint for part in parts):
+        endpoint = judge.claims.endpoints[name]
+        level = next(iter(endpoint.levels), None)
+        wanted = endpoint.model_dump(exclude={"levels"}) | {"level": level, "role": "value"}
+        fits = [one for one in planner.courses if wanted.items() <= one._asdict().items()]
+        panel = planner.panel(fits) if fits else None
+        if panel is None or panel.form != "lines":
+            continue
+        spans = []
+        for window in dict.fromkeys(
+            window for part in parts if part.part.endpoint == name for window in part.part.weights
+        ):
+            stops = [
+                planner.stop_of(run, revision)
+                for run in judge.counted.index
+                for revision in judge.revisions(name, window, run)
+            ]
+            known = planner.stops[[stop for stop in stops if stop >= 0]]
+            spans += [Span(window, float(known.min()), float(known.max()))] if len(known) else []
+        shaded = f"shaded: {', '.join(span.title for span in spans)}" if spans else ""
+        place = ", ".join(filter(None, [panel.place, shaded]))
+        yield replace(panel, place=place, spans=tuple(spans), benchmark="", choices={})
+
+
+def _estimated(study: Study) -> list[tuple[Verdict, JudgedPart]]:
+    """The contrasts with an estimate."""
+    parts = [(verdict, part) for verdict in study.verdicts for part in verdict.parts]
+    return [(verdict, part) for verdict, part in parts if math.isfinite(part.estimate.value)]
 
 
 def _ends(part: JudgedPart) -> tuple[float, float, float]:

@@ -115,14 +115,16 @@ def _lines(panel: Panel) -> dict[str, Any]:
         for trace in _traces(panel, part, colour, of)
     ]
     places = np.concatenate([panel.x.places(line.x) for line in panel.lines] or [np.array([])])
+    named = np.concatenate([panel.x.places(line.x) for line in panel.values] or [places])
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, places), places),
+        "xaxis": _axis(panel.x, *_across(panel.x, places), named),
         "yaxis": _axis(panel.y, *_range(panel.y, panel.lines, panel.levels)),
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
     }
     names = [[level.height, safe(level_words(level)), _tone(level.role)] for level in panel.levels]
-    names += [_beside(line) for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
+    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
+    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
     lines = [_numbers(panel.x, part, of) for part, _, of in parts]
     return {"lines": lines, "data": data, "layout": layout, "names": names}
 

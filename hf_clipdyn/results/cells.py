@@ -183,23 +183,21 @@ class CellStore:
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
         if self._output is not None:
             path = _file(cells_folder(self._output), cell.key)
-            if trials is None:
-                of_trials = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
-            else:
+            of_trials = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
+            if trials is not None:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
-                metadata = {**(table.schema.metadata or {}), HEADER_KEY: header}
                 kept = _file(trials_folder(self._output), cell.key)
-                _write(table.replace_schema_metadata(metadata), kept)
+                _write(
+                    table.replace_schema_metadata({**(table.schema.metadata or {}), HEADER_KEY: header}), kept
+                )
                 of_trials = file_sha256(kept).encode()
             recorded = {} if of_trials is None else {_TRIALS_KEY: of_trials}
             metadata = {HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps(), **recorded}
             _write(rows.replace_schema_metadata(metadata), path)
-            if influences is not None:
-                has_none = is_new and trials is None  # a relation: its folder is not searched
-                of = None if has_none else KeptTrials([self._output]).file(cell.key)
+            if influences is not None:  # of a relation, no folder is searched for trials
+                of = None if is_new and trials is None else KeptTrials([self._output]).file(cell.key)
                 kept = _file(influences_folder(self._output), cell.key)
-                stamp_of_trials = stamp_of(of, cell.score_version) if of else ""
-                write_influences(kept, {cell.key: influences}, stamp_of_trials)
+                write_influences(kept, {cell.key: influences}, stamp_of(of, cell.score_version) if of else "")
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials

@@ -161,7 +161,7 @@ def story(planner: Planner) -> list[Panel]:
 
 
 def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Panel | None:
-    """Accuracy without and with a disturbance in one panel; None where the metric is no loss of accuracy."""
+    """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
     if shown.metric == "accuracy" or shown.form != "lines":
         return None
     lost = planner.main_number(benchmark, shown.metric)[0]

@@ -22,7 +22,7 @@ from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.payload import payload, story
-from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.page.stimuli_words import changed, choices, described
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.provenance import methods
@@ -35,7 +35,7 @@ from hf_clipdyn.report.tables import (
     overview_tables,
     provenance_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, limits
+from hf_clipdyn.report.words import Finding, find, limits
 
 _HUES = {f"hue-{at}": hue for at, hue in enumerate(HUES)}
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
@@ -222,7 +222,9 @@ def _drawn(study: Study, data: Mapping[str, Any], differences: Sequence[Panel]) 
         "changed": changed(benchmarks, parts, len(study.runs)) if study.over_training else None,
         "measured": measured,
         "learned": learned,
-        "tryit_cues": [(name, name) for name in data["parts"].get("tryit", {"map": {"cues": ()}})["map"]["cues"]],
+        "tryit_cues": [
+            (name, name) for name in data["parts"].get("tryit", {"map": {"cues": ()}})["map"]["cues"]
+        ],
     }
 
 
@@ -288,7 +290,7 @@ def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
     images = page_figures(study, drawn)
     if "summary" in images:
-        words = [alternative_words(panel) for panels in study.overview for panel in panels]
+        words = [panel.alt for panel in study.planner.glance]
         yield _image(images["summary"], "The study at a glance.", words)
     if "claims" in images:
         tested = [verdict for verdict in study.verdicts if verdict.is_tested]
