@@ -1,5 +1,5 @@
-// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see part.py). The
-// model runs here, in model.js; nothing is sent anywhere.
+// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see part.py).
+// The model runs here, in model.js; nothing is sent anywhere.
 
 const DRAWN_SIDE = 280;
 const MOST_SIDE = 2048; // the browser reduces a larger photograph first
@@ -166,10 +166,10 @@ function examplesOf({ examples }, board) {
 // A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image.
 function drawingBoard(given) {
   let from = null;
-  const board = { width: DRAWN_SIDE, height: DRAWN_SIDE, class: "tryit-board", role: "img", "aria-label": "Your image" };
+  const board = { width: DRAWN_SIDE, height: DRAWN_SIDE, role: "img", "aria-label": "Your image" };
   const drawn = { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish };
   const dropped = { ondragover: (event) => event.preventDefault(), ondrop: drop };
-  const canvas = h("canvas", { ...board, ...drawn, ...dropped });
+  const canvas = h("canvas", { class: "tryit-board", ...board, ...drawn, ...dropped });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const file = h("input", { type: "file", accept: "image/*", hidden: true });
   file.addEventListener("change", () => open(file.files[0]));
