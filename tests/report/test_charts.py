@@ -51,9 +51,9 @@ def test_the_package_finds_its_own_charts():
 
 
 def test_a_plug_in_of_one_file_adds_its_panels_to_the_page(browse, read, study, plugged):
-    load_plugin(plugged("planned_only.py", _PLANNED))
-    page = browse(render(read(study())))
-    page.locator("#noise-procedural [data-view^=Accuracy]").first.scroll_into_view_if_needed()
+    load_plugin(plugged("twice.py", _PLANNED))
+    page = browse(render(read(study())), fragment="noise-procedural-accuracy-once-more")
+    page.locator("#noise-procedural-accuracy-once-more .main-svg").first.wait_for()
     heading = page.locator("#noise-procedural h4")
     assert heading.inner_text() == "Accuracy, <once> more"
     load_plugin(plugged("claims.py", _PLANNED))
