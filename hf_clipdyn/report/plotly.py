@@ -220,23 +220,24 @@ def _course(panel: Panel, line: Line, order: Sequence[int], colour: str) -> Trac
 
 
 def _band(line: Line, order: Sequence[int], colour: str) -> Trace:
-    """The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar."""
+    """The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar.
+
+    Its meta says which of its points are upper ends; the page takes the numbers from the line.
+    """
     whole = line.usable & np.isfinite(line.low) & np.isfinite(line.high)
-    low, high = short(line.low), short(line.high)
     points: list[int] = []
-    ends: list[float | None] = []
+    upper: list[int] = []
     stretch: list[int] = []
     for at in [*order, -1]:
         if at >= 0 and whole[at]:
             stretch.append(at)
         elif stretch:
-            back = stretch[::-1]
-            points += [*stretch, *back, -1]
-            ends += [*_picked(high, stretch), *_picked(low, back), None]
+            points += [*stretch, *stretch[::-1], -1]
+            upper += [1] * len(stretch) + [0] * (len(stretch) + 1)
             stretch = []
     edge = {"color": f"{colour} .3", "width": 0.8}
     fill = {"fill": "toself", "fillcolor": f"{colour} .14", "hoverinfo": "skip", "line": edge}
-    return {"meta": {"kind": "band", "points": points[:-1]}, "mode": "lines", "y": ends[:-1], **fill}
+    return {"meta": {"kind": "band", "points": points[:-1], "upper": upper[:-1]}, "mode": "lines", **fill}
 
 
 def _spread(name: str, n: int) -> list[list[Any]]:

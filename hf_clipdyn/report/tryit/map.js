@@ -59,8 +59,8 @@ function embeddingMap(part) {
     const yours = vector ? "; the star is your image" : "";
     const share = `${Math.round(100 * map.shares[at])} % of the variance of their embeddings`;
     const words = `${stimuli} stimuli at ${part.revisions[at]}${yours}. The plane shows ${share}.`;
-    caption.textContent = `${words} Each revision is turned onto the next one (orthogonal Procrustes), because `
-      + "training may turn the whole space without changing an answer.";
+    caption.textContent = `${words} Each revision is turned onto the next one (orthogonal Procrustes),`
+      + " because training may turn the whole space without changing an answer.";
     drawing.setAttribute("aria-label", words);
   }
 

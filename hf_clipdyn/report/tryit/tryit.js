@@ -1,5 +1,5 @@
-// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see part.py).
-// The model runs here, in model.js; nothing is sent anywhere.
+// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see
+// part.py). The model runs here, in model.js; nothing is sent anywhere.
 
 const DRAWN_SIDE = 280;
 const MOST_SIDE = 2048; // the browser reduces a larger photograph first
@@ -130,9 +130,9 @@ function mountPicker(view, changed) {
     const wanted = given.toLowerCase();
     const known = classes.map(({ name, text }) => [name.toLowerCase(), text.toLowerCase()]);
     const found = known.findIndex((words) => words.includes(wanted));
-    const unknown = `This page has no text vector of “${given}”: it knows the classes of the run's benchmark.`;
+    const cause = "it knows the classes of the run's benchmark.";
     if (found >= 0) pick(found, true);
-    else if (given) said.textContent = unknown;
+    else if (given) said.textContent = `This page has no text vector of “${given}”: ${cause}`;
     field.value = "";
   };
   field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
@@ -222,12 +222,15 @@ function drawingBoard(given) {
     from = null;
   }
 
-  const tasks = { file: () => file.click(), clear, fill: filled(() => colour.value) };
-  for (const [name, task] of Object.entries(tasks)) within(`[data-do=${name}]`).addEventListener("click", task);
-  file.addEventListener("change", () => open(file.files[0]));
-  const dragged = { ondragover: (event) => event.preventDefault(), ondrop: drop };
-  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish }, []);
-  fill(canvas, dragged, []);
+  const listen = (element, tasks) => {
+    for (const [event, task] of Object.entries(tasks)) element.addEventListener(event, task);
+  };
+  listen(within("[data-do=file]"), { click: () => file.click() });
+  listen(within("[data-do=clear]"), { click: clear });
+  listen(within("[data-do=fill]"), { click: filled(() => colour.value) });
+  listen(file, { change: () => open(file.files[0]) });
+  listen(canvas, { pointerdown: begin, pointermove: stroke, pointerup: finish, pointercancel: finish });
+  listen(canvas, { dragover: (event) => event.preventDefault(), drop });
   return { showExample, clear };
 }
 

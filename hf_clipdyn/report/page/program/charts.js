@@ -28,7 +28,9 @@ function hue(index) { return toned(`@hue ${index}`); }
 
 // The x axis of training that is chosen: its layout, and by run or group the place at each stop.
 function xAxis() { return axisOf(chosen("x") ?? DATA.meta.axis); }
-function axisOf(name) { return DATA.meta.axes[name] ?? metricAxis(DATA.metrics.find(({ key }) => key === name)); }
+function axisOf(name) {
+  return DATA.meta.axes[name] ?? metricAxis(DATA.metrics.find(({ key }) => key === name));
+}
 
 // A metric as an axis; models without training have one stop.
 function metricAxis({ title, range, lines }) {
@@ -49,7 +51,7 @@ function metricAxis({ title, range, lines }) {
 // ---------------------------------------------------------------- what is in sight
 
 // Whether a trace is drawn: "on", "thin", "behind", "off" (its runs are switched off), or "" (others stand
-// for it). Where some seeds of a mean are off, those that are left stand alone: their mean is not the study's.
+// for it). Where some seeds of a mean are off, the others stand alone: their mean is not the study's.
 function sight({ kind, run, group, of }, off, { only, behind }) {
   if (kind === "reference" || kind === "map" || kind === "margin") return "on";
   if (only && behind === group) return of === "seed" ? "" : "behind";
@@ -123,6 +125,7 @@ function filled(trace, panel) {
   const places = panel.training ? xAxis().of[meta.run ?? meta.group] ?? [] : [];
   const x = panel.training ? meta.at.map((t) => places[t]) : meta.x;
   if (x) trace.x = meta.points.map((i) => x[i] ?? null);
+  if (meta.upper) trace.y = meta.points.map((i, at) => (meta.upper[at] ? meta.high : meta.low)[i] ?? null);
   trace.text = meta.points.map((i) => (i < 0 ? "" : hoverWords(meta, i)));
   return trace;
 }
@@ -197,12 +200,17 @@ function drawPanel(slot, panel, { height, small, only, behind }) {
   const traces = tracesOf(panel, { small, only, behind });
   const layout = { height, ...toned(panel.layout) };
   const frame = panel.frames && (panel.frames.findLast(([at]) => at <= stop()) ?? panel.frames[0]);
-  if (panel.form === "map") mapTraces(traces, layout, panel, frame, slot.clientWidth);
+  const width = slot.clientWidth;
+  if (panel.form === "map") {
+    mapTraces(traces, panel, frame);
+    thin(layout.xaxis, width / 90);
+    thin(layout.yaxis, layout.height / 16);
+  }
   if (panel.training) layout.xaxis = { ...xAxis().layout };
   if (small) {
     layout.height = height;
     layout.yaxis = { ...layout.yaxis, title: { text: "" }, nticks: 4 };
-    layout.xaxis.nticks = 5;
+    thin(layout.xaxis, width / 70);
   }
   layout.showlegend = !small && traces.some(({ showlegend }) => showlegend);
   layout.uirevision = `${chosen("x")} ${panel.title}`;
@@ -211,21 +219,23 @@ function drawPanel(slot, panel, { height, small, only, behind }) {
   draw(slot, { panel, traces, layout, height: layout.height, alt: panel.alt + now, marks });
 }
 
-// The values of a map at the slider, their words, and as many names as there is room for.
-function mapTraces([heat], layout, { places, causes }, frame, width) {
+// As many ticks as there is room for, the last among them.
+function thin(axis, room) {
+  const most = Math.max(2, Math.floor(room));
+  axis.nticks = most;
+  axis.tickangle = 0;
+  const kept = (_, i, { length: n }) => (n - 1 - i) % Math.ceil(n / most) === 0;
+  for (const name of ["tickvals", "ticktext"]) if (axis[name]) axis[name] = axis[name].filter(kept);
+}
+
+// The values of a map at the slider, and their words.
+function mapTraces([heat], { places, causes }, frame) {
   const why = new Map(causes.map(([row, column, words]) => [`${row} ${column}`, words]));
   const named = (z) => places.states[z] ?? value(z);
   const words = (z, i, j) => (z === null ? why.get(`${i} ${j}`) ?? "not defined" : named(z));
   if (frame) heat.z = frame[1];
   heat.text = heat.z.map((row, i) => row.map((z, j) =>
     [places.y[i], places.x[j], words(z, i, j)].filter(Boolean).map(escape).join("<br>")));
-  for (const [axis, room] of [[layout.xaxis, width / 90], [layout.yaxis, layout.height / 16]]) {
-    const n = axis.tickvals.length;
-    const every = Math.ceil(n / Math.max(2, Math.floor(room)));
-    const kept = (_, i) => (n - 1 - i) % every === 0;
-    const [tickvals, ticktext] = [axis.tickvals.filter(kept), axis.ticktext.filter(kept)];
-    Object.assign(axis, { tickvals, ticktext, tickangle: 0 });
-  }
 }
 
 // ---------------------------------------------------------------- what the slider moves
@@ -243,7 +253,7 @@ function marksOf(slot, traces, panel, small) {
     return ring.x == null || ring.y === null ? [] : [ring];
   });
   const many = rings.length > MOST_LABELLED;
-  const title = ({ y, name }) => `${small && rings.length > 1 ? `${cut(name, 14)} ` : ""}${brief(y)}`;
+  const title = ({ y, name }) => `${small && rings.length > 1 ? `${cut(name, 18)} ` : ""}${brief(y)}`;
   const values = many ? [] : rings.map((ring) => ({ ...ring, text: title(ring), bold: true }));
   const names = panel.names.map(([y, text, colour]) => ({ y, text: plain(text), colour: toned(colour) }));
   const column = panel.form === "map" && !panel.frames ? columnNow(panel.places.x) : -1;
