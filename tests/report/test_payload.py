@@ -54,10 +54,13 @@ def test_values_and_intervals_come_back_to_five_digits(data, size):
         row("noise/x", "area", value * size, 0.0123 * size, epoch=at)
         for at, value in enumerate((0.123456789, 0.5))
     ]
-    (line,) = _lines(data(rows))
+    found = data(rows)
+    (line,) = _lines(found)
     assert line["y"] == pytest.approx([0.12346 * size, 0.5 * size], rel=1e-4)
     ends = [line["meta"][name][1] for name in ("low", "high")]
     assert ends == pytest.approx([0.4877 * size, 0.5123 * size], rel=1e-4)
+    (band,) = _lines(found, "band")
+    assert (band["meta"]["points"], band["meta"]["upper"]) == ([0, 1, 1, 0], [1, 1, 0, 0])
 
 
 def test_undefined_and_not_interpretable_values_keep_their_cause(data):
