@@ -7,20 +7,6 @@ from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.page.write import render
 
-_TALLY = """
-from hf_clipdyn.report.charts import Chart
-
-
-class Runs(Chart):
-    script = '''
-      registerSection({ name: "tally", title: "A tally", rank: 20, applies: () => DATA.parts.tally !== undefined,
-        mount: (section) => section.append(h("p", {}, DATA.parts.tally.words)) });
-    '''
-
-    @classmethod
-    def payload(cls, study):
-        return {"words": f"<b>{len(study.runs)} run"}
-"""
 _PLANNED = """
 from hf_clipdyn.report.charts import Chart
 
@@ -61,23 +47,15 @@ def test_the_package_finds_its_own_charts():
     }
 
 
-def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(browse, read, study, plugged):
-    load_plugin(plugged("tally.py", _TALLY))
+def test_a_plug_in_of_one_file_adds_its_panels_to_the_page(browse, read, study, plugged):
+    load_plugin(plugged("planned_only.py", _PLANNED))
     page = browse(render(read(study())))
-    assert page.inner_text("#tally p") == "<b>1 run"
-    assert page.locator("nav a").first.inner_text() == "A tally"
-    load_plugin(plugged("claims.py", _TALLY))
+    page.locator("#noise-procedural [data-view^=Accuracy]").first.scroll_into_view_if_needed()
+    heading = page.locator("#noise-procedural h4")
+    assert heading.inner_text() == "Accuracy, <once> more"
+    load_plugin(plugged("claims.py", _PLANNED))
     with pytest.raises(ConfigError, match="two charts named 'claims'"):
         render(read(study()))
-
-
-def test_a_program_may_stand_beside_the_file_and_names_of_two_do_not_meet(read, study, plugged):
-    plugged(
-        "beside.js",
-        "const own = 1; registerFold({ name: 'beside', title: 'Beside', rank: 9, applies: () => true, mount() {} });",
-    )
-    load_plugin(plugged("beside.py", _TALLY.replace("script", "other")))
-    assert "name: 'beside'" in render(read(study()))
 
 
 def test_the_panels_of_a_plug_in_are_a_figure(write, study, plugged, tmp_path, clipdyn):
