@@ -165,7 +165,7 @@ def plan_figures(
     planner = study.planner
     figures: dict[str, list[Panel]] = {}
     if planner.overview and not (benchmarks or metric or x):
-        figures["summary"] = _main_arm(planner, overview_panels(planner))
+        figures["summary"] = _main_arm(planner, planner.glance)
     names = Counter[str]()
     for benchmark in _named(planner, benchmarks):
         panels = _chosen(planner, benchmark, metric)
@@ -178,11 +178,6 @@ def plan_figures(
         known = {panel.metric for panels in planner.benchmarks.values() for panel in panels}
         raise UnknownNameError("metric", metric, known)
     return figures
-
-
-def overview_panels(planner: Planner) -> list[Panel]:
-    """The study at a glance."""
-    return [planner.benchmarks[name][at] for name, at in planner.overview]
 
 
 def _named(planner: Planner, wanted: Sequence[str]) -> list[str]:
@@ -254,9 +249,7 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
 def overview_figure(study: Study, suffix: str = "svg") -> bytes:
     """The study at a glance as a file: the figure ``summary`` as wide as a page."""
     with figure_style(printed=True):
-        return saved(
-            draw_panels(study, _main_arm(study.planner, overview_panels(study.planner)), PAGE), suffix
-        )
+        return saved(draw_panels(study, _main_arm(study.planner, study.planner.glance), PAGE), suffix)
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:

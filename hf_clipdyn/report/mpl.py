@@ -180,7 +180,8 @@ def _stretches(lines: Iterable[Line], scale: Scale) -> tuple[Floats, Floats]:
         before = np.flatnonzero(line.breaks(scale))
         x, y = (np.insert(values, before, np.nan) for values in (scale.places(line.x), line.drawn))
         parts.append((np.append(x, np.nan), np.append(y, np.nan)))
-    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+    x, y = (np.concatenate(several)[:-1] for several in zip(*parts, strict=True))
+    return x, y
 
 
 def _draw_intervals(line: Line, x: Floats, colour: str, ax: "Axes", *, band: bool) -> None:

@@ -51,6 +51,11 @@ class Planner(Courses):
                         found[key] = candidate
         return [found[key][1:] for key in sorted(found, key=lambda key: (found[key][0], key))]
 
+    @cached_property
+    def glance(self) -> list[Panel]:
+        """The panels of the overview."""
+        return [self.benchmarks[name][at] for name, at in self.overview]
+
     def _benchmark(self, courses: Sequence[Course]) -> list[Panel]:
         terms, of_metric = self.words.kind(courses[0].kind), split_by(courses, lambda course: course.metric)
         metrics = sorted(of_metric, key=[*terms.terms, *of_metric].index)

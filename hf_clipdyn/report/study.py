@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn.report.gallery import Gallery
-from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.row import NumberKey
@@ -103,21 +102,6 @@ class Study:
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
         return Planner(self.results)
-
-    @cached_property
-    def charts(self) -> list[list[Panel]]:
-        """The panels of all charts."""
-        return plan_charts(self.trajectories, self.runs)
-
-    @cached_property
-    def drawn(self) -> list[Trajectory]:
-        """The trajectories of all charts."""
-        return [line.trajectory for panels in self.charts for panel in panels for line in panel.lines]
-
-    @cached_property
-    def overview(self) -> list[list[Panel]]:
-        """The panels of the study at a glance: real images, synthetic ones."""
-        return plan_overview(self.charts, self.runs)
 
     @cached_property
     def over_training(self) -> bool:

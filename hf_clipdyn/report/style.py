@@ -138,8 +138,8 @@ class Look:
 def look(place: int) -> Look:
     """The look at a place of the palette: hues change first, then strokes; the first 96 looks all differ.
 
-    The place of runs is `Seeds.place` (`groups_of_seeds`), the same in all figures and on the page; that of other lines
-    is their position in the panel.
+    The place of runs is `hf_clipdyn.report.courses.Group.place`, the same in all figures and on the page; that of other
+    lines is their position in the panel.
     """
     rest, hue = divmod(place, len(HUES))
     cycle, stroke = divmod(rest, len(STROKES))
@@ -173,4 +173,6 @@ def read_style(style: str | Path) -> dict[str, Any]:
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
     with naming(style, ConfigError):
         settings = mpl.rc_params_from_file(Path(style), fail_on_error=True, use_default_template=False)
+        if not settings:  # matplotlib only warns of lines that it does not know
+            raise ConfigError("it sets none of matplotlib's parameters.")
     return dict[Any, Any](settings)

@@ -10,7 +10,6 @@ from typing import Any
 
 from hf_clipdyn.errors import counted
 from hf_clipdyn.report.overview import ordered, overview_numbers
-from hf_clipdyn.report.plan import Panel
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.statistics.contrasts import Estimate, paired_change
 from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict
@@ -213,19 +212,6 @@ def number_words(point: Any, *, count: bool = True) -> str:
         return NOT_DEFINED
     words = f"{point.value:.3f}{interval_words(point)}"
     return f"{words} (n = {point.n:,.0f})" if count and point.n else words
-
-
-def alternative_words(panel: Panel) -> str:
-    """What a screen reader says of a panel: the first and the last value of each line."""
-    parts = []
-    for line in panel.lines:
-        points = rows_of(line.trajectory.usable)
-        ends = [
-            f"{number_words(end, count=False)} at {end.revision}" for end in (*points[:1], *points[1:][-1:])
-        ]
-        said = f"from {' to '.join(ends)}" if len(ends) > 1 else "".join(ends) or "nothing interpretable"
-        parts.append(f"{line.label}: {said}.")
-    return f"{panel.title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
 def _question(number: Trajectory, study: Study) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report import read_study
-from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.tables import (
     overview_tables,
     provenance_table,
@@ -64,31 +63,32 @@ def _renamed_words(words: Vocabulary) -> Vocabulary:
 
 
 def _everything(path: Any) -> str:
-    """Charts, tables and sentences of a table of results, as one text."""
+    """Panels, tables and sentences of a table of results, as one text."""
     study = read_study(path)
-    charts = [
-        [
-            {
-                "form": [panel.title, panel.x, panel.colour, panel.ramp],
-                "lines": [(line.label, line.colour, len(line.trajectory.points)) for line in panel.lines],
-                "references": [line.label for line in panel.references],
-            }
-            for panel in panels
-        ]
-        for panels in [*study.charts, *plan_benchmarks(study.charts, study.runs).values()]
+    panels = [
+        {
+            "form": [
+                panel.title,
+                panel.place,
+                panel.form,
+                panel.alt,
+                dict(panel.choices),
+                panel.ramp,
+                panel.main,
+            ],
+            "lines": [(line.label, line.place, line.role, len(line.y)) for line in panel.lines],
+            "levels": [(level.title, level.role) for level in panel.levels],
+        }
+        for panels in study.planner.benchmarks.values()
+        for panel in panels
     ]
-    overview = [[panel.title for panel in panels] for panels in study.overview]
+    overview = [panel.title for panel in study.planner.glance]
     made = [
         provenance_table(study),
         *overview_tables(study),
     ]
     sentences = [asdict(one) for one in find(study)]
-    of_page = [
-        [panel.title, panel.place, panel.form, panel.alt, dict(panel.choices)]
-        for panels in study.planner.benchmarks.values()
-        for panel in panels
-    ]
-    return json.dumps([charts, overview, [asdict(one) for one in made], sentences, of_page], indent=1)
+    return json.dumps([panels, overview, [asdict(one) for one in made], sentences], indent=1)
 
 
 def _more_rows() -> list[Row]:

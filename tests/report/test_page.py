@@ -93,7 +93,7 @@ def test_the_overview_for_browsers_without_a_script_says_what_it_shows(page):
     images = [attributes for tag, attributes in _audit(page).tags if tag == "img"]
     assert all(image["src"].startswith("data:image/svg+xml,") for image in images)
     (image, *_) = images
-    assert "me/rendered: from 0.300 [0.260, 0.340] at epoch-001 to 0.840" in image["alt"]
+    assert "me/rendered: from 0.300 [0.260, 0.340] at epoch 1 to 0.840" in image["alt"]
 
 
 def test_every_table_has_headings(page):

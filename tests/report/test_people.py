@@ -1,12 +1,14 @@
-"""How people stand beside a model in the figures: as a curve over levels, beside each bar, and never at chance."""
+"""How people stand beside a model: as a curve over levels, beside each row, and never at chance."""
+
+from dataclasses import replace
 
 import pytest
-from drawn import draw
 from result_rows import row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.report.style import HUMAN
+from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.style import HUMAN, figure_style
 from hf_clipdyn.results.terms import Vocabulary
 
 WORDS = Vocabulary(kinds={"classification": Classification.terms})
@@ -31,39 +33,39 @@ def by_level(epochs=range(7)):
 
 
 @pytest.fixture
-def drawn(read):
-    """The only chart of some rows, and its figure."""
-
-    def drawn(rows):
-        study = read(rows, vocabulary=WORDS)
-        (chart,) = study.charts
-        return chart, draw(study, chart)
-
-    return drawn
+def planned(read):
+    """The panels of the only benchmark of some rows."""
+    return lambda rows, words=WORDS: next(iter(read(rows, vocabulary=words).planner.benchmarks.values()))
 
 
-def test_levels_are_the_axis_if_people_have_a_value_at_each_and_some_revisions_are_lines(drawn):
-    chart, figure = drawn(by_level())
-    assert [(panel.first.metric, panel.x) for panel in chart] == [("accuracy", "revisions")]
-    (cell,) = figure.axes
-    lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 3}
+def _drawn(panel):
+    with figure_style(printed=True):
+        return grid([panel], 7.0, 1).axes[0]
+
+
+def _curves(panels):
+    return [panel for panel in panels if "level" not in panel.choices]
+
+
+def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(planned):
+    (curves,) = _curves(planned(by_level()))
+    assert (curves.metric, curves.main, curves.x.title) == ("accuracy", True, "contrast")
+    cell = _drawn(curves)
+    lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 4}
     revisions = [f"epoch-00{epoch}" for epoch in (0, 2, 3, 4, 6)]
     assert [label for label in lines if label.startswith("epoch")] == revisions
-    assert list(lines["epoch-006"].get_xdata()) == [0.1, 0.3, 1.0]
-    assert list(lines["epoch-006"].get_ydata()) == pytest.approx([0.06, 0.18, 0.6])
+    assert lines["epoch-006"].get_xdata()[:3].tolist() == [0.1, 0.3, 1.0]
+    assert lines["epoch-006"].get_ydata()[:3].tolist() == pytest.approx([0.06, 0.18, 0.6])
     (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
-    assert list(people.get_ydata()) == [0.6, 0.8, 0.86]
+    assert sorted(people.get_ydata()[:3]) == [0.6, 0.8, 0.86]
     assert sorted(text.get_text() for text in cell.texts) == [*revisions, "people"]
-    assert cell.get_xlabel() == "contrast"
 
 
-def test_people_are_a_curve_beside_the_one_of_a_single_revision_too(drawn):
-    chart, figure = drawn(by_level(epochs=[3]))
-    assert chart[0].x == "level"
-    (cell,) = figure.axes
-    curves = {line.get_color(): list(line.get_ydata()) for line in cell.lines if len(line.get_xdata()) == 3}
-    assert curves[HUMAN] == [0.6, 0.8, 0.86]
-    assert len(curves) == 2
+def test_people_are_a_curve_beside_the_one_of_a_single_revision_too(planned):
+    (curves,) = _curves(planned(by_level(epochs=[3])))
+    model, people = curves.lines
+    assert dict(zip(model.x, model.y, strict=True)) == pytest.approx({1.0: 0.3, 0.3: 0.09, 0.1: 0.03})
+    assert (people.role, dict(zip(people.x, people.y, strict=True))) == ("human", LEVELS)
 
 
 def by_subset(epochs, interpretable=True):
@@ -81,39 +83,34 @@ def by_subset(epochs, interpretable=True):
     return found
 
 
-def test_lines_with_many_references_of_their_own_have_a_panel_each(drawn):
-    chart, _ = drawn(by_subset(range(3)))
-    assert [panel.first.detail(["subset"]) for panel in chart] == ["edges", "silhouettes", "sketch"]
-    assert [line.label for line in chart[0].references] == [
-        "people",
-        "lowest possible",
-        "highest possible",
-    ]
+def test_lines_with_many_references_of_their_own_have_a_panel_each(planned):
+    panels = [panel for panel in planned(by_subset(range(3))) if len(panel.values) == 1]
+    people = {"edges": 0.32, "silhouettes": 0.48, "sketch": 0.37}
+    assert [panel.choices["subset"] for panel in panels] == list(people)
+    for panel, human in zip(panels, people.values(), strict=True):
+        assert {level.title: level.height for level in panel.levels} == pytest.approx(
+            {"chance": 0.0, "people": human, "lowest possible": -0.3, "highest possible": human + 0.1}
+        )
 
 
-def test_a_reference_of_one_bar_is_drawn_across_this_bar_alone(drawn):
-    _, figure = drawn(by_subset([3]))
-    (cell,) = figure.axes
+def test_a_reference_of_a_row_stands_across_this_row_alone(planned):
+    rows = by_subset([3]) + [replace(one, repo_id="me/b", value=one.value + 0.02) for one in by_subset([3])]
+    panel = next(panel for panel in planned(rows) if panel.choices["subset"] == "edges")
+    cell = _drawn(panel)
     people = [one for one in cell.collections if one.get_label() == "people"]
     spans = [[list(point) for point in one.get_segments()[0]] for one in people]
-    assert [span[0][0] for span in spans] == [0.32, 0.48, 0.37]
-    heights = [point[1] for span in spans for point in span]
-    assert heights == pytest.approx([-0.4, 0.4, 0.6, 1.4, 1.6, 2.4])
-    assert [line for line in cell.lines if line.get_label() == "lowest possible"], "one value for all bars"
+    assert [span[0][0] for span in spans] == pytest.approx([0.32, 0.34])
+    assert [point[1] for span in spans for point in span] == pytest.approx([-0.4, 0.4, 0.6, 1.4])
 
 
 @pytest.mark.parametrize("epochs", [range(3), [3]])
-def test_a_kappa_at_chance_is_not_drawn_but_written_into_the_table(drawn, epochs):
-    chart, figure = drawn(by_subset(epochs, interpretable=False))
-    for cell in figure.axes:
-        marks = [line for line in cell.lines if line.get_marker() not in ("", "None", None)]
+def test_a_kappa_at_chance_is_not_drawn(planned, epochs):
+    for panel in planned(by_subset(epochs, interpretable=False)):
+        marks = [line for line in _drawn(panel).lines if line.get_marker() not in ("", "None", None)]
         assert not [mark for mark in marks if not all(value != value for value in mark.get_ydata())]
-        assert not cell.patches
-    points = [line.trajectory.points for panel in chart for line in panel.lines]
-    assert all((of_line["defined"] & ~of_line["usable"]).all() for of_line in points)
 
 
-def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
+def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(planned):
     """Equal values at two levels stay two points, and each criterion has a panel."""
     rows = []
     for parameter in (0.1, 0.2):
@@ -127,14 +124,18 @@ def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
                 rows.append(row(*cell, value * parameter, 0.001, epoch=epoch, variant="cosine", **own))
                 rows.append(row(*cell, parameter, epoch=epoch, **own, **pixels))
                 rows.append(row(*cell, value, epoch=epoch, **own, **people))
-    study = read(rows, vocabulary=Vocabulary(kinds={"psychophysics": Psychophysics.terms}))
-    (chart,) = study.charts
-    cells = draw(study, chart).axes
-    assert len(cells) == 2
-    for cell, parameter in zip(cells, (0.1, 0.2), strict=True):
+    words = Vocabulary(kinds={"psychophysics": Psychophysics.terms})
+    panels = _curves(planned(rows, words))
+    assert len(panels) == 2
+    for panel, parameter in zip(panels, (0.1, 0.2), strict=True):
+        cell = _drawn(panel)
         assert (cell.get_xscale(), cell.get_yscale()) == ("log", "log")
-        drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in cell.lines]
+        drawn = [
+            sorted(zip(line.get_xdata()[:3], line.get_ydata()[:3], strict=True))
+            for line in cell.lines
+            if len(line.get_xdata()) == 4
+        ]
         for heights in ([0.04, 0.02, 0.04], [parameter] * 3):
-            assert ([1.0, 2.0, 10.0], heights) in drawn
+            assert list(zip([1.0, 2.0, 10.0], heights, strict=True)) in drawn
         assert {"people", "pixels"} <= {text.get_text() for text in cell.texts}
-    assert cells[0].get_xlabel() == "spatial frequency (cycles/degree)"
+        assert cell.get_xlabel() == "spatial frequency (cycles/degree)"

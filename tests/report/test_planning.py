@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from result_rows import row
+from result_rows import VOCABULARY, row
 from scipy import stats
 from study_rows import rows_of_seeds
 
@@ -194,3 +194,270 @@ def test_the_alternative_text_says_the_ends_of_each_line(planned):
 def test_places_are_evenly_spaced_with_both_ends():
     assert evenly(11, 5).tolist() == [0, 2, 5, 8, 10]
     assert evenly(3, 5).tolist() == [0, 1, 2]
+
+
+# --- what shares a panel, and what gives it a scale ------------------------------------------------------------
+
+
+def _series(benchmark, metric, value, **more):
+    """Rows of two revisions, since single ones give rows."""
+    return [row(benchmark, metric, value, epoch=epoch, **more) for epoch in (0, 1)]
+
+
+def _of_values(column, values, *series, **more):
+    return [one for value in values for one in _series(*series, **{column: value}, **more)]
+
+
+def _lines(panel):
+    return {line.label: line.y[0] for line in panel.values}
+
+
+def _scales(panel):
+    """What gives a panel its scale, without what its term declares."""
+    own = {level.title: level.height for level in panel.levels if level.role != "neutral"}
+    return own | {line.label: line.y[0] for line in panel.lines if line.role != "value"}
+
+
+def test_every_metric_has_a_panel_but_one_that_mirrors_another(planned, study):
+    panels = planned(study()).benchmarks["shape_bias/procedural"]
+    assert [panel.metric for panel in panels] == [
+        "shape_bias",
+        "shape_preference",
+        "cue_accuracy",
+        "shape_accuracy",
+    ]
+    assert [panel.main for panel in panels] == [True, True, True, False]
+
+
+def test_the_main_metrics_are_those_of_the_overview_and_what_they_rest_on():
+    terms = VOCABULARY.kinds["shape_bias"]
+    assert terms.main_metrics(list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
+    assert terms.main_metrics(["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
+
+
+def test_a_reference_without_a_declaration_scales_what_has_its_whole_key(read):
+    rows = [*_series("new/x", "glow", 0.5), *_series("new/x", "glow", 0.4, subset="a")]
+    rows += _series("new/x", "glow", 0.1, role="baseline", reference="lamp_light", probe="")
+    planner = read(rows, vocabulary=None).planner
+    assert _scales(_of(planner, "new/x", subset="all items")) == {"lamp light": 0.1}
+    assert _scales(_of(planner, "new/x", subset="a")) == {}
+
+
+def test_steps_are_in_the_order_of_their_strength(planned, filtered):
+    rows = _of_values("level", (0.4, 0.05, 0.2), "noise/x", "accuracy", 0.5, condition="gaussian")
+    ramp = _of(planned(rows), "noise/x", level="all, a line each")
+    assert list(_lines(ramp)) == ["sigma 0.05", "sigma 0.2", "sigma 0.4"]
+    down = _of(filtered((0.5, 3.0, np.inf), epochs=(0, 1)).planner, "noise/x", level="all, a line each")
+    assert list(_lines(down)) == ["sigma ∞", "sigma 3", "sigma 0.5"]
+
+
+def test_conditions_with_levels_of_their_own_are_never_mixed_in_one_panel(planned):
+    levels = [
+        one
+        for condition in ("gaussian", "blur")
+        for one in _of_values("level", (1.0, 2.0), "noise/x", "accuracy", 0.5, condition=condition)
+    ]
+    panels = [panel for panel in planned(levels).benchmarks["noise/x"] if panel.ramp]
+    assert [list(_lines(panel)) for panel in panels] == [["sigma 1", "sigma 2"], ["width 1 px", "width 2 px"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        (
+            "settings",
+            ('{"stage": "image", "held_out": 3}', '{"stage": "input", "held_out": 3}'),
+            ["stage image", "stage input"],
+        ),
+        ("preprocess", ("processor", "squash"), ["processor", "squash"]),
+        ("data_fingerprint", ("a", "b"), ["data a", "data b"]),
+        ("dtype", ("float32", "bfloat16"), ["float32", "bfloat16"]),
+    ],
+)
+def test_settings_and_states_of_the_data_are_never_mixed_in_one_panel(planned, column, values, words):
+    panels = planned(_of_values(column, values, "noise/x", "area", 0.5)).benchmarks["noise/x"]
+    assert [panel.choices["setup"] for panel in panels] == words
+    assert [len(panel.lines) for panel in panels] == [1, 1]
+
+
+def test_runs_of_different_resolution_share_a_panel(planned):
+    rows = [
+        one
+        for name in "ab"
+        for one in _series("noise/x", "area", 0.5, repo_id=f"me/{name}", data_fingerprint=name)
+    ]
+    (panel,) = planned(rows).benchmarks["noise/x"]
+    assert list(_lines(panel)) == ["me/a", "me/b"]
+
+
+def test_a_precision_that_one_run_has_beside_another_is_a_panel_of_its_own(planned):
+    rows = [*_series("zero_shot/t", "top1", 0.5, dtype="float32")]
+    rows += _series("zero_shot/t", "top1", 0.6, dtype="bfloat16")
+    rows += _series("zero_shot/t", "top1", 0.7, repo_id="me/other")
+    panels = planned(rows).benchmarks["zero_shot/t"]
+    assert [list(_lines(panel).values()) for panel in panels] == [[0.5, 0.7], [0.6]]
+
+
+def test_a_chance_level_of_only_some_lines_of_a_panel_names_them(planned):
+    rows = [*_series("shape_bias/x", "shape_accuracy", 0.2)]
+    rows += _series("shape_bias/x", "shape_accuracy", 0.3, probe="linear_probe")
+    rows += _series("shape_bias/x", "shape_accuracy", 0.1, probe="linear_probe", role="chance")
+    both = {"probe": "all, a line each"}
+    assert _scales(_of(planned(rows), "shape_bias/x", **both)) == {"chance, linear probe": 0.1}
+    assert _scales(_of(planned(rows), "shape_bias/x", probe="linear probe")) == {"chance": 0.1}
+    assert _scales(_of(planned(rows), "shape_bias/x", probe="projection")) == {}
+    rows += _series("shape_bias/x", "shape_accuracy", 0.1, role="chance")
+    assert _scales(_of(planned(rows), "shape_bias/x", **both)) == {"chance": 0.1}
+
+
+def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_panels(planned):
+    rows = [
+        *_series("saliency/osie", "nss", 0.5, probe="rollout"),
+        *_series("saliency/osie", "nss", 0.6, probe="rollout", variant="smoothed"),
+        *_series("saliency/osie", "nss", 0.88, probe="", role="baseline", reference="centre"),
+        *_series("quality/t", "alignment", 0.7, variant="cosine"),
+        *_series("quality/t", "alignment", 0.64, probe="", role="baseline", reference="psnr"),
+        *_series("quality/t", "alignment", 0.69, probe="", role="baseline", reference="other"),
+        *_series("similarity/nights", "two_afc", 0.8),
+        *_series("similarity/nights", "two_afc", 0.9, probe="", role="human"),
+        *_series("similarity/nights", "two_afc", 0.95, probe="", role="ceiling"),
+    ]
+    panels = [panel for own in planned(rows).benchmarks.values() for panel in own]
+    assert {panel.title: _scales(panel) for panel in panels} == {
+        "alignment with people, cosine": {"PSNR": 0.64, "another formula": 0.69},
+        "2AFC agreement": {"people": 0.9, "ceiling": 0.95},
+        "NSS, rollout": {"centre bias": 0.88},
+        "NSS, smoothed, rollout": {},
+    }
+
+
+def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(planned):
+    rows = [
+        one
+        for role, value in (("value", 0.1), ("lower_bound", -0.2), ("upper_bound", 0.4), ("human", 0.3))
+        for one in _series(
+            *("shape_bias/cue_conflict", "error_consistency", value),
+            role=role,
+            subset="conflict",
+            probe="" if role == "human" else "projection",
+        )
+    ]
+    (panel,) = planned(rows).benchmarks["shape_bias/cue_conflict"]
+    assert _scales(panel) == {"least possible": -0.2, "most possible": 0.4, "people": 0.3}
+
+
+def test_a_reference_that_differs_between_the_texts_stands_beside_its_texts(planned):
+    rows = []
+    for texts, null in (("own", (0.1, 0.2)), ("last", (0.3, 0.4))):
+        rows += _series("shape_bias/x", "cue_accuracy", 0.5, texts=texts)
+        rows += [
+            row("shape_bias/x", "cue_accuracy", value, epoch=epoch, texts=texts, role="null")
+            for epoch, value in enumerate(null)
+        ]
+    planner = planned(rows)
+    own, last = (_of(planner, "shape_bias/x", texts=f"of {texts} revision") for texts in ("each", "the last"))
+    assert [line.y.tolist() for panel in (own, last) for line in panel.lines] == [
+        [0.5, 0.5],
+        [0.1, 0.2],
+        [0.5, 0.5],
+        [0.3, 0.4],
+    ]
+
+
+def test_the_people_of_a_data_set_are_a_level_of_its_photographs_only(planned, study):
+    photographs = _of(planned(study(dataset="cue_conflict")), "shape_bias/cue_conflict")
+    assert _scales(photographs) == {"people": 0.9587}
+    assert _scales(_of(planned(study()), "shape_bias/procedural")) == {}
+
+
+def test_arms_are_never_averaged_and_come_after_all_scales_in_the_palette(planned):
+    rows = [
+        row("zero_shot/x", "top1", 0.5, repo_id=f"me/{scale}{arm}{seed}", scale=scale, seed=seed, arm=arm)
+        for scale, arm in (("tiny", ""), ("tiny", "noise"), ("small", ""))
+        for seed in (0, 1)
+    ]
+    assert [(group.title, len(group.runs), group.place) for group in planned(rows).groups] == [
+        ("tiny, main", 2, 0),
+        ("tiny, noise", 2, 4),
+        ("small, main", 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("columns", [{"scale": "tiny", "seed": 0}, {}])
+def test_runs_that_share_a_seed_or_have_none_are_no_group(planned, columns):
+    rows = [row("zero_shot/x", "top1", 0.5, repo_id=name, **columns) for name in ("me/a", "me/b")]
+    groups = planned(rows).groups
+    assert [(group.title, group.runs) for group in groups] == [("me/a", ("me/a",)), ("me/b", ("me/b",))]
+
+
+def test_a_revision_that_a_seed_lacks_has_no_interpretable_mean(planned):
+    rows = [
+        row("zero_shot/x", "top1", 0.5, epoch=epoch, repo_id=f"me/{seed}", scale="tiny", seed=seed)
+        for seed in (0, 1)
+        for epoch in range(3)
+        if (seed, epoch) != (1, 2)
+    ]
+    (line,) = _of(planned(rows), "zero_shot/x").values
+    assert line.usable.tolist() == [True, True, False]
+    assert line.note(2) == "1 of 2 seeds are interpretable"
+
+
+# --- the study at a glance -------------------------------------------------------------------------------------
+
+
+def test_the_glance_shows_real_images_first_and_a_run_has_one_place_in_the_palette(planned, study):
+    planner = planned([*study("me/a", "cue_conflict"), *study("me/b")])
+    datasets = [panel.benchmark.split("/")[1] for panel in planner.glance]
+    assert datasets == sorted(datasets), "cue_conflict before procedural"
+    assert {(line.run, line.place) for panel in planner.glance for line in panel.values} == {
+        ("me/a", 0),
+        ("me/b", 1),
+    }
+
+
+def test_the_glance_shows_the_condition_and_the_level_of_the_term_on_the_projection(planned, study):
+    (drop,) = [panel for panel in planned(study()).glance if panel.benchmark == "noise/procedural"]
+    assert drop.title == "accuracy drop, chance-corrected, Gaussian noise, sigma 0.2"
+    assert drop.place == "embedded world (synthetic)"
+    rows = _of_values(
+        "layer", range(3), "quality/t", "alignment", 0.4, variant="cosine", probe="hidden_state"
+    )
+    rows += _series("quality/t", "alignment", 0.5, variant="cosine")
+    (panel,) = planned(rows).glance
+    assert _lines(panel) == {"me/fixture": 0.5}
+
+
+def test_of_data_sets_of_one_rank_the_glance_shows_the_first_with_a_number(planned):
+    rows = [*_series("zero_shot/a", "top1", math.nan), *_series("zero_shot/b", "top1", 0.5)]
+    rows += _series("zero_shot/a", "top1", 0.1, role="chance")
+    assert planned(rows).overview == [("zero_shot/b", 0)]
+
+
+# --- axes --------------------------------------------------------------------------------------------------------
+
+
+def test_without_clocks_the_axis_has_the_names_of_the_revisions(planned):
+    planner = planned(
+        [row("zero_shot/x", "top1", 0.5, revision=name, epoch=None) for name in ("epoch_10x", "b10", "b9")]
+    )
+    assert (planner.clock, planner.x.names) == ("order", ("b9", "b10", "epoch_10x"))
+
+
+def test_checkpoints_inside_an_epoch_are_placed_by_their_samples(planned):
+    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1, 2)]
+    rows.append(row("zero_shot/x", "top1", 0.5, revision="step-00000050", epoch=0, step=50, samples_seen=50))
+    assert (planned(rows).clock, planned(rows).log) == ("samples_seen", False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "log"), [([0, 1, 2, 4, 8, 16, 1000], True), ([0, 250, 500, 750, 1000], False)]
+)
+def test_checkpoints_of_others_at_powers_of_two_ask_for_a_logarithm_of_the_steps(planned, steps, log):
+    rows = [row("zero_shot/x", "top1", 0.5, revision=f"step{step}", epoch=None, step=step) for step in steps]
+    assert (planned(rows).clock, planned(rows).log) == ("step", log)
+
+
+def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(planned):
+    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1)]
+    public = row("zero_shot/x", "top1", 0.6, repo_id="org/clip", revision="main", epoch=None)
+    assert planned([*rows, public]).clock == "epoch"

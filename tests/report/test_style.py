@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.report.plan import N_HUES
+from hf_clipdyn.report.courses import N_HUES
 from hf_clipdyn.report.style import (
     GREY,
     HUES,

@@ -5,7 +5,6 @@ import math
 import pytest
 from result_rows import course, row
 
-from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.statistics.trajectories import crossings
 
 
@@ -41,47 +40,6 @@ def test_without_epochs_the_order_is_by_the_numbers_in_the_names(gather):
     names = ["epoch_10x", "b10", "b9"]
     (one,) = gather([row("zero_shot/x", "top1", 0.5, revision=name, epoch=None) for name in names])
     assert one.points["revision"].tolist() == ["b9", "b10", "epoch_10x"]
-    assert choose_axis([one]).kind == "order"
-
-
-def test_epochs_are_the_axis_also_with_a_step_inside_one(gather):
-    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1, 2)]
-    trajectories = gather(
-        [*rows, row("zero_shot/x", "top1", 0.5, revision="step-00000050", epoch=0, step=50)]
-    )
-    axis = choose_axis(trajectories)
-    assert (axis.kind, axis.log) == ("epoch", False)
-
-
-def test_many_revisions_inside_the_first_epoch_ask_for_a_logarithm_of_the_samples(gather):
-    steps = [1, 2, 4, 8]
-    rows = [
-        row(
-            *("zero_shot/x", "top1", 0.5),
-            revision=f"step-{step:08d}",
-            epoch=0,
-            step=step,
-            samples_seen=step * 64,
-        )
-        for step in steps
-    ]
-    axis = choose_axis(gather([*rows, *(row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1))]))
-    assert (axis.kind, axis.log) == ("samples_seen", True)
-
-
-@pytest.mark.parametrize(
-    ("steps", "log"), [([0, 1, 2, 4, 8, 16, 1000], True), ([0, 250, 500, 750, 1000], False)]
-)
-def test_checkpoints_of_others_at_powers_of_two_ask_for_a_logarithm_of_the_steps(gather, steps, log):
-    rows = [row("zero_shot/x", "top1", 0.5, revision=f"step{step}", epoch=None, step=step) for step in steps]
-    axis = choose_axis(gather(rows))
-    assert (axis.kind, axis.log) == ("step", log)
-
-
-def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(gather):
-    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1)]
-    public = row("zero_shot/x", "top1", 0.6, repo_id="org/clip", revision="main", epoch=None)
-    assert choose_axis(gather([*rows, public])).kind == "epoch"
 
 
 def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(gather):

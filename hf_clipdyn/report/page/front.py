@@ -1,13 +1,15 @@
 """The first lines of the page in words: what was measured, the answer in one sentence, and what a reader must know."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
 from hf_clipdyn.errors import counted
+from hf_clipdyn.report.panel import interval_words
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import find, headline, joined, limits, listed, number_words
+from hf_clipdyn.report.words import find, headline, joined, limits, listed
 from hf_clipdyn.statistics.judge import NO_VERDICT
-from hf_clipdyn.statistics.trajectories import bare, rows_of
+from hf_clipdyn.statistics.trajectories import bare
 
 Form = Literal["run", "revision", "study", "models"]
 """What the page compares: epochs of one run, one revision alone, runs over training, or models of one revision each."""
@@ -72,16 +74,12 @@ def strip(study: Study) -> dict[str, str]:
 
 def _range_of_models(study: Study) -> str:
     """The least and the greatest value of the first panel of the overview."""
-    for panel in (panel for panels in study.overview for panel in panels):
-        ends = [(point, line.label) for line in panel.lines for point in rows_of(line.trajectory.usable)[-1:]]
-        if len(ends) > 1:
-            low, high = (choose(ends, key=lambda end: end[0].value) for choose in (min, max))
-            number = panel.first
-            title = number.metric_title
-            return (
-                f"{title[:1].upper()}{title[1:]} on {number.dataset_title}: from {number_words(low[0], count=False)} "
-                f"({low[1]}) to {number_words(high[0], count=False)} ({high[1]})."
-            )
+    for panel in study.planner.glance:
+        rows = [row for row in panel.rows if row.usable and math.isfinite(row.value)]
+        if len(rows) > 1:
+            ends = (choose(rows, key=lambda row: row.value) for choose in (min, max))
+            said = (f"{interval_words(row.value, row.low, row.high)} ({row.label})" for row in ends)
+            return f"{panel.title[:1].upper()}{panel.title[1:]} on {panel.place}: from {' to '.join(said)}."
     return ""
 
 

@@ -125,7 +125,7 @@ def _losses(planner: Planner) -> Iterator[tuple[str, Panel]]:
 
 
 def _clean_and_disturbed(panels: Sequence[Panel], shown: Panel, untouched: str) -> Panel | None:
-    """Accuracy without and with a disturbance in one panel; None where the metric is no loss of accuracy."""
+    """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
     wanted = {name: shown.choices.get(name) for name in ("over", "condition", "level", "texts")}
     accuracies = [panel for panel in panels if panel.metric == "accuracy" and panel.form == shown.form]
     alike = [panel for panel in accuracies if {name: panel.choices.get(name) for name in wanted} == wanted]

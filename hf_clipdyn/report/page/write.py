@@ -33,7 +33,7 @@ from hf_clipdyn.report.tables import (
     overview_tables,
     provenance_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, limits
+from hf_clipdyn.report.words import Finding, find, limits
 
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
@@ -233,7 +233,7 @@ def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
     images = page_figures(study, drawn)
     if "summary" in images:
-        words = [alternative_words(panel) for panels in study.overview for panel in panels]
+        words = [panel.alt for panel in study.planner.glance]
         yield _image(images["summary"], "The study at a glance.", words)
     if "claims" in images:
         tested = [verdict for verdict in study.verdicts if verdict.is_tested]
