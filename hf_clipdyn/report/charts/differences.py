@@ -11,7 +11,6 @@ from hf_clipdyn.report.differences import differences
 from hf_clipdyn.report.panel import Level, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.statistics.trajectories import rows_of
 
 _MOST_REFERENCES = 12
 _NUMBER = ("kind", "dataset", "texts", *NUMBER_KEY)
@@ -33,7 +32,7 @@ class PairedDifferences(Chart):
         found = []
         for reference in study.runs[:_MOST_REFERENCES]:
             try:
-                rows = rows_of(differences(study, reference).rows)
+                rows = list(differences(study, reference).rows.itertuples(index=False))
             except EvaluationError:  # no trials: the values stand alone
                 continue
             for key, benchmark in shown.items():
