@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pkgutil import iter_modules
@@ -45,7 +45,7 @@ on GitHub, read them in the code.
         "reference/python.md",
         "hf_clipdyn",
         "The names that `import hf_clipdyn` offers.",
-        [text, table(_HEAD, rows), "\n\n".join(map(_docstring, places))],
+        [text, table(_HEAD, rows), _docstrings(places)],
     )
 
 
@@ -123,7 +123,7 @@ def _metric_module(name: str) -> list[str]:
     return [
         f"## {name}",
         f"{summary_of(module)} [The explanation](../../{METRICS[name]}).{names}",
-        "\n\n".join(map(_docstring, places)),
+        _docstrings(places),
     ]
 
 
@@ -141,7 +141,7 @@ def _listed(names: Sequence[tuple[str, str]]) -> list[str]:
         meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
         place = f"{getattr(value, '__module__', module)}.{one}"
         rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
-    return [table(_HEAD, rows.values()), "\n\n".join(map(_docstring, rows))] if rows else []
+    return [table(_HEAD, rows.values()), _docstrings(rows)] if rows else []
 
 
 def _explained(name: str, up: str) -> str:
@@ -167,6 +167,6 @@ def _constant_summary(module: str, name: str) -> str:
     return line(str(text))
 
 
-def _docstring(place: str) -> str:
-    """What the site replaces by the docstring; GitHub does not show it."""
-    return f"<!-- docstring: {place} -->"
+def _docstrings(places: Iterable[str]) -> str:
+    """What the site replaces by the docstrings; GitHub does not show it."""
+    return f"<!-- docstrings: {' '.join(places)} -->"

@@ -39,10 +39,10 @@ def _both_studies() -> Page:
         for number in sorted(titles)
     ]
     text = f"""
-These are the verdicts in the committed tables. The tables are frozen: commit {COMMIT} has all code of both studies. The
-first study used a rule of [five words](../explanation/claims.md), the second a rule of [ten](../explanation/ten-words.md).
-A dash marks a claim that the study does not test. For the evidence see the [first](../explanation/study.md) and the [second
-study](../explanation/second-study.md).
+The words are those of the committed tables of verdicts, which are frozen: commit {COMMIT} has all code of both
+studies. The rule of the first study has [five words](../explanation/claims.md), that of the second
+[ten](../explanation/ten-words.md). A dash is a claim that the study does not ask. What the words rest on is on the
+pages of the [first](../explanation/study.md) and the [second study](../explanation/second-study.md).
 """
     parts = [text, table(("claim", *(f"{study}, {data}" for study, data in tables)), rows)]
     for (study, data), one in tables.items():
