@@ -5,27 +5,24 @@ from collections.abc import Iterable, Sequence
 from hf_clipdyn.benchmarks.registry import relations
 
 from .kinds import measured
-from .page import Page, table
+from .page import Page, bullets
 from .places import anchor, kind_path, relation_path
 
 _BY_HAND = (
-    ("[Glossary](glossary.md)", "The words of the field and of this project."),
-    ("[The claims file](claims-file.md)", "The keys of a YAML file of claims."),
-    ("[Environment variables](environment.md)", "The variables that the commands read."),
+    "[Glossary](glossary.md): The words of the field and of this project.",
+    "[The claims file](claims-file.md): The keys of a YAML file of claims.",
+    "[Environment variables](environment.md): The variables that the commands read.",
 )
 
 
 def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[Page]) -> Page:
     """What is on which page: the written ones by their summaries, and the others."""
 
-    def rows(listed: Iterable[Page]) -> list[tuple[str, str]]:
-        return [(f"[{page.title}]({page.path.removeprefix('reference/')})", page.summary) for page in listed]
+    def rows(listed: Iterable[Page]) -> list[str]:
+        return [f"[{page.title}]({page.path.removeprefix('reference/')}): {page.summary}" for page in listed]
 
-    of_kinds = [(_link(one.name, kind_path(one.name), one.name), one.terms.title) for one in measured()]
-    of_relations = [
-        (_link(name, relation_path(name), name), one.terms.title) for name, one in relations().items()
-    ]
-    head = ("page", "what it lists")
+    of_kinds = [f"{_link(one.name, kind_path(one.name))}: {one.terms.title}" for one in measured()]
+    of_relations = [f"{_link(name, relation_path(name))}: {one.terms.title}" for name, one in relations().items()]
     return Page(
         "reference/index.md",
         "Reference",
@@ -34,21 +31,21 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
             "Look up what a command, an option, a column, a metric or a function means.",
             "## Commands",
             "`clipdyn COMMAND --help` prints the same text. Write options with dashes or with underscores.",
-            table(("command", "what it does"), rows(commands)),
+            bullets(rows(commands)),
             "## Kinds",
             "A benchmark is a kind on a data set: `noise/cifar10`. Metrics, columns and options are below the "
             "explanation of each kind.",
-            table(("kind", "what it measures"), of_kinds),
+            bullets(of_kinds),
             "## Relations",
             "[Relations](../how-to/relate-revisions.md) compare revisions with each other.",
-            table(("relation", "what it measures"), of_relations),
+            bullets(of_relations),
             "## Tables, files, data and studies",
-            table(head, [*rows(others), *_BY_HAND]),
+            bullets([*rows(others), *_BY_HAND]),
             "## Python",
-            table(head, rows(api)),
+            bullets(rows(api)),
         ],
     )
 
 
-def _link(title: str, path: str, name: str) -> str:
-    return f"[{title}](../{path}#{anchor(name)})"
+def _link(name: str, path: str) -> str:
+    return f"[{name}](../{path}#{anchor(name)})"
