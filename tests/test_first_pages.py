@@ -141,7 +141,7 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
     words = f"{lite['value']:.3f} [{lite['ci_low']:.3f}, {lite['ci_high']:.3f}]"
     assert f"| EfficientNet-Lite0 | {words} |" in README
     assert f"{lite['n']:.0f} conflicts among 320 of" in README
-    page = (DOCS / "explanation" / "trained-classifier.md").read_text(encoding="utf-8")
+    page = (DOCS / "explanation" / "published-values.md").read_text(encoding="utf-8")
     assert f"of the head, {lite['n']:.0f} conflicts | {words} |" in page
 
 

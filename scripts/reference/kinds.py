@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_clipdyn.benchmarks.kind import Kind
@@ -16,12 +16,12 @@ from hf_clipdyn.benchmarks.registry import (
 )
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.results.terms import Axis, KindTerms, Term
+from hf_clipdyn.results.terms import Axis, KindTerms
 
 from .commands import option_table
 from .explained import functions
-from .page import Page, bullets, section, summary_of, table
-from .places import SHARED_PAGES, kind_path, relation_path
+from .page import Page, bullets, line, section, summary_of, table
+from .places import kind_path, relation_path
 
 
 def kind_pages() -> list[Page]:
@@ -30,9 +30,8 @@ def kind_pages() -> list[Page]:
 
 
 def relation_pages() -> list[Page]:
-    """The ends of the pages of the relations: what these declare."""
-    ordered = sorted(relations().items(), key=lambda one: one[0] in SHARED_PAGES)
-    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in ordered)
+    """The end of the page of the relations: what these declare."""
+    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in relations().items())
 
 
 def measured() -> list[type[Kind[Any]]]:
@@ -57,11 +56,11 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         f"## Reference of `{kind.name}`",
         summary_of(kind),
         bullets(_kind_facts(kind)),
+        "Metrics:",
         _metrics(terms),
-        *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
-        *section(f"### Reference values of `{kind.name}`", _references(terms)),
-        *section(f"### Options of `{kind.name}`", option_table(kind.settings, f"{kind.name}_")),
-        f"### Trials of `{kind.name}`",
+        *section("Values of columns:", _names(terms)),
+        _references(terms),
+        *section("Options:", option_table(kind.settings, f"{kind.name}_")),
         *_trials(details),
     ]
 
@@ -69,7 +68,6 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
 def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     known = [f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation)]
     pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
-    details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")[2]
     facts = [
         f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
         f"Pairs: {pairs}.",
@@ -78,16 +76,16 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     return [
         f"## Reference of `{name}`",
         summary_of(relation),
-        details,
         bullets(facts),
+        "Metrics:",
         _metrics(relation.terms),
         _references(relation.terms),
     ]
 
 
 def _trials(details: str) -> list[str]:
-    """The paragraphs of a kind's docstring after the first; the last one lists the columns."""
-    return [re.sub("^Trials: ", "Columns: ", one) for one in details.split("\n\n")]
+    """What a kind's docstring lists from `Trials:` on; what is above it is explained by hand."""
+    return [f"Columns of the trials: {details.partition('Trials: ')[2]}"]
 
 
 def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
@@ -104,6 +102,7 @@ def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
         f"Intervals: over {clusters}.",
         *_axis("level", kind.terms.level),
         *_axis("parameter", kind.terms.parameter),
+        *_perception(kind.terms),
         f"Versions: observation {kind.observe_version}, scoring {kind.score_version}.",
     ]
 
@@ -119,21 +118,38 @@ def fitting(kind: type[Kind[Any]]) -> list[str]:
 
 
 def _axis(column: str, axis: Axis | None) -> list[str]:
-    if axis is None:
+    if axis is None or axis.title == column:
         return []
     unit = f" ({axis.unit})" if axis.unit else ""
     return [f"`{column}`: {axis.title}{unit}."]
 
 
+def _perception(terms: KindTerms) -> list[str]:
+    levels = dict.fromkeys(one.perception for one in terms.terms.values() if one.perception)
+    return [f"Level of perception: {', '.join(levels)}."] if levels else []
+
+
 def _metrics(terms: KindTerms) -> str:
-    head = ("metric", "meaning", "unit", "range", "better", "level of perception")
-    return table(head, [_metric(name, one) for name, one in terms.terms.items()])
+    """One entry for each meaning: metrics of images and of texts share theirs."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for name, one in terms.terms.items():
+        alike.setdefault((one.meaning or name, one.unit, one.limits, one.better), []).append(name)
+    return bullets(
+        _metric(names, [terms.terms[name].title for name in names], terms) for names in alike.values()
+    )
 
 
-def _metric(name: str, term: Term) -> tuple[str, ...]:
+def _metric(names: Sequence[str], titles: Sequence[str], terms: KindTerms) -> str:
+    term = terms.terms[names[0]]
+    title = titles[0] if len(titles) == 1 else titles[0].rpartition(", ")[0]
+    meaning = line(f"{title}. {term.meaning}" if term.meaning else f"{title}.")
     limits = "" if term.limits is None else f"{term.limits[0]:g} to {term.limits[1]:g}"
-    meaning = f"{term.title}. {term.meaning}" if term.meaning else f"{term.title}."
-    return f"`{name}`", meaning[:1].upper() + meaning[1:], term.unit, limits, term.better, term.perception
+    facts = ", ".join(filter(None, (term.unit, limits, term.better and f"{term.better} is better")))
+    return f"{_listed(names)}: {meaning[:1].upper()}{meaning[1:]}{facts and f' ({facts})'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{one}`" for one in names)
 
 
 def _names(terms: KindTerms) -> str:
@@ -145,20 +161,29 @@ def _names(terms: KindTerms) -> str:
         "subset": terms.subsets,
         "probe": terms.probes,
     }
-    rows = [
-        (f"`{column}`", f"`{name}`" if name else "(empty)", title)
+    return bullets(
+        f"`{column}`: {', '.join(_value(*one) for one in titles.items())}."
         for column, titles in columns.items()
-        for name, title in titles.items()
-    ]
-    return table(("column", "value", "meaning"), rows) if rows else ""
+        if titles
+    )
+
+
+def _value(name: str, title: str) -> str:
+    """A value and what it means, unless its name says that."""
+    shown = f"`{name}`" if name else "empty"
+    alike = [re.sub(r"[^a-z0-9]", "", one.lower()) for one in (name, title)]
+    return shown if alike[0] == alike[1] else f"{shown} ({title})"
 
 
 def _references(terms: KindTerms) -> str:
+    """What else the table has, by role and name."""
+    by_role: dict[str, list[str]] = {}
+    for one in terms.references:
+        by_role.setdefault(one.role, []).append(_value(one.name, one.title) if one.name else one.title)
     rows = [
-        (f"`{one.role}`", f"`{one.name}`" if one.name else "", one.title, ", ".join(one.joins))
-        for one in terms.references
+        f"`{role}`" if found == [role] else f"`{role}`: {', '.join(found)}" for role, found in by_role.items()
     ]
-    return table(("role", "reference", "what it is", "joins the values on"), rows) if rows else ""
+    return f"Reference values, by `role`: {'; '.join(rows)}." if rows else ""
 
 
 _WHY = {
