@@ -47,7 +47,9 @@ def blocks_of(page: Path) -> list[Block]:
 
 _SAID = re.compile(r"^```\n\n(?:[^\n`#|][^\n#|]*:\n\n)?```text\n", re.MULTILINE)
 """The end of a block that is followed by what it prints, perhaps after one line that says so."""
-_VARIES = re.compile(r"\b[0-9a-f]{12,64}\b|[-+]?\d[\d,.]*(?:e-\d+)?(?: (?:s|min|h|[kMG]?B|GiB)\b)?|[▁-█·][▁-█· ]*")
+_VARIES = re.compile(
+    r"\b[0-9a-f]{12,64}\b|[-+]?\d[\d,.]*(?:e-\d+)?(?: (?:s|min|h|[kMG]?B|GiB)\b)?|[▁-█·][▁-█· ]*"
+)
 """Hashes, numbers with their units, and courses."""
 
 

@@ -26,7 +26,9 @@ PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs
 SHELL = [
     block
     for block in BLOCKS
-    if block.language == "bash" and block.runs and block.place not in WITH_OUTPUT  # those run with their outputs
+    if block.language == "bash"
+    and block.runs
+    and block.place not in WITH_OUTPUT  # those run with their outputs
 ]
 
 

@@ -199,7 +199,10 @@ def test_a_page_that_explains_a_function_links_back_to_its_reference(page: Path)
     for name, target in wanted:
         explained = text_of(target.resolve())
         links = re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", explained)
-        if not any(name in said and (target.parent / path.partition("#")[0]).resolve() == page for said, path in links):
+        if not any(
+            name in said and (target.parent / path.partition("#")[0]).resolve() == page
+            for said, path in links
+        ):
             lacking.append((name, place(target.resolve())))
     assert lacking == []
 

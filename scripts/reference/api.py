@@ -23,7 +23,16 @@ _PACKAGES = {
     "hf_clipdyn.revisions": "Publish revisions, list them, and resume publishing.",
     "hf_clipdyn.report": "Write the page, the cards and the Space of a study.",
 }
-_HELPERS = ("checks", "embeddings", "fixation_maps", "influence", "phases", "scores", "seen_maps", "shared_images")
+_HELPERS = (
+    "checks",
+    "embeddings",
+    "fixation_maps",
+    "influence",
+    "phases",
+    "scores",
+    "seen_maps",
+    "shared_images",
+)
 """Modules of `hf_clipdyn.metrics` that compute no metric of their own."""
 
 
@@ -56,7 +65,7 @@ def _packages() -> Page:
         others = [(name, one) for one in package.__all__ if one not in hf_clipdyn.__all__]
         shared = ", ".join(f"`{one}`" for one in package.__all__ if one in hf_clipdyn.__all__)
         note = f"On the page of [hf_clipdyn](../python.md): {shared}." if shared else ""
-        parts += [f"## {name}", summary, note, *_listed(others)]
+        parts += [f"## {name}", summary, note, *_listed(others, with_meaning=False)]
     summary = "Names of `hf_clipdyn.data`, `.training`, `.revisions` and `.report`."
     return Page("reference/python/packages.md", "Sub-packages", summary, [summary, *parts])
 
@@ -132,13 +141,14 @@ def _api_page(name: str, summary: str, names: Sequence[tuple[str, str]], title: 
     return Page(path, title or name, summary, [summary, *_listed(names)])
 
 
-def _listed(names: Sequence[tuple[str, str]]) -> list[str]:
+def _listed(names: Sequence[tuple[str, str]], with_meaning: bool = True) -> list[str]:
     """A table of the names, and their docstrings."""
     # By the place of the definition: other modules may offer the name too.
     rows: dict[str, tuple[str, ...]] = {}
     for module, one in names:
         value = getattr(import_module(module), one)
         meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
+        meaning = meaning if with_meaning or not _is_documented(value) else ""
         place = f"{getattr(value, '__module__', module)}.{one}"
         rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
     return [table(_HEAD, rows.values()), _docstrings(rows)] if rows else []

@@ -22,7 +22,9 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
         return [f"[{page.title}]({page.path.removeprefix('reference/')}): {page.summary}" for page in listed]
 
     of_kinds = [f"{_link(one.name, kind_path(one.name))}: {one.terms.title}" for one in measured()]
-    of_relations = [f"{_link(name, relation_path(name))}: {one.terms.title}" for name, one in relations().items()]
+    of_relations = [
+        f"{_link(name, relation_path(name))}: {one.terms.title}" for name, one in relations().items()
+    ]
     return Page(
         "reference/index.md",
         "Reference",

@@ -25,10 +25,8 @@ def table_pages() -> list[Page]:
 
 def _tables() -> Page:
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
-    results = [
-        (f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table(Row)
-    ]
-    verdicts = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table(VerdictRow)]
+    results = [(f"`{name}`", keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
+    verdicts = [(f"`{name}`", meaning) for name, _, meaning in column_table(VerdictRow)]
     text = """
 Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is one
 number: [read the table](../how-to/read-the-table.md).
@@ -59,10 +57,10 @@ Both files have the key `hf_clipdyn.provenance` (JSON) in their metadata:
             text,
             "## Results",
             of_results,
-            table(("column", "type", "key", "meaning"), results),
+            table(("column", "key", "meaning"), results),
             "## Verdicts",
             of_verdicts,
-            table(("column", "type", "meaning"), verdicts),
+            table(("column", "meaning"), verdicts),
             "## Provenance",
             provenance,
         ],
