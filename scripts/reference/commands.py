@@ -14,9 +14,9 @@ from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_
 from .page import Page, line, table
 
 _NOTES = {
-    "evaluate": "Options of a kind, such as `--noise_levels`, are on the page of [that kind](../index.md#kinds). Separate "
-    "several values by commas, or repeat the option. The file of `--config` has the same keys, and the arguments of "
-    "`evaluate_revisions` have the same names. In Python, a kind takes its settings by `on`: "
+    "evaluate": "Options of a kind, such as `--noise_levels`, are on the page of [that kind](../index.md#kinds). "
+    "Separate several values by commas, or repeat the option. The file of `--config` has the same keys, and the "
+    "arguments of `evaluate_revisions` have the same names. In Python, a kind takes its settings by `on`: "
     '`Noise.on("cifar10", stage="input")`.',
     "train": "A switch needs no value: `--push_to_hub`. To turn off a switch of a recipe, give it `false`: "
     "`--push_to_hub false`.",

@@ -28,22 +28,22 @@ def _tables() -> Page:
     results = [(f"`{name}`", keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
     verdicts = [(f"`{name}`", meaning) for name, _, meaning in column_table(VerdictRow)]
     text = """
-Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is one
-number: [read the table](../how-to/read-the-table.md).
+Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is
+one number: [read the table](../how-to/read-the-table.md).
 """
     of_results = """
-A cell is one benchmark on one revision with one choice of texts. The columns marked `cell` name a cell, and those marked
-`number` name a number within a cell.
+A cell is one benchmark on one revision with one choice of texts. The columns marked `cell` name a cell; the columns
+marked `number` name a number within a cell.
 """
     of_verdicts = """
-`clipdyn report --print verdicts --claims FILE --output FILE.parquet` writes a row for each part of a claim. [How a verdict
-is reached](../explanation/claims.md) explains the words.
+`clipdyn report --print verdicts --claims FILE --output FILE.parquet` writes a row for each part of a claim.
+[How a verdict is reached](../explanation/claims.md) explains the words.
 """
     provenance = """
 Both files have the key `hf_clipdyn.provenance` (JSON) in their metadata:
 
-- the hf_clipdyn that wrote the table, as `version+commit`, with `.dirty` if the checkout had other changes; an installed
-  wheel has no commit;
+- the hf_clipdyn that wrote the table, as `version+commit`, with `.dirty` if the checkout had other changes; an
+  installed wheel has no commit;
 - for each run the packages that measured it, the time of its first revision (`began`) and the start of its first
   measurement (`measured`), in UTC;
 - for verdicts and tables of `clipdyn study`, the study and the SHA-256 of what its claims register: windows, contrasts,
