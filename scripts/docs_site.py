@@ -65,10 +65,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for place in " ".join(_DOCSTRINGS.findall(markdown)).split():
         name = place.rpartition(".")[2]
         markdown = markdown.replace(f"\n| `{name}` |", f"\n| [`{name}`](#{place}) |")
-    markdown = _DOCSTRINGS.sub(lambda one: "\n\n".join(f"::: {place}" for place in one[1].split()), markdown)
+    markdown = _DOCSTRINGS.sub(_blocks, markdown)
     markdown = _INSIDE_LINK.sub(r"](\1", _OUTSIDE_LINK.sub(r"](\1", markdown))
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)
     return re.sub(r"^( *```\w+) (\S+\.(?:py|yaml))$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
+
+
+def _blocks(comment: re.Match[str]) -> str:
+    """The blocks of mkdocstrings; below a heading of the page their own headings are one level lower."""
+    is_below = "\n## " in comment.string[: comment.start()]
+    options = "\n    options:\n      heading_level: 3" if is_below else ""
+    return "\n\n".join(f"::: {place}{options}" for place in comment[1].split())
 
 
 class _Resources(HTMLParser):
