@@ -615,20 +615,6 @@ def thresholds_of_the_second_study() -> Iterator[str]:
     yield "{} early and {} late by the probe".format(*probe)
 
 
-def photographs_in_readme() -> Iterator[str]:
-    of = second_study("photographs")
-    yield "takes {} of the accuracy above chance early and {} late".format(*means("drop"))
-    noisy = accuracy_in_the_second_study("photographs").loc["projection"]
-    windows = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
-    yield "does not fall: {} and {}.".format(*(two(noisy[one].mean(axis=None)) for one in windows))
-    loss, preference = of["drop_probe"].loc[""].mean(), of["preference"].loc[""].mean()
-    yield f"from {two(loss['epoch-000'])} before training to {two(loss['step-00000256'])} at step 256"
-    yield f"**Shape bias ends at {means('bias')[1]}**"
-    yield from bias_of_oriented_gradients()
-    recovers = "{} and recovers to {}".format(*means("preference"))
-    yield f"falls from {two(preference['epoch-000'])} before training to {recovers}"
-
-
 def bias_of_oriented_gradients() -> Iterator[str]:
     share = pd.read_csv(SECOND / "reference.csv").set_index(["features", "asked"])["share"]["gradients"]
     yield f"{two(share['shape'] / (share['shape'] + share['texture']))}."
@@ -720,7 +706,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("second-study.md", courses_of_the_second_study),
         ("second-study.md", what_the_choice_of_early_does),
         ("second-study.md", thresholds_of_the_second_study),
-        ("../../README.md", photographs_in_readme),
         ("second-study.md", courses_of_the_worlds),
         ("dynamics/index.md", cue_learning_of_the_demo),
         ("dynamics/index.md", error_consistency_of_the_demo),

@@ -184,24 +184,32 @@ def _references(terms: KindTerms) -> str:
     return f"Reference values, by `role`: {'; '.join(rows)}." if rows else ""
 
 
+_WHY = {
+    "embedded": "Needs no download: a first look, and a check that everything works.",
+    "dynamics": "How learning proceeds: embeddings, probes of the layers, and all relations.",
+    "paper": "The data sets of arXiv 2508.09814, whose claims this package tests.",
+    "full": "Several data sets for each question, to see whether a result depends on one of them.",
+    "human": "Data sets with human answers of many kinds, to compare with observers in breadth.",
+}
+"""Why a suite has these benchmarks."""
+
+
 def suites_page() -> Page:
-    """The benchmarks and relations of each suite."""
+    """The benchmarks and relations of each suite, and why."""
     rows = [
         (
             f"`{name}`",
+            _WHY[name],
             ", ".join([*map(_benchmark_link, suite(name)), *map(_relation_link, suite_relations(name))]),
         )
         for name in suite_names()
     ]
-    text = (
-        "`--suite` of `clipdyn evaluate` selects these benchmarks. A benchmark is a kind and a data set. A relation "
-        "reads the trials of all benchmarks that are in the table."
-    )
+    summary = "What each `--suite` of `clipdyn evaluate` runs, and why."
     return Page(
         "reference/suites.md",
         "Suites of benchmarks",
-        "The benchmarks that each suite runs.",
-        [text, table(("suite", "benchmarks"), rows)],
+        summary,
+        [summary, table(("suite", "why", "benchmarks and relations"), rows)],
     )
 
 
