@@ -205,7 +205,9 @@ class Planner(Courses):
             for row, line in lines.items():
                 columns = np.searchsorted(stops, line.at)
                 values[0, row, columns] = line.drawn
-                causes |= {(row, int(columns[at])): line.words(at) for at in np.flatnonzero(~line.usable)}
+                causes |= {
+                    (row, int(columns[at])): line.words(at) for at in np.flatnonzero(~line.usable).tolist()
+                }
             bar = f"{term.neutral:g}: {term.neutral_title}" if term.neutral_title else term.title
             cells = Map(values=values, bar=bar, neutral=term.neutral, first_up=True, causes=causes)
             x = Scale(title="revision", names=tuple(self.stop_names[stop] for stop in stops))

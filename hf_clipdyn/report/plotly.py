@@ -134,7 +134,13 @@ def _numbers(scale: Scale, line: Line, of: str) -> dict[str, Any]:
 
     ``of``: ``mean``, the ``seed`` of one, or nothing; ``where``: the places in words; ``at``: stops of the slider.
     """
-    given = {"run": line.run, "group": line.group, "of": of, "role": line.role, "notes": list(line.notes)}
+    given: dict[str, Any] = {
+        "run": line.run,
+        "group": line.group,
+        "of": of,
+        "role": line.role,
+        "notes": list(line.notes),
+    }
     given |= {"frame": line.frame} if line.frame >= 0 else {}
     ends = np.isfinite(line.low).any() or np.isfinite(line.high).any()
     given |= {"low": short(line.low), "high": short(line.high)} if ends else {}

@@ -95,4 +95,4 @@ def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_
         [row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{step}", step=step) for step in steps]
     )
     assert found["meta"]["axis"] == "logsteps"
-    assert found["meta"]["axes"]["logsteps"]["log"]
+    assert found["meta"]["axes"]["logsteps"]["layout"]["type"] == "log"

@@ -263,7 +263,7 @@ def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> 
     first, last = float(known[known > 0].min()) if log else float(known.min()), float(known.max())
     untrained = first / 3  # where 0 stands on a logarithmic axis
     of: dict[str, list[Any]] = {}
-    for (name, stop), place in known.items():  # type: ignore[misc] # the index has two levels
+    for name, stop, place in known.reset_index().itertuples(index=False, name=None):
         if 0 <= stop < n_stops:
             shown = untrained if log and place <= 0 else place
             of.setdefault(str(name), [None] * n_stops)[int(stop)] = _plain(shown)
@@ -309,9 +309,9 @@ def _views(
 ) -> dict[str, dict[tuple[str, str], list[Panel]]]:
     """By benchmark, or title of a chart of none: the panels of each view, by its section and title."""
     found: dict[str, dict[tuple[str, str], list[Panel]]] = {}
-    for name, panels in planner.benchmarks.items():
-        found[name] = {("", ""): [panel for panel in panels if panel.form != "map"]}
-        layers = [panel for panel in panels if panel.form == "map"]
+    for name, planned in planner.benchmarks.items():
+        found[name] = {("", ""): [panel for panel in planned if panel.form != "map"]}
+        layers = [panel for panel in planned if panel.form == "map"]
         found[name] |= {("", "Layer by layer"): layers} if layers else {}
     for title, panels in charts.items():
         for panel in panels:

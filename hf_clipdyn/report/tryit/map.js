@@ -10,18 +10,15 @@ function embeddingMap(part) {
   const points = new Int8Array(readBytes(map.points).buffer);
   const stimuli = points.length / 2 / part.revisions.length;
   const onto = readHalves(map.onto);
-  const box = { viewBox: `0 0 ${MAP_SIDE} ${MAP_SIDE}`, class: "tryit-map" };
-  const drawing = svg("svg", { ...box, role: "img", tabindex: 0 });
-  const legend = h("div", { class: "tryit-legend", role: "group", "aria-label": "Show one class" });
-  const caption = h("p", { class: "quiet" });
-  const bar = document.getElementById("tryit-cue");
+  const places = [".tryit-map", ".tryit-legend", ".tryit-space > .quiet"];
+  const [drawing, legend, caption] = places.map((place) => document.querySelector(place));
   const marks = Array.from({ length: stimuli }, () => svg("path"));
   const star = svg("path", { d: MAP_STAR, "stroke-width": 1.5 });
   drawing.append(...marks, star);
   let only = null;
 
-  const mark_ = (name) => MAP_MARKS[Math.floor(name / HUES) % MAP_MARKS.length];
-  const shape = (name) => ({ d: mark_(name), fill: hue(name % HUES) });
+  const sign = (name) => MAP_MARKS[Math.floor(name / HUES) % MAP_MARKS.length];
+  const shape = (name) => ({ d: sign(name), fill: hue(name % HUES) });
   const put = (mark, [x, y]) => {
     const [right, down] = [1 + 0.94 * x, 1 - 0.94 * y].map((share) => (MAP_SIDE / 2) * share);
     mark.style.transform = `translate(${right}px, ${down}px)`;
@@ -69,7 +66,5 @@ function embeddingMap(part) {
 
   state.watch(["tryit.cue"], paint);
   paint();
-  const row = h("div", { class: "tryit-space-row" }, drawing, legend);
-  const title = h("h3", {}, "Where the stimuli are in the embedding space");
-  return { element: h("figure", { class: "tryit-space" }, title, bar, row, caption), show };
+  return show;
 }

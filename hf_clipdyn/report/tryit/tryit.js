@@ -1,5 +1,5 @@
-// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see part.py). The
-// model runs here, in model.js; nothing is sent anywhere.
+// "Try it": an image of the reader's, dropped or drawn, and what every epoch of one run answers (see part.py).
+// The model runs here, in model.js; nothing is sent anywhere.
 
 const DRAWN_SIDE = 280;
 const MOST_SIDE = 2048; // the browser reduces a larger photograph first
@@ -10,8 +10,9 @@ const DASHES = ["solid", "dash", "dot", "dashdot"];
 
 // The model runs when the section comes near, and not before.
 const holder = document.querySelector(".tryit-holder");
+const within = (place) => holder.querySelector(place);
 live(holder, [], () => {
-  if (!holder.childElementCount) mountTryIt(holder, DATA.parts.tryit);
+  if (!holder.dataset.answered) mountTryIt(holder, DATA.parts.tryit);
 });
 
 function mountTryIt(element, part) {
@@ -20,29 +21,23 @@ function mountTryIt(element, part) {
   const texts = readHalves(part.texts);
   const picked = [...part.classes.keys()].slice(0, MOST_PICKED);
   const view = { part, picked, answers: [], scores: null, asked: 0 };
-  const status = h("p", { class: "tryit-status", "aria-live": "polite" });
-  const slots = { probability: h("div", { class: "slot" }), margin: h("div", { class: "slot" }) };
-  const titles = { probability: "probability", margin: "margin in cosine" };
-  const figures = Object.entries(slots).map(([name, slot]) =>
-    h("figure", {}, h("figcaption", {}, titles[name]), slot));
-  const seen = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, role: "img" });
-  const caption = h("figcaption");
+  const seen = within(".tryit-seen");
   const board = drawingBoard(ask);
-  const map = embeddingMap(part);
+  const showMap = embeddingMap(part);
   // The part's revision at the slider: the last one that the page has at or before it.
   const places = part.revisions.map((name) => run.revisions.indexOf(name));
   const now = () => Math.max(0, places.findLastIndex((place) => place <= revisionAt(run)));
 
   const show = () => {
     const at = now();
-    for (const [name, slot] of Object.entries(slots)) drawLines(slot, view, name, at);
-    status.textContent = answerSentence(view, at);
+    element.querySelectorAll(".slot").forEach((slot) => drawLines(slot, view, slot.dataset.name, at));
+    within(".tryit-status").textContent = answerSentence(view, at);
     const words = `What the model sees at ${part.revisions[at]}: darker where it attends less`;
-    caption.textContent = `${words} (attention rollout).`;
-    seen.setAttribute("aria-label", caption.textContent);
+    seen.nextElementSibling.textContent = `${words} (attention rollout).`;
+    seen.setAttribute("aria-label", words);
     const answer = view.answers[at];
     if (answer) drawAttention(seen.getContext("2d"), part.size, view.levels, answer.attention);
-    map.show(at, answer?.vector);
+    showMap(at, answer?.vector);
   };
 
   // Ask every revision, one a task, so that the page stays alive; a later question ends an earlier one.
@@ -73,10 +68,9 @@ function mountTryIt(element, part) {
     show();
   }
 
-  const input = [board.element, examplesOf(part, board), h("figure", {}, seen, caption)];
-  const output = [picker(view, score), status, h("div", { class: "tryit-charts" }, figures), map.element];
-  element.append(h("div", { class: "tryit" },
-    h("div", { class: "tryit-input" }, input), h("div", { class: "tryit-output" }, output)));
+  mountPicker(view, score);
+  element.querySelectorAll(".tryit-examples button").forEach((button, at) =>
+    button.addEventListener("click", () => board.showExample(part.examples[at])));
   element.addEventListener("keydown", (event) => { if (event.target.matches("svg")) moveSlider(event); });
   state.watch(["t"], show);
   show();
@@ -110,12 +104,10 @@ function answerSentence({ part, picked, scores }, at) {
 // ---------------------------------------------------------------- classes
 
 // Checkboxes of the classes, and a field for the name of one of them.
-function picker(view, changed) {
+function mountPicker(view, changed) {
   const { classes } = view.part;
-  const boxes = h("fieldset", { class: "tryit-classes" }, h("legend", {}, "Classes"));
-  const said = h("span", { class: "quiet", role: "status" });
-  const called = { "aria-label": "Add a class", placeholder: "add a class" };
-  const field = h("input", { type: "text", list: "tryit-names", maxlength: 80, ...called });
+  const places = ["fieldset", "[type=text]", "button", "[role=status]"];
+  const [boxes, field, button, said] = places.map((place) => within(`.tryit-picker > ${place}`));
   const pick = (name, on) => {
     const others = view.picked.filter((each) => each !== name);
     const next = on ? [...others, name].sort((a, b) => a - b) : others;
@@ -144,21 +136,8 @@ function picker(view, changed) {
     field.value = "";
   };
   field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
+  button.addEventListener("click", add);
   show();
-  const names = h("datalist", { id: "tryit-names" }, classes.map(({ name }) => h("option", { value: name })));
-  const button = h("button", { type: "button", class: "play", onclick: add }, "Add");
-  return h("div", { class: "tryit-picker" }, boxes, field, names, button, said);
-}
-
-function examplesOf({ examples }, board) {
-  const buttons = examples.map((example) => {
-    const picture = h("img", { src: example.uri, alt: "", width: 40, height: 40 });
-    const { title } = example;
-    const onclick = () => board.showExample(example);
-    return h("button", { type: "button", title, "aria-label": title, onclick }, picture);
-  });
-  const group = { class: "tryit-examples", role: "group", "aria-label": "Stimuli to try" };
-  return buttons.length ? h("div", group, buttons) : null;
 }
 
 // ---------------------------------------------------------------- the image
@@ -166,16 +145,9 @@ function examplesOf({ examples }, board) {
 // A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image.
 function drawingBoard(given) {
   let from = null;
-  const board = { width: DRAWN_SIDE, height: DRAWN_SIDE, class: "tryit-board", role: "img", "aria-label": "Your image" };
-  const drawn = { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish };
-  const dropped = { ondragover: (event) => event.preventDefault(), ondrop: drop };
-  const canvas = h("canvas", { ...board, ...drawn, ...dropped });
+  const places = [".tryit-board", "[type=file]", "[type=color]", ".tryit-tools [type=range]", ".tryit-said"];
+  const [canvas, file, colour, size, said] = places.map(within);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const file = h("input", { type: "file", accept: "image/*", hidden: true });
-  file.addEventListener("change", () => open(file.files[0]));
-  const colour = h("input", { type: "color", value: "#d23434", "aria-label": "Colour" });
-  const size = h("input", { type: "range", min: 4, max: 60, value: 22, "aria-label": "Width of the brush" });
-  const said = h("span", { class: "quiet", role: "status" });
   const hand = () => given(context.getImageData(0, 0, DRAWN_SIDE, DRAWN_SIDE));
   const fillWith = (shade) => {
     context.fillStyle = shade;
@@ -250,11 +222,13 @@ function drawingBoard(given) {
     from = null;
   }
 
-  const button = (title, onclick) => h("button", { type: "button", class: "play", onclick }, title);
-  const choose = button("Choose a file", () => file.click());
-  const tools = [choose, button("Clear", clear), button("Fill", filled(() => colour.value)), colour, size];
-  const element = h("div", {}, canvas, file, h("div", { class: "tryit-tools" }, tools), said);
-  return { element, showExample, clear };
+  const tasks = { file: () => file.click(), clear, fill: filled(() => colour.value) };
+  for (const [name, task] of Object.entries(tasks)) within(`[data-do=${name}]`).addEventListener("click", task);
+  file.addEventListener("change", () => open(file.files[0]));
+  const dragged = { ondragover: (event) => event.preventDefault(), ondrop: drop };
+  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish }, []);
+  fill(canvas, dragged, []);
+  return { showExample, clear };
 }
 
 // The model's input, darker where attention is low.

@@ -1,5 +1,5 @@
-// Charts: what Python wrote as traces and layout, drawn in the colours of the theme. Here runs are switched, x
-// values are looked up by revision, a frame is chosen, and the slider's marks are laid over the chart as SVG.
+// Charts: what Python wrote as traces and layout, drawn in the colours of the theme. Here runs are switched,
+// x is looked up by revision, a frame is chosen, and the slider's marks are laid over the chart as SVG.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const coarse = matchMedia("(pointer: coarse)");
@@ -28,7 +28,7 @@ function hue(index) { return toned(`@hue ${index}`); }
 
 // The x axis of training that is chosen: its layout, and by run or group the place at each stop.
 function xAxis() { return axisOf(chosen("x") ?? DATA.meta.axis); }
-function axisOf(key) { return DATA.meta.axes[key] ?? metricAxis(DATA.metrics.find((each) => each.key === key)); }
+function axisOf(name) { return DATA.meta.axes[name] ?? metricAxis(DATA.metrics.find(({ key }) => key === name)); }
 
 // A metric as an axis; models without training have one stop.
 function metricAxis({ title, range, lines }) {
@@ -48,8 +48,8 @@ function metricAxis({ title, range, lines }) {
 
 // ---------------------------------------------------------------- what is in sight
 
-// Whether a trace is drawn: "on", "thin", "behind", "off" (its runs are switched off), or "" (others stand for
-// it). Where some seeds of a mean are off, those that are left stand alone: their mean is not the study's.
+// Whether a trace is drawn: "on", "thin", "behind", "off" (its runs are switched off), or "" (others stand
+// for it). Where some seeds of a mean are off, those that are left stand alone: their mean is not the study's.
 function sight({ kind, run, group, of }, off, { only, behind }) {
   if (kind === "reference" || kind === "map" || kind === "margin") return "on";
   if (only && behind === group) return of === "seed" ? "" : "behind";
@@ -149,11 +149,12 @@ const widths = new ResizeObserver((entries) => {
 });
 
 // Draws, or draws again. `alt`: a sentence for people who do not see it; `marks`: what lies over it.
-function draw(slot, { traces, layout, alt, height, marks }) {
+function draw(slot, drawing) {
+  const { traces, layout, alt, height, marks } = drawing;
   const first = !slot.drawn;
   if (first) fill(slot, { class: "slot chart", role: "img", tabindex: -1, onkeydown: moveSlider }, []);
   const width = slot.getBoundingClientRect().width || 600;
-  slot.drawn = { traces, layout, alt, height, marks, width };
+  slot.drawn = { ...drawing, width };
   slot.setAttribute("aria-label", alt);
   slot.style.minHeight = `${height}px`;
   const margin = { r: Math.max(DATA.meta.template.layout.margin.r, labelRoom(marks().labels, width)) };
@@ -207,7 +208,7 @@ function drawPanel(slot, panel, { height, small, only, behind }) {
   layout.uirevision = `${chosen("x")} ${panel.title}`;
   const now = panel.moving ? ` Shown: ${DATA.meta.stops[frame ? frame[0] : stop()]}.` : "";
   const marks = () => marksOf(slot, traces, panel, small);
-  draw(slot, { traces, layout, height: layout.height, alt: panel.alt + now, marks });
+  draw(slot, { panel, traces, layout, height: layout.height, alt: panel.alt + now, marks });
 }
 
 // The values of a map at the slider, their words, and as many names as there is room for.
@@ -222,7 +223,8 @@ function mapTraces([heat], layout, { places, causes }, frame, width) {
     const n = axis.tickvals.length;
     const every = Math.ceil(n / Math.max(2, Math.floor(room)));
     const kept = (_, i) => (n - 1 - i) % every === 0;
-    Object.assign(axis, { tickvals: axis.tickvals.filter(kept), ticktext: axis.ticktext.filter(kept), tickangle: 0 });
+    const [tickvals, ticktext] = [axis.tickvals.filter(kept), axis.ticktext.filter(kept)];
+    Object.assign(axis, { tickvals, ticktext, tickangle: 0 });
   }
 }
 
@@ -295,12 +297,13 @@ function placeMarks(slot) {
     const [from, to] = [at - 0.5, at + 0.5].map(way === "x" ? across : up);
     const [start, size] = [Math.min(from, to), Math.abs(to - from)];
     const box = way === "x" ? { x: start, width: size } : { y: start, height: size };
-    parts.push(svg("rect", { x: left, y: top, width, height, ...box, fill: "none", stroke: ink, "stroke-width": 2 }));
+    const frame = { fill: "none", stroke: ink, "stroke-width": 2 };
+    parts.push(svg("rect", { x: left, y: top, width, height, ...box, ...frame }));
   }
   for (const { x, y, colour: stroke, small } of rings) {
     const [cx, cy] = [across(x), up(y)];
-    const look_ = { r: small ? 3 : 4.5, fill: paper, stroke, "stroke-width": small ? 1.6 : 2.4 };
-    if (inside(cx, cy)) parts.push(svg("circle", { cx, cy, ...look_, "data-x": x, "data-y": y }));
+    const shape = { r: small ? 3 : 4.5, fill: paper, stroke, "stroke-width": small ? 1.6 : 2.4 };
+    if (inside(cx, cy)) parts.push(svg("circle", { cx, cy, ...shape, "data-x": x, "data-y": y }));
   }
   parts.push(...placedLabels(labels.filter(({ y }) => inside(left, up(y))), up, full));
   let layer = slot.querySelector(":scope > .marks");
@@ -308,7 +311,7 @@ function placeMarks(slot) {
   layer.replaceChildren(...parts);
 }
 
-// Labels at the right, as near to their heights as a distance between them allows; none where not all can stand.
+// Labels at the right, as near to their heights as a distance between them allows; none where not all fit.
 function placedLabels(labels, up, { width, _size: { l, t: top, w, h: height } }) {
   if (labels.length * LETTER > height + LETTER) return [];
   const left = l + w + 8;

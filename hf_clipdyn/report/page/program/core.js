@@ -1,5 +1,5 @@
-// The ground of the page: its data, the state in the address, and small helpers. Python planned every chart and
-// wrote the page's structure (payload.py, page.html.jinja); the program selects, scrubs and draws.
+// The ground of the page: its data, the state in the address, and small helpers. Python planned every chart
+// and wrote the page's structure (payload.py, page.html.jinja); the program selects, scrubs and draws.
 
 const DATA = unpacked(JSON.parse(document.getElementById("data").textContent));
 const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));

@@ -1,4 +1,4 @@
-// The parts of the page that show numbers: the bar, the first screen, benchmarks and learning, and the evidence.
+// The parts of the page that show numbers: the bar, the first screen, benchmarks, learning, and the evidence.
 
 // ---------------------------------------------------------------- bar
 
@@ -174,8 +174,8 @@ function fillReadout(aside, { words }, panel, slot) {
   const lines = slot.drawn.traces.filter(({ meta: { kind, seen } }) => kind === "line" && seen === "on");
   const said = [...(words[panel.metric] ?? [])];
   if (lines.some(({ meta }) => meta.of === "mean")) {
-    said.push("Lines are means over seeds. Their intervals (95 %, Student's t) are over the seeds, not over the "
-      + "items.");
+    said.push("Lines are means over seeds.",
+      "Their intervals (95 %, Student's t) are over the seeds, not over the items.");
   }
   const rows = (panel.training ? lines.slice(0, MOST_READ) : []).map(({ meta, line }) => {
     const i = meta.at.findLastIndex((at) => at >= 0 && at <= stop());

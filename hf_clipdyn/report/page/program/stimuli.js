@@ -1,7 +1,7 @@
 // The browser of stimuli: pictures, what people said, and what each revision answered (see stimuli.py).
 //
-// A view is of one run and one way of asking: rows[stimulus][column], where a column is a revision in the order
-// of training. null is a missing answer, TIE a tie.
+// A view is of one run and one way of asking: rows[stimulus][column], where a column is a revision in the
+// order of training. null is a missing answer, TIE a tie.
 
 const TIE = -1;
 const PER_PAGE = 12;
@@ -45,14 +45,16 @@ function mountBrowser(element) {
     const focused = list.contains(document.activeElement) && document.activeElement.closest("li[data-item]");
     list.classList.toggle("with-maps", Boolean(view.maps));
     list.replaceChildren(...shown.map((item) => stimulus(view, item)));
-    if (focused) list.querySelector(`[data-item="${focused.dataset.item}"] .strip`)?.focus({ preventScroll: true });
+    const again = focused && list.querySelector(`[data-item="${focused.dataset.item}"] .strip`);
+    if (again) again.focus({ preventScroll: true });
     const among = kept.length === part.shown ? "" : ` that pass the filter, of ${count(part.shown)}`;
     const range = `${first + 1} to ${first + shown.length} of ${count(kept.length)}${among}`;
     found.textContent = kept.length ? `${range}. Marked: ${view.revision}.`
       : `No stimulus passes this filter at ${view.revision}.`;
     const turn = (title, next) => {
       const onclick = () => state.set(key("page"), next === 1 ? null : next);
-      return h("button", { type: "button", class: "play", disabled: next < 1 || next > pages, onclick }, title);
+      const disabled = next < 1 || next > pages;
+      return h("button", { type: "button", class: "play", disabled, onclick }, title);
     };
     const where = h("span", {}, `Page ${page} of ${pages}`);
     pager.hidden = pages < 2;
@@ -182,7 +184,10 @@ function orderBy(name, view) {
     high: (item) => rows[item][now],
     low: (item) => (rows[item][now] === null ? null : -rows[item][now]),
     span: (item) => Math.max(...rows[item]) - Math.min(...rows[item].filter((each) => each !== null)),
-    people: (item) => [people[item], rows[item][now]].includes(null) ? null : Math.abs(rows[item][now] - people[item]),
+    people(item) {
+      const known = people[item] !== null && rows[item][now] !== null;
+      return known ? Math.abs(rows[item][now] - people[item]) : null;
+    },
   };
   const score = (item) => scores[name](item) ?? -Infinity;
   return (a, b) => score(b) - score(a) || a - b;
@@ -225,8 +230,8 @@ function strip(view, item, label) {
     return h("li", { class: kind, title: words, style }, inside, said);
   });
   const shades = `--truth: ${hue(0)}; --lure: ${hue(1)}; --other: ${look().grey}`;
-  const look_ = { class: maps ? "strip maps" : "strip", style: shades };
-  return h("ol", { ...look_, tabindex: 0, "aria-label": label, onkeydown: moveSlider }, cells);
+  const shape = { class: maps ? "strip maps" : "strip", style: shades };
+  return h("ol", { ...shape, tabindex: 0, "aria-label": label, onkeydown: moveSlider }, cells);
 }
 
 // Moves the mark of the slider in drawn strips.
@@ -264,8 +269,8 @@ function picture({ part, sheets }, item, at, title, over = null) {
   if (!box && !over) return title ? h("span", { class: "nopicture" }, `${title}: no picture`) : null;
   const [x, y, width, height] = box ?? [0, 0, 96, 72];
   const scale = part.pixelated && box ? (part.pictures.length > 1 ? 2 : 3) : 1;
-  const { id, facts: [said] } = { id: part.items.id[item], facts: part.items.facts[item] };
-  const label = [`Stimulus ${id}`, title, said].filter(Boolean).join(", ");
+  const words = [`Stimulus ${part.items.id[item]}`, title, part.items.facts[item][0]];
+  const label = words.filter(Boolean).join(", ");
   const style = `width: ${width * scale}px; height: ${height * scale}px`;
   const kind = part.pixelated ? "pixelated" : null;
   const canvas = h("canvas", { width, height, role: "img", "aria-label": label, class: kind, style });

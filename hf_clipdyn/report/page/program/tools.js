@@ -43,7 +43,8 @@ function rowsOf(slot) {
 
 // Every number of the page, a row a point of a line.
 function allRows() {
-  const panels = VIEWS.flatMap((view) => view.panels).filter(({ training, form }) => training || form === "rows");
+  const every = VIEWS.flatMap(({ panels }) => panels);
+  const panels = every.filter(({ training, form }) => training || form === "rows");
   const names = [...new Set(panels.flatMap(({ choices }) => Object.keys(choices)))];
   const rows = [["benchmark", ...names, "run", "revision", "step", "line", ...POINT]];
   for (const { benchmark, choices, lines } of panels) {
@@ -92,7 +93,8 @@ const TAKEN = {
   figures() {
     const text = document.querySelector("#glance noscript").textContent;
     const images = [...new DOMParser().parseFromString(text, "text/html").images];
-    images.forEach(({ src: href }, i) => h("a", { href, download: i ? "claims.svg" : "summary.svg" }).click());
+    const names = ["summary.svg", "claims.svg"];
+    images.forEach(({ src: href }, i) => h("a", { href, download: names[i] }).click());
   },
 };
 
