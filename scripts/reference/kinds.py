@@ -58,7 +58,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         bullets(_kind_facts(kind)),
         "Metrics:",
         _metrics(terms),
-        *section("Values of columns:", _names(terms)),
+        *section("Values of columns:", _names(terms, "conditions" in kind.settings.model_fields)),
         _references(terms),
         *section("Options:", option_table(kind.settings, f"{kind.name}_")),
         *_trials(details),
@@ -71,7 +71,6 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     facts = [
         f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
         f"Pairs: {pairs}.",
-        f"Version: scoring {relation.score_version}.",
     ]
     return [
         f"## Reference of `{name}`",
@@ -103,7 +102,6 @@ def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
         *_axis("level", kind.terms.level),
         *_axis("parameter", kind.terms.parameter),
         *_perception(kind.terms),
-        f"Versions: observation {kind.observe_version}, scoring {kind.score_version}.",
     ]
 
 
@@ -152,11 +150,11 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{one}`" for one in names)
 
 
-def _names(terms: KindTerms) -> str:
-    """What the columns of names may have, if it is declared."""
+def _names(terms: KindTerms, has_option: bool) -> str:
+    """What the columns of names may have, if it is declared and no option lists the conditions."""
     conditions = {name: one.title for name, one in terms.conditions.items()}
     columns = {
-        "condition": conditions,
+        "condition": {} if has_option else conditions,
         "variant": terms.variants,
         "subset": terms.subsets,
         "probe": terms.probes,
