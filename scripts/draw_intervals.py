@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hf_clipdyn.metrics.scores import interval, mean, over
-from hf_clipdyn.report.style import GREY, INK, figure_style, hue
+from hf_clipdyn.report.style import GREY, HUES, INK, figure_style
 from hf_clipdyn.statistics.judge import word_of
 
 OBJECTS = np.repeat(np.arange(6), 10)
@@ -38,7 +38,7 @@ def draw_coverage() -> plt.Figure:
     for panel, (title, drawn) in zip(panels, intervals.items(), strict=True):
         covers = [low <= 0.5 <= high for low, high in drawn]
         for x, ((low, high), covered, study) in enumerate(zip(drawn, covers, studies, strict=True)):
-            colour = hue(0) if covered else hue(1)
+            colour = HUES[0] if covered else HUES[1]
             panel.plot([x, x], [low, high], color=colour, linewidth=1.5)
             panel.plot(x, study.value, "o" if covered else "s", color=colour, markersize=3.5)
         panel.axhline(0.5, color=GREY, linewidth=1, zorder=0)
@@ -55,8 +55,8 @@ def draw_rule(examples: Sequence[tuple[float, float]], names: Sequence[str], hei
     panel.axvspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color=GREY, alpha=0.15, linewidth=0)
     panel.axvline(0, color=GREY, linewidth=1)
     for y, (low, high) in enumerate(examples):
-        panel.plot([low, high], [y, y], color=hue(0), linewidth=2.5, solid_capstyle="butt")
-        panel.plot((low + high) / 2, y, "o", color=hue(0))
+        panel.plot([low, high], [y, y], color=HUES[0], linewidth=2.5, solid_capstyle="butt")
+        panel.plot((low + high) / 2, y, "o", color=HUES[0])
     panel.set_yticks(range(len(names)), names, color=INK)
     panel.set_xticks([-SMALLEST_EFFECT, 0, SMALLEST_EFFECT], ["-δ", "0", "δ"])
     panel.set(

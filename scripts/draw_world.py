@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hf_clipdyn.data.sets.procedural import Procedural
 from hf_clipdyn.data.world import CLASSES
-from hf_clipdyn.report.style import GREY, INK, figure_style, hue
+from hf_clipdyn.report.style import GREY, HUES, INK, figure_style
 
 STUDY = Path(__file__).resolve().parents[1] / "model_cards" / "study" / "results.parquet"
 SIDE, GAP, LEFT, TOP = 80, 18, 96, 34
@@ -104,11 +104,11 @@ def _draw_runs(panel: plt.Axes, rows: pd.DataFrame) -> None:
         for _, run in rows[rows["arm"] == arm].groupby("seed"):
             panel.plot(run["epoch"], run["value"], color=GREY, linewidth=1)
     for index, (seed, run) in enumerate(rows.query("arm == ''").sort_values("epoch").groupby("seed")):
-        panel.plot(run["epoch"], run["value"], color=hue(index), label=str(seed))
-        for flag, face in ((True, hue(index)), (False, "white")):
+        panel.plot(run["epoch"], run["value"], color=HUES[index], label=str(seed))
+        for flag, face in ((True, HUES[index]), (False, "white")):
             part = run[run["interpretable"].fillna(True).astype(bool) == flag]
             panel.plot(
-                part["epoch"], part["value"], "o", color=hue(index), markerfacecolor=face, markersize=5
+                part["epoch"], part["value"], "o", color=HUES[index], markerfacecolor=face, markersize=5
             )
 
 

@@ -4,7 +4,6 @@ Nothing here was measured. Every value of a run is its truth plus the noise of i
 revisions of all seeds are shown the same items, so what is hard about an item is common to them.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,6 @@ from hf_clipdyn.benchmarks.registry import kind_named, vocabulary
 from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
-from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.trajectories import Numbers, Trajectory
 
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""
@@ -286,58 +283,3 @@ def _answers(latent: Floats, share: float, rng: np.random.Generator) -> NDArray[
     """Which items are answered in one way, as often as ``share`` in the mean over all items that could be drawn."""
     own = np.sqrt(_COMMON) * latent + np.sqrt(1 - _COMMON) * rng.normal(size=len(latent))
     return np.asarray(own < stats.norm.ppf(np.clip(share, 0.001, 0.999)))
-
-
-def trajectory(
-    run: Run, values: Sequence[float], shares: Sequence[float], *, interpretable: bool = True, **columns: Any
-) -> Trajectory:
-    """A trajectory in memory, with a cell for each revision.
-
-    Args:
-        run: its run.
-        values: by revision; NaN is undefined.
-        shares: of training, by revision.
-        interpretable: whether the values are.
-        **columns: of the trajectory; the clean accuracy of noise/procedural by default.
-    """
-    numbers = np.asarray(values, np.float64)
-    defined = np.isfinite(numbers)
-    names = [f"epoch-{at:03d}" for at in range(len(shares))]
-    columns = {"kind": "noise", "dataset": "procedural", "metric": "accuracy"} | columns
-    points = pd.DataFrame(
-        {
-            "revision": names,
-            "cell": [f"{run.repo_id}/{columns['kind']}/{name}" for name in names],
-            "epoch": np.arange(len(shares), dtype=np.float64),
-            "step": 1000 * np.asarray(shares, np.float64),
-            "samples_seen": 64000 * np.asarray(shares, np.float64),
-            "order": range(len(shares)),
-            "value": numbers,
-            "ci_low": math.nan,
-            "ci_high": math.nan,
-            "run": run.repo_id,
-            "n": 100,
-            "n_clusters": 100,
-            "note": np.where(defined, "", "undefined"),
-            "defined": defined,
-            "usable": defined & interpretable,
-        }
-    )
-    cell = {
-        "split": "test",
-        "data_fingerprint": "planted",
-        "preprocess": "processor",
-        "settings": "{}",
-        "dtype": "float32",
-        "texts": "own",
-    }
-    return Trajectory(
-        run=run.repo_id,
-        scale=run.scale,
-        seed=run.seed,
-        arm=run.arm,
-        numbers=Numbers.of(points, Vocabulary()),
-        end=len(points),
-        **cell,
-        **columns,
-    )

@@ -54,7 +54,7 @@ def test_tables_with_what_left_are_among_them() -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: str(path.relative_to(CARDS).with_suffix("")))
 def test_a_committed_table_loads_and_draws_with_its_own_words(table: Path) -> None:
     study, words = read_study(table), load(table).words
-    assert {number.kind for number in study.trajectories} <= set(words.kinds)
+    assert {kind for kind, _ in study.measured} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)
     left = [name for name in study.planner.benchmarks if re.split("[-/]", name)[0] not in known]
     drawn = payload(study.planner, dict.fromkeys(study.runs), {})["benchmarks"]

@@ -1,6 +1,6 @@
-"""From a table of results to trajectories, figures, sentences and one page.
+"""From a table of results to figures, sentences and one page.
 
-    results (Parquet) -> study (trajectories) -> panels -> figures, tables, sentences -> page, model cards, Space
+    results (Parquet) -> study (courses) -> panels -> figures, tables, sentences -> page, model cards, Space
 
 Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what
 they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.

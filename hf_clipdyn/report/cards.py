@@ -34,14 +34,13 @@ from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, PublishError, UnknownNameError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.hub import check_login, checked_repo_id, persistently, push_folder
+from hf_clipdyn.report.courses import CELL, Course, Point
 from hf_clipdyn.report.figures import overview_figure
-from hf_clipdyn.report.overview import overview_numbers
 from hf_clipdyn.report.page import write_report
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import overview_tables, provenance_table
 from hf_clipdyn.report.words import find, limits, tested_sentences
 from hf_clipdyn.revisions.open import run_beside
-from hf_clipdyn.statistics.trajectories import Trajectory, points_of, rows_of
 
 TOOL = "hf-clipdyn"
 """Marks our results in a model index."""
@@ -444,8 +443,7 @@ def _card(part: Study, run: str, figure: str, results_dataset: str | None) -> st
     """
     rows = part.cells
     repo_id = str(rows["repo_id"].iloc[0])
-    placed = points_of(part.trajectories).sort_values("order", kind="stable")
-    revisions = [str(name) for name in placed["revision"].unique()]
+    revisions = list(map(str, rows.sort_values("order", kind="stable")["revision"].unique()))
     on_hub = "/" in repo_id  # a folder of models has no owner
     # In repositories only the training of this package records steps: not for imported or foreign models.
     trained = on_hub and bool(rows["step"].notna().any())
@@ -500,41 +498,39 @@ def _index_results(part: Study, revision: str, results_dataset: str | None) -> l
     Main metrics are those with a place in the overview. A number that is undefined or not interpretable is left out,
     and so is a benchmark that was not measured on the last revision. Their source is the data set with the table.
     """
-    values = [number for number in part.trajectories if number.is_value]
     items = []
-    for benchmark in dict.fromkeys(number.benchmark for number in values):
-        of_benchmark = [number for number in values if number.benchmark == benchmark]
-        found = [
-            (number, point)
-            for numbers in overview_numbers(of_benchmark)
-            for number in numbers
-            for point in rows_of(number.usable)
-            if point.revision == revision
-        ]
+    for benchmark in map("/".join, part.measured):
+        chosen = [course for courses in part.planner.overview_numbers(benchmark) for course in courses]
+        points = [(course, point) for course in chosen for point in part.planner.points(course)]
+        found = [(course, point) for course, point in points if point.usable and point.revision == revision]
         if found:
-            metrics = [_metric(part, number, point) for number, point in found]
-            items.append(_item(found[0][0], metrics, results_dataset))
+            metrics = [_metric(part, course, point) for course, point in found]
+            items.append(_item(part, found[0][0], metrics, results_dataset))
     return items
 
 
-def _item(number: Trajectory, metrics: list[dict[str, Any]], results_dataset: str | None) -> dict[str, Any]:
-    title, synthetic = number.dataset_terms.title, number.dataset_terms.synthetic
+def _item(
+    part: Study, course: Course, metrics: list[dict[str, Any]], results_dataset: str | None
+) -> dict[str, Any]:
+    words, cell = part.results.words, dict(zip(CELL, course.cell, strict=True))
+    terms, dataset = words.kind(course.kind), words.dataset(course.dataset)
+    title = terms.draws or (f"{dataset.title} (synthetic)" if dataset.synthetic else dataset.title)
     source = {"name": "Results of every revision", "url": _dataset_address(results_dataset or "")}
     return {
-        "task": {"type": number.terms.task or _IMAGES, "name": _line(number.terms.title)},
+        "task": {"type": terms.task or _IMAGES, "name": _line(terms.title)},
         "dataset": {
-            "name": _line(f"{title} (synthetic)" if synthetic else title),
-            "type": hub_dataset(number) or _line(number.dataset),
-            "split": _line(number.split),
-            "args": {"fingerprint": number.data_fingerprint[:12]},
+            "name": _line(title),
+            "type": hub_dataset(part, course.kind, course.dataset) or _line(course.dataset),
+            "split": _line(cell["split"]),
+            "args": {"fingerprint": cell["data_fingerprint"][:12]},
         },
         "metrics": metrics,
         **({"source": source} if results_dataset else {}),
     }
 
 
-def _metric(part: Study, number: Trajectory, point: Any) -> dict[str, Any]:
-    title = ", ".join(filter(None, [number.metric_title, number.special_detail]))
+def _metric(part: Study, course: Course, point: Point) -> dict[str, Any]:
+    title = ", ".join(filter(None, [part.planner.title(course), part.planner.special(course)]))
     arguments: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
     if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
         arguments["interval"] = [round(float(point.ci_low), 4), round(float(point.ci_high), 4)]
@@ -542,7 +538,7 @@ def _metric(part: Study, number: Trajectory, point: Any) -> dict[str, Any]:
         if not math.isnan(level):
             arguments["confidence_level"] = level
     return {
-        "type": _line(number.metric),
+        "type": _line(course.metric),
         "value": round(float(point.value), 4),
         "name": _line(f"{title}, {point.revision}"),
         "args": arguments,
@@ -555,13 +551,13 @@ def _line(text: str) -> str:
     return " ".join(str(text).split())
 
 
-def hub_dataset(number: Trajectory) -> str | None:
-    """The data set on the Hub that a trajectory was measured on; None if there is none, as of drawn stimuli."""
+def hub_dataset(study: Study, kind: str, dataset: str) -> str | None:
+    """The data set on the Hub that numbers were measured on; None if there is none, as of drawn stimuli."""
     try:
-        metadata = dataset_metadata(number.dataset)
+        metadata = dataset_metadata(dataset)
     except UnknownNameError:
         return None  # of a plugin that is not loaded
-    return None if number.terms.draws or metadata.synthetic else metadata.mirror
+    return None if study.results.words.kind(kind).draws or metadata.synthetic else metadata.mirror
 
 
 def _dataset_address(repo_id: str) -> str:
@@ -575,7 +571,7 @@ def _space_readme(
     dynamics, runs = study.over_training, counted(len(study.runs), "run")
     subject = "Training dynamics" if dynamics else "Measurements"
     title = f"{subject} of {study.runs[0] if len(study.runs) == 1 else runs}"
-    datasets = [results_dataset, *map(hub_dataset, study.trajectories)]
+    datasets = [results_dataset, *(hub_dataset(study, *pair) for pair in study.measured)]
     head: dict[str, Any] = {
         "title": shorten(title, _LONGEST_TITLE),
         **{"emoji": "📈", "colorFrom": "indigo", "colorTo": "green"},

@@ -1,4 +1,8 @@
-"""The numbers of a table over training: courses, groups of runs that differ in their seed, lines, and their words."""
+"""The numbers of a table over training: courses, groups of runs that differ in their seed, lines, and their words.
+
+A course is one number of one run over its revisions, as `hf_clipdyn.results.table.Table.courses` lists them. All that
+the report draws, prints and says of a number is read here.
+"""
 
 import json
 import math
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.report.lines import mean_of
 from hf_clipdyn.report.panel import Floats, Ints, Line, Scale
+from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.table import Table
 from hf_clipdyn.results.terms import Axis, KindTerms, Reference, Term, Vocabulary, bare
 
@@ -35,6 +40,8 @@ FACETS = (
     "parameter",
 )
 """What can differ between the numbers of a benchmark, in the order of the selects; ``setup`` comes after them."""
+SPECIAL = FACETS[4:]
+"""Facets that a title names if they are not the plainest."""
 CLOCKS = {"epoch": "epoch", "samples_seen": "samples seen", "step": "training step"}
 CELL = ("run", "kind", "dataset", "texts", "split", "preprocess", "dtype", "settings", "data_fingerprint")
 """Columns that the values of a cell and their references share."""
@@ -70,6 +77,32 @@ class Group:
     place: int = 0
 
 
+class Point(NamedTuple):
+    """One row of a course; ``note`` is the cause of a value that is undefined (NaN), or a caution."""
+
+    revision: str
+    cell: str
+    step: float
+    order: int
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+    n_clusters: int
+    usable: bool
+    note: str
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a number."""
+        return math.isfinite(self.value)
+
+    @property
+    def cause(self) -> str:
+        """Why there is none."""
+        return self.note or "no cause was recorded"
+
+
 class Course(NamedTuple):
     """One number over the revisions of one run: its place among the courses, and what it is."""
 
@@ -91,6 +124,16 @@ class Course(NamedTuple):
     condition: str
     level: float | None
     parameter: float | None
+
+    @property
+    def benchmark(self) -> str:
+        """Kind and data set, with a slash."""
+        return f"{self.kind}/{self.dataset}"
+
+    @property
+    def number_key(self) -> tuple[Any, ...]:
+        """What names the number within a cell."""
+        return tuple(getattr(self, name) for name in NUMBER_KEY)
 
 
 def evenly(length: int, most: int) -> NDArray[np.int64]:
@@ -146,35 +189,48 @@ class Courses:
         stops: the places of the slider: each place of a revision of a run that has several, once.
         groups: the runs by scale and arm.
         over_training: whether any run has several revisions; else panels are rows, one for each model.
-        confidence_level: of the intervals of single numbers.
     """
 
     def __init__(self, table: Table) -> None:
         self.words = table.words
         self._rows, self._courses, self._spans = table.rows, table.courses, table.spans
-        columns = ["run", "revision", "order", *CLOCKS, "scale", "seed", "arm"]
-        places = self._rows[columns].drop_duplicates(["run", "revision"])
-        runs = {str(run): at for at, run in enumerate(dict.fromkeys(self._courses["run"]))}
-        self._revisions = (
-            places.assign(run=places["run"].astype(str), revision=places["revision"].astype(str))
-            .sort_values("order", kind="stable")
-            .sort_values("run", kind="stable", key=lambda column: column.map(runs))
-        )
+        self._revisions = table.cells.drop_duplicates(["run", "revision"])
         several = self._revisions[self._revisions.groupby("run")["order"].transform("size") > 1]
         self.over_training = len(several) > 0
         known = several if self.over_training else self._revisions
         self.clock, self.log = _clock(known)
         self.stops: Floats = np.unique(known[self.clock].dropna().to_numpy(np.float64))
-        self.groups = groups_of(self._revisions.drop_duplicates("run"))
+        self.groups = groups_of(self._courses.drop_duplicates("run"))
         self.group_of = {run: group for group in self.groups for run in group.runs}
-        self._seen = {name: self._rows[name].to_numpy() for name in ("value", "ci_low", "ci_high", "usable")}
-        self._x = self._rows[self.clock].to_numpy(np.float64)
-        self._at = _stops_of(self._x, self.stops)
-        self._counts = {name: self._rows[name].to_numpy(np.int64) for name in ("n", "n_clusters")}
+
+    @cached_property
+    def confidence_level(self) -> float:
+        """Of the intervals of single numbers."""
         levels = self._rows["confidence_level"].dropna()
-        self.confidence_level = float(levels.iloc[0]) if len(levels) else _CONFIDENCE
-        notes = self._rows["note"].astype("category").cat
-        self._notes, self._note_codes = np.append(notes.categories.astype(str), ""), notes.codes.to_numpy()
+        return float(levels.iloc[0]) if len(levels) else _CONFIDENCE
+
+    @cached_property
+    def _x(self) -> Floats:
+        return self._rows[self.clock].to_numpy(np.float64)
+
+    @cached_property
+    def _at(self) -> Ints:
+        return _stops_of(self._x, self.stops)
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """The columns of points; texts stay categories."""
+        columns = {name: self._rows[name].array for name in Point._fields}
+        return {name: one.to_numpy() if one.dtype != "category" else one for name, one in columns.items()}
+
+    def column(self, course: Course, name: str) -> NDArray[Any]:
+        """A column of the rows of a course."""
+        return np.asarray(self._arrays[name][self._spans[course.at]])
+
+    def points(self, course: Course) -> list[Point]:
+        """The rows of a course, in the order of training."""
+        columns = (self.column(course, name).tolist() for name in Point._fields)
+        return list(map(Point._make, zip(*columns, strict=True)))
 
     @cached_property
     def x(self) -> Scale:
@@ -219,12 +275,9 @@ class Courses:
         """The zero-shot accuracy of each run."""
         for courses in self.values.values():
             terms = self.words.kind(courses[0].kind)
-            if terms.task == "zero-shot-image-classification":
-                metric = next(iter(terms.terms), "")
-                plain = [c for c in courses if c.metric == metric and c.texts == "own" and c.layer is None]
-                first = {c.run: c for c in reversed(plain) if not c.subset}
-                if first:
-                    return [self.line(course) for course in first.values()]
+            asked = [course for course in courses if course.metric == next(iter(terms.terms), "")]
+            if asked and terms.task == "zero-shot-image-classification":
+                return [self.line(course) for course in self.main_number(asked)]
         return []
 
     def stop_of(self, run: str, revision: str) -> int:
@@ -233,10 +286,11 @@ class Courses:
 
     @cached_property
     def _stop_of(self) -> dict[tuple[str, str], int]:
-        stops = _stops_of(self._revisions[self.clock], self.stops).tolist()
-        return dict(
-            zip(zip(self._revisions["run"], self._revisions["revision"], strict=True), stops, strict=True)
-        )
+        places = self._revisions
+        stops = _stops_of(places[self.clock], self.stops).tolist()
+        return {
+            (run, name): at for run, name, at in zip(places["run"], places["revision"], stops, strict=True)
+        }
 
     @cached_property
     def stop_names(self) -> dict[int, str]:
@@ -248,30 +302,33 @@ class Courses:
     @cached_property
     def courses(self) -> list[Course]:
         """All courses, in the order of the table."""
-        frame = self._courses.assign(setup=_setups(self._courses))
+        cells = self._courses[list(CELL)].drop_duplicates()
+        setups = cells.assign(setup=_setups(cells))
+        frame = self._courses.reset_index(drop=True).merge(setups, how="left", on=list(CELL))
         columns = {name: _plain(frame[name]) for name in ("role", "setup", *CELL, *FACETS)}
-        cells = list(zip(*(columns[name] for name in CELL), strict=True))
-        keys = zip(range(len(cells)), *(columns[name] for name in ("run", "kind", "dataset")), strict=True)
-        numbers = zip(*(columns[name] for name in ("settings", "role", "setup", *FACETS)), strict=True)
-        return [
-            Course._make((*key, cell, *number))
-            for key, cell, number in zip(keys, cells, numbers, strict=True)
-        ]
+        same = dict[tuple[Any, ...], tuple[Any, ...]]()
+        keys = (same.setdefault(key, key) for key in zip(*(columns[name] for name in CELL), strict=True))
+        first = (columns[name] for name in ("run", "kind", "dataset"))
+        rest = (columns[name] for name in ("settings", "role", "setup", *FACETS))
+        return list(map(Course._make, zip(range(len(frame)), *first, keys, *rest, strict=True)))
 
     @cached_property
     def values(self) -> dict[str, list[Course]]:
-        """The values of each benchmark: kinds by rank, real images first, then as in the table."""
-        found: dict[str, list[Course]] = defaultdict(list)
-        for course in self.courses:
-            if course.role == "value" and not self.term(course).mirrors:
-                found[f"{course.kind}/{course.dataset}"].append(course)
+        """The values of each benchmark: kinds by rank, real images first, then metrics as their kind declares them."""
+        shown = [c for c in self.courses if c.role == "value" and not self.term(c).mirrors]
+        found = split_by(shown, lambda course: course.benchmark)
         kinds = list(dict.fromkeys(courses[0].kind for courses in found.values()))
 
         def rank(item: tuple[str, list[Course]]) -> tuple[Any, ...]:
             kind, dataset = item[1][0].kind, item[1][0].dataset
             return self.words.kind(kind).rank, kinds.index(kind), self.is_synthetic(kind, dataset)
 
-        return dict(sorted(found.items(), key=rank))
+        return {name: self._by_metric(own) for name, own in sorted(found.items(), key=rank)}
+
+    def _by_metric(self, courses: Sequence[Course]) -> list[Course]:
+        of_metric = split_by(courses, lambda course: course.metric)
+        metrics = sorted(of_metric, key=[*self.words.kind(courses[0].kind).terms, *of_metric].index)
+        return [course for metric in metrics for course in of_metric[metric]]
 
     def numbers(self, kind: str, metric: str) -> list[list[Course]]:
         """The values of a metric, a list for each data set, the nearest to the question of the overview first."""
@@ -279,14 +336,37 @@ class Courses:
         found = [c for c in self.courses if (c.kind, c.metric) == (kind, metric) and c.role in shown]
         return [self.preferred(own) for own in split_by(found, lambda course: course.dataset).values()]
 
-    def main_number(self, benchmark: str, metric: str) -> list[Course]:
-        """The first number of a metric, of every run."""
-        courses = self.preferred([course for course in self.values[benchmark] if course.metric == metric])
-        return [course for course in courses if course_key(course) == course_key(courses[0])]
-
     def preferred(self, courses: Sequence[Course]) -> list[Course]:
+        """The nearest to what the overview asks first: of the first with a value, its variant, and then its place."""
         first = next(filter(self.defined, courses), courses[0])
         return sorted(courses, key=_remoteness(self.term(first), first))
+
+    def main_number(self, offered: Sequence[Course]) -> list[Course]:
+        """The number that stands for a question, of every run.
+
+        Args:
+            offered: at least one value, in the order of preference: the first with a value gives benchmark and metric.
+        """
+        first = next(filter(self.defined, offered), offered[0])
+        asked = [one for one in offered if (one.benchmark, one.metric) == (first.benchmark, first.metric)]
+        nearest = course_key(self.preferred(asked)[0], "setup")
+        alike = [course for course in asked if course_key(course, "setup") == nearest]
+        return [own[0] for own in split_by(alike, lambda course: course.run).values()]
+
+    def main_numbers(self, benchmark: str) -> list[list[Course]]:
+        """A number for each main metric of a benchmark; none of one without values of its own."""
+        of_metric = split_by(self.values.get(benchmark, ()), lambda course: course.metric)
+        main = self.words.kind(benchmark.split("/", 1)[0]).main_metrics(list(of_metric))
+        return [self.main_number(of_metric[metric]) for metric in main]
+
+    def overview_numbers(self, benchmark: str | None = None) -> list[list[Course]]:
+        """The study, or a benchmark, at a glance: a number for each rank of the overview, first on real images."""
+        by_rank: dict[tuple[bool, float], list[Course]] = defaultdict(list)
+        for name, courses in self.values.items():
+            for course in courses if benchmark in (None, name) else ():
+                if place := self.term(course).overview:
+                    by_rank[self.is_synthetic(course.kind, course.dataset), place.rank].append(course)
+        return [self.main_number(by_rank[key]) for key in sorted(by_rank)]
 
     def is_synthetic(self, kind: str, dataset: str) -> bool:
         # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
@@ -296,34 +376,32 @@ class Courses:
         return self.words.term(course.kind, course.metric)
 
     def defined(self, course: Course) -> bool:
-        return bool(np.isfinite(self._seen["value"][self._spans[course.at]]).any())
+        return bool(np.isfinite(self.column(course, "value")).any())
 
     def constant(self, course: Course) -> float | None:
         """The only value of a course, as a chance level has; None if there are several or none."""
-        values = self._seen["value"][self._spans[course.at]]
+        values = self.column(course, "value")
         known = np.unique(values[np.isfinite(values)].round(9))
         return float(known[0]) if len(known) == 1 else None
 
     def line(self, course: Course) -> Line:
         """The points of one run."""
         span, group = self._spans[course.at], self.group_of[course.run]
-        codes = self._note_codes[span]
-        value, low, high, usable = (
-            self._seen[name][span] for name in ("value", "ci_low", "ci_high", "usable")
-        )
+        seen = self._arrays
+        notes = tuple(self.column(course, "note").tolist())
         return Line(
             label=group.title if len(group.runs) > 1 else course.run,
             run=course.run,
             group=group.title,
             x=self._x[span],
-            y=value,
-            low=low,
-            high=high,
-            usable=usable,
+            y=seen["value"][span],
+            low=seen["ci_low"][span],
+            high=seen["ci_high"][span],
+            usable=seen["usable"][span],
             at=self._at[span],
-            n=self._counts["n"][span],
-            n_clusters=self._counts["n_clusters"][span],
-            notes=tuple(self._notes[codes]) if any(self._notes[code] for code in set(codes.tolist())) else (),
+            n=seen["n"][span],
+            n_clusters=seen["n_clusters"][span],
+            notes=notes if any(notes) else (),
             place=group.place,
         )
 
@@ -360,6 +438,33 @@ class Courses:
             return self.axis_of(course)
         parameter = self.words.kind(course.kind).parameter
         return parameter if name == "parameter" and parameter else Axis(title=name)
+
+    def place_words(self, course: Course) -> str:
+        """Its data set, see `place_words`."""
+        return place_words(self.words, course.kind, course.dataset)
+
+    def benchmark_words(self, course: Course) -> str:
+        """Kind and data set, as a heading."""
+        return f"{self.words.kind(course.kind).title}: {self.place_words(course)}"
+
+    def title(self, course: Course) -> str:
+        """The metric with its variant, and of a relation with what it relates the revision to.
+
+        For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
+        """
+        variant = self.words.kind(course.kind).variants.get(course.variant, bare(course.variant))
+        related = self.declared(course).title if course.role == "value" and course.reference else ""
+        return ", ".join(filter(None, [self.term(course).title, variant, related]))
+
+    def people(self, course: Course) -> float | None:
+        """The value of people on the same images, from the literature."""
+        if self.words.kind(course.kind).draws:
+            return None
+        return self.words.dataset(course.dataset).human_reference.get(course.metric)
+
+    def special(self, course: Course) -> str:
+        """In words, how it differs from the projection's number over all untouched images."""
+        return self.detail(course, SPECIAL)
 
     def detail(self, course: Course, names: Iterable[str]) -> str:
         """In words, how a number differs from the plainest one in these facets."""
@@ -457,7 +562,7 @@ def _remoteness(term: Term, first: Course) -> Callable[[Course], tuple[Any, ...]
 
 def _setups(courses: pd.DataFrame) -> "pd.Series[str]":
     """What distinguishes the cells of a course from others of its benchmark, in words; mostly nothing."""
-    known = courses[list(CELL)].astype(str)
+    known = courses.astype(str)
     # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
     of_run = known.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
     edition = of_run.transform(lambda prints: pd.factorize(prints)[0])

@@ -1,7 +1,7 @@
 """Revisions or models beside a reference, in words: for the terminal, the page and files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics import compare
 from hf_clipdyn.statistics.corrections import Correction
-from hf_clipdyn.statistics.trajectories import rows_of
 from hf_clipdyn.statistics.verdicts import provenance
 
 _CORRECTIONS = {
@@ -70,11 +69,15 @@ class Differences:
 
     def table(self) -> Table:
         """The rows of the family in words."""
-        rows, name = rows_of(self.of_family), _CORRECTIONS[self.correction]
+        rows: list[Any] = list(self.of_family.itertuples(index=False))
+        name = _CORRECTIONS[self.correction]
         references = dict.fromkeys(self._name(row.run_a, row.revision_a) for row in rows)
         others = dict.fromkeys(self._name(row.run_b, row.revision_b) for row in rows)
         # The words of a number follow from its key; the points are those of another number of the benchmark.
-        alike = {(number.run, *number.benchmark, number.texts): number for number in self.study.trajectories}
+        planner = self.study.planner
+        alike = {
+            (course.run, course.kind, course.dataset, course.texts): course for course in planner.courses
+        }
         cells = []
         for row in rows:
             like = alike[row.run_b, row.kind, row.dataset, row.texts]
@@ -84,8 +87,8 @@ class Differences:
             difference = f"{row.difference:+.3f}{interval_words(row, '+.3f')}"
             words = (
                 self._name(row.run_b, row.revision_b),
-                like.benchmark_title,
-                metric_words(replace(like, **key)),
+                planner.benchmark_words(like),
+                metric_words(like._replace(**key), self.study),
             )
             p_value = "< 0.001" if row.p_adjusted < 0.001 else f"{row.p_adjusted:.3f}"
             cells.append((*words, f"{row.value_a:.3f}", f"{row.value_b:.3f}", difference, p_value))

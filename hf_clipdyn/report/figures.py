@@ -208,17 +208,12 @@ def _on_axis(planner: Planner, panel: Panel, x: str) -> Panel | None:
         return None
     if x in CLOCKS and panel.form == "lines":
         return over_clock(panel, planner.clocks, {"samples": "samples_seen"}.get(x, x), CLOCKS[x])
-    others = [other for other in planner.benchmarks[panel.benchmark] if other.form == panel.form]
+    everywhere = [other for panels in planner.benchmarks.values() for other in panels if other.main]
     known = {
-        other.metric: other for other in reversed(others) if other.choices["over"] == panel.choices["over"]
+        other.metric: other
+        for other in reversed([*planner.benchmarks[panel.benchmark], *everywhere])
+        if (other.form, other.choices["over"]) == (panel.form, panel.choices["over"])
     }
-    if x not in known:
-        known |= {
-            other.metric: other
-            for panels in planner.benchmarks.values()
-            for other in reversed(panels)
-            if other.form == panel.form and other.main and other.metric not in known
-        }
     if x not in known:
         raise UnknownNameError("x axis", x, [*CLOCKS, *known])
     return None if x == panel.metric else against(panel, known[x])

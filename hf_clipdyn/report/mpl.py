@@ -57,30 +57,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HIGHEST = 8.0  # inches: with its caption, a figure fits on a page
-_HEIGHT, _SINGLE_HEIGHT, _MAP_HEIGHT, _ROW_HEIGHT, _TITLE_LINE = (
-    2.3,
-    2.75,
-    3.7,
-    0.18,
-    0.17,
-)  # inches with a font of 10 points
+_HEIGHT, _SINGLE_HEIGHT, _MAP_HEIGHT = 2.3, 2.75, 3.7  # inches with a font of 10 points
+_ROW_HEIGHT, _TITLE_LINE = 0.18, 0.17
 _LABEL_SHARE = 0.45  # of a panel with rows, for their labels
 _MOST_BANDS, _MOST_MARKERS, _SEED_MARKERS, _MOST_NAMES, _RAMP_NAMES, _MOST_FRAMES = 4, 60, 12, 8, 5, 5
 _MOST_TICKS, _LONGEST_TICK, _MOST_ROWS = 12, 16, 60
 _THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 _TICK_STEPS = [1, 2, 5, 10]  # two decimals are enough
-_DIVERGING = (
-    "#0a4b8c",
-    "#3f7fbf",
-    "#8fb4d9",
-    "#c9d9e8",
-    "#efefec",
-    "#ecd6bd",
-    "#dba770",
-    "#b97434",
-    "#7d4512",
-)
+_BLUES = ("#0a4b8c", "#3f7fbf", "#8fb4d9", "#c9d9e8", "#efefec")
+_BROWNS = ("#ecd6bd", "#dba770", "#b97434", "#7d4512")
 _STATES, _MISSING = ("#e9ebee", HUES[0], HUES[1]), "#c4c7cb"  # wrong, right, wrong again
 
 
@@ -89,11 +75,10 @@ def draw(panel: Panel, ax: "Axes") -> list[Name]:
     if panel.cells is not None:
         _draw_map(panel, panel.cells, ax)
         return []
+    ax.set(xlabel=panel.x.label, ylabel=panel.y.unit)
     if panel.form == "rows":
         _draw_rows(panel, ax)
         return []
-    _name_axis(ax, panel.x, "x")
-    _name_axis(ax, panel.y, "y")
     names = [_draw_level(level, ax) for level in panel.levels]
     for title, start, end in panel.spans:
         ax.axvspan(start, end, color=GREY, alpha=0.13, linewidth=0, zorder=0.5)
@@ -237,15 +222,16 @@ def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
 
 def _draw_level(level: Level, ax: "Axes", *, across: bool = True) -> Name:
     """The line of a level; its name, with its height where that says something."""
-    human = level.role == "human"
-    style: dict[str, Any] = {
-        "linestyle": "-" if human or level.role == "neutral" else _DASHED,
-        "linewidth": 1.4 if human else 1.0,
-    }
-    colour = HUMAN if human else GREY
-    (ax.axhline if across else ax.axvline)(level.height, color=colour, zorder=1.5 if across else 2.5, **style)
+    style = _style(level)
+    (ax.axhline if across else ax.axvline)(level.height, zorder=1.5 if across else 2.5, **style)
     named = level.title if level.role == "neutral" else f"{level.title}\n{decimals(level.height)}"
-    return Name(named, level.height, colour)
+    return Name(named, level.height, style["color"])
+
+
+def _style(level: Level) -> dict[str, Any]:
+    if level.role == "human":
+        return {"color": HUMAN, "linestyle": "-", "linewidth": 1.4}
+    return {"color": GREY, "linestyle": "-" if level.role == "neutral" else _DASHED, "linewidth": 1.0}
 
 
 # ------------------------------------------------------------ rows
@@ -261,14 +247,11 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
     for row in panel.rows:
         y = labels.index(row.label) + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
-            ax.vlines(
-                level.height, y - step / 2, y + step / 2, zorder=4, label=level.title, **_upright(level)
-            )
+            ax.vlines(level.height, y - step / 2, y + step / 2, zorder=4, label=level.title, **_style(level))
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)
         ax.lines[-1].set_label(level.title)
-    _name_axis(ax, panel.x, "x")
     letters = letters_across("ytick.labelsize", _LABEL_SHARE * _width(ax))
     ax.set_yticks(range(len(labels)), [textwrap.fill(label, letters) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
@@ -285,11 +268,6 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
 def _width(ax: "Axes") -> float:
     """Of axes, in inches."""
     return float(ax.get_window_extent().width / ax.figure.dpi)
-
-
-def _upright(level: Level) -> dict[str, Any]:
-    human = level.role == "human"
-    return {"color": HUMAN if human else GREY, "linestyle": "-" if human else _DASHED, "linewidth": 1.2}
 
 
 def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
@@ -345,7 +323,7 @@ def _colours(cells: Map) -> tuple[Colormap, Normalize]:
         colours, norm = ListedColormap(_STATES), Normalize(-0.5, len(_STATES) - 0.5)
     elif cells.neutral is not None:
         half = max(high - cells.neutral, cells.neutral - low) or 1.0
-        colours = LinearSegmentedColormap.from_list("diverging", _DIVERGING)
+        colours = LinearSegmentedColormap.from_list("diverging", (*_BLUES, *_BROWNS))
         norm = Normalize(cells.neutral - half, cells.neutral + half)
     return colours.with_extremes(bad=_MISSING), norm
 
@@ -358,19 +336,12 @@ def _add_bar(ax: "Axes", points: Any, label: str) -> None:
 def _name_states(states: Sequence[str], ax: "Axes") -> None:
     from matplotlib.patches import Patch
 
-    edges = [GREY, PAPER, PAPER]
-    looks = zip(_STATES, edges, states, strict=False)
-    handles = [
-        Patch(facecolor=fill, edgecolor=edge, linewidth=0.5, label=title) for fill, edge, title in looks
-    ]
+    looks = zip(_STATES, (GREY, PAPER, PAPER), states, strict=False)
+    handles = [Patch(facecolor=fill, edgecolor=edge, linewidth=0.5, label=name) for fill, edge, name in looks]
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, -0.22), ncols=len(states))
 
 
 # ------------------------------------------------------------ axes
-
-
-def _name_axis(ax: "Axes", scale: Scale, side: Literal["x", "y"]) -> None:
-    ax.set(**{f"{side}label": scale.label if side == "x" else scale.unit})
 
 
 def _scale_y(ax: "Axes", scale: Scale) -> None:
@@ -437,23 +408,17 @@ def _break(ax: "Axes", scale: Scale, places: Floats) -> None:
     if len(others) == 0:
         return
     nearest = others[np.abs(others - scale.beyond).argmin()]
-    ticks = [tick for tick in ax.get_xticks() if others[0] * 0.99 <= tick <= others[-1] * 1.01]
-    minor = [tick for tick in ax.get_xticks(minor=True) if others[0] * 0.99 <= tick <= others[-1] * 1.01]
+    for minor in (True, False):
+        ticks = [tick for tick in ax.get_xticks(minor=minor) if others[0] * 0.99 <= tick <= others[-1] * 1.01]
+        ax.set_xticks(ticks, minor=minor)
     ax.set_xticks([*ticks, scale.beyond], [*map(short, ticks), scale.beyond_name])
-    ax.set_xticks(minor, minor=True)
     middle = math.sqrt(scale.beyond * nearest) if scale.log else (scale.beyond + nearest) / 2
     size = 0.8 * float(mpl.rcParams["font.size"])
     gap: Any = [(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)]
     slashes: Any = [[(side - 0.2, -1), (side + 0.2, 1)] for side in (-0.2, 0.2)]
     paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
     for marker, colour in ((gap, paper), *((slash, edge) for slash in slashes)):
-        style = {
-            "color": colour,
-            "markersize": size,
-            "clip_on": False,
-            "zorder": 4,
-            "label": "_",
-        }
+        style = {"color": colour, "markersize": size, "clip_on": False, "zorder": 4, "label": "_"}
         _add(ax, [middle], [0], marker, ax.get_xaxis_transform(), **style)
 
 
@@ -516,17 +481,15 @@ def grid(panels: Sequence[Panel], width: float, columns: int, *, intervals: str 
     for cell in cells.flat[len(panels) :]:
         cell.set_visible(False)
     named: dict[Axes, list[Name]] = {}
-    for cell, panel, title, letter in zip(cells.flat, panels, titles, _letters(len(panels)), strict=False):
+    letters = [*ascii_lowercase, *[""] * len(panels)] if len(panels) > 1 else [""]
+    for cell, panel, title, letter in zip(cells.flat, panels, titles, letters, strict=False):
         named[cell] = draw(panel, cell)
         cell.set_title(title, y=1.0)
+        size = font_points("axes.titlesize")
+        above = (-4, mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size)
+        given = {"ha": "right", "va": "baseline", "fontsize": size, "fontweight": "bold", "xytext": above}
         if letter:
-            above = mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * font_points("axes.titlesize")
-            look_of_it = {
-                "fontsize": font_points("axes.titlesize"),
-                "fontweight": "bold",
-                "xytext": (-4, above),
-            }
-            annotate(cell, letter, (0, 1), "axes fraction", ha="right", va="baseline", **look_of_it)
+            annotate(cell, letter, (0, 1), "axes fraction", **given)
     _name_once(cells, named)
     narrow = width / columns < 3.4 * font_points("font.size") / 10
     texts = {cell: write_names(cell, names, 12 if narrow else MARGIN) for cell, names in named.items()}
@@ -535,10 +498,6 @@ def grid(panels: Sequence[Panel], width: float, columns: int, *, intervals: str 
     for cell, names in named.items():
         place_names(cell, names, texts[cell])
     return figure
-
-
-def _letters(n: int) -> Sequence[str]:
-    return ascii_lowercase[:n] + "\0" * max(0, n - len(ascii_lowercase)) if n > 1 else ("",)
 
 
 def _title(panel: Panel, width: float) -> str:
@@ -557,15 +516,12 @@ def _height(row: Sequence[Panel], titles: Sequence[str], columns: int, width: fl
     letters = letters_across("ytick.labelsize", _LABEL_SHARE * width)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     of_form = {"lines": curves + _TITLE_LINE * max(0, lines - 2), "map": _MAP_HEIGHT}
+    labels = [sum(max(1, len(textwrap.wrap(one.label, letters))) for one in panel.rows) for panel in row]
     heights = [
-        of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * _label_lines(panel, letters))
-        for panel in row
+        of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * n)
+        for panel, n in zip(row, labels, strict=True)
     ]
     return max(heights) * font_points("font.size") / 10
-
-
-def _label_lines(panel: Panel, letters: int) -> int:
-    return sum(max(1, len(textwrap.wrap(row.label, letters))) for row in panel.rows)
 
 
 def _name_once(cells: Any, named: "dict[Axes, list[Name]]") -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.report.overview import Numbers, every_number, main_numbers
+from hf_clipdyn.report.courses import Course, course_key, split_by
+from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import COURSE_SIGNS, Table, standard_output
-from hf_clipdyn.report.words import NOT_DEFINED, NOT_INTERPRETABLE, metric_words
-from hf_clipdyn.statistics.trajectories import rows_of
+from hf_clipdyn.report.words import metric_words
 
 _LONGEST_COURSE = 40
 _WITHOUT_DECIMALS = 1000.0
@@ -109,41 +109,47 @@ def numbers_frame(
     """
     numbers = _chosen(study, benchmark, metric, everything=everything)
     order = {run: place for place, run in enumerate(study.runs)}
-    rows = [row for of_number in numbers for row in _rows(of_number)]
+    rows = [row for courses in numbers for row in _rows(study, courses)]
     rows.sort(key=lambda row: order[row["run"]])
     return pd.DataFrame(rows)
 
 
-def _chosen(study: Study, benchmark: str | None, metric: str | None, *, everything: bool) -> list[Numbers]:
-    values = [number for number in study.trajectories if number.is_value]
-    names = list(dict.fromkeys("/".join(number.benchmark) for number in values))
+def _chosen(
+    study: Study, benchmark: str | None, metric: str | None, *, everything: bool
+) -> list[list[Course]]:
+    """The numbers of several runs each."""
+    values = [course for course in study.planner.courses if course.role == "value"]
+    names = list(dict.fromkeys(course.benchmark for course in values))
     if benchmark is not None:
         if benchmark not in names:
             raise UnknownNameError("benchmark in the results", benchmark, names)
-        values = [number for number in values if "/".join(number.benchmark) == benchmark]
+        names = [benchmark]
+        values = [course for course in values if course.benchmark == benchmark]
     if metric is not None:
-        known = {number.metric for number in values}
+        known = {course.metric for course in values}
         if metric not in known:
             raise UnknownNameError("metric in the results", metric, known)
-        values = [number for number in values if number.metric == metric]
-    if metric is not None or everything:
-        return every_number(values)
-    main = main_numbers(values)
-    return [numbers for name in names for numbers in main.get(name, ())]
+        values = [course for course in values if course.metric == metric]
+    if metric is None and not everything:
+        return [courses for name in names for courses in study.planner.main_numbers(name)]
+    return list(
+        split_by(values, lambda one: (one.benchmark, course_key(one, "setup"), one.settings)).values()
+    )
 
 
-def _rows(numbers: Numbers) -> Iterator[dict[str, Any]]:
+def _rows(study: Study, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:
     """The same number of several runs; their courses share a scale."""
-    known = np.concatenate([number.column("value")[number.column("usable")] for number in numbers])
+    planner = study.planner
+    columns = [(planner.column(one, "value"), planner.column(one, "usable")) for one in courses]
+    known = np.concatenate([value[usable] for value, usable in columns])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    for number in numbers:
-        value, usable, defined = (number.column(name) for name in ("value", "usable", "defined"))
-        last = number.point(-1)
+    for course, (value, usable) in zip(courses, columns, strict=True):
+        defined, last = np.isfinite(value), planner.points(course)[-1]
         yield {
-            "run": number.run,
-            "benchmark": "/".join(number.benchmark),
-            "title": number.benchmark_title,
-            "metric": metric_words(number),
+            "run": course.run,
+            "benchmark": course.benchmark,
+            "title": planner.benchmark_words(course),
+            "metric": metric_words(course, study),
             "course": sparkline(np.where(usable, value, np.nan), defined & ~usable, low, high),
             "first": float(value[usable][0]) if usable.any() else math.nan,
             "last": last.value if last.defined else math.nan,
@@ -151,7 +157,7 @@ def _rows(numbers: Numbers) -> Iterator[dict[str, Any]]:
             "ci_high": last.ci_high,
             "interpretable": bool(last.usable),
             "n": int(last.n),
-            "note": "" if last.defined else last.note,
+            "note": "" if last.defined else last.cause,
         }
 
 
@@ -179,6 +185,7 @@ def _sign(values: NDArray[np.float64], silent: NDArray[np.bool_], low: float, hi
 
 def numbers_table(numbers: pd.DataFrame) -> Table:
     """What `numbers_frame` returns in words, grouped by run and benchmark; a cause stands below its metric."""
+    named: list[Any] = list(numbers.itertuples(index=False))
     rows = [
         (
             *(row.run, f"{row.title} ({row.benchmark})"),
@@ -186,7 +193,7 @@ def numbers_table(numbers: pd.DataFrame) -> Table:
             *(row.course, _number(row.first), _number(row.last) or "-", _interval(row)),
             f"{row.n:,}" if row.n else "",
         )
-        for row in rows_of(numbers)
+        for row in named
     ]
     headings = ("run", "benchmark", "metric", "course", "first", "last", "interval", "n")
     return Table("", headings, tuple(rows), grouped=2)

@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_clipdyn.report.courses import CELL, FACETS, RAMPS, Course, Courses, course_key, place_words, split_by
+from hf_clipdyn.report.courses import CELL, FACETS, RAMPS, SPECIAL, Course, Courses, course_key, split_by
 from hf_clipdyn.report.lines import row_of
 from hf_clipdyn.report.panel import Level, Line, Map, Panel, Role, Row, Scale
 from hf_clipdyn.results.terms import Axis, Reference, bare
@@ -57,12 +56,10 @@ class Planner(Courses):
         return [self.benchmarks[name][at] for name, at in self.overview]
 
     def _benchmark(self, courses: Sequence[Course]) -> list[Panel]:
-        terms, of_metric = self.words.kind(courses[0].kind), split_by(courses, lambda course: course.metric)
-        metrics = sorted(of_metric, key=[*terms.terms, *of_metric].index)
-        main = terms.main_metrics(metrics)
-        panels: dict[str, list[Panel]] = {}
-        for metric in metrics:
-            panels[metric] = list(self._panels(self.preferred(of_metric[metric])))
+        of_metric = split_by(courses, lambda course: course.metric)
+        metrics = list(of_metric)
+        main = self.words.kind(courses[0].kind).main_metrics(metrics)
+        panels = {metric: list(self._panels(self.preferred(own))) for metric, own in of_metric.items()}
         shown = [_first_defined(panels[metric]) for metric in main]
         curves = [_curve(panels[panel.metric], panel) for panel in shown]
         curves += [
@@ -157,36 +154,18 @@ class Planner(Courses):
 
     def _frames(self, of_level: Mapping[float, Line], *, named: bool) -> Iterator[Line]:
         """A curve for each stop at which any of the levels was measured."""
-        levels, example = np.array(list(of_level), np.float64), next(iter(of_level.values()))
-        stops = np.unique(np.concatenate([line.at for line in of_level.values()]))
-        size = len(levels), len(stops)
-        known = np.zeros(size, bool)
-        columns: dict[str, NDArray[Any]] = {name: np.full(size, np.nan) for name in ("y", "low", "high")}
-        columns |= {
-            "usable": known.copy(),
-            "n": np.zeros(size, np.int64),
-            "n_clusters": np.zeros(size, np.int64),
+        example = next(iter(of_level.values()))
+        places = {
+            level: {stop: at for at, stop in enumerate(line.at.tolist())} for level, line in of_level.items()
         }
-        notes = np.full(size, "", dtype=object)
-        for row, line in enumerate(of_level.values()):
-            places = np.searchsorted(stops, line.at)
-            known[row, places] = True
-            for name, column in columns.items():
-                column[row, places] = getattr(line, name)
-            if line.notes:
-                notes[row, places] = line.notes
-        for place, stop in enumerate(stops.tolist()):
-            own = known[:, place]
+        for place, stop in enumerate(sorted(set().union(*places.values()))):
+            here = {level: at[stop] for level, at in places.items() if stop in at}
             yield replace(
                 example,
                 label=self.stop_names[stop] if named else example.label,
-                x=levels[own],
-                **{name: column[own, place] for name, column in columns.items()},
-                at=np.full(int(own.sum()), stop),
-                notes=tuple(notes[own, place]) if any(notes[own, place]) else (),
                 place=place if named else example.place,
                 frame=stop if self.over_training else -1,
-                seeds=(),
+                **_across({level: (of_level[level], at) for level, at in here.items()}),
             )
 
     def _maps(self, steps: Mapping[Any, Sequence[Course]]) -> Iterator[Panel]:
@@ -224,12 +203,12 @@ class Planner(Courses):
         """A panel of another form about a number of one run, with its words."""
         terms = self.words.kind(course.kind)
         variant = terms.variants.get(course.variant, bare(course.variant))
-        way = ", ".join(filter(None, [variant, self.detail(course, FACETS[4:])]))
+        way = ", ".join(filter(None, [variant, self.detail(course, SPECIAL)]))
         several = {"run": run} if len(self.groups) > 1 else {}
         return Panel(
             title=", ".join(filter(None, [terms.title, way])),
-            place=", ".join([place_words(self.words, course.kind, course.dataset), *several.values()]),
-            benchmark=f"{course.kind}/{course.dataset}",
+            place=", ".join([self.place_words(course), *several.values()]),
+            benchmark=course.benchmark,
             metric=course.metric,
             choices={"which": way or "all items", **several},
             **given,
@@ -247,7 +226,7 @@ class Planner(Courses):
     ) -> Panel:
         """A panel with its words, and with what gives it its scale; ``facet`` is what its lines differ in."""
         first = members[0]
-        term, terms = self.term(first), self.words.kind(first.kind)
+        term = self.term(first)
         y = Scale(title=term.title, unit=term.unit, log=term.log, limits=_pair(term.limits))
         levels, references = self._references(members, curves=over is not None)
         way = "models" if not self.over_training else "the whole run" if rows else "training"
@@ -255,12 +234,10 @@ class Planner(Courses):
         choices |= {name: self.facet_words(first, name) for name in (*FACETS[1:], "setup") if name != facet}
         if facet and not over:
             choices[facet] = _ALL
-        variant = terms.variants.get(first.variant, bare(first.variant))
-        related = self.declared(first).title if first.reference else ""
         detail = self.detail(first, [name for name in (*FACETS[3:], "setup") if name != facet])
         return Panel(
-            title=", ".join(filter(None, [term.title, variant, related, detail])),
-            place=place_words(self.words, first.kind, first.dataset),
+            title=", ".join(filter(None, [self.title(first), detail])),
+            place=self.place_words(first),
             x=y if rows else over or self.x,
             y=Scale() if rows else y,
             form="rows" if rows else "lines",
@@ -269,7 +246,7 @@ class Planner(Courses):
             levels=tuple(levels),
             ramp=ramp,
             hide=term.hide_not_interpretable,
-            benchmark=f"{first.kind}/{first.dataset}",
+            benchmark=first.benchmark,
             metric=first.metric,
             choices=choices,
         )
@@ -295,7 +272,8 @@ class Planner(Courses):
             found[cell[CELL.index("kind")]][tuple(joins)] = None
         return {kind: list(joins) for kind, joins in found.items()}
 
-    def _references_of(self, member: Course) -> Iterator[tuple[Reference, Course]]:
+    def references_of(self, member: Course) -> Iterator[tuple[Reference, Course]]:
+        """What gives a number its scale: of the same cells, and equal in the columns that it joins."""
         for joins in self._joins.get(member.kind, ()):
             yield from self._scales.get((member.cell, joins, *(getattr(member, name) for name in joins)), ())
 
@@ -307,12 +285,11 @@ class Planner(Courses):
             if term.neutral is None
             else [Level(title=term.neutral_title, height=term.neutral, role="neutral")]
         )
-        drawn_itself = bool(self.words.kind(first.kind).draws)
-        people = None if drawn_itself else self.words.dataset(first.dataset).human_reference.get(first.metric)
+        people = self.people(first)
         levels += [] if people is None else [Level(title="people", height=people, role="human")]
         scaled: dict[tuple[Any, ...], tuple[Reference, dict[int, Course], list[Course]]] = {}
         for member in members:
-            for declared, other in self._references_of(member):
+            for declared, other in self.references_of(member):
                 if curves and "level" in declared.joins:
                     continue
                 height = self.constant(other)
@@ -347,7 +324,7 @@ class Planner(Courses):
         """The references of each group's row that differ between the rows."""
         found: dict[str, list[Level]] = defaultdict(list)
         for member in members:
-            for declared, other in self._references_of(member):
+            for declared, other in self.references_of(member):
                 height = self.constant(other)
                 if height is not None:
                     level = Level(
@@ -363,26 +340,29 @@ class Planner(Courses):
         """References that have a value at each level, as curves, with that of their last revision."""
         curves: dict[tuple[str, float | None], dict[float, tuple[Course, Line]]] = defaultdict(dict)
         for member in members:
-            for declared, other in self._references_of(member):
+            for declared, other in self.references_of(member):
                 if "level" in declared.joins and other.level is not None:
                     curves[declared.title, other.parameter].setdefault(other.level, (other, self.line(other)))
         several = len({parameter for _, parameter in curves}) > 1
         for (title, _), points in curves.items():
-            (course, line), lines = next(iter(points.values())), [line for _, line in points.values()]
-            columns: dict[str, Any] = {
-                name: np.array([getattr(one, name)[-1] for one in lines])
-                for name in ("y", "low", "high", "usable", "n", "n_clusters", "at")
-            }
+            course, line = next(iter(points.values()))
             label = ", ".join(filter(None, [title, self.detail(course, ["parameter"]) if several else ""]))
             role = _ROLES.get(course.role, "baseline")
-            given: dict[str, Any] = {
-                "label": label,
-                "role": role,
-                "place": -1,
-                "x": np.array(list(points)),
-                "notes": (),
-            }
-            yield replace(line, **given, **columns)
+            last = {level: (one, -1) for level, (_, one) in points.items()}
+            yield replace(line, label=label, role=role, place=-1, **_across(last))
+
+
+def _across(points: Mapping[float, tuple[Line, int]]) -> dict[str, Any]:
+    """One point of each of several lines, by its level, as the points of one line over the levels."""
+    names = ("y", "low", "high", "usable", "at", "n", "n_clusters")
+    columns = {name: np.array([getattr(line, name)[at] for line, at in points.values()]) for name in names}
+    notes = tuple(line.note(at) for line, at in points.values())
+    return {
+        "x": np.array(list(points), np.float64),
+        **columns,
+        "notes": notes if any(notes) else (),
+        "seeds": (),
+    }
 
 
 def _without(facet: str) -> Callable[[Course], tuple[Any, ...]]:

@@ -48,11 +48,11 @@ def methods(study: Study) -> str:
     with_what = f" ({'; '.join(map(_package_words, packages))})" if packages else ""
     revisions = counted(len(cells[["run", "revision"]].drop_duplicates()), "revision")
     runs = study.runs[0] if len(study.runs) == 1 else counted(len(study.runs), "run")
+    planner = study.planner
     counts: dict[str, dict[str, float]] = defaultdict(dict)  # by data set and title of the kind
-    for number in (number for number in study.trajectories if number.is_value):
-        largest = counts[number.dataset_title]
-        title = number.terms.title
-        largest[title] = max(largest.get(title, 0), *number.column("n").tolist())
+    for course in (course for course in planner.courses if course.role == "value"):
+        largest, title = counts[planner.place_words(course)], planner.words.kind(course.kind).title
+        largest[title] = max(largest.get(title, 0), *planner.column(course, "n").tolist())
     measured = "; ".join(
         f"on {dataset}, {'; '.join(f'{title.lower()} (n = {n:,.0f})' for title, n in largest.items())}"
         for dataset, largest in counts.items()

@@ -1,6 +1,5 @@
 """A study: the tables of results that a report is about, read once."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,23 +18,20 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.judge import ArmEffect, Judge, Verdict
-from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Rows and trajectories of one or several tables; charts are planned once.
+    """One or several tables, and what was found in them; panels are planned once.
 
     Attributes:
         results: from `load`.
-        trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
         claims_file: of the claims that are judged; None for none.
         whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
     """
 
     results: Table
-    trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
     claims_file: Path | None = None
     whole: "Study | None" = None
@@ -96,22 +92,29 @@ class Study:
     @cached_property
     def runs(self) -> list[str]:
         """Names of the runs, in the order of the tables."""
-        return list(dict.fromkeys(number.run for number in self.trajectories))
+        return list(map(str, self.results.courses["run"].unique()))
 
     @cached_property
     def planner(self) -> Planner:
         """The panels of all benchmarks, planned once."""
         return Planner(self.results)
 
-    @cached_property
+    @property
     def over_training(self) -> bool:
-        """Whether revisions of a run are compared; else the figures have bars."""
-        return any(len(number.column("order")) > 1 for number in self.trajectories)
+        """Whether revisions of a run are compared; else the figures have rows."""
+        return self.planner.over_training
+
+    @cached_property
+    def measured(self) -> list[tuple[str, str]]:
+        """Kinds and data sets, in the order of the tables."""
+        pairs = self.results.courses[["kind", "dataset"]].drop_duplicates()
+        return [(str(kind), str(dataset)) for kind, dataset in pairs.itertuples(index=False)]
 
     @cached_property
     def synthetic(self) -> dict[str, str]:
         """Titles of the synthetic data sets, and what their numbers do not show."""
-        shown = [number.dataset_terms for number in self.trajectories]
+        words = self.results.words
+        shown = [words.dataset(dataset) for kind, dataset in self.measured if not words.kind(kind).draws]
         return {terms.title: terms.caution for terms in shown if terms.synthetic}
 
     @cached_property
@@ -126,28 +129,12 @@ class Study:
         """The first confidence level of each cell, by its key; NaN without any."""
         return self.results.rows.groupby("cell", observed=True)["confidence_level"].first()
 
-    def alike(self, number: Trajectory) -> list[Trajectory]:
-        """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
-        return self._by_number.get(_number_of(number), [])
-
-    @cached_property
-    def _by_number(self) -> dict[tuple[object, ...], list[Trajectory]]:
-        numbers: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
-        for number in self.trajectories:
-            numbers[_number_of(number)].append(number)
-        return numbers
-
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
         part = self.results.where(run=run)
         if part is self.results:
             return self
-        own = tuple(number for number in self.trajectories if number.run == run)
-        return replace(self, results=part, trajectories=own, whole=self.whole or self)
-
-
-def _number_of(number: Trajectory) -> tuple[object, ...]:
-    return number.run, *number.benchmark, number.texts, *number.number_key
+        return replace(self, results=part, whole=self.whole or self)
 
 
 def read_study(
@@ -160,7 +147,7 @@ def read_study(
         claims: a file of claims; without one nothing is judged.
 
     Returns:
-        The rows and trajectories of all runs, with their charts and verdicts.
+        The rows of all runs, with their panels and verdicts.
 
     Raises:
         ConfigError: a file does not exist or is not a table of results.
@@ -192,5 +179,4 @@ def study_of(results: Table, sources: Sequence[str], *, claims: str | Path | Non
         sources: names of the files.
         claims: as of `read_study`.
     """
-    file = None if claims is None else Path(claims)
-    return Study(results, tuple(read_trajectories(results)), tuple(sources), file)
+    return Study(results, tuple(sources), None if claims is None else Path(claims))

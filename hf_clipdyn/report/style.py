@@ -120,11 +120,6 @@ class Look:
     marker: int
 
     @property
-    def colours(self) -> tuple[str, str]:
-        """On white, and on a dark page."""
-        return twins(HUES[self.hue])
-
-    @property
     def dash(self) -> str:
         """The stroke in Plotly's words, for a line 2 px wide."""
         return ",".join(f"{2 * length:g}px" for length in STROKES[self.stroke]) or "solid"
@@ -144,11 +139,6 @@ def look(place: int) -> Look:
     rest, hue = divmod(place, len(HUES))
     cycle, stroke = divmod(rest, len(STROKES))
     return Look(hue, stroke, (place + cycle) % len(MARKERS))
-
-
-def hue(index: int) -> str:
-    """Colour ``index`` on white; the colours repeat after four."""
-    return HUES[index % len(HUES)]
 
 
 def shade(index: int, count: int) -> str:

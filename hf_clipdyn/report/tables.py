@@ -19,19 +19,18 @@ from rich.text import Text
 
 from hf_clipdyn.cards import markdown
 from hf_clipdyn.errors import printable
-from hf_clipdyn.report.overview import overview_numbers
+from hf_clipdyn.report.courses import Course, Point
+from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import (
-    NOT_DEFINED,
-    NOT_INTERPRETABLE,
     estimate_words,
     interval_words,
     json_words,
 )
+from hf_clipdyn.results.terms import bare
 from hf_clipdyn.statistics.claims import Endpoint
 from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
 
 COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
 _DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
@@ -143,27 +142,30 @@ def standard_output() -> Console:
 
 def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
-    chosen = overview_numbers(study.trajectories)
+    chosen = [course for courses in study.planner.overview_numbers() for course in courses]
     return [
-        _revision_table(run, [number for numbers in chosen for number in numbers if number.run == run])
-        for run in sorted({number.run for numbers in chosen for number in numbers})
+        _revision_table(study, run, [course for course in chosen if course.run == run])
+        for run in sorted({course.run for course in chosen})
     ]
 
 
-def _revision_table(run: str, numbers: Sequence[Trajectory]) -> Table:
-    revisions = points_of(numbers).sort_values(["epoch", "order"])["revision"].unique()
-    cells = [{point.revision: _short_cell(point) for point in rows_of(number.points)} for number in numbers]
-    rows = tuple((str(name), *(cell.get(name, "") for cell in cells)) for name in revisions)
-    return Table(run, ("revision", *map(question_title, numbers)), rows)
+def _revision_table(study: Study, run: str, courses: Sequence[Course]) -> Table:
+    points = [{point.revision: point for point in study.planner.points(course)} for course in courses]
+    revisions = sorted({point.order: name for own in points for name, point in own.items()}.items())
+    rows = tuple(
+        (name, *(_short_cell(own[name]) if name in own else "" for own in points)) for _, name in revisions
+    )
+    return Table(run, ("revision", *(question_title(course, study) for course in courses)), rows)
 
 
-def question_title(number: Trajectory) -> str:
+def question_title(course: Course, study: Study) -> str:
     """What a number of the overview is, in two lines: metric; data set and what is special."""
-    details = filter(None, [number.dataset_title, number.special_detail])
-    return f"{number.metric_title}\n{', '.join(details)}"
+    planner = study.planner
+    details = filter(None, [planner.place_words(course), planner.special(course)])
+    return f"{planner.title(course)}\n{', '.join(details)}"
 
 
-def _short_cell(point: Any) -> str:
+def _short_cell(point: Point) -> str:
     if not point.usable:
         return NOT_INTERPRETABLE if point.defined else NOT_DEFINED
     return f"{point.value:.2f}{interval_words(point, '.2f')}"

@@ -5,18 +5,17 @@ import math
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import counted
-from hf_clipdyn.report.overview import ordered, overview_numbers
+from hf_clipdyn.report.courses import Course, Point, split_by
+from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.statistics.contrasts import Estimate, paired_change
 from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict
-from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
 
-NOT_INTERPRETABLE = "not interpretable"
-NOT_DEFINED = "not defined"
 _MOST_RUNS = 6  # that are described one by one
 
 
@@ -35,25 +34,25 @@ def find(study: Study) -> list[Finding]:
     First and last interpretable value with their paired change, chance and people. A value that is not interpretable is
     never given, and no phase or peak is read off the intervals of single revisions.
     """
-    questions: dict[str, list[Trajectory]] = defaultdict(list)
-    for number in _described(study):
-        questions[_question(number, study)].append(number)
+    questions = split_by(_described(study), lambda course: _question(course, study))
     findings: list[Finding] = []
-    for question, numbers in questions.items():
-        if len(numbers) > _MOST_RUNS:
-            findings += _over_runs(question, numbers)
+    for question, courses in questions.items():
+        if len(courses) > _MOST_RUNS:
+            findings += _over_runs(question, courses, study)
         else:
-            findings += [Finding(question, number.run, _description(number, study)) for number in numbers]
+            findings += [Finding(question, course.run, _description(course, study)) for course in courses]
     return findings
 
 
-def _described(study: Study) -> list[Trajectory]:
-    polar = [number for number in ordered(study.trajectories) if number.term.poles and number.texts == "own"]
-    main = [number for numbers in overview_numbers(study.trajectories) for number in numbers]
-    described = [*polar, *(number for number in main if number not in polar)]
+def _described(study: Study) -> list[Course]:
+    planner = study.planner
+    values = [course for courses in planner.values.values() for course in courses]
+    polar = [course for course in values if planner.term(course).poles and course.texts == "own"]
+    main = [course for courses in planner.overview_numbers() for course in courses]
+    described = dict.fromkeys([*polar, *main])
     return sorted(
-        described, key=lambda number: not number.column("usable").any()
-    )  # nothing to say comes last
+        described, key=lambda course: not planner.column(course, "usable").any()
+    )  # nothing to say: last
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
@@ -96,8 +95,10 @@ def headline(study: Study) -> str:
     judged = [one for one in study.verdicts if one.word not in NO_VERDICT and one.claim.evidence]
     if judged:
         return verdict_words(judged[0], study)
-    first = next((number for number in _described(study) if len(number.usable)), None)
-    return limits(study) if first is None else f"{_question(first, study)}: {_values(first, study)}."
+    first = next(iter(_described(study)), None)
+    if first is None or not study.planner.column(first, "usable").any():
+        return limits(study)
+    return f"{_question(first, study)}: {_values(first, study)}."
 
 
 def verdict_sentences(study: Study) -> list[str]:
@@ -135,10 +136,10 @@ def study_words(verdict: Verdict, study: Study) -> list[str]:
     """What a reader must know of the data of a verdict: synthetic, a positive control, a proxy."""
     endpoints = study.claims.endpoints if study.claims else {}
     measured = {endpoints[part.part.endpoint].benchmark for part in verdict.parts}
-    numbers = [number for number in study.trajectories if "/".join(number.benchmark) in measured]
+    pairs = [pair for pair in study.measured if "/".join(pair) in measured]
     marks = {
-        "synthetic images": any(number.dataset_terms.synthetic or number.terms.draws for number in numbers),
-        "by proxy": any(number.terms.proxy for number in numbers),
+        "synthetic images": any(study.planner.is_synthetic(*pair) for pair in pairs),
+        "by proxy": any(study.results.words.kind(kind).proxy for kind, _ in pairs),
         "positive control": not verdict.claim.evidence,
     }
     return [words for words, applies in marks.items() if applies]
@@ -200,67 +201,71 @@ def interval_words(number: Any, form: str = ".3f") -> str:
     return f" [{', '.join(format(end, form) for end in ends)}]" if all(map(math.isfinite, ends)) else ""
 
 
-def metric_words(number: Trajectory) -> str:
+def metric_words(course: Course, study: Study) -> str:
     """What a row of a table is about: metric, variant and what is special: ``accuracy, linear probe``."""
-    texts = "" if number.texts == "own" else number.detail(["texts"])
-    return ", ".join(filter(None, [number.metric_title, number.special_detail, texts]))
+    planner = study.planner
+    texts = planner.detail(course, ["texts"])
+    return ", ".join(filter(None, [planner.title(course), planner.special(course), texts]))
 
 
 def number_words(point: Any, *, count: bool = True) -> str:
-    """Value, interval and, with ``count``, items of a trajectory's point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
+    """Value, interval and, with ``count``, items of a point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
     if not point.defined:
         return NOT_DEFINED
     words = f"{point.value:.3f}{interval_words(point)}"
     return f"{words} (n = {point.n:,.0f})" if count and point.n else words
 
 
-def _question(number: Trajectory, study: Study) -> str:
-    """What was measured on which data, and whatever sets the number apart from others of its run.
+def _question(course: Course, study: Study) -> str:
+    """What was measured on which data, and whatever sets the number apart from others of its benchmark.
 
     For example ``Shape bias on the embedded world (synthetic)``.
     """
-    place = f"the {number.dataset_title}" if number.dataset_terms.synthetic else number.dataset_title
-    parts = [f"{number.metric_title} on {place}", number.special_detail]
-    alike = study.alike(number)
-    for name in ("split", "preprocess", "settings", "dtype", "data_fingerprint"):
-        if len({getattr(other, name) for other in alike}) > 1:
-            value = getattr(number, name)
-            parts.append(f"data {value[:12]}" if name == "data_fingerprint" else value)
+    planner = study.planner
+    place = planner.place_words(course)
+    of_world = planner.words.dataset(course.dataset).synthetic and not planner.words.kind(course.kind).draws
+    parts = [
+        f"{planner.title(course)} on {'the ' if of_world else ''}{place}",
+        planner.special(course),
+        course.setup,
+    ]
     return _capital(", ".join(filter(None, parts)))
 
 
-def _description(number: Trajectory, study: Study) -> str:
+def _description(course: Course, study: Study) -> str:
     """What was measured of one run, without a judgement."""
-    points, usable = rows_of(number.points), rows_of(number.usable)
+    planner, points = study.planner, study.planner.points(course)
+    usable = [point for point in points if point.usable]
     if not usable:
         n = len(points)
         where = "its only revision" if n == 1 else f"any of {n} revisions"
         if not any(point.defined for point in points):
-            return f"{NOT_DEFINED} at {where} ({points[-1].note})."
+            return f"{NOT_DEFINED} at {where} ({points[-1].cause})."
         return f"{NOT_INTERPRETABLE} at {where}."
-    sentences = [f"{_values(number, study)}."]
-    if len(usable) > 1 and number.term.poles:
-        sentences.append(_crossing_words(number))
+    sentences = [f"{_values(course, study)}."]
+    if len(usable) > 1 and planner.term(course).poles:
+        sentences.append(_crossing_words(course, study))
     silent = [point.revision for point in points if point.defined and not point.usable]
     if silent:
         sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
-    if number.human is not None and points[-1].usable:
-        sentences.append(f"Human observers: {number.human:g}.")
+    people = planner.people(course)
+    if people is not None and points[-1].usable:
+        sentences.append(f"Human observers: {people:g}.")
     return " ".join(filter(None, sentences))
 
 
-def _values(number: Trajectory, study: Study) -> str:
+def _values(course: Course, study: Study) -> str:
     """The first and the last interpretable value, the paired change between them, and chance."""
-    usable = rows_of(number.usable)
+    usable = [point for point in study.planner.points(course) if point.usable]
     first, last = usable[0], usable[-1]
     words = f"{number_words(last)} at {_named(last)}"
     if len(usable) > 1:
-        change = _change_words(paired_change(number, first, last, study.influences))
+        change = _change_words(paired_change(course, first, last, study.influences))
         words = f"from {number_words(first, count=False)} at {_named(first)} to {words}{change}"
-    return f"{words}{_chance_words(number, last)}"
+    return f"{words}{_chance_words(course, last, study)}"
 
 
-def _named(point: Any) -> str:
+def _named(point: Point) -> str:
     return f"{point.revision} (untrained)" if point.step == 0 else str(point.revision)
 
 
@@ -273,51 +278,68 @@ def _change_words(change: Estimate) -> str:
     return f", a paired change of {change.value:+.3f}{interval}{open_}"
 
 
-def _chance_words(number: Trajectory, last: Any) -> str:
+def _chance_words(course: Course, last: Point, study: Study) -> str:
     """Chance beside the last value, and where the interval of that value lies."""
-    chances = (scale.usable["value"] for scale in number.references if scale.role == "chance")
-    chance = next((float(values.iloc[-1]) for values in chances if len(values)), None)
-    if chance is None:
+    others = (other for _, other in study.planner.references_of(course) if other.role == "chance")
+    values = [point.value for other in others for point in study.planner.points(other)[-1:] if point.usable]
+    if not values:
         return ""
     where = ""
-    if last.ci_high < chance:
+    if last.ci_high < values[0]:
         where = ", and the whole interval of the last value is below it"
-    elif last.ci_low <= chance:
+    elif last.ci_low <= values[0]:
         where = ", and the last value is indistinguishable from chance"
-    return f"; chance is {chance:.3g}{where}"
+    return f"; chance is {values[0]:.3g}{where}"
 
 
-def _crossing_words(number: Trajectory) -> str:
+def _crossing_words(course: Course, study: Study) -> str:
     """Where a metric between two poles crosses the value between them; nothing without intervals."""
-    if number.term.poles is None or number.term.neutral is None:
+    term, points = study.planner.term(course), study.planner.points(course)
+    if term.poles is None or term.neutral is None:
         return ""
-    if not any(map(interval_words, rows_of(number.usable))):
+    if not any(interval_words(point) for point in points if point.usable):
         return ""
-    crossed = crossings(number, number.term.neutral)
     places = [
-        f"towards {number.term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
-        for before, after in crossed
+        f"towards {term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
+        for before, after in crossings(points, term.neutral)
     ]
     rule = "two revisions in a row on each side"
     if not places:
-        return f"No crossing of {number.term.neutral:g} is shown: a crossing requires {rule}."
-    return f"It crosses {number.term.neutral:g} {', then '.join(places)} ({rule})."
+        return f"No crossing of {term.neutral:g} is shown: a crossing requires {rule}."
+    return f"It crosses {term.neutral:g} {', then '.join(places)} ({rule})."
 
 
-def _over_runs(question: str, numbers: Sequence[Trajectory]) -> Iterator[Finding]:
+def crossings(points: Sequence[Point], level: float) -> list[tuple[Point, Point]]:
+    """Where a course crosses ``level``, such as one half: a description of one run, not a test.
+
+    A point is on a side if its interval is wholly there. One point alone may be the noise of a checkpoint, so it takes
+    two revisions in a row on a side, among those at which the number was measured; one that is undefined or not
+    interpretable comes between them. A value without an interval is on no side.
+
+    Returns:
+        The last point on the first side that has a neighbour there, and the first of two neighbours on the other side.
+    """
+    sides = [(point.usable and (point.ci_low > level) - (point.ci_high < level)) for point in points]
+    pairs = zip(pairwise(points), pairwise(sides), strict=True)
+    confirmed = [(*ends, side) for ends, (side, other) in pairs if side and side == other]
+    return [
+        (before, after) for (_, before, earlier), (after, _, side) in pairwise(confirmed) if earlier != side
+    ]
+
+
+def _over_runs(question: str, courses: Sequence[Course], study: Study) -> Iterator[Finding]:
     """The last values of many runs, as their range, for each scale and arm."""
-    groups: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
-    for number in numbers:
-        groups[number.scale, number.arm].append(number)
+    planner = study.planner
+    groups = split_by(courses, lambda one: (planner.group_of[one.run].scale, planner.group_of[one.run].arm))
     for (scale, arm), runs in groups.items():
-        values = [float(number.usable["value"].iloc[-1]) for number in runs if len(number.usable)]
-        words = " to ".join(dict.fromkeys(f"{end(values):.3f}" for end in (min, max) if values))
-        silent = len(runs) - len(values)
-        if silent:
+        usable = [[point.value for point in planner.points(one) if point.usable] for one in runs]
+        last = [values[-1] for values in usable if values]
+        words = " to ".join(dict.fromkeys(f"{end(last):.3f}" for end in (min, max) if last))
+        if silent := len(runs) - len(last):
             words += f"; {silent} without an interpretable value"
         among = f"{counted(len(runs), 'run')}{f' of scale {scale}' if scale else ''}{f', arm {arm}' if arm else ''}"
         none = f"{NOT_INTERPRETABLE} or {NOT_DEFINED} in any run."
-        yield Finding(question, among, f"last value {words}." if values else none)
+        yield Finding(question, among, f"last value {words}." if last else none)
 
 
 # --- texts -----------------------------------------------------------------------------------------------------

@@ -23,10 +23,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import compress, pairwise
+from itertools import compress
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,6 +44,7 @@ from hf_clipdyn.results.cell_files import (
     joined,
     read_cell,
     read_table,
+    spans_of,
     write_encoded,
 )
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
@@ -227,8 +227,7 @@ class CellStore:
         self._refresh()
         held = self._in_order()
         rows = joined(one.rows for one in held)  # many small tables take much memory
-        ends = np.cumsum([0, *(one.rows.end - one.rows.start for one in held)]).tolist()
-        spans = (Span(rows, *span) for span in pairwise(ends))
+        spans = spans_of(rows, (one.rows.end - one.rows.start for one in held))
         self._held = {one.cell.key: replace(one, rows=span) for one, span in zip(held, spans, strict=True)}
         facts = Provenance(package=self._package, runs=merged(one.origin for one in held))
         metadata = {
@@ -261,11 +260,11 @@ class CellStore:
             return
         folder, parsed = cells_folder(self._output), dict[bytes, Vocabulary]()
         files = [read_cell(_file(folder, key), parsed) for key in states]
-        rows = in_one_piece(table for *_, table in files)
-        ends = np.cumsum([0, *(len(table) for *_, table in files)]).tolist()
-        for (header, words, _), state, span in zip(files, states.values(), pairwise(ends), strict=True):
+        tables = [table for *_, table in files]
+        spans = spans_of(in_one_piece(tables), map(len, tables))
+        for (header, words, _), state, span in zip(files, states.values(), spans, strict=True):
             stamp = Stamp(header.measured, state, header.package, header.began)
-            self._hold(KeptCell(header.cell, Span(rows, *span), stamp), words)
+            self._hold(KeptCell(header.cell, span, stamp), words)
 
     def _hold(self, held: KeptCell, vocabulary: Vocabulary) -> None:
         self._held[held.cell.key] = held

@@ -308,16 +308,14 @@ def paired_change(number: Any, first: Any, last: Any, errors: Errors, confidence
     """The value at ``last`` minus that at ``first``; what makes an item easy for both revisions cancels.
 
     Args:
-        number: a trajectory: a number of one run.
-        first, last: two of its points (rows).
+        number: of one run: ``run``, ``kind`` and ``number_key``.
+        first, last: two of its rows.
         errors: without influences there is no interval.
         confidence: of the interval, over the items.
     """
     both = [errors.of(number.kind, point.cell, number.number_key) for point in (last, first)]
     change = RunValue(
         run=number.run,
-        scale=number.scale,
-        seed=number.seed,
         value=last.value - first.value,
         influence=weighted_sum(both, [1, -1]),
         n=max(first.n, last.n),

@@ -24,6 +24,7 @@ from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.weight_path import weight_path
+from hf_clipdyn.report import read_study
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.table import load
@@ -31,7 +32,6 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.errors import Errors
-from hf_clipdyn.statistics.trajectories import read_trajectories
 
 SHARES = [0, 0.1, 0.4, 1.0]
 RUNS = [Run(scale="tiny", seed=seed, planted=Planted(accuracy=ramp(0.2, 0.9))) for seed in (10, 11, 12)]
@@ -217,26 +217,23 @@ def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
     assert half > wanted["ci"][1] - wanted["value"], "the error of the items comes to that of the seeds"
 
 
-def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
-    read = load(done)
-    trajectories = read_trajectories(read)
+def test_a_pair_is_a_course_though_its_other_revision_changes(done):
+    planner = read_study(done).planner
     kappa = [
         one
-        for one in trajectories
-        if one.kind == "error_consistency-zero_shot"
-        and one.metric == "kappa"
-        and one.is_value
-        and one.run == FIRST
+        for one in planner.courses
+        if (one.kind, one.metric, one.role, one.run)
+        == ("error_consistency-zero_shot", "kappa", "value", FIRST)
     ]
-    points = {one.reference: one.points["revision"].tolist() for one in kappa}
+    revisions = {one.reference: [point.revision for point in planner.points(one)] for one in kappa}
     names = [f"epoch-{at:03d}" for at in range(4)]
-    assert points["previous"] == names[1:]
-    assert points["last"] == names[:-1]
-    assert points["seeds"] == points["seed 11"] == names
-    titles = {one.metric_title for one in kappa}
+    assert revisions["previous"] == names[1:]
+    assert revisions["last"] == names[:-1]
+    assert revisions["seeds"] == revisions["seed 11"] == names
+    titles = {planner.title(one) for one in kappa}
     assert {"error consistency, previous revision", "error consistency, mean of the other seeds"} <= titles
-    bound = next(one for one in kappa if one.reference == "last").references
-    assert {one.role for one in bound} == {"lower_bound", "upper_bound"}
+    last = next(one for one in kappa if one.reference == "last")
+    assert {one.role for _, one in planner.references_of(last)} == {"lower_bound", "upper_bound"}
 
 
 def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):

@@ -23,7 +23,6 @@ from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import trials_folder
-from hf_clipdyn.statistics.trajectories import read_trajectories
 
 RUN = Run(scale="tiny", seed=10, planted=Planted(accuracy=ramp(0.2, 0.9)))
 RELATED = ("agreement", "gap", "items")
@@ -173,7 +172,7 @@ def renamed(study, **columns):
     words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
     words = Vocabulary.merged([words, study.results.words])
     results = replace(study.results.with_rows(rows), words=words)
-    return replace(study, results=results, trajectories=tuple(read_trajectories(results)))
+    return replace(study, results=results)
 
 
 def test_the_gap_is_drawn_against_uniformity_in_the_colours_of_the_logit_scale(study):

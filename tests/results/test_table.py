@@ -10,7 +10,6 @@ from result_rows import row, write_rows
 
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.table import COURSE, load
-from hf_clipdyn.statistics.trajectories import points_of, read_trajectories
 
 
 @pytest.fixture
@@ -126,39 +125,3 @@ def test_reading_needs_no_datasets_and_the_words_no_arrow():
         ("terms", "pyarrow"),
     ):
         subprocess.run([sys.executable, "-c", code.format(module, library)], check=True)
-
-
-def test_a_trajectory_reads_its_points_from_the_results(path):
-    trajectories = read_trajectories(load(path))
-    assert [(one.run, one.metric, one.level, one.layer) for one in trajectories[:4]] == [
-        ("me/seed1", "accuracy", 0.0, 2),
-        ("me/seed1", "area", 0.0, 2),
-        ("me/seed1", "accuracy", 0.5, None),
-        ("me/seed1", "area", 0.5, None),
-    ]
-    one = trajectories[2]
-    assert one.points["value"].tolist() == one.column("value").tolist() == [0.5, 0.6, 0.7]
-    assert one.points["usable"].tolist() == [True, True, False]
-    assert one.points["note"].tolist() == ["", "few images", "few images"]
-    assert (one.point(-1).value, one.point(-1).revision) == (0.7, "epoch-002")
-    assert one.at(1).points["revision"].tolist() == ["epoch-001"]
-    assert one.at(-1).at(0) == one
-
-
-def test_points_of_several_trajectories_are_their_points_one_after_the_other(path):
-    several = read_trajectories(load(path))[1:3]
-    apart = [one.with_points(one.points) for one in several]
-    expected = pd.concat([one.points for one in several])
-    pd.testing.assert_frame_equal(points_of(several), expected)
-    pd.testing.assert_frame_equal(points_of(apart).reset_index(drop=True), expected.reset_index(drop=True))
-
-
-def test_runs_whose_cells_alternate_keep_their_own_places(tmp_path):
-    rows = [
-        row("noise/x", "accuracy", 0.5, epoch=epoch, repo_id=repo, revision=f"r{epoch}")
-        for epoch, repo in ((3, "b"), (1, "a"), (2, "b"), (7, "a"), (5, "b"))
-    ]
-    first, second = read_trajectories(load(write_rows(rows, tmp_path / "results.parquet")))
-    assert (first.run, first.points["epoch"].tolist()) == ("b", [2, 3, 5])
-    assert (second.run, second.points["epoch"].tolist()) == ("a", [1, 7])
-    assert first.points["order"].tolist() == [0, 1, 2]

@@ -33,7 +33,6 @@ from hf_clipdyn.statistics.contrasts import (
 )
 from hf_clipdyn.statistics.errors import NO_TRIALS, Errors
 from hf_clipdyn.statistics.judge import Judge
-from hf_clipdyn.statistics.trajectories import rows_of
 
 
 def of_scales(**values: Any) -> list[RunValue]:
@@ -360,13 +359,18 @@ def planted_run(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study") / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
 
 
+def _shape_bias(study):
+    """Its only course, and the points."""
+    ((one,),) = study.planner.numbers("shape_bias", "shape_bias")
+    return one, study.planner.points(one)
+
+
 def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted_run):
     study = read_study(planted_run)
     revisions = load(planted_run).cells["revision"].unique()
     compared = compare_revisions(planted_run, *revisions[[0, -1]], show_progress=False)
     (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
-    (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
-    points = rows_of(one.points)
+    one, points = _shape_bias(study)
     found = paired_change(one, points[0], points[-1], study.influences)
     assert found.value == pytest.approx(wanted.difference)
     assert ends(found) == pytest.approx((wanted.ci_low, wanted.ci_high))
@@ -374,10 +378,7 @@ def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted
 
 
 def test_without_trials_there_is_a_value_and_no_interval(planted_run):
-    (one,) = [
-        one for one in read_study(planted_run).trajectories if one.metric == "shape_bias" and one.is_value
-    ]
-    points = rows_of(one.points)
+    one, points = _shape_bias(read_study(planted_run))
     found = paired_change(one, points[0], points[-1], Errors(()))
     assert found.value == pytest.approx(points[-1].value - points[0].value)
     assert math.isnan(found.ci_low)

@@ -1,11 +1,10 @@
 """Decisions among classes, from the kept trials: confusion matrices, and by class which of two cues decided."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,72 +35,80 @@ class Decisions(Chart):
         return [panel for one in kind_cells(study) for panel in _panels(study, *one)]
 
 
+class _Asked(NamedTuple):
+    """Decisions that were asked for in one way.
+
+    Attributes:
+        way: how; ``people`` for those of all observers together.
+        run: of the model; empty for people.
+        stops: of the slider, by revision; none for people.
+        sides: what was decided (`_decided`), by revision.
+        gallery: of the last revision.
+    """
+
+    way: str
+    run: str
+    stops: tuple[int, ...]
+    sides: list[pd.DataFrame]
+    gallery: Gallery
+
+
 def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterator[Panel]:
     cells = cells[cells["run"].isin(list(dict.fromkeys(cells["run"]))[:_MOST_RUNS])]
     last = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
     if not last:
         return
     dataset, first = str(cells["dataset"].iloc[0]), last[0]
-    classes = _Classes.of(last, class_names(dataset, kind.schemas))
-    ways, cues = list(first.answers)[:_MOST_WAYS], list(_cues(first))
+    classes, cues = _Classes.of(last, class_names(dataset, kind.schemas)), list(_cues(first))
+    ways = list(first.answers)[:_MOST_WAYS]
     frames = _MOST_COUNTS // (len(ways) * len(cues) * len(classes.titles) ** 2)
-    by_run: dict[str, list[tuple[int, Gallery]]] = defaultdict(list)
-    for cell, gallery in _galleries(study, kind, spread_cells(cells, max(2, frames))):
-        stop = study.planner.stop_of(str(cell.run), str(cell.revision))
-        by_run[str(cell.run)].append((stop, gallery))
-    place = place_words(study.planner.words, kind.name, dataset)
-    given: dict[str, Any] = {"place": place, "benchmark": f"{kind.name}/{dataset}"}
+    asked = list(_asked(study, _galleries(study, kind, spread_cells(cells, max(2, frames))), ways))
+    several = len(asked) > len(ways)
     people = _by_observer(first)
-    for run, own in by_run.items():
-        several = {"run": run} if len(by_run) > 1 else {}
-        of_run = given | {"place": ", ".join([place, *several.values()])}
-        for way, cue in product(ways, cues):
-            sides = [_decided(gallery, gallery.answers[way]) for _, gallery in own]
-            counts = [classes.matrix(side[cue], side[""]) for side in sides]
-            stops = tuple(stop for stop, _ in own)
-            yield _matrix(classes, counts, stops, {"by": cue, "asked": way, **several}, **of_run)
-    for cue in cues if people else ():
-        side = _decided(first, pd.concat(list(people.values())))
-        yield _matrix(
-            classes, [classes.matrix(side[cue], side[""])], (), {"by": cue, "asked": "people"}, **given
+    if people:
+        asked.append(_Asked("people", "", (), [_decided(first, pd.concat(list(people.values())))], first))
+    place = place_words(study.planner.words, kind.name, dataset)
+    for one, cue in product(asked, cues):
+        of_run = {"run": one.run} if several and one.run else {}
+        values = np.stack([classes.matrix(side[cue], side[""]) for side in one.sides])
+        bar = "share of the images" if one.run else "share of the answers"
+        yield Panel(
+            title=f"{'answers' if one.run else 'answers of people'} for each {cue}",
+            place=", ".join([place, *of_run.values()]),
+            form="map",
+            cells=Map(values=values, frames=one.stops, bar=bar),
+            x=Scale(title="answer", names=(*classes.titles, "any other")),
+            y=Scale(title=cue, names=tuple(classes.titles)),
+            benchmark=f"{kind.name}/{dataset}",
+            choices={"by": cue, "asked": one.way, **of_run},
         )
     for way in [way for way in ways if way in first.choosing][:1] if len(cues) > 1 else []:
         level, rows = study.planner.confidence_level, list[Row]()
-        for run, own in by_run.items():
-            series = run if len(by_run) > 1 else "last revision"
-            _, gallery = own[-1]
-            shares = classes.shares(gallery, _decided(gallery, gallery.answers[way]), level)
-            rows += _rows(classes, shares, series=series, place=study.planner.group_of[run].place)
+        for one in (one for one in asked if one.way == way):
+            look = {"series": one.run if several else "last revision"}
+            shares = classes.shares(one.gallery, one.sides[-1], level)
+            rows += _rows(classes, shares, place=study.planner.group_of[one.run].place, **look)
         rows += _rows_of_people(classes, first, people, level) if people else ()
         yield Panel(
             title=f"decisions for the {cues[0]}, not the {cues[1]}, by class",
+            place=place,
             form="rows",
             rows=tuple(rows),
             x=Scale(title="share of the decisions for either", limits=(0.0, 1.0)),
             levels=(Level(title="as often", height=0.5, role="neutral"),),
+            benchmark=f"{kind.name}/{dataset}",
             choices={"asked": way},
-            **given,
         )
 
 
-def _matrix(
-    classes: "_Classes",
-    counts: Sequence[Floats],
-    stops: tuple[int, ...],
-    choices: Mapping[str, str],
-    **given: Any,
-) -> Panel:
-    """A confusion matrix; those of people have one frame, which is always shown."""
-    bar = "share of the images" if stops else "share of the answers"
-    return Panel(
-        title=f"{'answers' if stops else 'answers of people'} for each {choices['by']}",
-        form="map",
-        cells=Map(values=np.stack(counts), frames=stops, bar=bar),
-        x=Scale(title="answer", names=(*classes.titles, "any other")),
-        y=Scale(title=choices["by"], names=tuple(classes.titles)),
-        choices=choices,
-        **given,
-    )
+def _asked(study: Study, read: Sequence[tuple[Any, Gallery]], ways: Sequence[str]) -> Iterator[_Asked]:
+    """The decisions of each run in each way."""
+    for run in dict.fromkeys(str(cell.run) for cell, _ in read):
+        own = [(str(cell.revision), gallery) for cell, gallery in read if cell.run == run]
+        stops = tuple(study.planner.stop_of(run, revision) for revision, _ in own)
+        for way in ways:
+            sides = [_decided(gallery, gallery.answers[way]) for _, gallery in own]
+            yield _Asked(way, run, stops, sides, own[-1][1])
 
 
 def _rows(classes: "_Classes", shares: Floats, **given: Any) -> list[Row]:

@@ -11,7 +11,6 @@ from hf_clipdyn.report.differences import differences
 from hf_clipdyn.report.panel import Level, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.statistics.trajectories import rows_of
 
 _MOST_REFERENCES = 12
 _NUMBER = ("kind", "dataset", "texts", *NUMBER_KEY)
@@ -28,12 +27,12 @@ class PairedDifferences(Chart):
         planner = study.planner
         if planner.over_training or len(study.runs) < 2:
             return []
-        metrics = [(name, planner.benchmarks[name][at].metric) for name, at in planner.overview]
-        shown = {_key(planner.main_number(*one)[0]): one[0] for one in metrics}
+        numbers = [courses[0] for courses in planner.overview_numbers()]
+        shown = {_key(course): course.benchmark for course in numbers}
         found = []
         for reference in study.runs[:_MOST_REFERENCES]:
             try:
-                rows = rows_of(differences(study, reference).rows)
+                rows: list[Any] = list(differences(study, reference).rows.itertuples(index=False))
             except EvaluationError:  # no trials: the values stand alone
                 continue
             for key, benchmark in shown.items():

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from typing import Any
 
-from hf_clipdyn.report.study import Study
-from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
+import numpy as np
 
-_DETAILS = ("variant", "reference", *DETAILS)
+from hf_clipdyn.report.courses import FACETS, Course
+from hf_clipdyn.report.study import Study
+
+_DETAILS = FACETS[3:]
+_CONSTANT = ("probe", "texts", "parameter")
 
 
 def evidence(study: Study) -> list[dict[str, Any]]:
@@ -36,11 +39,11 @@ def evidence(study: Study) -> list[dict[str, Any]]:
 
 def _diagnostics(study: Study) -> list[list[str]]:
     values: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for number in study.trajectories:
-        if number.role == "diagnostic":
-            detail = _detail(number, "probe", "texts", "parameter")
-            known = number.usable["value"].tolist()
-            values[number.benchmark_title, number.metric_title, detail] += known
+    planner = study.planner
+    for course in (course for course in planner.courses if course.role == "diagnostic"):
+        detail = planner.detail(course, [name for name in _DETAILS if name not in _CONSTANT])
+        known = planner.column(course, "value")[planner.column(course, "usable")]
+        values[planner.benchmark_words(course), planner.title(course), detail] += known.tolist()
     return [[*key, _range_words(known)] for key, known in values.items() if known]
 
 
@@ -51,29 +54,23 @@ def _range_words(known: list[float]) -> str:
 
 def _undefined(study: Study) -> list[list[str]]:
     """By run, benchmark, metric and cause: the details and the revisions."""
+    planner = study.planner
     found: dict[tuple[str, ...], tuple[dict[str, None], dict[str, None]]] = {}
-    for number in study.trajectories:
-        for at, defined in enumerate(number.column("defined")):
-            if defined:
-                continue
-            key = number.run, number.benchmark_title, _metric(number), str(number.column("note")[at])
-            details, revisions = found.setdefault(key, ({}, {}))
-            details[_detail(number)] = None
-            revisions[str(number.column("revision")[at])] = None
+    for course in planner.courses:
+        if np.isfinite(planner.column(course, "value")).all():
+            continue
+        key = course.run, planner.benchmark_words(course), _metric(study, course)
+        for point in (point for point in planner.points(course) if not point.defined):
+            details, revisions = found.setdefault((*key, point.cause), ({}, {}))
+            details[planner.detail(course, _DETAILS)] = None
+            revisions[point.revision] = None
     return [
         [*key[:3], "; ".join(filter(None, details)), ", ".join(revisions), key[3]]
         for key, (details, revisions) in found.items()
     ]
 
 
-def _detail(number: Trajectory, *but: str) -> str:
-    """What distinguishes a number from the plainest one."""
-    plain = (None, "", "none", "own", "projection")
-    return number.detail(
-        [name for name in _DETAILS if name not in but and getattr(number, name) not in plain]
-    )
-
-
-def _metric(number: Trajectory) -> str:
-    beside = "" if number.role in ("value", "diagnostic") else f" ({number.reference_terms.title})"
-    return f"{number.metric_title}{beside}"
+def _metric(study: Study, course: Course) -> str:
+    planner = study.planner
+    beside = "" if course.role in ("value", "diagnostic") else f" ({planner.declared(course).title})"
+    return f"{planner.title(course)}{beside}"

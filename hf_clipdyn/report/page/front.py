@@ -8,13 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_clipdyn.errors import counted
+from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.page.payload import anchor
 from hf_clipdyn.report.panel import Panel, Row, interval_words
 from hf_clipdyn.report.plotly import figure, level_words, row_hue, row_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import find, headline, joined, limits, listed
+from hf_clipdyn.results.terms import bare
 from hf_clipdyn.statistics.judge import NO_VERDICT
-from hf_clipdyn.statistics.trajectories import bare
 
 Form = Literal["run", "revision", "study", "models"]
 """What the page compares: epochs of one run, one revision alone, runs over training, or models of one revision each."""
@@ -41,9 +42,8 @@ def name_of(study: Study) -> str:
 
 def facts(study: Study, n_benchmarks: int) -> list[str]:
     """Size, revisions and benchmarks, and seeds, as far as the table knows them."""
-    first = {number.run: number for number in reversed(study.trajectories)}
-    sizes = list(dict.fromkeys(first[run].scale for run in study.runs if first[run].scale))
-    seeds = {first[run].seed for run in study.runs} - {None}
+    runs = study.results.courses.drop_duplicates("run")
+    sizes, seeds = list(dict.fromkeys(filter(None, runs["scale"]))), set(runs["seed"].dropna())
     revisions = len(study.cells[["run", "revision"]].drop_duplicates())
     measured = f"{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}"
     words = [listed(sizes), measured, counted(len(seeds), "seed") if seeds else ""]
@@ -99,7 +99,12 @@ def _chips(study: Study) -> Iterator[tuple[str, str]]:
             f"{title}: {caution}" if caution else f"{title}." for title, caution in study.synthetic.items()
         ]
         yield "synthetic", " ".join([_SYNTHETIC, *cautions])
-    proxies = dict.fromkeys(number.benchmark_title for number in study.trajectories if number.terms.proxy)
+    words = study.results.words
+    proxies = [
+        f"{words.kind(kind).title}: {place_words(words, kind, dataset)}"
+        for kind, dataset in study.measured
+        if words.kind(kind).proxy
+    ]
     if proxies:
         yield "proxy", f"Some benchmarks are proxies: {'; '.join(proxies)}. {_PROXY}"
     if len(study.runs) == 1 and study.over_training:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.courses import RAMPS, Group
+from hf_clipdyn.report.courses import RAMPS, Course, Group
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe
@@ -164,7 +164,7 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
     """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
     if shown.metric == "accuracy" or shown.form != "lines":
         return None
-    lost = planner.main_number(benchmark, shown.metric)[0]
+    lost = _number_of(planner, benchmark, shown.metric)[0]
     if lost.condition in _CLEAN:
         return None
     alike = [
@@ -189,12 +189,17 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
     return replace(panels[1], title=f"accuracy, clean and with {way}", lines=tuple(lines))
 
 
+def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
+    """The number that stands for a metric of a benchmark, of every run."""
+    return planner.main_number([one for one in planner.values[benchmark] if one.metric == metric])
+
+
 def _metrics(planner: Planner, shared: _Shared) -> Iterator[dict[str, Any]]:
     """Every metric that has one number for each run and revision, or model: its lines, see `plotly.figure`."""
     main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
     for name in planner.benchmarks:
         for metric in dict.fromkeys(panel.metric for panel in planner.benchmarks[name]):
-            panel = planner.panel(planner.main_number(name, metric))
+            panel = planner.panel(_number_of(planner, name, metric))
             form = "lines" if planner.over_training else "rows"
             values = [part.y for line in panel.values for part in (line, *line.seeds)]
             known = np.concatenate([*values, np.array([row.value for row in panel.rows], float)])
