@@ -68,7 +68,7 @@ from hf_clipdyn.training.run import resumed_config
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.report.page.stimuli import StimuliChoice
+    from hf_clipdyn.report.page.pictures import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
 # Options of an evaluation that name a model, and those that the study sets.

@@ -57,11 +57,8 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _cell(rows: pd.DataFrame) -> str:
-    """Today's, and in parentheses those of 0.3."""
-    if rows.empty:
-        return ""
-    now, before = (100 * rows[name] / rows["intervals"] for name in ("hits", "hits_before"))
-    return f"{_range(now)} ({_range(before)})"
+    """The least and the most, in per cent."""
+    return "" if rows.empty else _range(100 * rows["hits"] / rows["intervals"])
 
 
 def _range(shares: Iterable[float]) -> str:

@@ -2,7 +2,7 @@
 
 - A folder in `nav` is all of its pages.
 - Documents, reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
-- `<!-- docstring: NAME -->` becomes the docstring, and names in the table of such a page become links to it.
+- `<!-- docstrings: NAME NAME -->` becomes the docstrings, and names in the table of such a page become links to them.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
 """
@@ -18,7 +18,7 @@ from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
 _OUTSIDE = ("model_cards/*/[!R]*.md", "model_cards/*/*.html", "model_cards/*/figures/*.svg")
-_DOCSTRING = re.compile(r"^<!-- docstring: (\S+\.(\w+)) -->$", re.MULTILINE)
+_DOCSTRINGS = re.compile(r"^<!-- docstrings: (.+) -->$", re.MULTILINE)
 _OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*model_cards/)")
 _INSIDE_LINK = re.compile(r"\]\(((?:\.\./)+)docs/")
 
@@ -62,12 +62,20 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Correct links to files outside docs/ and the first lines of blocks, and name docstrings as mkdocstrings does."""
-    for place, name in _DOCSTRING.findall(markdown):
+    for place in " ".join(_DOCSTRINGS.findall(markdown)).split():
+        name = place.rpartition(".")[2]
         markdown = markdown.replace(f"\n| `{name}` |", f"\n| [`{name}`](#{place}) |")
-    markdown = _DOCSTRING.sub(r"::: \1", markdown)
+    markdown = _DOCSTRINGS.sub(_blocks, markdown)
     markdown = _INSIDE_LINK.sub(r"](\1", _OUTSIDE_LINK.sub(r"](\1", markdown))
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)
     return re.sub(r"^( *```\w+) (\S+\.(?:py|yaml))$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
+
+
+def _blocks(comment: re.Match[str]) -> str:
+    """The blocks of mkdocstrings; below a heading of the page their own headings are one level lower."""
+    is_below = "\n## " in comment.string[: comment.start()]
+    options = "\n    options:\n      heading_level: 3" if is_below else ""
+    return "\n\n".join(f"::: {place}{options}" for place in comment[1].split())
 
 
 class _Resources(HTMLParser):

@@ -23,7 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from hf_clipdyn.report import write_report
 
@@ -97,6 +97,13 @@ OPEN_TABS = """async (place) => {
 }"""
 
 
+NUMBERED = (
+    *((18, 75), (18, 118), (18, 147), (18, 185), (1030, 185), (975, 32)),
+    *((224, 264), (100, 298), (300, 262), (405, 228), (302, 346), (110, 616), (18, 792)),
+)
+"""Where the numbers are on the first screen, in pixels."""
+
+
 def reports(wanted: dict[str, bool], demo: Path, scratch: Path) -> dict[str, Path]:
     """The folder of each report; those of committed tables are written, with figures where ``wanted`` says so."""
     folders = {"demo": demo / "report"}
@@ -153,6 +160,16 @@ def save(image: Image.Image, path: Path) -> Path:
     return path
 
 
+def numbered(image: Image.Image) -> Image.Image:
+    """The first screen with the numbers that docs/explanation/read-the-page.md explains."""
+    image = image.convert("RGB")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=17)
+    for number, (x, y) in enumerate(NUMBERED, 1):
+        pen.ellipse((x - 14, y - 14, x + 14, y + 14), fill="#d55e00", outline="white", width=2)
+        pen.text((x, y), str(number), fill="white", font=font, anchor="mm")
+    return image
+
+
 def draw(folder: Path, demo: Path, names: set[str]) -> Iterator[Path]:
     """Write the pictures NAME.webp; all of them if none is named."""
     figures = {
@@ -175,6 +192,8 @@ def draw(folder: Path, demo: Path, names: set[str]) -> Iterator[Path]:
                 for name, screen in screens.items():
                     image = photograph(browser, folders[screen.report], screen)
                     yield save(image, folder / f"{name}.webp")
+                    if name == "first-screen":
+                        yield save(numbered(image), folder.parent / f"{name}-numbered.webp")
 
 
 if __name__ == "__main__":

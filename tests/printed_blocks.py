@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,6 +43,36 @@ def blocks_of(page: Path) -> list[Block]:
         language, note, body = match.groups()
         found.append(Block(f"{page.relative_to(CHECKOUT)}:{line}", language, note.strip(), body))
     return found
+
+
+_SAID = re.compile(r"^```\n\n(?:[^\n`#|][^\n#|]*:\n\n)?```text\n", re.MULTILINE)
+"""The end of a block that is followed by what it prints, perhaps after one line that says so."""
+_VARIES = re.compile(
+    r"\b[0-9a-f]{12,64}\b|[-+]?\d[\d,.]*(?:e-\d+)?(?: (?:s|min|h|[kMG]?B|GiB)\b)?|[▁-█·][▁-█· ]*"
+)
+"""Hashes, numbers with their units, and courses."""
+
+
+def outputs_of(page: Path) -> list[tuple[Block, Block]]:
+    """The blocks of a page that are followed by what they print, with that."""
+    text = page.read_text(encoding="utf-8")
+    begun = {text.count("\n", 0, match.end()) for match in _SAID.finditer(text)}
+    return [
+        (block, output)
+        for block, output in pairwise(blocks_of(page))
+        if block.language in ("bash", "python") and int(output.place.rpartition(":")[2]) in begun
+    ]
+
+
+def is_printed(said: str, line: str) -> bool:
+    """Whether a line is what a page says: numbers and hashes vary, and ``…`` stands for anything."""
+    parts = map(re.escape, map(_constant, said.split("…")))
+    return re.fullmatch(".*".join(parts), _constant(line)) is not None
+
+
+def _constant(line: str) -> str:
+    words = _VARIES.sub("#", line).split()
+    return " ".join("#" if word == "-" else word for word in words)
 
 
 @cache

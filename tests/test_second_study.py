@@ -30,7 +30,7 @@ def test_the_kept_runs_are_those_of_the_plan() -> None:
     assert runs_of(WORLDS) == {f"{arm}tiny-seed{30 + at}" for arm, n in seeds.items() for at in range(n)}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/explanation/second-study.md"])
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/explanation/second-study.md"])
 def test_the_runs_of_the_figure_are_counted_as_they_are_kept(page: str) -> None:
     assert len(PHOTOGRAPHS) == 8
     assert f"of eight runs on photographs and {len(runs_of(WORLDS))} in " in (ROOT / page).read_text("utf-8")

@@ -422,7 +422,7 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
         (["nonsense"], "There is no study 'nonsense'."),
         ([str(file), "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
         ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml: No such file"),
-        ([str(file), f"--style={file}"], "is not a matplotlib style"),
+        ([str(file), f"--style={file}"], "study.yaml: it sets none of matplotlib's parameters"),
         ([str(file), "--style=ggplt"], "Did you mean 'ggplot'?"),
     ):
         code, _, error = clipdyn(*words)

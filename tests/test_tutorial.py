@@ -10,8 +10,8 @@ from typing import Any
 import forked
 import pandas as pd
 import pytest
-from printed_blocks import Block
-from tutorial import BLOCKS, SHORTER, follow
+from printed_blocks import Block, is_printed
+from tutorial import BLOCKS, OUTPUTS, SHORTER, follow
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,13 @@ def test_it_ends_with_a_figure_and_a_verdict(demo: Any, printed: str) -> None:
     assert row["n_seeds"] == 3
 
 
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda one: one.place)
+def test_it_prints_what_its_pages_say(demo: Any, printed: str, output: Block) -> None:
+    """Numbers vary with the shorter runs."""
+    lines = [*demo.lines, *printed.splitlines()]
+    assert [one for one in output.text.splitlines() if not any(is_printed(one, line) for line in lines)] == []
+
+
 def demos() -> list[list[str]]:
     """The demos that the tutorial prints, in its order."""
     lines = [shlex.split(line) for block in BLOCKS if block.language == "bash" for line in block.commands]
@@ -46,7 +53,8 @@ def demos() -> list[list[str]]:
 
 def test_the_quick_demo_that_is_printed_is_the_one_that_the_other_blocks_follow(demo: Any) -> None:
     _, quick = demos()
-    assert quick == [*demo.command[3:], "--overwrite-output-dir"]
+    options = [word.replace("_", "-") if word.startswith("--") else word for word in quick]
+    assert options == [*demo.command[3:], "--overwrite-output-dir"]
 
 
 @pytest.mark.slow

@@ -8,8 +8,19 @@ from forked import wait_until
 
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, train
-from hf_clipdyn.training.callbacks import Callback
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
+
+
+class Stop(Callback):
+    """Ends a run after a step of it."""
+
+    def __init__(self, step: int = 1) -> None:
+        self._step = step
+
+    def step_ends(self, training: Training) -> None:
+        if training.step == self._step:
+            training.stop()
 
 
 def finished(flags: list[str], *callbacks: Callback) -> TrainingSummary:

@@ -5,17 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from printed_blocks import CHECKOUT, Block, blocks_of
+from printed_blocks import CHECKOUT, Block, blocks_of, outputs_of
 
 PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim", "python")
-BLOCKS = [block for page in PAGES for block in blocks_of(CHECKOUT / "docs" / "tutorial" / f"{page}.md")]
+_FILES = [CHECKOUT / "docs" / "tutorial" / f"{page}.md" for page in PAGES]
+BLOCKS = [block for page in _FILES for block in blocks_of(page)]
+OUTPUTS = [output for page in _FILES for _, output in outputs_of(page)]
 
 Words = Sequence[str | Path]
 
 SHORTER = {
     "train_size=3000": "train_size=300",
     "num_train_epochs: 10": "num_train_epochs: 1",
-    "num_train_epochs=4": "num_train_epochs=2, max_train_samples=256",
+    "num_train_epochs=4": "num_train_epochs=4, max_train_samples=256",
 }
 """What makes the reader's runs short enough for a test; each is printed once."""
 

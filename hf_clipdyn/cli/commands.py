@@ -130,7 +130,7 @@ class Report(_OfTables):
     """Put the image encoder of one run of a small CLIP into the page, to ask it about own images."""
 
     store: Path | None = None
-    """For --try-it: folder of the run. Default: the run beside the table."""
+    """For --try_it: folder of the run. Default: the run beside the table."""
 
     style: str | None = STYLE
 
@@ -549,7 +549,7 @@ class App(Options):
 class Share(_OfTables):
     """Publish cards and reports of runs on the Hub.
 
-    With --push-to-hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
+    With --push_to_hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
     its figures in the folder `report`. Text that a person wrote on a card is kept. `--output` gets a folder for each
     run; if nothing is pushed, it is by default `share` in the folder of a run that is given alone.
 

@@ -3,15 +3,15 @@
 The rows of a relation say which numbers it has; the answers behind them come from the trials, without a model.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.answers import Answers, right_of, stack
+from hf_clipdyn.benchmarks.answers import right_of, stack
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind
 from hf_clipdyn.benchmarks.relation import Relation, keyed
@@ -22,7 +22,10 @@ from hf_clipdyn.results.row import NumberKey
 
 _NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
 
-Numbers = Mapping[NumberKey, Course]
+MOST_RUNS = 3  # of one benchmark
+_MOST_NUMBERS = 4
+
+Numbers: TypeAlias = Mapping[NumberKey, Course]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +46,23 @@ class RunAnswers:
     people: dict[str, NDArray[np.float64]]
 
 
-def related_numbers(
-    study: Study, relation: type[Relation], metric: str, most: int
-) -> dict[type[Kind[Any]], list[Numbers]]:
-    """By the kind whose trials a relation reads, for each data set its main number and the next ones.
+Related: TypeAlias = tuple[type[Kind[Any]], Numbers, dict[str, dict[NumberKey, RunAnswers]]]
 
-    Returns:
-        An example of each number by its key (`key_of`), at most ``most`` for each data set.
+
+def related(study: Study, relation: type[Relation], metric: str) -> Iterator[Related]:
+    """What a chart of a relation reads: for each kind and data set its main number and the next ones.
+
+    Yields:
+        The kind whose trials the relation reads; an example of each number by its key (`key_of`); and by run the
+        answers behind the numbers, as far as there are trials.
     """
-    found: dict[type[Kind[Any]], list[Numbers]] = {}
     for kind in kinds_read(relation).values():
         for courses in study.planner.numbers(related_kind(relation, kind), metric):
-            by_key = {key_of(course): course for course in reversed(courses)}
-            nearest = dict.fromkeys(key_of(course) for course in courses)
-            found.setdefault(kind, []).append({key: by_key[key] for key in list(nearest)[:most]})
-    return found
+            by_key: dict[NumberKey, Course] = {}
+            for course in courses:
+                by_key.setdefault(key_of(course), course)
+            numbers = dict(list(by_key.items())[:_MOST_NUMBERS])
+            yield kind, numbers, dict(_by_run(study, kind, numbers))
 
 
 def key_of(number: Course) -> NumberKey:
@@ -65,38 +70,31 @@ def key_of(number: Course) -> NumberKey:
     return NumberKey(metric="", **{name: getattr(number, name) for name in _NUMBER})
 
 
-def run_answers(
-    study: Study, kind: type[Kind[Any]], numbers: Numbers, most_runs: int
-) -> dict[str, dict[NumberKey, RunAnswers]]:
-    """The answers behind numbers of a relation, by run; what has no trials is left out."""
-    dataset = next(iter(numbers.values())).dataset
-    for known, cells in kind_cells(study):
-        if known is kind and cells["dataset"].iloc[0] == dataset:
-            shown = list(dict.fromkeys(cells["run"]))[:most_runs]
-            cells = spread_cells(cells[cells["run"].isin(shown)])
-            by_run = cells.groupby("run", sort=False, observed=True)
-            of_runs = {str(run): _of_run(study, kind, of_run, numbers) for run, of_run in by_run}
-            return {run: answers for run, answers in of_runs.items() if answers}
-    return {}
-
-
-def _of_run(
-    study: Study, kind: type[Kind[Any]], cells: pd.DataFrame, numbers: Numbers
-) -> dict[NumberKey, RunAnswers]:
+def _by_run(
+    study: Study, kind: type[Kind[Any]], numbers: Numbers
+) -> Iterator[tuple[str, dict[NumberKey, RunAnswers]]]:
     """What several charts ask for is read once."""
-    same = cells[cells["data_fingerprint"] == cells["data_fingerprint"].iloc[-1]]
-    known = study.answers.setdefault(tuple(same["cell"]), {})
-    if not set(numbers) <= set(known):
-        known |= dict.fromkeys(numbers) | _answered(study, kind, same, numbers)
-    return {key: answers for key in numbers if (answers := known[key]) is not None}
+    dataset = next(iter(numbers.values())).dataset
+    found = [
+        cells for known, cells in kind_cells(study) if known is kind and cells["dataset"].iloc[0] == dataset
+    ]
+    for cells in found:
+        shown = spread_cells(cells[cells["run"].isin(list(dict.fromkeys(cells["run"]))[:MOST_RUNS])])
+        for run, own in shown.groupby("run", sort=False, observed=True):
+            same = own[own["data_fingerprint"] == own["data_fingerprint"].iloc[-1]]
+            known = study.answers.setdefault(tuple(same["cell"]), {})
+            if not set(numbers) <= set(known):
+                known |= dict.fromkeys(numbers) | _answered(study, kind, same, numbers)
+            if answers := {key: known[key] for key in numbers if known[key] is not None}:
+                yield str(run), answers
 
 
 def _answered(
     study: Study, kind: type[Kind[Any]], same: pd.DataFrame, numbers: Numbers
 ) -> dict[NumberKey, RunAnswers]:
-    cells = same.itertuples(index=False)
-    read = [(str(cell.revision), keyed(cell_answers(study, kind, str(cell.cell)))) for cell in cells]
-    answered = [(revision, people) for revision, people in read if people]
+    trials = ((str(cell.revision), study.trials.of(str(cell.cell))) for cell in same.itertuples(index=False))
+    read = [(name, keyed(kind.answers(rows))) for name, rows in trials if rows is not None and len(rows)]
+    answered = [(name, people) for name, people in read if people]
     found = {}
     for key in numbers:
         own = {revision: people[""][key] for revision, people in answered if key in people.get("", {})}
@@ -107,9 +105,3 @@ def _answered(
             people_right = dict(sorted(right.items()))
             found[key] = RunAnswers(list(own), table.item, table.label, table.right, people_right)
     return found
-
-
-def cell_answers(study: Study, kind: type[Kind[Any]], cell: str) -> Iterable[Answers]:
-    """The answers in the trials of a cell, of the model and of people; none without trials that contain them."""
-    trials = study.trials.of(cell)
-    return () if trials is None or trials.empty else kind.answers(trials)

@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from typing import Any, get_args
 
-from hf_clipdyn.report.panel import Level, Panel, Row, Scale
+from hf_clipdyn.report.panel import Level, Panel, Row, Scale, Span
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words, joined, part_word, study_words
-from hf_clipdyn.statistics.judge import NO_VERDICT, JudgedPart, Verdict, Word
+from hf_clipdyn.statistics.judge import NO_VERDICT, Judge, JudgedPart, Verdict, Word
 
 _GATE_WORDS = {True: "passed", False: "failed", None: "not measured"}
 _REACH = 6.0  # multiples of δ that the figure shows at most
@@ -16,12 +18,7 @@ _REACH = 6.0  # multiples of δ that the figure shows at most
 
 def claims_panel(study: Study) -> Panel | None:
     """A row for each contrast with an estimate, in units of its δ; None without any."""
-    known = [
-        (verdict, part)
-        for verdict in study.verdicts
-        for part in verdict.parts
-        if math.isfinite(part.estimate.value)
-    ]
+    known = _estimated(study)
     if not known:
         return None
     ends = [abs(end) for _, part in known for end in _ends(part) if math.isfinite(end)]
@@ -39,6 +36,45 @@ def claims_panel(study: Study) -> Panel | None:
         ),
         main=True,
     )
+
+
+def endpoint_panels(study: Study) -> Iterator[Panel]:
+    """Each endpoint of a contrast with an estimate over training, with the windows of the contrasts."""
+    if study.judge is None:
+        return
+    planner, judge = study.planner, study.judge
+    parts = [part for _, part in _estimated(study)]
+    for name in dict.fromkeys(part.part.endpoint for part in parts):
+        endpoint = judge.claims.endpoints[name]
+        level = next(iter(endpoint.levels), None)
+        wanted = endpoint.model_dump(exclude={"levels"}) | {"level": level, "role": "value"}
+        columns = attrgetter(*wanted)
+        fits = [one for one in planner.courses if columns(one) == tuple(wanted.values())]
+        panel = planner.panel(fits) if fits else None
+        if panel is None or panel.form != "lines":
+            continue
+        windows = dict.fromkeys(
+            one for part in parts if part.part.endpoint == name for one in part.part.weights
+        )
+        spans = [span for window in windows for span in _span(study, judge, name, window)]
+        shaded = f"shaded: {', '.join(span.title for span in spans)}" if spans else ""
+        place = ", ".join(filter(None, [panel.place, shaded]))
+        yield replace(panel, place=place, spans=tuple(spans), benchmark="", choices={})
+
+
+def _span(study: Study, judge: Judge, endpoint: str, window: str) -> Iterator[Span]:
+    """Where the revisions of a window lie on the axis of training; nothing without any."""
+    of_runs = ((run, name) for run in judge.counted.index for name in judge.revisions(endpoint, window, run))
+    stops = [stop for run, name in of_runs if (stop := study.planner.stop_of(run, name)) >= 0]
+    if stops:
+        places = study.planner.stops[stops]
+        yield Span(window, float(places.min()), float(places.max()))
+
+
+def _estimated(study: Study) -> list[tuple[Verdict, JudgedPart]]:
+    """The contrasts with an estimate."""
+    parts = [(verdict, part) for verdict in study.verdicts for part in verdict.parts]
+    return [(verdict, part) for verdict, part in parts if math.isfinite(part.estimate.value)]
 
 
 def _ends(part: JudgedPart) -> tuple[float, float, float]:

@@ -142,7 +142,7 @@ def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name
         return []
     if line.role != "value":
         ax.plot(*_stretches([line], panel.x), **style, zorder=2)
-        known = line.drawn[line.usable]
+        known = line.drawn[line.usable & (line.frame < 0)]  # a curve's own mark needs no name
         return [Name(line.label, float(known[-1]), style["color"])] if len(known) else []
     thin = {"color": style["color"], "linewidth": _THIN, "alpha": 0.45, "zorder": 2.5}
     if line.seeds and not panel.ramp:
@@ -165,7 +165,8 @@ def _stretches(lines: Iterable[Line], scale: Scale) -> tuple[Floats, Floats]:
         before = np.flatnonzero(line.breaks(scale))
         x, y = (np.insert(values, before, np.nan) for values in (scale.places(line.x), line.drawn))
         parts.append((np.append(x, np.nan), np.append(y, np.nan)))
-    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+    x, y = (np.concatenate(several)[:-1] for several in zip(*parts, strict=True))
+    return x, y
 
 
 def _draw_intervals(line: Line, x: Floats, colour: str, ax: "Axes", *, band: bool) -> None:

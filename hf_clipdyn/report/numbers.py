@@ -45,10 +45,10 @@ def print_results(
         >>> from hf_clipdyn.report import print_results, read_study
         >>> study = read_study("runs/demo/results.parquet")
         >>> print_results(study, benchmark="zero_shot/procedural")  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
-        metric              course  first   last  interval ...
+            metric              course  first   last  interval             n
         local/demo
           Zero-shot classification: embedded world (synthetic) (zero_shot/procedural)
-        zero-shot accuracy ...
+            zero-shot accuracy  ...
     """
     console = standard_output()
     dropped = [name for name, least in _LEAST_WIDTHS.items() if console.width < least]

@@ -212,6 +212,7 @@ class Map:
         rules: rows behind which a line is drawn.
         margin: a share for each row, drawn beside it; None for none. ``margin_title`` says whose.
         first_up: whether the first row is the lowest.
+        causes: why cells have no value, by row and column.
     """
 
     values: Floats
@@ -223,6 +224,7 @@ class Map:
     margin: Floats | None = None
     margin_title: str = "people"
     first_up: bool = False
+    causes: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

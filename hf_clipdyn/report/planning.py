@@ -180,10 +180,15 @@ class Planner(Courses):
             if len(stops) < 2:
                 continue
             values = np.full((1, len(steps), len(stops)), np.nan)
+            causes: dict[tuple[int, int], str] = {}
             for row, line in lines.items():
-                values[0, row, np.searchsorted(stops, line.at)] = line.drawn
+                columns = np.searchsorted(stops, line.at)
+                values[0, row, columns] = line.drawn
+                causes |= {
+                    (row, int(columns[at])): line.words(at) for at in np.flatnonzero(~line.usable).tolist()
+                }
             bar = f"{term.neutral:g}: {term.neutral_title}" if term.neutral_title else term.title
-            cells = Map(values=values, bar=bar, neutral=term.neutral, first_up=True)
+            cells = Map(values=values, bar=bar, neutral=term.neutral, first_up=True, causes=causes)
             x = Scale(title="revision", names=tuple(self.stop_names[stop] for stop in stops))
             y = Scale(title="layer", names=tuple(map(str, steps)))
             panel = self._filled(members, facet="layer", over=x)

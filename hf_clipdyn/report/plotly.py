@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.panel import Level, Line, Map, Panel, Row, Scale, interval_words
+from hf_clipdyn.report.panel import NOT_INTERPRETABLE, Level, Line, Map, Panel, Row, Scale, interval_words
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 
 Trace = dict[str, Any]
+Numbers = NDArray[np.float64]
 
 _DIVERGING = (
     *(("#0a4b8c", "#9cc8f2"), ("#3f7fbf", "#5c98d0"), ("#8fb4d9", "#356a9c"), ("#c9d9e8", "#264660")),
@@ -36,9 +37,38 @@ COLOURS: dict[str, list[tuple[str, str]]] = {
 }
 """By name, the colours on white and on a dark page."""
 
+_FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif'
+_SMALL = {"color": "@grey", "size": 11}
+_AXIS = {
+    **{"gridcolor": "@grid", "linecolor": "@edge", "tickcolor": "@edge", "zeroline": False},
+    **{"automargin": True, "tickfont": {"color": "@grey", "size": 11.5}},
+    "title": {"font": {"color": "@grey", "size": 12}, "standoff": 8},
+}
+TEMPLATE: Trace = {
+    "data": {"scatter": [{"hovertemplate": "%{text}<extra></extra>"}]},
+    "layout": {
+        "autosize": False,
+        "margin": {"l": 8, "r": 12, "t": 10, "b": 8, "pad": 4},
+        **{"paper_bgcolor": "#0000", "plot_bgcolor": "#0000"},
+        "font": {"family": _FONT, "size": 12, "color": "@ink"},
+        **{"hovermode": "closest", "hoverdistance": 30},
+        "hoverlabel": {
+            **{"bgcolor": "@paper", "bordercolor": "@edge", "align": "left", "namelength": -1},
+            "font": {"family": _FONT, "size": 12.5, "color": "@ink"},
+        },
+        "legend": {
+            **{"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+            **{"xanchor": "left", "font": {"size": 12}, "itemdoubleclick": False},
+        },
+        "xaxis": {**_AXIS, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
+        "yaxis": _AXIS,
+    },
+}
+"""What all charts share, in Plotly's words."""
+
 _MANY = 60  # points of a line without markers
 _FOOT = 0.035  # height of a cross, as a share
-_LONGEST_NAME = 42
+_LONGEST_NAME, _LONGEST_TICK = 42, 16
 _MOST_TICKS = 12
 
 
@@ -51,17 +81,19 @@ def figure(panel: Panel) -> dict[str, Any]:
     """A panel in Plotly's words, ready for `json.dumps`.
 
     Returns:
-        ``data`` and ``layout``; ``names``: of what is beside the axes, (height, text, colour); of a map ``frames``:
-        (stop of the slider, values) if it has several, and ``places``: the names along x and y.
-
-    A trace has ``meta``: ``kind`` (line, band, hollow, missing, reference), ``run`` or ``group``, ``of`` (``mean``, the
-    ``seed`` of one, or nothing), ``at`` (stops of the slider), ``frame`` (the only stop with it). Of a line over
-    training the page exchanges x by run and stop.
+        - ``lines``: the numbers, see `_numbers`; of ``rows`` a line for each series.
+        - ``data``: traces, with ``meta``: ``kind`` (line, band, hollow, missing, reference, rows, map, margin), the
+          place of its ``line``, and ``points``, the places of its points in that, -1 for a gap. The page adds x (from
+          the axis of training) and the words at the pointer.
+        - ``layout``; ``names``: of what is beside the axes, (height, text, colour).
+        - of a map ``places``, the names along x and y; ``frames``, (stop of the slider, values) if it has several; and
+          ``causes``, (row, column, words) of what is not defined.
     """
-    return {"lines": _lines, "rows": _rows, "map": _map}[panel.form](panel)
+    drawn = {"lines": _lines, "rows": _rows, "map": _map}[panel.form](panel)
+    return {"lines": [], "names": [], **drawn}
 
 
-def short(numbers: NDArray[np.float64]) -> list[float | None]:
+def short(numbers: Numbers) -> list[float | None]:
     """Five significant digits; None for what JSON does not have."""
     return [float(f"{number:.5g}") if math.isfinite(number) else None for number in numbers.tolist()]
 
@@ -70,28 +102,58 @@ def short(numbers: NDArray[np.float64]) -> list[float | None]:
 
 
 def _lines(panel: Panel) -> dict[str, Any]:
+    parts = [
+        (part, line, of)
+        for line in panel.lines
+        for part, of in [*((seed, "seed") for seed in line.seeds), (line, "mean" if line.seeds else "")]
+    ]
     steps = max((line.place for line in panel.lines), default=0)
-    data: list[Trace] = []
-    for line in panel.lines:
-        colour = _colour(panel, line, steps)
-        if line.role != "value":
-            data.append(_reference(panel, line, colour))
-            continue
-        of = "mean" if line.seeds else ""
-        data += [trace for seed in line.seeds for trace in _drawn(panel, seed, colour, "seed")]
-        data += _drawn(panel, line, colour, of)
-    low, high = _range(panel.y, panel.lines, panel.levels)
-    places = [panel.x.places(line.x) for line in panel.lines] or [np.array([])]
+    colours = [_colour(panel, line, steps) for _, line, _ in parts]
+    data = [
+        trace | {"meta": trace["meta"] | {"line": at}, "name": safe(part.label)}
+        for at, ((part, _, of), colour) in enumerate(zip(parts, colours, strict=True))
+        for trace in _traces(panel, part, colour, of)
+    ]
+    places = np.concatenate([panel.x.places(line.x) for line in panel.lines] or [np.array([])])
+    named = np.concatenate([panel.x.places(line.x) for line in panel.values] or [places])
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, np.concatenate(places)), np.concatenate(places)),
-        "yaxis": _axis(panel.y, low, high),
+        "xaxis": _axis(panel.x, *_across(panel.x, places), named),
+        "yaxis": _axis(panel.y, *_range(panel.y, panel.lines, panel.levels)),
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
     }
-    spans = [[safe(span.title), *short(np.array(span[1:]))] for span in panel.spans]
-    names = [[level.height, safe(_named(level)), _tone(level.role)] for level in panel.levels]
-    names += [_beside(line) for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
-    return {"data": data, "layout": layout, "names": names, "spans": spans}
+    names = [[level.height, safe(level_words(level)), _tone(level.role)] for level in panel.levels]
+    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
+    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
+    lines = [_numbers(panel.x, part, of) for part, _, of in parts]
+    return {"lines": lines, "data": data, "layout": layout, "names": names}
+
+
+def _numbers(scale: Scale, line: Line, of: str) -> dict[str, Any]:
+    """The points of a line: what the page says of them, at the pointer, beside the chart, in tables and in CSV.
+
+    ``of``: ``mean``, the ``seed`` of one, or nothing; ``where``: the places in words; ``at``: stops of the slider.
+    """
+    given: dict[str, Any] = {
+        "run": line.run,
+        "group": line.group,
+        "of": of,
+        "role": line.role,
+        "notes": list(line.notes),
+    }
+    given |= {"frame": line.frame} if line.frame >= 0 else {}
+    ends = np.isfinite(line.low).any() or np.isfinite(line.high).any()
+    given |= {"low": short(line.low), "high": short(line.high)} if ends else {}
+    return {name: value for name, value in given.items() if value not in ("", [])} | {
+        "name": line.label,
+        "at": line.at.tolist(),
+        "x": short(scale.places(line.x)),
+        "where": [scale.words(x) for x in line.x],
+        "y": short(line.y),
+        "usable": line.usable.astype(int).tolist(),
+        "n": line.n.tolist(),
+        "clusters": line.n_clusters.tolist(),
+    }
 
 
 def _colour(panel: Panel, line: Line, steps: int) -> str:
@@ -106,186 +168,96 @@ def _tone(role: str) -> str:
     return "@human" if role == "human" else "@grey"
 
 
-def _drawn(panel: Panel, line: Line, colour: str, of: str) -> Iterator[Trace]:
-    """A line of values with its interval, hollow marks, and crosses at the foot."""
-    if of != "seed" and np.isfinite(line.low).any():
-        yield _band(panel, line, colour, of)
-    yield _course(panel, line, colour, of)
-    hollow = np.flatnonzero(line.hollow & (not panel.hide))
-    missing = np.flatnonzero(line.undefined)
-    ring = {"size": 7, "line": {"color": "@grey", "width": 1.4}}
-    if len(hollow):
-        marker = {"color": "@paper", **ring}
-        yield _marks(panel, line, hollow, of, "hollow") | {"y": short(line.y[hollow]), "marker": marker}
-    if len(missing):
-        marker = {"color": "@grey", "symbol": "x-thin", **ring}
-        foot = {"y": [_FOOT] * len(missing), "yaxis": "y2", "marker": marker}
-        yield _marks(panel, line, missing, of, "missing") | foot
-
-
-def _course(panel: Panel, line: Line, colour: str, of: str) -> Trace:
-    order = _with_gaps(panel, line)
-    kept = [at for at in order if at >= 0]
-    dash, symbol = (
-        (look(line.place).dash, look(line.place).symbol) if line.place >= 0 else ("solid", "circle")
-    )
-    trace = _placed(panel, line, order, of, "line") | {
-        "mode": "lines" if len(kept) > _MANY else "lines+markers" if len(kept) > 1 else "markers",
-        "y": _picked(short(line.drawn), order),
-        "legendgroup": safe(line.label),
-        "line": {"color": colour, "width": 2, "dash": "solid" if panel.ramp else dash},
-        "marker": {"color": colour, "size": 6, "symbol": "circle" if panel.ramp else symbol},
-    }
-    if line.shade is not None and panel.shade is not None:
-        trace["marker"] |= _shaded(panel.shade, _picked(short(line.shade), order))
-    return trace | _hover(line, kept, order)
-
-
-def _with_gaps(panel: Panel, line: Line) -> list[int]:
-    """Places of the points that are drawn, -1 for a gap: a line across it would show what nobody measured."""
+def _traces(panel: Panel, line: Line, colour: str, of: str) -> Iterator[Trace]:
+    """A line with its interval, hollow marks, and crosses at the foot; a reference alone."""
+    if line.role != "value":
+        human = line.role == "human"
+        stroke = {"width": 3 if human else 1.2, "dash": "solid" if human else "dot"}
+        every = range(len(line.y))
+        yield _trace("reference", every, line.drawn, mode="lines", line={"color": colour, **stroke})
+        return
     hidden = line.hollow if panel.hide else np.zeros(len(line.y), bool)
     breaks = line.breaks(panel.x)
-    return [
-        place for at in range(len(line.y)) if not hidden[at] for place in ([-1, at] if breaks[at] else [at])
-    ]
+    order = [at for point in np.flatnonzero(~hidden).tolist() for at in [-1, point][not breaks[point] :]]
+    if of != "seed" and np.isfinite(line.low).any():
+        yield _band(line, order, colour)
+    yield _course(panel, line, order, colour)
+    ring = {"size": 7, "line": {"color": "@grey", "width": 1.4}}
+    hollow, missing = np.flatnonzero(line.hollow & ~hidden).tolist(), np.flatnonzero(line.undefined).tolist()
+    if hollow:
+        yield _trace("hollow", hollow, line.y, mode="markers", marker={"color": "@paper", **ring})
+    if missing:
+        marker = {"color": "@grey", "symbol": "x-thin", **ring}
+        foot = np.full(len(line.y), _FOOT)
+        yield _trace("missing", missing, foot, mode="markers", yaxis="y2", marker=marker)
 
 
-def _picked(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
-    return [None if at < 0 else values[at] for at in order]
+def _trace(kind: str, points: Sequence[int], y: Numbers, **given: Any) -> Trace:
+    meta = {"kind": kind, "points": list(points)}
+    return {"meta": meta, "y": _picked(short(y), points), **given}
 
 
-def _placed(panel: Panel, line: Line, order: Sequence[int], of: str, kind: str) -> Trace:
-    """What all traces of a line share: its name, its places and whose it is."""
-    meta = {"kind": kind, "run": line.run, "group": line.group, "of": of, "frame": int(line.frame)}
-    following = [next((at for at in order[index:] if at >= 0), 0) for index in range(len(order))]
-    stops = [int(line.at[at]) for at in following]
-    x = short(panel.x.places(line.x))
-    return {
-        "type": "scatter",
-        "name": safe(line.label),
-        "x": [x[at] for at in following],
-        "text": [safe(panel.x.words(line.x[at])) for at in following],
-        "showlegend": False,
-        "meta": {name: value for name, value in meta.items() if value not in ("", -1)} | {"at": stops},
-    }
+def _picked(values: Sequence[Any], points: Sequence[int]) -> list[Any]:
+    return [None if at < 0 else values[at] for at in points]
 
 
-def _hover(line: Line, kept: Sequence[int], order: Sequence[int]) -> Trace:
-    """The words at the pointer: of a template where points differ in their numbers only."""
-    ends = list(map(list, zip(short(line.low), short(line.high), strict=True)))
-    known = [None not in ends[at] for at in kept]
-    counts = {(int(line.n[at]), int(line.n_clusters[at])) for at in kept}
-    if len(counts) == 1 and (all(known) or not any(known)) and not any(line.note(at) for at in kept):
-        number = f":.{_digits(line)}f"
-        interval = f" [%{{customdata[0]{number}}}, %{{customdata[1]{number}}}]" if any(known) else ""
-        said = f"%{{y{number}}}{interval}{_counted(line, kept[0])}"
-        data = {"customdata": _picked(ends, order)} if any(known) else {}
-    else:
-        said = "%{customdata[2]}"
-        data = {"customdata": _picked([[*ends[at], safe(line.words(at))] for at in range(len(ends))], order)}
-    return data | {"hovertemplate": f"<b>%{{fullData.name}}</b><br>{said}<br>%{{text}}<extra></extra>"}
+def _course(panel: Panel, line: Line, order: Sequence[int], colour: str) -> Trace:
+    drawn = look(max(line.place, 0))
+    dash, symbol = ("solid", "circle") if panel.ramp or line.place < 0 else (drawn.dash, drawn.symbol)
+    kept = sum(at >= 0 for at in order)
+    mode = "lines" if kept > _MANY else "lines+markers" if kept > 1 else "markers"
+    marker: Trace = {"color": colour, "size": 6, "symbol": symbol}
+    if line.shade is not None and panel.shade is not None:
+        spread, bar = _spread("shade", len(SHADES)), _bar(panel.shade.label)
+        marker |= {
+            "color": _picked(short(line.shade), order),
+            "size": 8,
+            "colorscale": spread,
+            "colorbar": bar,
+        }
+    stroke = {"color": colour, "width": 2, "dash": dash}
+    return _trace("line", order, line.drawn, mode=mode, line=stroke, marker=marker)
 
 
-def _counted(line: Line, at: int) -> str:
-    n, clusters = int(line.n[at]), int(line.n_clusters[at])
-    if line.seeds:
-        return f"<br>mean of {n} seeds, 95 &#37; interval over the seeds" if n > 1 else "<br>one seed"
-    many = f" in {clusters:,} clusters" if clusters not in (0, n) else ""
-    return f"<br>n = {n:,}{many}" if n else ""
-
-
-def _digits(line: Line) -> int:
-    numbers = np.abs(np.concatenate([line.y, line.low, line.high]))
-    size = float(numbers[np.isfinite(numbers)].max(initial=0.0))
-    if size >= 100:
-        return 1
-    return 3 if size >= 0.01 or size == 0 else min(2 + math.ceil(-math.log10(size)), 12)
-
-
-def _marks(panel: Panel, line: Line, points: NDArray[np.int64], of: str, kind: str) -> Trace:
-    title = "not interpretable" if kind == "hollow" else "not defined"
-    return _placed(panel, line, points.tolist(), of, kind) | {
-        "mode": "markers",
-        "name": title,
-        "customdata": [safe(line.words(at)) for at in points.tolist()],
-        "hovertemplate": f"<b>{safe(line.label)}</b><br>%{{customdata}}<br>%{{text}}<extra></extra>",
-    }
-
-
-def _band(panel: Panel, line: Line, colour: str, of: str) -> Trace:
+def _band(line: Line, order: Sequence[int], colour: str) -> Trace:
     """The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar."""
     whole = line.usable & np.isfinite(line.low) & np.isfinite(line.high)
     low, high = short(line.low), short(line.high)
-    order: list[int] = []
+    points: list[int] = []
     ends: list[float | None] = []
     stretch: list[int] = []
-    for at in [*_with_gaps(panel, line), -1]:
+    for at in [*order, -1]:
         if at >= 0 and whole[at]:
             stretch.append(at)
         elif stretch:
-            order += [*stretch, *reversed(stretch), -1]
-            ends += [*(high[place] for place in stretch), *(low[place] for place in reversed(stretch)), None]
+            back = stretch[::-1]
+            points += [*stretch, *back, -1]
+            ends += [*_picked(high, stretch), *_picked(low, back), None]
             stretch = []
-    return _placed(panel, line, order[:-1], of, "band") | {
-        "mode": "lines",
-        "y": ends[:-1],
-        "fill": "toself",
-        "fillcolor": f"{colour} .14",
-        "hoverinfo": "skip",
-        "line": {"color": f"{colour} .3", "width": 0.8},
-    }
-
-
-def _reference(panel: Panel, line: Line, colour: str) -> Trace:
-    order = list(range(len(line.y)))
-    human = line.role == "human"
-    return _placed(panel, line, order, "", "reference") | {
-        "mode": "lines",
-        "y": short(line.drawn),
-        "line": {"color": colour, "width": 3 if human else 1.2, "dash": "solid" if human else "dot"},
-        **_hover(line, order, order),
-    }
-
-
-def _shaded(scale: Scale, numbers: Sequence[float | None]) -> Trace:
-    return {
-        "color": list(numbers),
-        "size": 8,
-        "colorscale": _spread("shade", len(SHADES)),
-        "colorbar": _bar(scale.label),
-    }
+    edge = {"color": f"{colour} .3", "width": 0.8}
+    fill = {"fill": "toself", "fillcolor": f"{colour} .14", "hoverinfo": "skip", "line": edge}
+    return {"meta": {"kind": "band", "points": points[:-1]}, "mode": "lines", "y": ends[:-1], **fill}
 
 
 def _spread(name: str, n: int) -> list[list[Any]]:
     return [[round(at / (n - 1), 4), f"@{name} {at}"] for at in range(n)]
 
 
-def _bar(title: str) -> Trace:
-    font = {"color": "@grey", "size": 11}
-    heading = {"text": safe(title), "side": "right", "font": font}
-    return {
-        "thickness": 12,
-        "outlinewidth": 0,
-        "len": 1,
-        "ypad": 0,
-        "nticks": 6,
-        "tickfont": font,
-        "title": heading,
-    }
+def _bar(title: str, **given: Any) -> Trace:
+    heading = {"text": safe(title), "side": "right", "font": _SMALL}
+    flat = {"thickness": 12, "outlinewidth": 0, "len": 1, "ypad": 0, "nticks": 6}
+    return {**flat, "tickfont": _SMALL, "title": heading, **given}
 
 
 # ---------------------------------------------------------------- axes
 
 
-def _axis(scale: Scale, low: float, high: float, places: NDArray[np.float64] | None = None) -> dict[str, Any]:
+def _axis(scale: Scale, low: float, high: float, places: Numbers | None = None) -> dict[str, Any]:
     """An axis between two places, which are logarithms if it is logarithmic."""
     found: dict[str, Any] = {"title": {"text": safe(scale.label)}, "type": "log" if scale.log else "linear"}
     found["range"] = short(np.array([high, low] if scale.descending else [low, high]))
     if scale.names:
-        return found | {
-            "tickvals": list(range(len(scale.names))),
-            "ticktext": [safe(shorten(name, _LONGEST_NAME)) for name in scale.names],
-        }
+        return found | _named_ticks(scale.names, _LONGEST_NAME)
     known = np.unique(places[np.isfinite(places)]) if places is not None else np.array([])
     if (scale.log or math.isfinite(scale.beyond)) and 0 < len(known) <= _MOST_TICKS:
         ticks = known.tolist()
@@ -297,6 +269,11 @@ def _axis(scale: Scale, low: float, high: float, places: NDArray[np.float64] | N
     return found | {"tickvals": short(np.array(ticks)), "ticktext": names}
 
 
+def _named_ticks(names: Sequence[str], longest: int) -> dict[str, Any]:
+    shown = [safe(shorten(name, longest)) for name in names]
+    return {"tickvals": list(range(len(names))), "ticktext": shown}
+
+
 def _ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 between two powers of ten; only 1 if there are many."""
     steps = (1, 2, 5) if high - low <= 2.5 else (1,)
@@ -304,11 +281,10 @@ def _ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= math.log10(tick) <= high]
 
 
-def _across(scale: Scale, places: NDArray[np.float64]) -> tuple[float, float]:
+def _across(scale: Scale, places: Numbers) -> tuple[float, float]:
     if scale.limits:
         return scale.limits
-    known = places[np.isfinite(places) & ((places > 0) | (not scale.log))]
-    known = np.log10(known) if scale.log else known
+    known = _scaled(scale, [places])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     margin = 0.04 * (high - low or 1.0)
     return low - margin, high + margin
@@ -337,7 +313,7 @@ def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tupl
     return low - margin, high + margin
 
 
-def _scaled(scale: Scale, numbers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _scaled(scale: Scale, numbers: Sequence[Numbers]) -> Numbers:
     joined = np.concatenate([np.array([]), *numbers])
     known = joined[np.isfinite(joined) & ((joined > 0) | (not scale.log))]
     return np.asarray(np.log10(known) if scale.log else known, np.float64)
@@ -345,19 +321,14 @@ def _scaled(scale: Scale, numbers: Sequence[NDArray[np.float64]]) -> NDArray[np.
 
 def _level(level: Level, way: str = "y") -> Trace:
     other = "x" if way == "y" else "y"
-    place = {f"{other}ref": "paper", f"{other}0": 0, f"{other}1": 1}
     dash = "solid" if level.role in ("human", "neutral") else "dash"
+    ends = {f"{way}0": level.height, f"{way}1": level.height, f"{other}0": 0, f"{other}1": 1}
     line = {"color": _tone(level.role), "width": 1.2, "dash": dash}
-    return place | {
-        "type": "line",
-        f"{way}0": level.height,
-        f"{way}1": level.height,
-        "layer": "below",
-        "line": line,
-    }
+    return {"type": "line", f"{other}ref": "paper", **ends, "layer": "below", "line": line}
 
 
-def _named(level: Level) -> str:
+def level_words(level: Level) -> str:
+    """A level with its height."""
     return f"{level.title} {level.height:.3g}"
 
 
@@ -377,117 +348,89 @@ def _rows(panel: Panel) -> dict[str, Any]:
     def height(row: Row) -> float:
         return labels.index(row.label) + gap * (series.index(row.series) - (len(series) - 1) / 2)
 
-    data = [
-        _interval_trace([row for row in panel.rows if row.series == name], name, height) for name in series
-    ]
+    by_series = [[row for row in panel.rows if row.series == name] for name in series]
+    data = [_intervals(rows, at, height) for at, rows in enumerate(by_series)]
     beside = [(level, height(row)) for row in panel.rows for level in row.beside]
     if beside:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": [level.height for level, _ in beside],
-                "y": [place for _, place in beside],
-                "name": "",
-                "text": [safe(_named(level)) for level, _ in beside],
-                "hovertemplate": "%{text}<extra></extra>",
-                "showlegend": False,
-                "meta": {"kind": "reference"},
-                "marker": {
-                    "symbol": "line-ns-open",
-                    "size": 12,
-                    "color": [_tone(level.role) for level, _ in beside],
-                },
-            }
-        )
-    ends = [
-        np.array([row.value, row.low, row.high, *(level.height for level in row.beside)])
-        for row in panel.rows
-    ]
-    places = np.concatenate([*ends, np.array([level.height for level in panel.levels])])
+        data.append(_ticks_beside(beside))
+    levels = [level.height for level in (*panel.levels, *(level for level, _ in beside))]
+    places = np.array([end for row in panel.rows for end in (row.value, row.low, row.high)] + levels, float)
     layout = {
         "xaxis": _axis(panel.x, *_across(panel.x, places)),
         "yaxis": _axis(Scale(names=tuple(labels)), len(labels) - 0.4, -0.6) | {"showgrid": False},
         "shapes": [_level(level, "x") for level in panel.levels],
-        "annotations": [
-            {
-                "x": math.log10(level.height) if panel.x.log else level.height,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "text": safe(_named(level)),
-                "showarrow": False,
-                "font": {"size": 11, "color": _tone(level.role)},
-            }
-            for level in panel.levels
-        ],
+        "annotations": [_note(panel.x, level) for level in panel.levels],
         "height": 90 + 26 * len(labels) * max(1, len(series) // 2),
     }
-    rows = [
-        {
-            "label": row.label,
-            "v": _one(row.value),
-            "lo": _one(row.low),
-            "hi": _one(row.high),
-            "ok": row.usable,
-            "colour": _row_colour(row),
-            "words": _plain_words(row),
-            "beside": list(map(_named, row.beside)),
-        }
-        for row in panel.rows
-    ]
-    beside_all = list(map(_named, panel.levels))
-    return {"data": data, "layout": layout, "names": [], "spans": [], "rows": rows, "beside": beside_all}
+    return {"lines": list(map(_numbers_of_rows, by_series)), "data": data, "layout": layout}
 
 
-def _interval_trace(rows: Sequence[Row], name: str, height: Any) -> Trace:
+def _numbers_of_rows(rows: Sequence[Row]) -> dict[str, Any]:
+    """As `_numbers`; ``said``: what is said of a row instead of its numbers, where it differs."""
+    ends = {name: np.array([getattr(row, name) for row in rows], float) for name in ("value", "low", "high")}
+    numbers = {
+        "name": rows[0].series,
+        "run": rows[0].series or rows[0].label,
+        "where": [row.label for row in rows],
+        "y": short(ends.pop("value")),
+        "usable": [int(row.usable) for row in rows],
+        "n": [row.n for row in rows],
+        "clusters": [0 for _ in rows],
+    }
+    said = [row.words for row in rows]
+    return numbers | {name: short(end) for name, end in ends.items()} | ({"said": said} if any(said) else {})
+
+
+def _intervals(rows: Sequence[Row], at: int, height: Any) -> Trace:
     values, low, high = (
         np.array([getattr(row, end) for row in rows], float) for end in ("value", "low", "high")
     )
-    colours = list(map(_row_colour, rows))
+    colours = [f"@{row_hue(row).replace('-', ' ')}" for row in rows]
+    arms = {
+        "type": "data",
+        "symmetric": False,
+        "array": short(high - values),
+        "arrayminus": short(values - low),
+    }
+    fills = [colour if row.usable else "@paper" for row, colour in zip(rows, colours, strict=True)]
     return {
-        "type": "scatter",
+        "meta": {"kind": "rows", "line": at, "points": list(range(len(rows)))},
         "mode": "markers",
-        "name": safe(name),
+        "name": safe(rows[0].series),
         "x": short(values),
         "y": [round(height(row), 3) for row in rows],
-        "showlegend": False,
-        "legendgroup": safe(name),
-        "meta": {"kind": "line", "run": name},
-        "customdata": [safe(_row_words(row)) for row in rows],
-        "hovertemplate": "%{customdata}<extra></extra>",
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": short(high - values),
-            "arrayminus": short(values - low),
-            "color": colours[0] if colours else "@grey",
-            "thickness": 1.6,
-            "width": 0,
-        },
-        "marker": {
-            "size": 9,
-            "color": [colour if row.usable else "@paper" for row, colour in zip(rows, colours, strict=True)],
-            "line": {"color": colours, "width": 1.6},
-        },
+        "error_x": {**arms, "color": colours[0], "thickness": 1.6, "width": 0},
+        "marker": {"size": 9, "color": fills, "line": {"color": colours, "width": 1.6}},
     }
 
 
-def _row_words(row: Row) -> str:
-    return ", ".join(filter(None, [row.label, row.series])) + f": {_plain_words(row)}"
+def _ticks_beside(beside: Sequence[tuple[Level, float]]) -> Trace:
+    colours = [_tone(level.role) for level, _ in beside]
+    return {
+        "meta": {"kind": "reference"},
+        "mode": "markers",
+        "x": [level.height for level, _ in beside],
+        "y": [place for _, place in beside],
+        "text": [safe(level_words(level)) for level, _ in beside],
+        "marker": {"symbol": "line-ns-open", "size": 12, "color": colours},
+    }
 
 
-def _plain_words(row: Row) -> str:
-    silent = "" if row.usable or not math.isfinite(row.value) else ", not interpretable"
+def _note(scale: Scale, level: Level) -> Trace:
+    x = math.log10(level.height) if scale.log else level.height
+    top = {"y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return {"x": x, **top, "text": safe(level_words(level)), "font": {"size": 11, "color": _tone(level.role)}}
+
+
+def row_hue(row: Row) -> str:
+    """A row's colour as a property of the page's style: ``hue-1``."""
+    return f"hue-{look(row.place).hue}" if row.place >= 0 else "grey"
+
+
+def row_words(row: Row) -> str:
+    """What a row says: value and interval, and whether they can be interpreted."""
+    silent = "" if row.usable or not math.isfinite(row.value) else f", {NOT_INTERPRETABLE}"
     return row.words or f"{interval_words(row.value, row.low, row.high)}{silent}"
-
-
-def _row_colour(row: Row) -> str:
-    return f"@hue {look(row.place).hue}" if row.place >= 0 else "@grey"
-
-
-def _one(number: float) -> float | None:
-    return short(np.array([number], float))[0]
 
 
 # ---------------------------------------------------------------- maps
@@ -498,60 +441,47 @@ def _map(panel: Panel) -> dict[str, Any]:
     cells = panel.cells
     frames = [[short(row) for row in values] for values in cells.values]
     rows, columns = cells.values.shape[1:]
-    data: list[Trace] = [
-        {
-            "type": "heatmap",
-            "name": safe(panel.title),
-            "z": frames[-1],
-            "xgap": 1 if columns <= _MANY else 0,
-            "ygap": 1 if rows <= _MANY else 0,
-            "meta": {"kind": "map"},
-            "hoverongaps": True,
-            **_coloured(cells),
-        }
-    ]
+    heat = {
+        "type": "heatmap",
+        "z": frames[-1],
+        "xgap": 1 if columns <= _MANY else 0,
+        "ygap": 1 if rows <= _MANY else 0,
+        "meta": {"kind": "map"},
+        "hoverongaps": True,
+        "hovertemplate": "%{text}<extra></extra>",
+        **_coloured(cells),
+    }
     up = [-0.5, rows - 0.5] if cells.first_up else [rows - 0.5, -0.5]
+    x = {"title": {"text": safe(panel.x.label)}, "range": [-0.5, columns - 0.5]}
+    y = {"title": {"text": safe(panel.y.label)}, "range": up, "showgrid": False}
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": safe(panel.x.label)}, "range": [-0.5, columns - 0.5], "showgrid": False},
-        "yaxis": {"title": {"text": safe(panel.y.label)}, "range": up, "showgrid": False},
+        "xaxis": x | _named_ticks(panel.x.names, _LONGEST_TICK),
+        "yaxis": y | _named_ticks(panel.y.names, _LONGEST_TICK),
         "plot_bgcolor": "@grey .25",
         "height": int(min(620, 150 + rows * 34)),
-        "shapes": [
-            {
-                "type": "line",
-                "xref": "paper",
-                "x0": 0,
-                "x1": 1,
-                "y0": rule + 0.5,
-                "y1": rule + 0.5,
-                "line": {"color": "@human", "width": 2},
-            }
-            for rule in cells.rules
-        ],
+        "shapes": list(map(_rule, cells.rules)),
     }
+    data = [heat]
     if cells.margin is not None:
+        right = {"domain": [0.88, 1], "range": [0, 1], "tickvals": [0.5, 1], "showgrid": False}
         layout["xaxis"]["domain"] = [0, 0.86]
-        layout["xaxis2"] = {"domain": [0.88, 1], "range": [0, 1], "tickvals": [0.5, 1], "showgrid": False}
-        layout["xaxis2"]["title"] = {"text": safe(cells.margin_title)}
+        layout["xaxis2"] = right | {"title": {"text": safe(cells.margin_title)}}
         data.append(_margin(cells.margin))
-    places = {"x": [safe(name) for name in panel.x.names], "y": [safe(name) for name in panel.y.names]}
+    places = {"x": list(panel.x.names), "y": list(panel.y.names), "states": list(cells.states)}
     several = {"frames": list(map(list, zip(cells.frames, frames, strict=True)))} if cells.frames else {}
-    return {"data": data, "layout": layout, "names": [], "spans": [], "places": places, **several}
+    causes = [[row, column, words] for (row, column), words in cells.causes.items()]
+    return {"data": data, "layout": layout, "places": places, "causes": causes, **several}
 
 
-def _margin(shares: NDArray[np.float64]) -> Trace:
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "name": "people",
-        "xaxis": "x2",
-        "x": short(shares),
-        "y": list(range(len(shares))),
-        "marker": {"color": "@human"},
-        "showlegend": False,
-        "hoverinfo": "x",
-        "meta": {"kind": "margin"},
-    }
+def _rule(row: int) -> Trace:
+    ends = {"x0": 0, "x1": 1, "y0": row + 0.5, "y1": row + 0.5}
+    return {"type": "line", "xref": "paper", **ends, "line": {"color": "@human", "width": 2}}
+
+
+def _margin(shares: Numbers) -> Trace:
+    places = {"xaxis": "x2", "x": short(shares), "y": list(range(len(shares)))}
+    bar = {"type": "bar", "orientation": "h", "name": "people", "marker": {"color": "@human"}}
+    return {**bar, **places, "hoverinfo": "x", "meta": {"kind": "margin"}}
 
 
 def _coloured(cells: Map) -> Trace:
@@ -561,10 +491,7 @@ def _coloured(cells: Map) -> Trace:
     if cells.states:
         n = len(cells.states)
         steps = [[edge / n, f"@state {at % 3}"] for at in range(n) for edge in (at, at + 1)]
-        bar = _bar(cells.bar) | {
-            "tickvals": list(range(n)),
-            "ticktext": [safe(state) for state in cells.states],
-        }
+        bar = _bar(cells.bar, tickvals=list(range(n)), ticktext=list(map(safe, cells.states)))
         return {"colorscale": steps, "zmin": -0.5, "zmax": n - 0.5, "colorbar": bar}
     if cells.neutral is not None:
         half = max(abs(high - cells.neutral), abs(low - cells.neutral)) or 1.0

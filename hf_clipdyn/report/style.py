@@ -163,4 +163,6 @@ def read_style(style: str | Path) -> dict[str, Any]:
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
     with naming(style, ConfigError):
         settings = mpl.rc_params_from_file(Path(style), fail_on_error=True, use_default_template=False)
+        if not settings:  # matplotlib only warns of lines that it does not know
+            raise ConfigError("it sets none of matplotlib's parameters.")
     return dict[Any, Any](settings)

@@ -125,8 +125,7 @@ def read_table(path: Path) -> tuple[dict[str, KeptCell], Vocabulary]:
     frame, at = cells_of({name: in_pandas(name, rows[name]) for name in CELL}, np.array([len(rows)]))
     if (np.diff(at) < 0).any():
         rows = rows.take(np.argsort(at, kind="stable"))  # each cell in one piece
-    spans = (Span(rows, *span) for span in pairwise(np.cumsum([0, *np.bincount(at)]).tolist()))
-    cells = zip(frame["cell"], _cells(frame), spans, strict=True)
+    cells = zip(frame["cell"], _cells(frame), spans_of(rows, np.bincount(at)), strict=True)
     return {key: KeptCell(cell, span, files.get(key, Stamp())) for key, cell, span in cells}, words
 
 
@@ -149,6 +148,11 @@ def _cells(frame: pd.DataFrame) -> list[Cell]:
     columns = columns.where(columns.notna(), None)
     columns = columns.assign(scale=columns["scale"].replace({"": None}), seconds=frame["seconds"])
     return [Cell(**dict(zip(CELL, one, strict=True))) for one in columns.itertuples(index=False)]
+
+
+def spans_of(rows: pa.Table, lengths: Iterable[int]) -> list[Span]:
+    """The rows in pieces of these lengths."""
+    return [Span(rows, *ends) for ends in pairwise(np.cumsum([0, *lengths]).tolist())]
 
 
 def joined(spans: Iterable[Span]) -> pa.Table:

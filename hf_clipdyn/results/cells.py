@@ -23,10 +23,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import compress, pairwise
+from itertools import compress
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,6 +44,7 @@ from hf_clipdyn.results.cell_files import (
     joined,
     read_cell,
     read_table,
+    spans_of,
     write_encoded,
 )
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
@@ -183,23 +183,21 @@ class CellStore:
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
         if self._output is not None:
             path = _file(cells_folder(self._output), cell.key)
-            if trials is None:
-                of_trials = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
-            else:
+            of_trials = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
+            if trials is not None:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
-                metadata = {**(table.schema.metadata or {}), HEADER_KEY: header}
                 kept = _file(trials_folder(self._output), cell.key)
-                _write(table.replace_schema_metadata(metadata), kept)
+                _write(
+                    table.replace_schema_metadata({**(table.schema.metadata or {}), HEADER_KEY: header}), kept
+                )
                 of_trials = file_sha256(kept).encode()
             recorded = {} if of_trials is None else {_TRIALS_KEY: of_trials}
             metadata = {HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps(), **recorded}
             _write(rows.replace_schema_metadata(metadata), path)
-            if influences is not None:
-                has_none = is_new and trials is None  # a relation: its folder is not searched
-                of = None if has_none else KeptTrials([self._output]).file(cell.key)
+            if influences is not None:  # of a relation, no folder is searched for trials
+                of = None if is_new and trials is None else KeptTrials([self._output]).file(cell.key)
                 kept = _file(influences_folder(self._output), cell.key)
-                stamp_of_trials = stamp_of(of, cell.score_version) if of else ""
-                write_influences(kept, {cell.key: influences}, stamp_of_trials)
+                write_influences(kept, {cell.key: influences}, stamp_of(of, cell.score_version) if of else "")
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials
@@ -229,8 +227,7 @@ class CellStore:
         self._refresh()
         held = self._in_order()
         rows = joined(one.rows for one in held)  # many small tables take much memory
-        ends = np.cumsum([0, *(one.rows.end - one.rows.start for one in held)]).tolist()
-        spans = (Span(rows, *span) for span in pairwise(ends))
+        spans = spans_of(rows, (one.rows.end - one.rows.start for one in held))
         self._held = {one.cell.key: replace(one, rows=span) for one, span in zip(held, spans, strict=True)}
         facts = Provenance(package=self._package, runs=merged(one.origin for one in held))
         metadata = {
@@ -263,11 +260,11 @@ class CellStore:
             return
         folder, parsed = cells_folder(self._output), dict[bytes, Vocabulary]()
         files = [read_cell(_file(folder, key), parsed) for key in states]
-        rows = in_one_piece(table for *_, table in files)
-        ends = np.cumsum([0, *(len(table) for *_, table in files)]).tolist()
-        for (header, words, _), state, span in zip(files, states.values(), pairwise(ends), strict=True):
+        tables = [table for *_, table in files]
+        spans = spans_of(in_one_piece(tables), map(len, tables))
+        for (header, words, _), state, span in zip(files, states.values(), spans, strict=True):
             stamp = Stamp(header.measured, state, header.package, header.began)
-            self._hold(KeptCell(header.cell, Span(rows, *span), stamp), words)
+            self._hold(KeptCell(header.cell, span, stamp), words)
 
     def _hold(self, held: KeptCell, vocabulary: Vocabulary) -> None:
         self._held[held.cell.key] = held

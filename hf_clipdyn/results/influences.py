@@ -67,18 +67,15 @@ def write_influences(file: Path, cells: Mapping[str, Influences], stamp: str = "
         cells: influences by the key of the cell.
         stamp: of a single cell (`stamp_of`).
     """
-    units: dict[str, Units] = {}
-    rows: list[dict[str, Any]] = []
-    for cell, numbers in cells.items():
-        for key, one in numbers.items():
-            row: dict[str, Any] = {"cell": cell, "number": json.dumps(key), "cause": one.cause}
-            if one.units is not None:
-                units[one.units.names] = one.units
-                row |= {"units": one.units.names, "contributions": one.values}
-            rows.append(row)
+    numbers = [(cell, key, one) for cell, known in cells.items() for key, one in known.items()]
+    units = {one.units.names: one.units for *_, one in numbers if one.units is not None}
+    rows: list[dict[str, Any]] = [
+        {"cell": cell, "number": json.dumps(key), "cause": one.cause}
+        | ({"units": one.units.names, "contributions": one.values} if one.units is not None else {})
+        for cell, key, one in numbers
+    ]
     for name, of in units.items():
-        ways = of.clusters.shape[1]
-        clusters = of.clusters.reshape(-1)
+        clusters, ways = of.clusters.reshape(-1), of.clusters.shape[1]
         rows.append({"units": name, "clusters": clusters, "ways": ways, "n_clusters": of.n_clusters})
     table = pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_STAMP: stamp})
     try:
@@ -108,36 +105,27 @@ def read_influences(file: Path, stamp: str | None = "") -> dict[str, dict[tuple[
 
 def _unpacked(table: pa.Table) -> dict[str, dict[tuple[Any, ...], Influence]]:
     """Checked: a file may come from anywhere."""
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
-    cells, numbers, causes, names = (
-        columns[name].to_pylist() for name in ("cell", "number", "cause", "units")
-    )
-    described = ("clusters", "ways", "n_clusters")
-    units = {
-        names[row]: _units(names[row], *(columns[one][row].as_py() for one in described))
-        for row, number in enumerate(numbers)
-        if number is None
-    }
+    contributions = table["contributions"].combine_chunks()
+    values, ends = contributions.values.to_numpy(), contributions.offsets.to_numpy()
+    rows = table.drop_columns("contributions").to_pylist()
+    units = {row["units"]: _units(row) for row in rows if row["number"] is None}
     by_cell: dict[str, dict[tuple[Any, ...], Influence]] = {}
-    values, ends = columns["contributions"].values.to_numpy(), columns["contributions"].offsets.to_numpy()
-    for row, (cell, number, cause, name) in enumerate(zip(cells, numbers, causes, names, strict=True)):
-        if number is None:
+    for row, start, end in zip(rows, ends[:-1], ends[1:], strict=True):
+        if row["number"] is None:
             continue
-        key = json.loads(number)
+        key, one = json.loads(row["number"]), Influence.unknown(row["cause"] or "")
         if not isinstance(key, list) or any(isinstance(part, list | dict) for part in key):
             raise ValueError("has a number with an invalid key")
-        if name is None:
-            one = Influence.unknown(cause or "")
-        else:
-            one = Influence(units[name], np.array(values[ends[row] : ends[row + 1]], np.float64))
-            if len(one.values) != len(units[name].clusters) or not np.isfinite(one.values).all():
+        if row["units"] is not None:
+            one = Influence(units[row["units"]], np.array(values[start:end], np.float64))
+            if len(one.values) != len(units[row["units"]].clusters) or not np.isfinite(one.values).all():
                 raise ValueError("has other contributions than its units need")
-        by_cell.setdefault(cell, {})[tuple(key)] = one
+        by_cell.setdefault(row["cell"], {})[tuple(key)] = one
     return by_cell
 
 
-def _units(name: str, clusters: Any, ways: int, n_clusters: int) -> Units:
-    codes = np.array(clusters, np.int64).reshape(-1, max(ways, 1))
-    if not len(codes) or codes.min() < 0 or n_clusters < 2:
+def _units(row: Mapping[str, Any]) -> Units:
+    codes = np.array(row["clusters"], np.int64).reshape(-1, max(row["ways"], 1))
+    if not len(codes) or codes.min() < 0 or row["n_clusters"] < 2:
         raise ValueError("has invalid units")
-    return Units(name, codes, n_clusters)
+    return Units(row["units"], codes, row["n_clusters"])

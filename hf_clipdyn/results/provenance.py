@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -136,9 +136,9 @@ def git(folder: Path, *arguments: str) -> str | None:
     # No hook and no monitor that the folder's own settings name is started, and nothing is fetched.
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
     quiet = {**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    given: dict[str, Any] = {"cwd": folder, "env": quiet, "timeout": _SECONDS, "encoding": "utf-8"}
     try:
-        done = subprocess.run(command, capture_output=True, check=True, **given)
+        return subprocess.check_output(
+            command, cwd=folder, env=quiet, timeout=_SECONDS, encoding="utf-8", stderr=subprocess.DEVNULL
+        ).strip()
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return str(done.stdout).strip()

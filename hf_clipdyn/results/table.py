@@ -279,6 +279,8 @@ def _file_of(path: Path) -> Path:
             f"{path} is a folder without {TABLE}: name a table that `clipdyn evaluate` wrote, or write "
             f"this one with `clipdyn evaluate {path} --output {table}`."
         )
+    if not table.exists() and not path.exists():
+        raise ConfigError(f"{path}: it does not exist. `clipdyn evaluate` writes tables of results.")
     return table if path.is_dir() else path
 
 

@@ -270,12 +270,11 @@ class Vocabulary:
     @classmethod
     def merged(cls, parts: Iterable["Vocabulary"]) -> "Vocabulary":
         """The words of several tables; the later of two declarations of one name counts."""
-        kinds: dict[str, KindTerms] = {}
-        datasets: dict[str, DatasetTerms] = {}
-        for part in parts:
-            kinds |= part.kinds
-            datasets |= part.datasets
-        return cls(kinds=kinds, datasets=datasets)
+        several = list(parts)
+        return cls(
+            kinds={name: one for part in several for name, one in part.kinds.items()},
+            datasets={name: one for part in several for name, one in part.datasets.items()},
+        )
 
     def kind(self, name: str) -> KindTerms:
         """The words of a kind; its bare name if the table has none."""

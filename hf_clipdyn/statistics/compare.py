@@ -152,29 +152,25 @@ def differences(
     compared = list[dict[str, Any]]()
     for first, second in _pairs(cells, a, [b] if isinstance(b, str) else list(dict.fromkeys(b))):
         states = dict(zip(_STATES, (*first, *second), strict=True))
-        for pair in _cells(cells, first, second):
-            known = [errors.of_cell(cell.kind, cell.cell) for cell in pair]
-            is_kind = (
-                pair[0].kind in kinds()
-            )  # else a relation, which compares revisions itself, or a kind that left
-            if NO_TRIALS in known or (not is_kind and benchmarks is None and any(map(_is_cause, known))):
+        for cell in _cells(cells, first, second):
+            pair = cell.cell_a, cell.cell_b
+            known = [errors.of_cell(cell.kind, key) for key in pair]
+            causes = [one for one in known if isinstance(one, str)]
+            # A relation compares revisions itself, and nobody can score a kind that left: only if they are asked for.
+            if NO_TRIALS in causes or (causes and benchmarks is None and cell.kind not in kinds()):
                 continue
-            sides = [
-                _numbers(rows.iloc[places[cell.cell]], one) for cell, one in zip(pair, known, strict=True)
-            ]
-            if pair[0].kind == "noise":
-                sides = _with_common_images(sides, [errors.trials.of(cell.cell) for cell in pair])
-            named = {name: getattr(pair[1], name) for name in _SAME} | states
+            if causes:
+                raise EvaluationError(causes[0])
+            sides = [_numbers(rows.iloc[places[key]], one) for key, one in zip(pair, known, strict=True)]
+            if cell.kind == "noise":
+                sides = _with_common_images(sides, list(map(errors.trials.of, pair)))
+            named = {name: getattr(cell, name) for name in _SAME} | states
             compared += [named | number for number in _compared(*sides)]
     if not compared:
         raise EvaluationError(f"{_no_trials(a, b)}: evaluate both.")
     found = _with_errors(pd.DataFrame(compared), confidence_level)
     found["outside_family"] = _outside_family(found, table.words, family)
     return _corrected(found, correction, confidence_level)[_COLUMNS]
-
-
-def _is_cause(known: object) -> bool:
-    return isinstance(known, str)
 
 
 def _no_trials(a: str, b: str | Sequence[str]) -> str:
@@ -216,23 +212,16 @@ def _pairs(cells: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple
             yield first, second
 
 
-def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple[Any, Any]]:
-    """The cells of two states that show the same stimuli in the same way, as rows."""
+def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[Any]:
+    """The cells of two states that show the same stimuli in the same way, as rows with ``cell_a`` and ``cell_b``."""
     same = _SAME if first[0] == second[0] else _SAME_FOR_TWO_RUNS
-    sides = [
-        {
-            tuple(getattr(cell, name) for name in same): cell
-            for cell in cells[(cells["run"] == run) & (cells["revision"] == revision)].itertuples()
-        }
-        for run, revision in (first, second)
-    ]
-    return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
+    chosen = (cells[(cells["run"] == run) & (cells["revision"] == at)] for run, at in (first, second))
+    a, b = (own.drop_duplicates(same, keep="last") for own in chosen)
+    return b[[*_SAME, "cell"]].merge(a[[*same, "cell"]], on=same, suffixes=("_b", "_a")).itertuples()
 
 
-def _numbers(rows: pd.DataFrame, known: "dict[Key, Influence] | Any") -> _Numbers:
-    """The numbers of a cell with their influences; EvaluationError if these are unknown."""
-    if isinstance(known, str):
-        raise EvaluationError(known)
+def _numbers(rows: pd.DataFrame, known: Any) -> _Numbers:
+    """The numbers of a cell with their influences."""
     columns = rows[list(NUMBER_KEY)].astype({"layer": "Int64"}).astype(object)
     keys = columns.where(columns.notna(), None).itertuples(index=False, name=None)
     return {key: (value, known.get(key)) for key, value in zip(keys, rows["value"], strict=True)}
@@ -243,14 +232,11 @@ def _with_common_images(sides: list[_Numbers], trials: Sequence[pd.DataFrame | N
     first, second = trials
     if first is None or second is None:
         return sides
-    kind = kinds()["noise"]
-    added = [
-        {one.number_key: (one.value, units.influence(one.influence)) for one in numbers}
-        for numbers, units in zip(
-            drop_when_both_right(first, second), (UnitsOf(kind, first), UnitsOf(kind, second)), strict=True
-        )
-    ]
-    return [{**numbers, **more} for numbers, more in zip(sides, added, strict=True)]
+    dropped = drop_when_both_right(first, second)
+    for side, numbers, shown in zip(sides, dropped, (first, second), strict=True):
+        units = UnitsOf(kinds()["noise"], shown)
+        side |= {one.number_key: (one.value, units.influence(one.influence)) for one in numbers}
+    return sides
 
 
 def _compared(first: _Numbers, second: _Numbers) -> Iterator[dict[str, Any]]:
@@ -359,38 +345,31 @@ def _at_main_level(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
 
 def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: float) -> pd.DataFrame:
     """The table with the columns of the correction, which are empty outside the family."""
-    inside = table["outside_family"] == ""
-    of_family = table[inside]
+    family = table[table["outside_family"] == ""]
     # Differences that are one number are corrected once; the later ones have what the first one gets.
-    of_first = _distinct(of_family)
-    is_first = ~pd.Series(of_first, of_family.index).duplicated()
-    counted = of_family[is_first]
-    p_of_first = adjusted(counted["p_value"], correction)
-    p_adjusted = p_of_first[of_first]
-    rates = error_rates(p_of_first, correction, 1 - confidence_level)[of_first]
+    of_first = _distinct(family)
+    is_first = ~pd.Series(of_first, dtype=int).duplicated().to_numpy()
+    counted = family[is_first]
+    p_adjusted = adjusted(counted["p_value"], correction)
+    rates = error_rates(p_adjusted, correction, 1 - confidence_level)[of_first]
+    half = _half_width(family["error"].to_numpy(), family["n_clusters"].to_numpy(), 1 - rates / 2)
     names = np.array([_number_words(row) for row in counted.itertuples()], object)
-    half = _half_width(of_family["error"].to_numpy(), of_family["n_clusters"].to_numpy(), 1 - rates / 2)
     columns = {
-        "p_adjusted": p_adjusted,
-        "ci_low_simultaneous": of_family["difference"] - half,
-        "ci_high_simultaneous": of_family["difference"] + half,
+        "p_adjusted": p_adjusted[of_first],
+        "ci_low_simultaneous": family["difference"] - half,
+        "ci_high_simultaneous": family["difference"] + half,
+        "correction": correction,
+        "family_size": len(counted),
+        "equal_to": np.where(is_first, "", names[of_first]),
     }
-    corrected = {name: pd.Series(one, of_family.index).reindex(table.index) for name, one in columns.items()}
-    return table.assign(
-        **corrected,
-        correction=np.where(inside, correction, ""),
-        family_size=pd.Series(len(counted), table.index, "Int64").where(inside),
-        equal_to=pd.Series(names[of_first], of_family.index).mask(is_first).reindex(table.index).fillna(""),
-    )
+    corrected = table.join(pd.DataFrame(columns, family.index))
+    return corrected.fillna({"correction": "", "equal_to": ""}).astype({"family_size": "Int64"})
 
 
 def _number_words(row: Any) -> str:
     """The number of a row: its benchmark, metric and what else distinguishes it there."""
-    words = [f"{row.kind}/{row.dataset}", row.metric, row.variant, row.probe, row.subset]
-    words += [row.condition] if row.condition != "none" else []
-    words += [
-        f"{name} {value:g}"
-        for name in ("level", "layer", "parameter")
-        if pd.notna(value := getattr(row, name))
-    ]
+    condition = "" if row.condition == "none" else row.condition
+    words = [f"{row.kind}/{row.dataset}", row.metric, row.variant, row.probe, row.subset, condition]
+    places = {name: getattr(row, name) for name in ("level", "layer", "parameter")}
+    words += [f"{name} {value:g}" for name, value in places.items() if pd.notna(value)]
     return " ".join(filter(None, words))

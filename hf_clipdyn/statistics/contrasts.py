@@ -147,16 +147,14 @@ def combine(runs: Sequence[RunValue], confidence: float = 0.95, *, one_t: bool =
         >>> round(found.value, 3), round(found.ci_low, 3), round(found.ci_high, 3)
         (0.2, -0.048, 0.448)
     """
-    undefined = next((run for run in runs if math.isnan(run.value)), None)
-    sizes: dict[str, Any] = {
-        "n": max((run.n for run in runs), default=0),
-        "n_clusters": min((run.n_clusters for run in runs), default=0),
-    }
-    result = Estimate(confidence=confidence, runs=tuple(runs), **sizes)
+    n, n_clusters = (
+        max((run.n for run in runs), default=0),
+        min((run.n_clusters for run in runs), default=0),
+    )
+    result = Estimate(confidence=confidence, runs=tuple(runs), n=n, n_clusters=n_clusters)
+    undefined = [f"{run.run}: {run.cause}" for run in runs if math.isnan(run.value)]
     if undefined or not runs:
-        return replace(
-            result, cause=f"{undefined.run}: {undefined.cause}" if undefined else "there is no run"
-        )
+        return replace(result, cause=undefined[0] if undefined else "there is no run")
 
     blocks = _blocks(runs)
     values, weights = np.array([run.value for run in runs]), np.empty(len(runs))
@@ -174,10 +172,8 @@ def combine(runs: Sequence[RunValue], confidence: float = 0.95, *, one_t: bool =
         errors = [Error(squares / freedom * share, freedom)]
         shared = 0.0 if items.cause else max(0.0, items.variance - share * not_shared / freedom)
         errors += [Error(shared, items.n_clusters - 1)] if shared else []
-        if items.cause:
-            notes = [
-                f"the interval does not include the error over items that all seeds share: {items.cause}"
-            ]
+        left_out = "the interval does not include the error over items that all seeds share"
+        notes = [f"{left_out}: {items.cause}"] if items.cause else []
     else:
         errors = [] if items.cause else [Error(items.variance, items.n_clusters - 1)]
         notes = [ONE_SEQUENCE]
@@ -227,30 +223,26 @@ def weighted(sides: Sequence[tuple[float, Sequence[RunValue]]]) -> list[RunValue
     Returns:
         One for each scale and seed that all sides have. A run of unknown seed has no partner.
     """
-    tables = [
-        {(run.scale, run.seed, "" if run.seed is not None else run.run): run for run in side}
-        for _, side in sides
-    ]
-    factors = [weight for weight, _ in sides]
-    sums = []
-    for key in tables[0]:
-        if not all(key in table for table in tables):
-            continue
-        members = [table[key] for table in tables]
-        influence = weighted_sum([run.influence for run in members], factors)
-        sums.append(
-            RunValue(
-                run=_sum_words([run.run for run in members], factors),
-                scale=key[0],
-                seed=key[1],
-                value=sum(weight * run.value for weight, run in zip(factors, members, strict=True)),
-                influence=influence,
-                n=max(run.n for run in members),
-                n_clusters=influence.n_clusters or min(run.n_clusters for run in members),
-                cause=next((f"{run.run}: {run.cause}" for run in members if run.cause), ""),
-            )
-        )
-    return sums
+    factors, tables = [weight for weight, _ in sides], [_by_seed(side) for _, side in sides]
+    keys = [key for key in tables[0] if all(key in table for table in tables)]
+    return [_sum([table[key] for table in tables], factors) for key in keys]
+
+
+def _by_seed(runs: Sequence[RunValue]) -> dict[Any, RunValue]:
+    return {(run.scale, run.seed, "" if run.seed is not None else run.run): run for run in runs}
+
+
+def _sum(runs: Sequence[RunValue], weights: Sequence[float]) -> RunValue:
+    influence = weighted_sum([run.influence for run in runs], weights)
+    return replace(
+        runs[0],
+        run=_sum_words([run.run for run in runs], weights),
+        value=sum(weight * run.value for weight, run in zip(weights, runs, strict=True)),
+        influence=influence,
+        n=max(run.n for run in runs),
+        n_clusters=influence.n_clusters or min(run.n_clusters for run in runs),
+        cause=next((f"{run.run}: {run.cause}" for run in runs if run.cause), ""),
+    )
 
 
 def _sum_words(names: Sequence[str], weights: Sequence[float]) -> str:

@@ -78,15 +78,13 @@ class Errors:
         write_influences(combined_influences(table), cells)
 
     def _of_cell(self, kind: str, cell: str) -> _Cell | str:
+        file = self.trials.file(cell)
         try:
-            return self._read(kind, cell)
+            return self._without_trials(cell) if file is None else self._read(file, kind, cell)
         except (UnknownNameError, EvaluationError) as error:
             return str(error)
 
-    def _read(self, kind_name: str, cell: str) -> _Cell | str:
-        file = self.trials.file(cell)
-        if file is None:
-            return self._without_trials(cell)
+    def _read(self, file: Path, kind_name: str, cell: str) -> _Cell:
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"
@@ -94,18 +92,18 @@ class Errors:
             return of_kept  # of a kind that left: nobody can score its trials again
         kind = kind_named(kind_name)
         stamp = stamp_of(file, kind.score_version)
-        known: _Cell = read_influences(kept, stamp).get(cell, {})
-        if not known:
-            known = _computed(kind, self.trials.of(cell))
-            if self._keep:
-                write_influences(kept, {cell: known}, stamp)
-        return known
+        if known := read_influences(kept, stamp).get(cell):
+            return known
+        computed = _computed(kind, self.trials.of(cell))
+        if self._keep:
+            write_influences(kept, {cell: computed}, stamp)
+        return computed
 
     def _without_trials(self, cell: str) -> _Cell | str:
-        for table in self._tables:  # of a relation, which has no trials of its own
-            if own := read_influences(influences_folder(table) / f"{cell}.parquet").get(cell):
-                return own
-        return self._combined.get(cell, NO_TRIALS)
+        # A relation has no trials of its own.
+        files = [influences_folder(table) / f"{cell}.parquet" for table in self._tables]
+        own = (read_influences(file).get(cell) for file in files)
+        return next(filter(None, own), self._combined.get(cell, NO_TRIALS))
 
     @cached_property
     def _combined(self) -> dict[str, _Cell]:

@@ -179,6 +179,10 @@ class Judge:
         table: of all seeds, scales and arms.
         claims: what is asked.
         errors: what items contribute; None for the files beside the table.
+
+    Attributes:
+        counted: scale, seed and arm of the runs that count, by their names.
+        why_not: why these runs can give no verdict; empty if they can.
     """
 
     def __init__(self, table: Table, claims: Claims, errors: Errors | None = None) -> None:
@@ -186,6 +190,9 @@ class Judge:
         self.errors = errors or Errors(table.files)
         self._read: dict[str, dict[str, _Measured]] = {}
         self._contrasts: dict[tuple[object, ...], list[RunValue]] = {}
+        runs = table.courses.drop_duplicates("run").set_index("run")[["scale", "seed", "arm"]]
+        self._runs = runs[runs["scale"] == claims.scale] if claims.scale else runs
+        self.counted, self.why_not = self._counting()
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on each claim, in the order of the file."""
@@ -193,13 +200,6 @@ class Judge:
 
     # --- which runs count, and where their revisions lie ---
 
-    @cached_property
-    def _runs(self) -> pd.DataFrame:
-        """Scale ("" for none), seed and arm of each run of the study's scale, in the order of the table."""
-        runs = self.table.courses.drop_duplicates("run").set_index("run")[["scale", "seed", "arm"]]
-        return runs[runs["scale"] == self.claims.scale] if self.claims.scale else runs
-
-    @cached_property
     def _counting(self) -> tuple[pd.DataFrame, str]:
         """The runs that count, and why they give no verdict; empty if they do."""
         runs, seeds = self._runs, self.claims.confirmatory_seeds
@@ -210,16 +210,6 @@ class Judge:
         if (tuning & main).any():
             return runs[tuning], "only seeds that tuned the study"
         return runs, f"none of the registered seeds ({', '.join(map(str, seeds))}) is in the tables"
-
-    @property
-    def counted(self) -> pd.DataFrame:
-        """Scale, seed and arm of the runs that count, by their names."""
-        return self._counting[0]
-
-    @property
-    def why_not(self) -> str:
-        """Why these runs can give no verdict; empty if they can."""
-        return self._counting[1]
 
     @cached_property
     def _left_out(self) -> list[str]:
@@ -291,6 +281,10 @@ class Judge:
             said = row["note"] or "undefined" if math.isnan(row["value"]) else "not interpretable"
             return weights, f"{undefined[0]}: {said}"
         return weights, ""
+
+    def revisions(self, endpoint: str, window: str, run: str) -> list[str]:
+        """Names of the revisions of a run in a window, at which the endpoint was measured."""
+        return [str(name) for name in self._weights(endpoint, {window: 1.0}, run)[0].dropna().index]
 
     def _inside(self, window: Window, values: pd.DataFrame, run: str) -> NDArray[np.bool_]:
         """Which of the revisions are in a window; none of them if it is not whole."""
@@ -400,20 +394,18 @@ class Judge:
     def gate(self, name: str) -> GateResult:
         """A gate in all runs of its arms that count; each of them must pass."""
         plan = self.claims.gates[name]
-        for arm in plan.arms:
-            if arm not in self.counted["arm"].to_numpy():
-                words = f"not measured: no run of {f'the arm {arm!r}' if arm else 'the main arm'} counts"
-                return GateResult(title=name, passed=None, words=words)
-        runs = self.counted.index[self.counted["arm"].isin(plan.arms)]
-        if missing := [run for run in runs if self._measured(plan.endpoint, run) is None]:
-            named = self.claims.endpoints[plan.endpoint]
-            words = f"not measured in {missing[0]}: {named.benchmark} {named.metric}"
+        endpoint, arms = self.claims.endpoints[plan.endpoint], self.counted["arm"]
+        runs = self.counted.index[arms.isin(plan.arms)]
+        absent = [f"the arm {arm!r}" if arm else "the main arm" for arm in plan.arms if arm not in set(arms)]
+        missing = [run for run in runs if self._measured(plan.endpoint, run) is None]
+        if absent or missing:
+            words = f"not measured: no run of {absent[0]} counts" if absent else ""
+            words = words or f"not measured in {missing[0]}: {endpoint.benchmark} {endpoint.metric}"
             return GateResult(title=name, passed=None, words=words)
         failures = [f"{run}: {cause}" for run in runs if (cause := self._failure(plan, run))]
-        if failures:
-            more = f", and in {counted(len(failures) - 1, 'other run')}" if len(failures) > 1 else ""
-            return GateResult(title=name, passed=False, words=f"failed in {failures[0]}{more}")
-        return GateResult(title=name, passed=True, words=f"passed in {counted(len(runs), 'run')}")
+        more = f", and in {counted(len(failures) - 1, 'other run')}" if len(failures) > 1 else ""
+        words = f"failed in {failures[0]}{more}" if failures else f"passed in {counted(len(runs), 'run')}"
+        return GateResult(title=name, passed=not failures, words=words)
 
     def _failure(self, plan: Gate, run: str) -> str:
         """Why a run does not pass; empty if it does."""
@@ -454,11 +446,10 @@ class Judge:
 
     def _verdict(self, claim: Claim) -> Verdict:
         draft = Verdict(claim=claim, word=NOT_HERE, cause=claim.cause, notes=claim.notes)
-        courses = self.table.courses[["kind", "dataset"]].drop_duplicates().astype(str)
-        benchmarks = courses.agg("/".join, axis=1).tolist()
-        for part in claim.parts:
-            if (benchmark := self.claims.endpoints[part.endpoint].benchmark) not in benchmarks:
-                return replace(draft, cause=f"{benchmark} is not in the tables")
+        measured = set(self.table.courses[["kind", "dataset"]].itertuples(index=False, name=None))
+        for endpoint in (self.claims.endpoints[part.endpoint] for part in claim.parts):
+            if (endpoint.kind, endpoint.dataset) not in measured:
+                return replace(draft, cause=f"{endpoint.benchmark} is not in the tables")
         if not claim.parts:
             return draft
         gates = tuple(map(self.gate, claim.gates))
@@ -490,10 +481,7 @@ def _together(gates: Sequence[GateResult], parts: Sequence[JudgedPart]) -> tuple
             if gate.passed is passed:
                 return word, f"{gate.title}: {gate.words}"
     first = min(parts, key=lambda part: _DECIDING.index(part.word))
-    cause = first.estimate.cause
-    if first.word == "undecided" and first.estimate.has_one_seed:
-        cause = cause or "one seed: the variance between seeds is unknown"
-    against = first.word in ("contradicted", "negligible") and len(parts) > 1
-    return first.word, ": ".join(
-        [first.part.title, cause] if cause else [first.part.title] if against else []
-    )
+    cause, is_shown = first.estimate.cause, first.word in ("contradicted", "negligible") and len(parts) > 1
+    if first.word == "undecided" and first.estimate.has_one_seed and not cause:
+        cause = "one seed: the variance between seeds is unknown"
+    return first.word, ": ".join([first.part.title, cause] if cause else [first.part.title] * is_shown)

@@ -18,7 +18,7 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin,
 from hf_clipdyn.results.row import column
 from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.claims import Claims, read_claims, registered_hash
-from hf_clipdyn.statistics.contrasts import Estimate
+from hf_clipdyn.statistics.contrasts import Error, Estimate
 from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect, GateResult, Judge, JudgedPart, Verdict
 
@@ -76,6 +76,17 @@ class VerdictRow:
     notes: str = column("JSON list of what a reader must know beside the verdict.", default="[]")
 
 
+_OF_ESTIMATE = (
+    "value",
+    "ci_low",
+    "ci_high",
+    "standard_error",
+    "sign",
+    "n_seeds",
+    "scales",
+    "n",
+    "n_clusters",
+)
 SCHEMA = arrow_schema(VerdictRow)
 """Arrow schema of the table of verdicts."""
 
@@ -161,29 +172,21 @@ def _rows(verdict: Verdict) -> list[VerdictRow]:
 
 
 def _with_part(whole: VerdictRow, number: int, part: JudgedPart) -> VerdictRow:
-    estimate = part.estimate
-    seeds, items = (*estimate.errors, None, None)[:2]
+    estimate, nothing = part.estimate, Error(math.nan, math.nan)
+    seeds, items = (*estimate.errors, nothing, nothing)[:2]
     return replace(
         whole,
         part=number,
         part_title=part.part.title,
         part_verdict=part.word,
-        value=estimate.value,
-        ci_low=estimate.ci_low,
-        ci_high=estimate.ci_high,
         confidence_level=estimate.confidence,
-        standard_error=estimate.standard_error,
-        degrees_of_freedom=float(seeds.degrees_of_freedom) if seeds else math.nan,
-        item_error=math.sqrt(items.variance) if items else math.nan,
-        item_degrees_of_freedom=float(items.degrees_of_freedom) if items else math.nan,
+        degrees_of_freedom=float(seeds.degrees_of_freedom),
+        item_error=math.sqrt(items.variance),
+        item_degrees_of_freedom=float(items.degrees_of_freedom),
         smallest_effect=part.part.smallest_effect,
-        sign=estimate.sign,
         minimum_detectable_effect=estimate.detectable,
-        n_seeds=estimate.n_seeds,
-        scales=estimate.scales,
-        n=estimate.n,
-        n_clusters=estimate.n_clusters,
         part_cause=estimate.cause,
+        **{name: getattr(estimate, name) for name in _OF_ESTIMATE},
     )
 
 
@@ -211,16 +214,14 @@ def _claim_lines(verdict: Verdict) -> Iterator[str]:
 
 def _part_words(part: JudgedPart) -> str:
     """Word, value, interval, δ, what would have been found, and the runs."""
-    estimate, delta = part.estimate, part.part.smallest_effect
+    estimate, scales = part.estimate, ", ".join(filter(None, part.estimate.scales)) or "no scale"
     if math.isnan(estimate.value):
         return f"not defined ({estimate.cause})"
-    words = [f"{part.words}, {_value(estimate)} at {100 * estimate.confidence:.4g} %", f"δ = {delta:.3g}"]
-    if not math.isnan(estimate.detectable):
-        words.append(f"{estimate.detectable:.3f} would be found with a power of 80 %")
-    words.append(
-        f"{counted(estimate.n_seeds, 'run')} of {', '.join(filter(None, estimate.scales)) or 'no scale'}"
+    power = f"{estimate.detectable:.3f} would be found with a power of 80 %; "
+    return (
+        f"{part.words}, {_value(estimate)} at {100 * estimate.confidence:.4g} %; δ = {part.part.smallest_effect:.3g}; "
+        f"{'' if math.isnan(estimate.detectable) else power}{counted(estimate.n_seeds, 'run')} of {scales}"
     )
-    return "; ".join(words)
 
 
 def _value(estimate: Estimate) -> str:

@@ -1,11 +1,10 @@
 """The pages of docs/ that are written from what the code declares and from the committed tables."""
 
-from .api import api_pages, metric_pages
-from .commands import command_pages, evaluate_options
+from .api import api_pages
+from .commands import command_pages
 from .data_sets import citations, data_sets_page
 from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
-from .metrics import metric_module_pages
 from .models import models_page
 from .page import BELOW, NOTE, Page, TextFile
 from .studies import study_pages
@@ -17,16 +16,13 @@ __all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
 def pages() -> list[Page | TextFile]:
     """Every written page and file."""
     commands, api = command_pages(), api_pages()
-    modules, *each_module = metric_module_pages()
     others = [
-        evaluate_options(),
         suites_page(),
         models_page(),
-        modules,
         data_sets_page(),
         *table_pages(),
         *study_pages(),
     ]
     index = index_page(commands, others, api)
     below = [*kind_pages(), *relation_pages()]
-    return [index, *commands, *others, *api, *each_module, *metric_pages(), *below, citations()]
+    return [index, *commands, *others, *api, *below, citations()]

@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pkgutil import iter_modules
@@ -19,21 +19,26 @@ _HEAD = ("name", "what it does", "explained in")
 
 _PACKAGES = {
     "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
-    "hf_clipdyn.training": "Train, estimate the cost of a run, and find its folder.",
+    "hf_clipdyn.training": "Train, and find the folder of a run.",
     "hf_clipdyn.revisions": "Publish revisions, list them, and resume publishing.",
-    "hf_clipdyn.evaluation": "Measure revisions, or a live model.",
     "hf_clipdyn.report": "Write the page, the cards and the Space of a study.",
 }
+_HELPERS = (
+    "checks",
+    "embeddings",
+    "fixation_maps",
+    "influence",
+    "phases",
+    "scores",
+    "seen_maps",
+    "shared_images",
+)
+"""Modules of `hf_clipdyn.metrics` that compute no metric of their own."""
 
 
 def api_pages() -> list[Page]:
     """The package's own names, those of its sub-packages, and those that plug-ins need."""
-    return [_python(), *_packages(), _extending(), _errors(), _metrics()]
-
-
-def metric_pages() -> list[Page]:
-    """A page for each module of `hf_clipdyn.metrics`."""
-    return [_metric_module(name) for name in _metric_modules()]
+    return [_python(), _packages(), _extending(), _errors(), _metrics()]
 
 
 def _python() -> Page:
@@ -49,24 +54,20 @@ on GitHub, read them in the code.
         "reference/python.md",
         "hf_clipdyn",
         "The names that `import hf_clipdyn` offers.",
-        [text, table(_HEAD, rows), *map(_docstring, places)],
+        [text, table(_HEAD, rows), _docstrings(places)],
     )
 
 
-def _packages() -> list[Page]:
-    return [_package(name, summary) for name, summary in _PACKAGES.items()]
-
-
-def _package(name: str, summary: str) -> Page:
-    package = import_module(name)
-    others = [one for one in package.__all__ if one not in hf_clipdyn.__all__]
-    shared = [one for one in package.__all__ if one in hf_clipdyn.__all__]
-    note = (
-        f"On the page of [hf_clipdyn](../python.md): {', '.join(f'`{one}`' for one in shared)}."
-        if shared
-        else ""
-    )
-    return _api_page(name, summary, [(name, one) for one in others], note)
+def _packages() -> Page:
+    parts = []
+    for name, summary in _PACKAGES.items():
+        package = import_module(name)
+        others = [(name, one) for one in package.__all__ if one not in hf_clipdyn.__all__]
+        shared = ", ".join(f"`{one}`" for one in package.__all__ if one in hf_clipdyn.__all__)
+        note = f"On the page of [hf_clipdyn](../python.md): {shared}." if shared else ""
+        parts += [f"## {name}", summary, note, *_listed(others, with_meaning=False)]
+    summary = "Names of `hf_clipdyn.data`, `.training`, `.revisions` and `.report`."
+    return Page("reference/python/packages.md", "Sub-packages", summary, [summary, *parts])
 
 
 def _extending() -> Page:
@@ -101,42 +102,56 @@ def _metric_modules() -> list[str]:
 
 
 def _metrics() -> Page:
-    """The modules, with links to their pages."""
-    rows = []
-    for name in _metric_modules():
-        module = import_module(f"hf_clipdyn.metrics.{name}")
-        page = METRICS[name]
-        rows.append((f"[`{name}`](metrics/{name}.md)", summary_of(module), f"[page](../../{page})"))
-    summary = "The mathematics of every metric, in NumPy and SciPy."
-    text = "One metric is one module. Functions take arrays and return `Scores`, or plain numbers."
-    listed = table(("module", "question", "explained in"), rows)
-    return Page("reference/python/metrics.md", "hf_clipdyn.metrics", summary, [summary, text, listed])
+    """All modules of the metrics; what they have in common comes last."""
+    modules = _metric_modules()
+    metrics = [part for name in modules if name not in _HELPERS for part in _metric_module(name)]
+    helpers = [part for name in modules if name in _HELPERS for part in _metric_module(name)]
+    text = """
+One metric is one module. Functions take arrays and return `Scores`, or plain numbers. [Use a
+metric](../../how-to/use-a-metric.md) has examples, and the metrics that are modules of `evaluate` too.
+"""
+    return Page(
+        "reference/python/metrics.md",
+        "hf_clipdyn.metrics",
+        "The mathematics of every metric, in NumPy and SciPy.",
+        [text, *metrics, "What metrics have in common:", *helpers],
+    )
 
 
-def _metric_module(name: str) -> Page:
+def _metric_module(name: str) -> list[str]:
+    """A heading, the question that the module answers, and its docstrings."""
     module = import_module(f"hf_clipdyn.metrics.{name}")
     defined = [
         name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__
     ]
     listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
-    names = [(module.__name__, one) for one in listed if _is_documented(getattr(module, one))]
-    note = f"[The explanation](../../../{METRICS[name]}) says what it means."
-    return _api_page(f"metrics/{name}", summary_of(module), names, note, title=f"metrics.{name}")
+    documented = [name for name in listed if _is_documented(getattr(module, name))]
+    others = [f"`{one}`" for one in documented if one != name]
+    names = f" Names: {', '.join(others)}." if others else ""
+    places = dict.fromkeys(f"{getattr(module, one).__module__}.{one}" for one in documented)
+    return [
+        f"## {name}",
+        f"{summary_of(module)} [The explanation](../../{METRICS[name]}).{names}",
+        _docstrings(places),
+    ]
 
 
-def _api_page(
-    name: str, summary: str, names: Sequence[tuple[str, str]], note: str = "", title: str = ""
-) -> Page:
+def _api_page(name: str, summary: str, names: Sequence[tuple[str, str]], title: str = "") -> Page:
+    path = f"reference/python/{name.rpartition('.')[2]}.md"
+    return Page(path, title or name, summary, [summary, *_listed(names)])
+
+
+def _listed(names: Sequence[tuple[str, str]], with_meaning: bool = True) -> list[str]:
+    """A table of the names, and their docstrings."""
     # By the place of the definition: other modules may offer the name too.
     rows: dict[str, tuple[str, ...]] = {}
     for module, one in names:
         value = getattr(import_module(module), one)
         meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
+        meaning = meaning if with_meaning or not _is_documented(value) else ""
         place = f"{getattr(value, '__module__', module)}.{one}"
         rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
-    listed = table(_HEAD, rows.values()) if rows else ""
-    parts = [summary, note, listed, *map(_docstring, rows)]
-    return Page(f"reference/python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
+    return [table(_HEAD, rows.values()), _docstrings(rows)] if rows else []
 
 
 def _explained(name: str, up: str) -> str:
@@ -162,6 +177,6 @@ def _constant_summary(module: str, name: str) -> str:
     return line(str(text))
 
 
-def _docstring(place: str) -> str:
-    """What the site replaces by the docstring; GitHub does not show it."""
-    return f"<!-- docstring: {place} -->"
+def _docstrings(places: Iterable[str]) -> str:
+    """What the site replaces by the docstrings; GitHub does not show it."""
+    return f"<!-- docstrings: {' '.join(places)} -->"

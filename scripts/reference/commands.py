@@ -1,4 +1,4 @@
-"""Pages of the commands, and of the options of `clipdyn evaluate`."""
+"""Pages of the commands."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -14,8 +14,10 @@ from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_
 from .page import Page, line, table
 
 _NOTES = {
-    "evaluate": "The other options say what is measured, and on which models: "
-    "[Options of evaluate](../evaluate-options.md).",
+    "evaluate": "Options of a kind, such as `--noise_levels`, are on the page of [that kind](../index.md#kinds). "
+    "Separate several values by commas, or repeat the option. The file of `--config` has the same keys, and the "
+    "arguments of `evaluate_revisions` have the same names. In Python, a kind takes its settings by `on`: "
+    '`Noise.on("cifar10", stage="input")`.',
     "train": "A switch needs no value: `--push_to_hub`. To turn off a switch of a recipe, give it `false`: "
     "`--push_to_hub false`.",
 }
@@ -62,6 +64,7 @@ def _command(name: str, **example: str) -> Page:
             *_example(**example),
             "## Options",
             *(_by_group(command, listed) if listed else ["The command has no options."]),
+            *(["### What is measured", option_table(EvaluationConfig)] if name == "evaluate" else []),
         ],
     )
 
@@ -87,24 +90,6 @@ def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]
     if command.file_help and "" not in titles.values():
         parts = [_options([(_code("--config FILE"), command.file_help, "")]), *parts]
     return parts
-
-
-def evaluate_options() -> Page:
-    """The options of `clipdyn evaluate` that belong to no kind."""
-    text = """
-`clipdyn evaluate` takes these options, and those that [the command itself](commands/evaluate.md) lists. The options of
-a kind, such as `--noise_levels`, are on the page of [that kind](index.md#kinds). Dashes may stand for underscores.
-
-Separate several values by commas, or repeat the option. A YAML file that `--config` names has the same keys, and the
-arguments of `evaluate_revisions` have the same names. The settings of a kind are also arguments of its `on`:
-`Noise.on("cifar10", stage="input")`.
-"""
-    return Page(
-        "reference/evaluate-options.md",
-        "Options of evaluate",
-        "What `clipdyn evaluate` measures, on which models and how.",
-        [text, option_table(EvaluationConfig)],
-    )
 
 
 def option_table(options: type[Options], prefix: str = "") -> str:

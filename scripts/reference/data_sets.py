@@ -31,8 +31,6 @@ def data_sets_page() -> Page:
             table(("data set", "benchmarks", "rows", "licence", "may be passed on"), rows),
             *(part for name, one in builders.items() for part in _data_set(name, one)),
             "## Columns of the rows",
-            "A loader gives rows of one kind, whatever the archive looks like. A kind of benchmark takes one or more "
-            "of these kinds.",
             *_columns(),
         ],
         is_begun=True,
@@ -80,8 +78,8 @@ def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
     if len(configs) > _MOST_CONFIGS:
         configs = [*configs[: _MOST_CONFIGS - 1], f"… {configs[-1]} ({len(configs)} in all)"]
     facts = [
-        f"Get it from: {metadata.where}.",
-        f"Its folder contains: {', '.join(f'`{one}`' for one in builder.layout)}." if builder.layout else "",
+        f"Source: {metadata.where}.",
+        f"Files: {', '.join(f'`{one}`' for one in builder.layout)}." if builder.layout else "",
         f"Configurations: {', '.join(configs)}." if configs else "",
         _direction(builder),
         f"Pixels per degree of visual angle: {metadata.pixels_per_degree:g}."
@@ -89,9 +87,7 @@ def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
         else "",
         f"Published human values: {people}." if people else "",
         f"Caution: {metadata.caution}" if metadata.caution else "",
-        f"Cite: `{_citation_key(metadata.citation)}` in [{_CITATIONS}]({_CITATIONS})."
-        if metadata.citation
-        else "",
+        f"Cite: `{_citation_key(metadata.citation)}`." if metadata.citation else "",
     ]
     described = inspect.cleandoc(builder.__doc__ or "").replace("``", "`")
     return [

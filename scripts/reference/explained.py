@@ -90,7 +90,7 @@ METRICS = (
 def functions(page: str) -> str:
     """Links from a page two folders below docs/ to the modules of metrics that it explains."""
     return ", ".join(
-        f"[`hf_clipdyn.metrics.{module}`](../../reference/python/metrics/{module}.md)"
+        f"[`hf_clipdyn.metrics.{module}`](../../reference/python/metrics.md#{module})"
         for module, explained in METRICS.items()
         if explained == page
     )

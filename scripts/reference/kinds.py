@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_clipdyn.benchmarks.kind import Kind
@@ -16,12 +16,12 @@ from hf_clipdyn.benchmarks.registry import (
 )
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.results.terms import Axis, KindTerms, Term
+from hf_clipdyn.results.terms import Axis, KindTerms
 
 from .commands import option_table
 from .explained import functions
-from .page import Page, bullets, section, summary_of, table
-from .places import SHARED_PAGES, kind_path, relation_path
+from .page import Page, bullets, line, section, summary_of, table
+from .places import kind_path, relation_path
 
 
 def kind_pages() -> list[Page]:
@@ -30,9 +30,8 @@ def kind_pages() -> list[Page]:
 
 
 def relation_pages() -> list[Page]:
-    """The ends of the pages of the relations: what these declare."""
-    ordered = sorted(relations().items(), key=lambda one: one[0] in SHARED_PAGES)
-    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in ordered)
+    """The end of the page of the relations: what these declare."""
+    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in relations().items())
 
 
 def measured() -> list[type[Kind[Any]]]:
@@ -57,11 +56,11 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         f"## Reference of `{kind.name}`",
         summary_of(kind),
         bullets(_kind_facts(kind)),
+        "Metrics:",
         _metrics(terms),
-        *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
-        *section(f"### Reference values of `{kind.name}`", _references(terms)),
-        *section(f"### Options of `{kind.name}`", option_table(kind.settings, f"{kind.name}_")),
-        f"### Trials of `{kind.name}`",
+        *section("Values of columns:", _names(terms, "conditions" in kind.settings.model_fields)),
+        _references(terms),
+        *section("Options:", option_table(kind.settings, f"{kind.name}_")),
         *_trials(details),
     ]
 
@@ -69,25 +68,23 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
 def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     known = [f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation)]
     pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
-    details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")[2]
     facts = [
         f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
         f"Pairs: {pairs}.",
-        f"Version: scoring {relation.score_version}.",
     ]
     return [
         f"## Reference of `{name}`",
         summary_of(relation),
-        details,
         bullets(facts),
+        "Metrics:",
         _metrics(relation.terms),
         _references(relation.terms),
     ]
 
 
 def _trials(details: str) -> list[str]:
-    """The paragraphs of a kind's docstring after the first; the last one lists the columns."""
-    return [re.sub("^Trials: ", "Columns: ", one) for one in details.split("\n\n")]
+    """What a kind's docstring lists from `Trials:` on; what is above it is explained by hand."""
+    return [f"Columns of the trials: {details.partition('Trials: ')[2]}"]
 
 
 def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
@@ -104,7 +101,7 @@ def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
         f"Intervals: over {clusters}.",
         *_axis("level", kind.terms.level),
         *_axis("parameter", kind.terms.parameter),
-        f"Versions: observation {kind.observe_version}, scoring {kind.score_version}.",
+        *_perception(kind.terms),
     ]
 
 
@@ -119,66 +116,100 @@ def fitting(kind: type[Kind[Any]]) -> list[str]:
 
 
 def _axis(column: str, axis: Axis | None) -> list[str]:
-    if axis is None:
+    if axis is None or axis.title == column:
         return []
     unit = f" ({axis.unit})" if axis.unit else ""
     return [f"`{column}`: {axis.title}{unit}."]
 
 
+def _perception(terms: KindTerms) -> list[str]:
+    levels = dict.fromkeys(one.perception for one in terms.terms.values() if one.perception)
+    return [f"Level of perception: {', '.join(levels)}."] if levels else []
+
+
 def _metrics(terms: KindTerms) -> str:
-    head = ("metric", "meaning", "unit", "range", "better", "level of perception")
-    return table(head, [_metric(name, one) for name, one in terms.terms.items()])
+    """One entry for each meaning: metrics of images and of texts share theirs."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for name, one in terms.terms.items():
+        alike.setdefault((one.meaning or name, one.unit, one.limits, one.better), []).append(name)
+    return bullets(
+        _metric(names, [terms.terms[name].title for name in names], terms) for names in alike.values()
+    )
 
 
-def _metric(name: str, term: Term) -> tuple[str, ...]:
+def _metric(names: Sequence[str], titles: Sequence[str], terms: KindTerms) -> str:
+    term = terms.terms[names[0]]
+    title = titles[0] if len(titles) == 1 else titles[0].rpartition(", ")[0]
+    meaning = line(f"{title}. {term.meaning}" if term.meaning else f"{title}.")
     limits = "" if term.limits is None else f"{term.limits[0]:g} to {term.limits[1]:g}"
-    meaning = f"{term.title}. {term.meaning}" if term.meaning else f"{term.title}."
-    return f"`{name}`", meaning[:1].upper() + meaning[1:], term.unit, limits, term.better, term.perception
+    facts = ", ".join(filter(None, (term.unit, limits, term.better and f"{term.better} is better")))
+    return f"{_listed(names)}: {meaning[:1].upper()}{meaning[1:]}{facts and f' ({facts})'}"
 
 
-def _names(terms: KindTerms) -> str:
-    """What the columns of names may have, if it is declared."""
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{one}`" for one in names)
+
+
+def _names(terms: KindTerms, has_option: bool) -> str:
+    """What the columns of names may have, if it is declared and no option lists the conditions."""
     conditions = {name: one.title for name, one in terms.conditions.items()}
     columns = {
-        "condition": conditions,
+        "condition": {} if has_option else conditions,
         "variant": terms.variants,
         "subset": terms.subsets,
         "probe": terms.probes,
     }
-    rows = [
-        (f"`{column}`", f"`{name}`" if name else "(empty)", title)
+    return bullets(
+        f"`{column}`: {', '.join(_value(*one) for one in titles.items())}."
         for column, titles in columns.items()
-        for name, title in titles.items()
-    ]
-    return table(("column", "value", "meaning"), rows) if rows else ""
+        if titles
+    )
+
+
+def _value(name: str, title: str) -> str:
+    """A value and what it means, unless its name says that."""
+    shown = f"`{name}`" if name else "empty"
+    alike = [re.sub(r"[^a-z0-9]", "", one.lower()) for one in (name, title)]
+    return shown if alike[0] == alike[1] else f"{shown} ({title})"
 
 
 def _references(terms: KindTerms) -> str:
+    """What else the table has, by role and name."""
+    by_role: dict[str, list[str]] = {}
+    for one in terms.references:
+        by_role.setdefault(one.role, []).append(_value(one.name, one.title) if one.name else one.title)
     rows = [
-        (f"`{one.role}`", f"`{one.name}`" if one.name else "", one.title, ", ".join(one.joins))
-        for one in terms.references
+        f"`{role}`" if found == [role] else f"`{role}`: {', '.join(found)}" for role, found in by_role.items()
     ]
-    return table(("role", "reference", "what it is", "joins the values on"), rows) if rows else ""
+    return f"Reference values, by `role`: {'; '.join(rows)}." if rows else ""
+
+
+_WHY = {
+    "embedded": "Needs no download: a first look, and a check that everything works.",
+    "dynamics": "How learning proceeds: embeddings, probes of the layers, and all relations.",
+    "paper": "The data sets of arXiv 2508.09814, whose claims this package tests.",
+    "full": "Several data sets for each question, to see whether a result depends on one of them.",
+    "human": "Data sets with human answers of many kinds, to compare with observers in breadth.",
+}
+"""Why a suite has these benchmarks."""
 
 
 def suites_page() -> Page:
-    """The benchmarks and relations of each suite."""
+    """The benchmarks and relations of each suite, and why."""
     rows = [
         (
             f"`{name}`",
+            _WHY[name],
             ", ".join([*map(_benchmark_link, suite(name)), *map(_relation_link, suite_relations(name))]),
         )
         for name in suite_names()
     ]
-    text = (
-        "`--suite` of `clipdyn evaluate` selects these benchmarks. A benchmark is a kind and a data set. A relation "
-        "reads the trials of all benchmarks that are in the table."
-    )
+    summary = "What each `--suite` of `clipdyn evaluate` runs, and why."
     return Page(
         "reference/suites.md",
         "Suites of benchmarks",
-        "The benchmarks that each suite runs.",
-        [text, table(("suite", "benchmarks"), rows)],
+        summary,
+        [summary, table(("suite", "why", "benchmarks and relations"), rows)],
     )
 
 

@@ -37,7 +37,7 @@ def models_page() -> Page:
     notes = [
         "A model of image and text: CLIP, SigLIP, ALIGN and others. A vision transformer: ViT, DINOv2. A convolutional "
         "network: ResNet, EfficientNet.",
-        "head: the model must be an image classifier whose head has the classes of the data set (`--label-map` names "
+        "head: the model must be an image classifier whose head has the classes of the data set (`--label_map` names "
         "them). Without the head: the rest of the numbers, if there are any.",
         f"A language model takes no images. What applies is publishing, `clipdyn verify`, and the relation "
         f"{', '.join(of_weights)}.",

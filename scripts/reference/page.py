@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NOTE = "<!-- `make docs` writes this page from the code and the committed tables: change those. -->"
+NOTE = "<!-- `make docs` writes this page. -->"
 BELOW = "<!-- `make docs` writes what follows from the declarations in the code: change those. -->"
 
 

@@ -1,7 +1,7 @@
 """Where the pages of kinds and relations are."""
 
-SHARED_PAGES = {"distortion": "quality"}
-"""Kinds and relations that another one's page explains."""
+SHARED_PAGES = {"distortion": "quality", "jnd": "similarity", "retrieval": "zero_shot"}
+"""Kinds that another one's page explains."""
 
 
 def kind_path(kind: str) -> str:
@@ -9,9 +9,9 @@ def kind_path(kind: str) -> str:
     return f"explanation/benchmarks/{_file(kind)}"
 
 
-def relation_path(relation: str) -> str:
-    """The page of a relation, below docs/."""
-    return f"explanation/dynamics/{_file(relation)}"
+def relation_path(_: str) -> str:
+    """The page of a relation, below docs/: all are on one."""
+    return "explanation/dynamics/index.md"
 
 
 def _file(name: str) -> str:

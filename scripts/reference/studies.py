@@ -24,6 +24,46 @@ _CLAIMS = {"first": _CARDS / "study" / "claims.yaml", "second": _SECOND / "claim
 """The claims of each study, as they were registered; those of the package may change."""
 
 
+_WORDS = """
+## The words
+
+[L, U] is the interval of a contrast; positive values favour the claim, and δ is the smallest effect of interest. Each
+interval has exactly one word:
+
+| interval | word |
+| --- | --- |
+| L >= δ | holds |
+| 0 < L < δ <= U | right direction, size open |
+| 0 < L, U < δ | right direction, smaller than δ |
+| -δ < L <= 0 <= U < δ | negligible |
+| -δ < L, U < 0 | wrong direction, smaller than δ |
+| L <= -δ < U < 0 | wrong direction, size open |
+| U <= -δ | contradicted |
+| L <= -δ, 0 <= U < δ | an effect of δ is excluded |
+| -δ < L <= 0, U >= δ | undecided; an opposite effect of δ is excluded |
+| L <= -δ, U >= δ | undecided |
+
+![One interval for each of the ten words, over the band from -δ to δ](../images/verdict-rule-ten.png)
+
+A claim of several parts holds if all parts hold, and is not supported if one part is against it. A part may require
+that a number does *not fall* by δ: then L > -δ is enough. Each interval has its own Student's *t* for seeds and for
+items: half-width² = t²(n - 1) s²/n + t²(clusters - 1) V. In simulated families of three claims with five seeds, two
+readouts each, 19 to 50 of 1,000 families had a false word where the seeds' error dominates.
+
+### Two readouts side by side
+
+A claim can name two readouts, such as prompts and a linear probe. Each gets the word of its own parts:
+
+| the two words | the verdict |
+| --- | --- |
+| the same direction, or both negligible | the weaker word |
+| opposite directions, or a direction and "negligible" | depends on the readout |
+| both exclude an effect of δ, and at least one has exactly that verdict | an effect of δ is excluded |
+| one is undecided | "holds by prompts, the other undecided" |
+| the gate of one failed | "holds by prompts, the gate of the other failed" |
+"""
+
+
 def study_pages() -> list[Page]:
     """The verdicts of both studies."""
     return [_both_studies()]
@@ -39,16 +79,25 @@ def _both_studies() -> Page:
         for number in sorted(titles)
     ]
     text = f"""
-The words are those of the committed tables of verdicts, which are frozen: commit {COMMIT} has all code of both
-studies. The rule of the first study has [five words](../explanation/claims.md), that of the second
-[ten](../explanation/ten-words.md). A dash is a claim that the study does not ask. What the words rest on is on the
-pages of the [first](../explanation/study.md) and the [second study](../explanation/second-study.md).
+What both studies found about each claim, from the committed tables, which are frozen: commit {COMMIT} has all code of
+both studies. Verdicts of the first study follow the [rule of five words](../explanation/claims.md#the-rule), verdicts
+of the second use [ten words](#the-words). A dash is a claim that the study does not test. The
+[first](../explanation/study.md) and the [second study](../explanation/second-study.md) interpret them.
 """
     parts = [text, table(("claim", *(f"{study}, {data}" for study, data in tables)), rows)]
     for (study, data), one in tables.items():
         if study == "second":
             head = ("claim", "contrast", "estimate and interval", "δ", "detectable", "seeds", "verdict")
             parts += [f"## The second study, {data}", table(head, _contrasts(one))]
+    seconds = {data: one for (study, data), one in tables.items() if study == "second"}
+    head = ("claim", "contrast", "its word", "sensitivity", "came out as")
+    parts += [
+        "## Sensitivities with another word",
+        "Registered other ways to compute a contrast: another metric, other texts, another window, or the items held "
+        "fixed. They never change a verdict.",
+        table(head, [row for data, one in seconds.items() for row in _sensitivities(data, one)]),
+        _WORDS,
+    ]
     return Page(
         "reference/verdicts.md",
         "The verdicts of both studies",
@@ -79,13 +128,30 @@ def _contrasts(verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for row in counted.itertuples():
         yield (
             f"{row.claim}",
-            re.sub(r"(?<!\d)\.(?=\d)", "0.", row.part_title),  # registered titles write .8
+            _digits(str(row.part_title)),
             f"{_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]",
             "" if math.isnan(row.smallest_effect) else f"{row.smallest_effect:g}",
             "" if row.role == "difference" else _number(row.minimum_detectable_effect),
             f"{row.n_seeds}",
             "difference of the readouts" if row.role == "difference" else row.part_verdict,
         )
+
+
+def _sensitivities(data: str, verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Those whose word is not the word of their contrast."""
+    contrasts = verdicts[verdicts["role"] == "contrast"].set_index(["claim", "part_title"])["part_verdict"]
+    for row in verdicts[verdicts["role"] == "sensitivity"].itertuples():
+        how, _, title = row.part_title.partition(": ")
+        word = contrasts[row.claim, title]
+        if word != row.part_verdict:
+            interval = f" {_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]"
+            found = row.part_verdict + ("" if math.isnan(row.value) else interval)
+            yield f"{row.claim}, {data}", _digits(title), word, _digits(how), found
+
+
+def _digits(title: str) -> str:
+    """Registered titles write .8."""
+    return re.sub(r"(?<!\d)\.(?=\d)", "0.", title)
 
 
 def _number(value: float, sign: str = "") -> str:

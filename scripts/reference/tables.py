@@ -19,72 +19,75 @@ _JSON = {str: "text", int: "integer", float: "number", bool: "boolean", type(Non
 
 
 def table_pages() -> list[Page]:
-    """The columns of both tables, and the keys of the manifest."""
-    return [_results(), _verdicts(), _manifest()]
+    """The columns of both tables, and the keys of the manifest below what a person wrote of revisions."""
+    return [_tables(), _manifest()]
 
 
-def _results() -> Page:
-    text = """
-`clipdyn evaluate` writes one Parquet file. One row is one number. [Read the table](../how-to/read-the-table.md) shows
-how to select numbers in pandas.
-
-A cell is one benchmark on one revision with one choice of texts. Together, the columns marked `cell` name a cell, and
-those marked `number` name a number within a cell.
-
-The metadata of the file (key `hf_clipdyn.provenance`, JSON) name the hf_clipdyn that wrote the table, as
-`version+commit`, with `.dirty` if the checkout had other changes. An installed wheel has no commit. For each run they
-name the packages that measured it, the time of its first revision (`began`: the start of training, or of an import)
-and the start of its first measurement (`measured`), in UTC. The table of `clipdyn study` also names the study and the
-SHA-256 of its claims. What a table did not record is empty, and pages say "not recorded".
-"""
+def _tables() -> Page:
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
-    rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table(Row)]
+    results = [(f"`{name}`", keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
+    verdicts = [(f"`{name}`", meaning) for name, _, meaning in column_table(VerdictRow)]
+    text = """
+Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is
+one number: [read the table](../how-to/read-the-table.md).
+"""
+    of_results = """
+A cell is one benchmark on one revision with one choice of texts. The columns marked `cell` name a cell; the columns
+marked `number` name a number within a cell.
+"""
+    of_verdicts = """
+`clipdyn report --print verdicts --claims FILE --output FILE.parquet` writes a row for each part of a claim.
+[How a verdict is reached](../explanation/claims.md) explains the words.
+"""
+    provenance = """
+Both files have the key `hf_clipdyn.provenance` (JSON) in their metadata:
+
+- the hf_clipdyn that wrote the table, as `version+commit`, with `.dirty` if the checkout had other changes; an
+  installed wheel has no commit;
+- for each run the packages that measured it, the time of its first revision (`began`) and the start of its first
+  measurement (`measured`), in UTC;
+- for verdicts and tables of `clipdyn study`, the study and the SHA-256 of what its claims register: windows, contrasts,
+  smallest effects, gates, seeds and level, but no titles, notes or causes. The same hash means the same test.
+"""
     return Page(
         "reference/table.md",
-        "Columns of the results",
-        "The columns of `results.parquet`, which `clipdyn evaluate` writes.",
-        [text, table(("column", "type", "key", "meaning"), rows)],
-    )
-
-
-def _verdicts() -> Page:
-    text = """
-`clipdyn report --print verdicts --claims FILE` writes one Parquet file. One row is one part of a claim. [How a verdict
-is reached](../explanation/claims.md) explains the words.
-
-The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
-study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, seeds and
-level, but no titles, notes or causes. The same hash means the same test, whatever the words.
-"""
-    rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table(VerdictRow)]
-    return Page(
-        "reference/verdict-table.md",
-        "Columns of the verdicts",
-        "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts --claims FILE` writes.",
-        [text, table(("column", "type", "meaning"), rows)],
+        "Columns of the tables",
+        "The columns of `results.parquet` and of the verdicts.",
+        [
+            text,
+            "## Results",
+            of_results,
+            table(("column", "key", "meaning"), results),
+            "## Verdicts",
+            of_verdicts,
+            table(("column", "meaning"), verdicts),
+            "## Provenance",
+            provenance,
+        ],
     )
 
 
 def _manifest() -> Page:
     text = f"""
-`{MANIFEST_FILE}` is a file in every published repository. It lists the revisions with the hashes of their weights.
-Each revision carries the manifest of its time; the newest one is on `main`. The manifest names no commits, because a
-file cannot name the commit that contains it: the branches do.
+`{MANIFEST_FILE}` is in every folder and branch of a revision. It lists the revisions with the hashes of their weights.
+Each revision contains the manifest as of its publication; `main` has the newest one. It names no commits, since a file
+cannot name the commit that contains it.
 """
     run = [row for row in _attributes(Manifest) if row[0] != "`revisions`"]
     run.append(("`revisions`", "list", "The revisions in training order, as below."))
     head = ("key", "type", "meaning")
     return Page(
-        "reference/manifest.md",
-        "The manifest",
-        f"The keys of `{MANIFEST_FILE}`, which every published repository has.",
+        "reference/revision-names.md",
+        "Revisions: names and manifest",
+        f"How revisions are named and ordered, and the keys of `{MANIFEST_FILE}`.",
         [
+            "## The manifest",
             text,
-            "## Keys of the file",
             table(head, run),
-            "## Keys of a revision",
+            "### Keys of a revision",
             table(head, _attributes(ManifestRow)),
         ],
+        is_begun=True,
     )
 
 

@@ -75,7 +75,8 @@ def study_of(output):
     def only(*benchmarks):
         study = read_study(output)
         rows = study.results.rows
-        wanted = rows[(rows["kind"] + "/" + rows["dataset"]).isin(benchmarks)]
+        names = rows["kind"].astype(str) + "/" + rows["dataset"].astype(str)
+        wanted = rows[names.isin(benchmarks)]
         return replace(study, results=study.results.with_rows(wanted))
 
     return only

@@ -63,7 +63,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("report", "x.parquet"), "--output is missing"),
     (("evaluate", "me/run", "--batch-size", "many"), "batch_size is 'many'"),
     (("evaluate", "me/run", *STORED), "none"),
-    (("report", "pipe", "--output", "out"), "is a pipe or a device"),
+    (("report", "pipe", "--output", "out"), "it is not a regular file"),
     (("report", LONG, "--output", "out"), "x…x"),
     (("report", COLOUR, "--output", "out"), r"\x1b[31m"),
     (("report", "a long name\nclipdyn: error: b", "--output", "out"), "a long name"),
@@ -119,10 +119,10 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
         (("report", path, "--output", "out"), says)
         for path, says in (
             (".", "is a folder"),
-            ("/dev/zero", "is a pipe or a device"),
-            ("file", "cannot be read as Parquet"),
+            ("/dev/zero", "it is not a regular file"),
+            ("file", "file: ArrowInvalid: Parquet"),
             ("file/below", "file/below"),
-            ("../victim/secret.txt", "cannot be read as Parquet"),
+            ("../victim/secret.txt", "Parquet magic bytes not found"),
             (MARKUP, "does not exist"),
             ("", "is a folder"),
             ("\u202egnp.exe", r"\u202e"),

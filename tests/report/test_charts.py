@@ -1,26 +1,15 @@
 """Charts of one file, of the package and of plug-ins: in the figures and on the page."""
 
+import re
+
 import pytest
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.page.write import render
+from hf_clipdyn.report.style import figure_style
 
-_TALLY = """
-from hf_clipdyn.report.charts import Chart
-
-
-class Runs(Chart):
-    script = '''
-      registerSection({ name: "tally", title: "A tally", rank: 20, applies: () => DATA.parts.tally !== undefined,
-        mount: (section) => section.append(h("p", {}, DATA.parts.tally.words)) });
-    '''
-
-    @classmethod
-    def payload(cls, study):
-        return {"words": f"<b>{len(study.runs)} run"}
-"""
 _PLANNED = """
 from hf_clipdyn.report.charts import Chart
 
@@ -61,23 +50,31 @@ def test_the_package_finds_its_own_charts():
     }
 
 
-def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(browse, read, study, plugged):
-    load_plugin(plugged("tally.py", _TALLY))
-    page = browse(render(read(study())))
-    assert page.inner_text("#tally p") == "<b>1 run"
-    assert page.locator("nav a").first.inner_text() == "A tally"
-    load_plugin(plugged("claims.py", _TALLY))
+def test_a_plug_in_of_one_file_adds_its_panels_to_the_page(browse, read, study, plugged):
+    load_plugin(plugged("twice.py", _PLANNED))
+    page = browse(render(read(study())), fragment="noise-procedural-accuracy-once-more")
+    page.locator("#noise-procedural-accuracy-once-more .main-svg").first.wait_for()
+    heading = page.locator("#noise-procedural h4")
+    assert heading.inner_text() == "Accuracy, <once> more"
+    load_plugin(plugged("claims.py", _PLANNED))
     with pytest.raises(ConfigError, match="two charts named 'claims'"):
         render(read(study()))
 
 
-def test_a_program_may_stand_beside_the_file_and_names_of_two_do_not_meet(read, study, plugged):
-    plugged(
-        "beside.js",
-        "const own = 1; registerFold({ name: 'beside', title: 'Beside', rank: 9, applies: () => true, mount() {} });",
-    )
-    load_plugin(plugged("beside.py", _TALLY.replace("script", "other")))
-    assert "name: 'beside'" in render(read(study()))
+def test_the_charts_of_the_how_to_are_on_the_page_and_figures(browse, read, study, plugged, checkout):
+    page = (checkout / "docs/how-to/add-a-chart.md").read_text(encoding="utf-8")
+    files = re.findall(r"```python (\w+\.py)\n(.*?)```", page, re.DOTALL)
+    assert [name for name, _ in files] == ["accuracies.py", "greatest.py"]
+    for name, text in files:
+        load_plugin(plugged(name, text))
+    known, one = charts(), read(study())
+    shown = browse(render(one), fragment="greatest-values-over-training")
+    shown.locator("#greatest-values-over-training .main-svg").first.wait_for()
+    rows = known["greatest"].panels(one)[0].rows
+    labels = shown.locator("#greatest-values-over-training .yaxislayer-above").inner_html()
+    assert all(row.label[:20] in labels for row in rows)
+    with figure_style(printed=True):
+        assert all(known[name].draw(one, 6.0) is not None for name in ("accuracies", "greatest"))
 
 
 def test_the_panels_of_a_plug_in_are_a_figure(write, study, plugged, tmp_path, clipdyn):

@@ -170,6 +170,19 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     assert row.label.endswith(": holds (beyond the axis)")
 
 
+def test_each_endpoint_is_shown_over_training_with_the_names_of_its_windows(planted):
+    first, *endpoints = ClaimsChart.panels(planted)
+    assert first.form == "rows"
+    assert endpoints
+    for panel in endpoints:
+        names = [span.title for span in panel.spans]
+        assert panel.place.endswith(f"shaded: {', '.join(names)}")
+        stops = planted.planner.stops.tolist()
+        found = {span.title: (stops.index(span.start), stops.index(span.end)) for span in panel.spans}
+        windows = {"early": (2, 3), "late": (5, 6)}
+        assert found == {name: windows[name] for name in names}
+
+
 def test_without_any_estimate_there_is_no_figure(claimed):
     nothing = claimed(lambda one: [made(one, 5, (math.nan, 0.0), word="not testable here")])
     assert claims_panel(nothing) is None

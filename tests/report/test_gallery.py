@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from planted_study import psychophysics_trials
 
+from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
-from hf_clipdyn.report.gallery import CurvesView, Gallery, GalleryView, most_frequent, shares_below
-from hf_clipdyn.report.page.galleries import view_of
+from hf_clipdyn.report.charts.psychometric import curves
+from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, most_frequent, read, shares_below
 from hf_clipdyn.results.cells import CellStore
 
 
@@ -18,31 +19,49 @@ from hf_clipdyn.results.cells import CellStore
 def test_the_trials_of_each_kind_of_single_stimuli_give_a_gallery(name):
     store = CellStore(Path(__file__).parents[1] / "goldens" / "results.parquet")
     trials = [store.trials(cell.key) for cell in store.cells() if cell.kind == name]
-    view = view_of(name, GalleryView)
-    assert (view is None) == (name in {"decodability", "geometry", "psychophysics", "representation"})
-    for one in trials if view is not None else ():
-        gallery = view.read(one[[column for column in view.columns if column in one]])
+    if name in NOT_SHOWN:
+        return
+    for one in trials:
+        gallery = read(kinds()[name], one)
         assert isinstance(gallery, Gallery)
         assert gallery.answers
 
 
+def test_a_kind_of_a_plug_in_with_decisions_has_a_gallery_and_others_lack_a_column():
+    class Brightness(ZeroShot):
+        name = "brightness"
+
+    trials = pd.DataFrame({"item": [3, 4], "label": [0, 1], "decision": [0, 0], "observer": ["ann", "ben"]})
+    gallery = read(Brightness, trials)
+    assert gallery.answers["decision"].to_dict() == {3: 0, 4: 0}
+    assert gallery.facts["truth"].to_dict() == {3: 0, 4: 1}
+    assert gallery.observers is None, "only some kinds have answers of people"
+    with pytest.raises(KeyError):
+        read(Brightness, trials.drop(columns="decision"))
+
+
 def test_the_curves_of_psychophysics_are_means_over_exemplars():
-    trials, view = psychophysics_trials(1), view_of("psychophysics", CurvesView)
-    found = [one for one in view.read(trials[[*view.columns]]) if one.reference == "pixels"]
+    trials = psychophysics_trials(1)
+    found = {key: curve for (key, _), curve in curves(trials).items() if curve.reference == "pixels"}
     assert found
     shown = trials[trials["distance"] == "rmse"]
-    for curve in found:
-        rows = shown[(shown["test"] == curve.condition) & (shown["criterion"] == curve.parameter)]
+    for (condition, level, parameter), curve in found.items():
+        rows = shown[(shown["test"] == condition) & (shown["criterion"] == parameter)]
         criterion = rows.loc[rows["is_criterion"], "value"].mean()
-        own = rows[~rows["is_criterion"] & (rows["level"] == curve.level)]
+        own = rows[~rows["is_criterion"] & (rows["level"] == level)]
         means = own.groupby("contrast")["value"].mean()
-        assert curve.contrasts == pytest.approx(tuple(means.index))
-        assert curve.responses == pytest.approx(tuple(means / criterion))
+        assert curve.contrasts == pytest.approx(means.index)
+        assert curve.responses == pytest.approx(means.to_numpy() / criterion)
 
 
 def test_a_gallery_in_which_a_stimulus_has_two_answers_is_an_error():
     with pytest.raises(ValueError, match="two answers"):
-        Gallery(pictures=(), answer="value", answers={"cosine": pd.Series([1.0, 2.0], index=[3, 3])})
+        Gallery(
+            pictures=(),
+            answer="value",
+            answers={"cosine": pd.Series([1.0, 2.0], index=[3, 3])},
+            check=pd.DataFrame(index=[3]),
+        )
 
 
 def test_a_kept_map_is_the_mean_over_equal_cells_at_the_scale_of_its_maximum():

@@ -25,7 +25,7 @@ def page(report):
 class _Audit(HTMLParser):
     """Collects what a page refers to, and where its tags do not match."""
 
-    void = frozenset({"meta", "link", "br", "img"})
+    void = frozenset({"meta", "link", "br", "img", "input"})
 
     def __init__(self):
         super().__init__()

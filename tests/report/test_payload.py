@@ -25,8 +25,8 @@ def _whole(data):
 
     for one in data["values"]:
         known.append(one if isinstance(one, str) else put(one))  # noqa: PERF401 (`put` looks into it)
-    for benchmark in data["benchmarks"]:
-        benchmark["panels"] = put(benchmark["panels"])
+    for view in (view for benchmark in data["benchmarks"] for view in benchmark["views"]):
+        view["panels"] = list(map(put, view["panels"]))
     return data
 
 
@@ -43,7 +43,9 @@ def data(read):
 
 
 def _lines(data, kind="line"):
-    return [one for one in data["benchmarks"][0]["panels"][0]["data"] if one["meta"]["kind"] == kind]
+    panel = data["benchmarks"][0]["views"][0]["panels"][0]
+    traces = [one for one in panel["data"] if one["meta"]["kind"] == kind]
+    return [{**one, "meta": {**panel["lines"][one["meta"]["line"]], **one["meta"]}} for one in traces]
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 123456.0])
@@ -54,7 +56,8 @@ def test_values_and_intervals_come_back_to_five_digits(data, size):
     ]
     (line,) = _lines(data(rows))
     assert line["y"] == pytest.approx([0.12346 * size, 0.5 * size], rel=1e-4)
-    assert line["customdata"][1] == pytest.approx([0.4877 * size, 0.5123 * size], rel=1e-4)
+    ends = [line["meta"][name][1] for name in ("low", "high")]
+    assert ends == pytest.approx([0.4877 * size, 0.5123 * size], rel=1e-4)
 
 
 def test_undefined_and_not_interpretable_values_keep_their_cause(data):
@@ -64,8 +67,8 @@ def test_undefined_and_not_interpretable_values_keep_their_cause(data):
     ]
     found = data(rows)
     (missing,), (hollow,) = _lines(found, "missing"), _lines(found, "hollow")
-    assert "at chance" in missing["customdata"][0]
-    assert (hollow["y"], hollow["meta"]["at"]) == ([0.5], [1])
+    assert missing["meta"]["notes"][missing["meta"]["points"][0]] == "at chance"
+    assert (hollow["y"], hollow["meta"]["points"]) == ([0.5], [1])
     assert _lines(found)[0]["y"] == [None, None]
 
 
@@ -92,4 +95,4 @@ def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_
         [row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{step}", step=step) for step in steps]
     )
     assert found["meta"]["axis"] == "logsteps"
-    assert found["meta"]["axes"]["logsteps"]["log"]
+    assert found["meta"]["axes"]["logsteps"]["layout"]["type"] == "log"

@@ -51,7 +51,7 @@ def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(p
     (curves,) = _curves(planned(by_level()))
     assert (curves.metric, curves.main, curves.x.title) == ("accuracy", True, "contrast")
     cell = _drawn(curves)
-    lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 4}
+    lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 3}
     revisions = [f"epoch-00{epoch}" for epoch in (0, 2, 3, 4, 6)]
     assert [label for label in lines if label.startswith("epoch")] == revisions
     assert lines["epoch-006"].get_xdata()[:3].tolist() == [0.1, 0.3, 1.0]
@@ -133,7 +133,7 @@ def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(planned
         drawn = [
             sorted(zip(line.get_xdata()[:3], line.get_ydata()[:3], strict=True))
             for line in cell.lines
-            if len(line.get_xdata()) == 4
+            if len(line.get_xdata()) == 3
         ]
         for heights in ([0.04, 0.02, 0.04], [parameter] * 3):
             assert list(zip([1.0, 2.0, 10.0], heights, strict=True)) in drawn

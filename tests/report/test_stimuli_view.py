@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.page import stimuli
+from hf_clipdyn.report.page import pictures
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
@@ -309,8 +309,8 @@ def test_the_pictures_of_held_out_images_are_those_that_the_trials_name(tmp_path
     store.write(cell, [number], trials, Vocabulary(kinds={"retrieval": Retrieval.terms}))
     store.rebuild()
     files = []
-    monkeypatch.setattr(stimuli, "forbidden", lambda *_: "")  # as if the licence allowed it
-    monkeypatch.setattr(stimuli, "thumbnail", lambda file: files.append(Path(file["path"]).name))
+    monkeypatch.setattr(pictures, "forbidden", lambda *_: "")  # as if the licence allowed it
+    monkeypatch.setattr(pictures, "thumbnail", lambda file: files.append(Path(file["path"]).name))
     parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
     if version == 1:
         assert parts is None

@@ -101,7 +101,7 @@ def test_an_example_is_answered_at_every_epoch_and_the_slider_moves_all(tried):
     page = tried()
     last = status(page)
     assert last.startswith(f"epoch-00{EPOCHS - 1}: ")
-    assert page.locator(".tryit-chart polyline").count() == 2 * len(NAMES)
+    assert page.locator(".tryit-charts .scatterlayer .js-line").count() == 2 * len(NAMES)
     moved = "document.querySelector('.tryit-map path').style.transform"
     before = page.evaluate(moved)
     page.locator("#training").fill("0")
@@ -140,7 +140,7 @@ def test_classes_are_picked_or_typed_among_those_that_the_page_knows(tried):
     page = tried(width=390)
     boxes = page.locator(".tryit-classes input")
     boxes.nth(0).uncheck()
-    assert page.locator(".tryit-chart polyline").count() == 2 * (len(NAMES) - 1)
+    assert page.locator(".tryit-charts .scatterlayer .js-line").count() == 2 * (len(NAMES) - 1)
     boxes.nth(1).click()
     page.get_by_text("at least two classes stay").wait_for()
     assert boxes.nth(1).is_checked()

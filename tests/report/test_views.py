@@ -3,20 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study, zero_shot_trials
 from result_rows import pick
 
-from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
-from hf_clipdyn.report.charts.decisions import Decisions, _Classes, _side_by_side
-from hf_clipdyn.report.charts.psychometric import Psychometric
-from hf_clipdyn.report.gallery import CurvesView, GalleryView
-from hf_clipdyn.report.page.galleries import view_of
+from hf_clipdyn.report.charts.decisions import Decisions, _Classes, _decided
+from hf_clipdyn.report.charts.psychometric import Psychometric, curves
+from hf_clipdyn.report.gallery import read
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -59,6 +56,17 @@ def test_the_diagonals_of_the_matrices_are_the_accuracies_of_the_table(planted, 
     np.testing.assert_allclose(shown.sum(axis=2), 1, atol=1e-12)
 
 
+def test_people_have_a_matrix_of_their_own(panels):
+    trials = cue_conflict_trials(0, 0.2)
+    people = trials[(trials["protocol"] == "human") & (trials["shape"] != trials["texture"])]
+    (panel,) = [one for one in panels if one.choices == {"by": "shape", "asked": "people"}]
+    (shown,) = panel.cells.values
+    boats = people[people["shape"] == "boat"]
+    at = panel.y.names.index("boat")
+    assert panel.cells.frames == (), "it does not depend on the slider"
+    assert shown[at, at] == pytest.approx((boats["decision"] == "boat").mean())
+
+
 def test_a_level_of_the_noise_has_its_matrices(planted, panels):
     shown = matrices(panels, "noise/cifar10", asked="Gaussian noise 0.05")
     at = {"metric": "accuracy", "condition": "gaussian", "level": 0.05}
@@ -82,6 +90,7 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
         shares.append(shape / (shape + texture))
     half = 4.302653 * np.std(shares, ddof=1) / np.sqrt(3)
     (row,) = [row for row in panel.rows if row.series == "people" and row.label == "boat"]
+    assert [level.height for level in row.beside] == pytest.approx(shares), "each observer beside the mean"
     assert row.value == pytest.approx(np.mean(shares))
     assert (row.low, row.high) == pytest.approx((np.mean(shares) - half, min(1, np.mean(shares) + half)))
     for row in panel.rows:
@@ -93,15 +102,13 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
 def test_a_class_without_a_decision_for_either_cue_has_no_share():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
-    gallery = view_of("shape_bias", GalleryView).read(
-        trials.assign(decision=trials["decision"].mask(cat, "bear"))
-    )
+    gallery = read(ShapeBias, trials.assign(decision=trials["decision"].mask(cat, "bear")))
     classes = _Classes.of([gallery], [])
-    truth, answers = _side_by_side(gallery, "prompts", "shape")
-    shares = dict(zip(classes.titles, classes.shares(gallery, answers, 0.95), strict=True))
+    sides = _decided(gallery, gallery.answers["prompts"])
+    shares = dict(zip(classes.titles, classes.shares(gallery, sides, 0.95), strict=True))
     assert np.isnan(shares["cat"]).all()
     assert shares["dog"][0] == 1.0
-    shown = classes.matrix(truth, answers)
+    shown = classes.matrix(sides["shape"], sides[""])
     assert shown[classes.titles.index("cat"), -1] == 1.0, "bear is no class of these images: any other answer"
 
 
@@ -140,9 +147,12 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
     reached = []
     for panel in Psychometric.panels(planted):
         assert panel.metric in Psychophysics.terms.terms
-        curves = [line for line in panel.lines if line.role == "value"]
-        assert len(curves) == EPOCHS
-        reached += [iso_response_contrast(line.x.tolist(), line.y, 1.0) for line in curves]
+        shown = [line for line in panel.lines if line.role == "value"]
+        assert len(shown) == EPOCHS
+        own = {line.frame: float(iso_response_contrast(line.x, line.y, 1.0)) for line in shown}
+        marks = {line.frame: line.x[0] for line in panel.lines if line.role == "baseline" and line.frame >= 0}
+        assert marks == pytest.approx({stop: one for stop, one in own.items() if np.isfinite(one)})
+        reached += own.values()
     known = [one for one in reached if np.isfinite(one)]
     np.testing.assert_allclose(sorted(known), sorted(expected), rtol=0.003)
     assert len(known) > 20
@@ -153,15 +163,4 @@ def test_a_silent_criterion_has_no_curve():
 
     trials = psychophysics_trials(0)
     silent = trials.assign(value=trials["value"].mask(trials["probe"] == "projection", 0.0))
-    assert {one.reference for one in view_of("psychophysics", CurvesView).read(silent)} == {"pixels"}
-
-
-def test_the_gallery_of_each_kind_takes_only_its_columns(planted):
-    cells = planted.results.rows.drop_duplicates("cell").set_index("cell")
-    for cell, kind in cells["kind"].items():
-        kinds = {one.name: one for one in (ShapeBias, ZeroShot, Noise)}
-        if kind in kinds:
-            view = view_of(str(kind), GalleryView)
-            trials = planted.trials.of(str(cell), view.columns)
-            assert isinstance(trials, pd.DataFrame)
-            assert set(trials.columns) <= set(view.columns)
+    assert {reference for _, reference in curves(silent)} == {"pixels"}

@@ -1,5 +1,6 @@
 """A small captioned folder, the same as shards, and the flags of a run that takes seconds."""
 
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import datasets
 import pytest
 from photographs import write_photographs
+
+sys.path.insert(0, str(Path(__file__).parent))  # the workers
 
 
 @pytest.fixture
@@ -52,15 +55,5 @@ def flags(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "bf16": False,
         }
         return [text for key, value in (fields | changes).items() for text in (f"--{key}", str(value))]
-
-    return make
-
-
-@pytest.fixture
-def recipe_flags() -> Callable[[str], list[str]]:
-    """`recipe_flags("demo")`: the flags that name a recipe."""
-
-    def make(name: str) -> list[str]:
-        return ["--config", name]
 
     return make

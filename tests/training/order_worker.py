@@ -1,6 +1,6 @@
-"""Run in several processes: a run that stops after a step, if one is given, and a file of what each process showed.
+"""Run in several processes: a run, and a file of what each process showed.
 
-Arguments: the file (``-<rank>.json`` is added), the step or 0, the flags of the run.
+Arguments: the file (``-<rank>.json`` is added), the flags of the run.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from hf_clipdyn.training import run
-from hf_clipdyn.training.callbacks import Callback, Training
+from hf_clipdyn.training.callbacks import Training
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch, open_data
 
@@ -55,22 +55,11 @@ class Shown:
         return watched
 
 
-class Stop(Callback):
-    """Ends the run after a step."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def step_ends(self, training: Training) -> None:
-        if training.step == self._step:
-            training.stop()
-
-
-def main(file: str, step: str, *flags: str) -> None:
+def main(file: str, *flags: str) -> None:
     shown, config = Shown(), TrainingConfig.read(flags)
     run._timed = shown.wrap(run._timed)
     rank = Accelerator(cpu=True).process_index
-    run.train(config, [Stop(int(step))])
+    run.train(config)
     Path(f"{file}-{rank}.json").write_text(json.dumps(shown.steps), encoding="utf-8")
 
 

@@ -18,12 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.training import device, train
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.device import (
-    CrowdedWarning,
-    free_cores,
-    make_accelerator,
-    threads,
-)
+from hf_clipdyn.training.device import CrowdedWarning, make_accelerator, threads
 from hf_clipdyn.training.model import check_attention
 
 
@@ -58,16 +53,12 @@ def _chosen(**fields: Any) -> int:
 
 
 @pytest.mark.usefixtures("busy", "two_threads")
-def test_threads_without_a_core_of_their_own_are_told_with_the_remedy() -> None:
+def test_a_run_beside_others_takes_the_free_cores_and_is_told_what_more_threads_would_cost() -> None:
+    for fields in ({"scale": "tiny"}, {"scale": "small"}, {"num_threads": 1}):
+        assert _chosen(**fields) == 1
+        assert torch.get_num_threads() == 2, "the caller has its own again"
     with pytest.warns(CrowdedWarning, match=r"takes 2 threads.*has 1 free core.*num_threads 1 "):
         assert _chosen(scale="small", num_threads=2) == 2
-
-
-@pytest.mark.usefixtures("busy", "two_threads")
-@pytest.mark.parametrize("fields", [{"scale": "tiny"}, {"scale": "small"}, {"num_threads": 1}])
-def test_a_run_beside_others_takes_no_more_than_the_free_cores(fields: dict[str, Any]) -> None:
-    assert _chosen(**fields) == 1
-    assert torch.get_num_threads() == 2, "the caller has its own again"
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -79,14 +70,8 @@ def test_larger_models_take_the_free_cores_and_micro_and_tiny_one(monkeypatch: p
     assert _chosen(scale="small") == 1
 
 
-def test_free_cores_are_at_least_one() -> None:
-    assert 1 <= free_cores(0.01) <= (psutil.cpu_count() or 1)
-
-
-@pytest.mark.parametrize("tracker", sorted(set(LOGGER_TYPE_TO_CLASS) - set(get_available_trackers())))
-def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(
-    tracker: str, tmp_path: Path
-) -> None:
+def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(tmp_path: Path) -> None:
+    tracker = min(set(LOGGER_TYPE_TO_CLASS) - set(get_available_trackers()))
     with pytest.raises(ConfigError, match=rf"report_to is {tracker}.*hf-clipdyn\[track\]"):
         make_accelerator(TrainingConfig(report_to=f"none, {tracker}"), tmp_path)
 
@@ -107,19 +92,10 @@ def test_attention_that_transformers_knows_is_taken_if_it_has_gradients(model_ty
 
 @pytest.mark.filterwarnings("ignore")  # torch's compiler gives some
 @pytest.mark.parametrize(
-    ("name", "cause"),
-    [
-        ("flash", "is not supported"),
-        pytest.param(
-            "flex_attention", "does not support backward on CPU", marks=pytest.mark.slow
-        ),  # it compiles
-        ("flash_attention_2", "FlashAttention2"),
-        ("nobody/kernel", "kernel"),
-    ],
+    "name",
+    ["flash", "flash_attention_2", "nobody/kernel", pytest.param("flex_attention", marks=pytest.mark.slow)],
 )
-def test_attention_that_cannot_train_here_is_refused_before_data_are_read(
-    name: str, cause: str, tmp_path: Path
-) -> None:
+def test_attention_that_cannot_train_here_is_refused_before_data_are_read(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(
         scale="micro",
         dataset_name="nowhere",
@@ -127,9 +103,6 @@ def test_attention_that_cannot_train_here_is_refused_before_data_are_read(
         bf16=False,
         output_dir=str(tmp_path / "run"),
     )
-    with pytest.raises(ConfigError, match=f"attn_implementation is '{name}', which cannot train") as refused:
+    with pytest.raises(ConfigError, match=f"attn_implementation is '{name}', which cannot train"):
         train(config)
-    assert cause in str(refused.value)
-    assert "use eager or sdpa, or leave it out: " in str(refused.value)
-    assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()

@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -263,34 +262,22 @@ def test_more_than_a_hundredth_broken_images_stop_the_run(good: int) -> None:
         epoch_of(source)
 
 
-class Counted(Images):
-    """Artificial images that count how many were read."""
+def test_a_run_resumes_at_position_a_million_without_reading_what_was_shown() -> None:
+    class Counted(Images):
+        rows, broken, draws = np.arange(1_100_000), np.empty(0, np.int64), True
+        reads = 0
 
-    draws = True
+        def __init__(self) -> None:
+            pass
 
-    def __init__(self, count: int) -> None:
-        self.rows, self.broken = np.arange(count), np.empty(0, np.int64)
-        self.read_rows: list[int] = []
+        def read(self, row: int) -> torch.Tensor:
+            self.reads += 1
+            return torch.zeros(3, 2, 2, dtype=torch.uint8)
 
-    def read(self, row: int) -> torch.Tensor:
-        self.read_rows.append(row)
-        return torch.zeros(3, 2, 2, dtype=torch.uint8)
-
-
-def test_the_first_batch_costs_the_same_at_position_a_million() -> None:
-    count = 1_100_000
-    images = Counted(count)
+    images, count = Counted(), len(Counted.rows)
     captions = Captions(np.zeros((count, 1), np.uint16), np.arange(count + 1))
-    source = MappedSource(images, captions, Loading(0, 1))
-
-    def first_batch(step: int) -> float:
-        start = time.process_time()
-        next(source.batches(1, step))
-        return time.process_time() - start
-
-    seconds = {step: min(first_batch(step) for _ in range(3)) for step in (0, 1_000_000)}
-    assert len(images.read_rows) == 6
-    assert seconds[1_000_000] < 3 * seconds[0]
+    next(MappedSource(images, captions, Loading(0, 1)).batches(1, 1_000_000))
+    assert images.reads == 1
 
 
 def test_a_random_crop_of_cached_pixels_is_never_enlarged() -> None:
@@ -354,18 +341,3 @@ def test_cached_pixels_leave_room_for_crops(prepare: Callable[..., Data], tmp_pa
     assert batch.pixels.shape == (24, 3, 40, 40)
     (cache,) = (tmp_path / "cache" / "clipdyn-pixels").glob("*/pixels.npy")
     assert np.load(cache, mmap_mode="r").shape == (120, 50, 50, 3)
-
-
-def test_the_recipe_says_what_decides_the_data_and_not_who_reads_it() -> None:
-    plain = TrainingConfig()
-    for change in (
-        {"reading": "decoded"},
-        {"crop_scale_min": 0.9},
-        {"data_seed": 3},
-        {"lr_scheduler_type": "linear"},
-        {"random_flip": True},
-        {"color_jitter": 0.3},
-    ):
-        assert plain.but(**change).recipe_hash() != plain.recipe_hash()
-    workers = plain.but(dataloader_num_workers=3)
-    assert workers.recipe_hash() == plain.recipe_hash()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from training_runs import finished, log, wait_for_log
+from training_runs import Stop, finished, log, wait_for_log
 
 from hf_clipdyn.errors import ConfigError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import device
 from hf_clipdyn.training.callbacks import Callback, Training
+from hf_clipdyn.training.config import TrainingConfig
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
@@ -55,15 +57,15 @@ def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
     """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
     changes = {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
-    stopped = finished(flags("stopped", **changes), _At(step, Training.stop))
+    stopped = finished(flags("stopped", **changes), Stop(step))
     assert "epoch-002" not in stopped.published
     assert _checkpoints(tmp_path / "stopped") == ["epoch-000-step-00000003" if step == 3 else "epoch-001"]
     finished(flags("stopped", resume_from_checkpoint="true", **changes))
     assert _result(tmp_path / "stopped") == _result(tmp_path / "whole")
-    names = [name for name, *_ in _result(tmp_path / "whole")[1]]
-    assert [name.replace("run ", "run-ema ") for name in names if name.startswith("run ")] == [
-        name for name in names if name.startswith("run-ema ")
-    ]
+    epochs, steps = range(3), [2**k for k in range(4)]
+    names = [f"epoch-{n:03d}" for n in epochs] + [f"step-{n:08d}" for n in steps]
+    published = {name for name, *_ in _result(tmp_path / "whole")[1]}
+    assert published == {f"{series} {name}" for series in ("run", "run-ema") for name in names}
 
 
 def test_only_the_last_checkpoint_is_kept(flags: Flags, tmp_path: Path) -> None:
@@ -91,27 +93,51 @@ def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flag
         def load_state(self, _: Training, folder: Path) -> None:
             self.steps = int((folder / "count.txt").read_text(encoding="utf-8"))
 
-    finished(flags(num_train_epochs=1), Count(), _At(3, Training.stop))
+    finished(flags(num_train_epochs=1), Count(), Stop(3))
     resumed = Count()
     finished(flags(num_train_epochs=1, resume_from_checkpoint="true"), resumed)
     assert resumed.steps == 5
 
 
-def test_another_number_of_processes_does_not_continue_a_run(flags: Flags, tmp_path: Path) -> None:
-    finished(flags(num_train_epochs=1), _At(3, Training.stop))
-    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
-    progress = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
-    (checkpoint / "progress.json").write_text(json.dumps(progress | {"num_processes": 2}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="processes=2 there, 1 now"):
-        finished(flags(num_train_epochs=1, resume_from_checkpoint="true"))
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.training.device.CrowdedWarning")
+def test_another_recipe_machine_or_other_data_do_not_continue_a_run(
+    flags: Flags, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the machine decided at the beginning is kept: on another one it would be decided otherwise."""
+    begun = flags(num_train_epochs=1, ema_decay=0.8)
+    del begun[(place := begun.index("--bf16")) : place + 2]
+    monkeypatch.setattr(device, "has_bf16", lambda: False)
+    finished(begun, Stop(3))
+    written = TrainingConfig.read(["--config", str(tmp_path / "run" / "config.yaml")])
+    assert (written.bf16, written.attn_implementation, written.num_threads) == (False, "sdpa", 1)
+    monkeypatch.setattr(device, "has_bf16", lambda: True)
+    resuming = [*begun, "--resume_from_checkpoint", "true"]
 
+    def refuses(there: str, now: str, **changes: object) -> None:
+        words = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
+        with pytest.raises(ConfigError, match=f"{there} there, {now} now"):
+            finished([*resuming, *words])
 
-def test_data_that_have_changed_are_no_continuation(flags: Flags, photographs: Path) -> None:
-    finished(flags(num_train_epochs=1), _At(3, Training.stop))
-    lines = (photographs / "captions.txt").read_text(encoding="utf-8").splitlines()
-    (photographs / "captions.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"steps_per_epoch=5 there, 3 now.*data"):
-        finished(flags(num_train_epochs=1, resume_from_checkpoint="true"))
+    refuses(r"learning_rate=0\.001", r"0\.01", learning_rate=0.01)
+    refuses(r"ema_decay=0\.8", r"0\.9", ema_decay=0.9)
+    refuses("attn_implementation='sdpa'", "'eager'", attn_implementation="eager")
+    refuses("num_threads=1", "2", num_threads=2)
+    captions = photographs / "captions.txt"
+    text = captions.read_text("utf-8")
+    captions.write_text("".join(text.splitlines(keepends=True)[:150]), "utf-8")
+    refuses("steps_per_epoch=5", "3")
+    captions.write_text(text, "utf-8")
+    (file,) = (tmp_path / "run").glob("checkpoints/*/progress.json")
+    progress = file.read_text("utf-8")
+    file.write_text(json.dumps(json.loads(progress) | {"num_processes": 2}), "utf-8")
+    refuses("processes=2", "1")
+    file.write_text(progress, "utf-8")
+    with pytest.raises(ConfigError, match="is not a checkpoint"):
+        finished([*begun, "--resume_from_checkpoint", str(tmp_path)])
+    assert finished(resuming).published == ["epoch-000", "epoch-001"]
+    before = log(tmp_path / "run")
+    assert finished(resuming).published == ["epoch-000", "epoch-001"], "it was finished"
+    assert log(tmp_path / "run") == before
 
 
 def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(

@@ -1,4 +1,4 @@
-"""The longer run of docs/explanation/study-on-photographs.md, in a quarter of its epochs."""
+"""The longer run of docs/explanation/study.md#photographs, in a quarter of its epochs."""
 
 import os
 import subprocess

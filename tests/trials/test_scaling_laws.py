@@ -1,4 +1,4 @@
-"""A rehearsal of docs/explanation/full-study.md: checkpoints of the real size and layout, from download to verdicts.
+"""A rehearsal of docs/how-to/measure-public-checkpoints.md: checkpoints of the real size, from download to verdicts.
 
 The weights are random, so no number means anything. Three benchmarks run, on real images; the others have no data here,
 and must say that they are left out.

@@ -30,20 +30,18 @@ class Things(DataBuilder):
 
     Four layouts are read:
 
-    - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``;
-      both contain the judgements of ``testset1`` to ``testset3`` too, which were repeated to measure agreement between
-      people (``testset2_repeat`` asks the same people again and is left out); split ``testset1``, which some papers
-      score, contains only its own;
-    - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; of one
-      person's answers to one triplet the first counts;
+    - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``,
+      which include the judgements of ``testset1`` to ``testset3`` (repeated to measure agreement between people;
+      ``testset2_repeat``, the same people again, is left out), and the split ``testset1``;
+    - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; the
+      first of one person's answers to one triplet counts;
     - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``);
-    - the files of 2020 (``data1854_batch5_test10.txt`` with ``items1854names.tsv``): split ``validation``. Re-users
-      disagree whether its objects are in the order of that list: prefer the others, and distrust an accuracy of 1/3.
+    - the files of 2020 (``data1854_batch5_test10.txt`` with ``items1854names.tsv``): split ``validation``. Other users
+      disagree about whether its objects are in the order of that list: distrust an accuracy of 1/3.
 
-    The photograph of an object is ``<object>_01b.jpg``, which people saw, or ``<object>.jpg``, which is the same one in
-    the authors' archive of 1,854 images and another one in THINGSplus: ``is_reference`` is true for the former name
-    alone. The THINGS database lacks the reference photograph of some objects: the first one of the object in
-    alphabetical order then takes its place. An object without a photograph gets no row.
+    The photograph of an object is ``<object>_01b.jpg``, which people saw (``is_reference`` is true), or
+    ``<object>.jpg``, which differs in THINGSplus. If the reference photograph is absent, the object's first one in
+    alphabetical order takes its place. An object without a photograph gets no row.
     """
 
     metadata = DatasetMetadata(

@@ -1,9 +1,7 @@
 """Charts beside those of the benchmarks: a file a chart, for the figures and for the page, found by its name."""
 
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.plugins import CHARTS, module_name, modules_of, plugins, subclasses_in
@@ -25,11 +23,9 @@ class Chart:
 
     Attributes:
         title: heading of the panels on the page.
-        script: a program for the page, as JavaScript; default: the file beside the module that ends in ``.js``.
     """
 
     title: ClassVar[str] = ""
-    script: ClassVar[str] = ""
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:  # noqa: ARG003
@@ -46,17 +42,6 @@ class Chart:
         from hf_clipdyn.report.figures import draw_planned
 
         return draw_planned(study, cls.panels(study), width)
-
-    @classmethod
-    def payload(cls, study: Study) -> Mapping[str, Any] | None:  # noqa: ARG003
-        """What a program of its own finds as ``DATA.parts.NAME``, for JSON; None for nothing."""
-        return None
-
-    @classmethod
-    def program(cls) -> str:
-        """Its `script`, or that of its file; empty without any."""
-        file = Path(str(sys.modules[cls.__module__].__file__)).with_suffix(".js")
-        return cls.script or (file.read_text(encoding="utf-8") if file.is_file() else "")
 
 
 def charts() -> dict[str, type[Chart]]:

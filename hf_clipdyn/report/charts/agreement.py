@@ -9,13 +9,12 @@ import numpy as np
 from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.metrics.error_consistency import pair_statistics
-from hf_clipdyn.report.answers import RunAnswers, key_of, related_numbers, run_answers
+from hf_clipdyn.report.answers import MOST_RUNS, RunAnswers, key_of, related
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import Course, evenly
 from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
 from hf_clipdyn.report.study import Study
 
-_MOST_NUMBERS, _MOST_RUNS = 4, 3  # of one benchmark
 _MOST_REVISIONS = 40  # of a run
 _MEAN = "people"  # the reference that is all people together
 
@@ -41,15 +40,13 @@ class Agreement(Chart):
 
 
 def _panels(study: Study) -> Iterator[Panel]:
-    for kind, benchmarks in related_numbers(study, ErrorConsistency, "kappa", _MOST_NUMBERS).items():
-        for numbers in benchmarks:
-            answered = run_answers(study, kind, numbers, _MOST_RUNS)
-            for at, run in enumerate(study.runs[:_MOST_RUNS]):
-                for key, course in numbers.items():
-                    answers = answered.get(run, {}).get(key)
-                    matrix = of_answers(answers) if answers else _of_table(study, run, course)
-                    if matrix.revisions:
-                        yield _panel(study, matrix, run, course, main=at == 0 and key == next(iter(numbers)))
+    for _, numbers, answered in related(study, ErrorConsistency, "kappa"):
+        for at, run in enumerate(study.runs[:MOST_RUNS]):
+            for key, course in numbers.items():
+                answers = answered.get(run, {}).get(key)
+                matrix = of_answers(answers) if answers else _of_table(study, run, course)
+                if matrix.revisions:
+                    yield _panel(study, matrix, run, course, main=at == 0 and key == next(iter(numbers)))
 
 
 def _panel(study: Study, matrix: Matrix, run: str, course: Course, *, main: bool) -> Panel:

@@ -1,10 +1,10 @@
-"""The figure of the claims: the interval of each contrast in units of its δ."""
+"""The claims: the interval of each contrast in units of its δ, and each endpoint with its windows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.claims import claims_panel
+from hf_clipdyn.report.claims import claims_panel, endpoint_panels
 from hf_clipdyn.report.mpl import grid
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.study import Study
@@ -20,12 +20,12 @@ class ClaimsChart(Chart):
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
-        """One with a row for each contrast."""
+        """One with a row for each contrast, and one over training for each endpoint."""
         panel = claims_panel(study)
-        return [] if panel is None else [panel]
+        return [] if panel is None else [panel, *endpoint_panels(study)]
 
     @classmethod
     def draw(cls, study: Study, width: float) -> "Figure | None":
-        """The figure, this many inches wide."""
-        panels = cls.panels(study)
-        return grid(panels, width, 1) if panels else None
+        """The contrasts, this many inches wide; the endpoints are in the figures of their benchmarks."""
+        panel = claims_panel(study)
+        return None if panel is None else grid([panel], width, 1)

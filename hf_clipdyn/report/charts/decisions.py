@@ -1,9 +1,10 @@
 """Decisions among classes, from the kept trials: confusion matrices, and by class which of two cues decided."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from hf_clipdyn.metrics.scores import interval, over, ratio
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.gallery import Gallery
-from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
+from hf_clipdyn.report.page.views import class_names, kind_cells, read_gallery, spread_cells
 from hf_clipdyn.report.panel import Floats, Level, Map, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 
@@ -24,14 +25,32 @@ _MOST_COUNTS = 200_000  # of all matrices of one benchmark
 
 
 class Decisions(Chart):
-    """Confusion matrices, and by class which of two cues decided."""
+    """Confusion matrices of the model and of people, and by class which of two cues decided."""
 
     title = "Decisions by class"
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
-        """A matrix for each run, way of asking and cue, a frame each revision; and the classes of the last ones."""
-        return [panel for kind, cells in gallery_cells(study) for panel in _panels(study, kind, cells)]
+        """A matrix for each run, way of asking and cue, a frame each revision; people's; and the classes at last."""
+        return [panel for one in kind_cells(study) for panel in _panels(study, *one)]
+
+
+class _Asked(NamedTuple):
+    """Decisions that were asked for in one way.
+
+    Attributes:
+        way: how; ``people`` for those of all observers together.
+        run: of the model; empty for people.
+        stops: of the slider, by revision; none for people.
+        sides: what was decided (`_decided`), by revision.
+        gallery: of the last revision.
+    """
+
+    way: str
+    run: str
+    stops: tuple[int, ...]
+    sides: list[pd.DataFrame]
+    gallery: Gallery
 
 
 def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterator[Panel]:
@@ -39,109 +58,106 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     last = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
     if not last:
         return
-    dataset = str(cells["dataset"].iloc[0])
-    classes = _Classes.of(last, class_names(dataset, kind.schemas))
-    ways, truths = list(last[0].answers)[:_MOST_WAYS], list(_truths(last[0]))
-    frames = _MOST_COUNTS // (len(ways) * len(truths) * len(classes.titles) ** 2)
-    place, benchmark = place_words(study.planner.words, kind.name, dataset), f"{kind.name}/{dataset}"
-    read = _galleries(study, kind, spread_cells(cells, max(2, frames)))
-    by_run = {run: list(own) for run, own in groupby(read, key=lambda one: str(one[0].run))}
-    names = tuple(classes.titles)
-    for run, own in by_run.items():
-        stops = tuple(study.planner.stop_of(run, str(cell.revision)) for cell, _ in own)
-        for way in ways:
-            for truth in truths:
-                counts = [classes.matrix(*_side_by_side(gallery, way, truth)) for _, gallery in own]
-                yield Panel(
-                    title=f"answers for each {truth}",
-                    place=", ".join([place, *([run] if len(by_run) > 1 else [])]),
-                    form="map",
-                    cells=Map(values=np.stack(counts), frames=stops, bar="share of the images"),
-                    x=Scale(title="answer", names=(*names, "any other")),
-                    y=Scale(title=truth, names=names),
-                    benchmark=benchmark,
-                    choices={"by": truth, "asked": way} | ({"run": run} if len(by_run) > 1 else {}),
-                )
-    for way in [way for way in ways if way in last[0].choosing][:1] if len(truths) > 1 else []:
-        yield _categories(study, by_run, way, classes, place=place, benchmark=benchmark)
-
-
-def _categories(
-    study: Study, by_run: Mapping[str, Sequence[Any]], way: str, classes: "_Classes", **given: Any
-) -> Panel:
-    """By class, the share of decisions for the first cue among those for either, of the last revisions and people."""
-    level, planner = study.planner.confidence_level, study.planner
-    rows, first = list[Row](), next(iter(by_run.values()))[-1][1]
-    for run, own in by_run.items():
-        _, gallery = own[-1]
-        ends = classes.shares(gallery, _side_by_side(gallery, way, gallery.truth_title)[1], level)
-        look: dict[str, Any] = {
-            "series": run if len(by_run) > 1 else "last revision",
-            "place": planner.group_of[run].place,
-        }
-        rows += [_row(title, *one, **look) for title, one in zip(classes.titles, ends.tolist(), strict=True)]
-    if first.observers is not None and len(first.observers):
-        answers = first.observers[first.observers["item"].isin(_in_conflict(first))]
-        observers = [
-            own.set_index("item")["decision"].astype(object) for _, own in answers.groupby("observer")
-        ]
-        means = _over_observers(
-            np.stack([classes.shares(first, own, level)[:, 0] for own in observers]), level
+    dataset, first = str(cells["dataset"].iloc[0]), last[0]
+    classes, cues = _Classes.of(last, class_names(dataset, kind.schemas)), list(_cues(first))
+    ways = list(first.answers)[:_MOST_WAYS]
+    frames = _MOST_COUNTS // (len(ways) * len(cues) * len(classes.titles) ** 2)
+    asked = list(_asked(study, _galleries(study, kind, spread_cells(cells, max(2, frames))), ways))
+    several = len(asked) > len(ways)
+    people = _by_observer(first)
+    if people:
+        asked.append(_Asked("people", "", (), [_decided(first, pd.concat(list(people.values())))], first))
+    place = place_words(study.planner.words, kind.name, dataset)
+    for one, cue in product(asked, cues):
+        of_run = {"run": one.run} if several and one.run else {}
+        values = np.stack([classes.matrix(side[cue], side[""]) for side in one.sides])
+        bar = "share of the images" if one.run else "share of the answers"
+        yield Panel(
+            title=f"{'answers' if one.run else 'answers of people'} for each {cue}",
+            place=", ".join([place, *of_run.values()]),
+            form="map",
+            cells=Map(values=values, frames=one.stops, bar=bar),
+            x=Scale(title="answer", names=(*classes.titles, "any other")),
+            y=Scale(title=cue, names=tuple(classes.titles)),
+            benchmark=f"{kind.name}/{dataset}",
+            choices={"by": cue, "asked": one.way, **of_run},
         )
-        rows += [
-            _row(title, *one, series="people", place=-1)
-            for title, one in zip(classes.titles, means.tolist(), strict=True)
-        ]
-    title = f"decisions for the {first.truth_title}, not the {first.lure_title}, by class"
-    x = Scale(title="share of the decisions for either", limits=(0.0, 1.0))
-    half = Level(title="as often", height=0.5, role="neutral")
-    return Panel(
-        title=title, form="rows", rows=tuple(rows), x=x, levels=(half,), choices={"asked": way}, **given
-    )
+    for way in [way for way in ways if way in first.choosing][:1] if len(cues) > 1 else []:
+        level, rows = study.planner.confidence_level, list[Row]()
+        for one in (one for one in asked if one.way == way):
+            look = {"series": one.run if several else "last revision"}
+            shares = classes.shares(one.gallery, one.sides[-1], level)
+            rows += _rows(classes, shares, place=study.planner.group_of[one.run].place, **look)
+        rows += _rows_of_people(classes, first, people, level) if people else ()
+        yield Panel(
+            title=f"decisions for the {cues[0]}, not the {cues[1]}, by class",
+            place=place,
+            form="rows",
+            rows=tuple(rows),
+            x=Scale(title="share of the decisions for either", limits=(0.0, 1.0)),
+            levels=(Level(title="as often", height=0.5, role="neutral"),),
+            benchmark=f"{kind.name}/{dataset}",
+            choices={"asked": way},
+        )
 
 
-def _row(label: str, value: float, low: float, high: float, **given: Any) -> Row:
-    return Row(label=label, value=value, low=low, high=high, **given)
+def _asked(study: Study, read: Sequence[tuple[Any, Gallery]], ways: Sequence[str]) -> Iterator[_Asked]:
+    """The decisions of each run in each way."""
+    for run in dict.fromkeys(str(cell.run) for cell, _ in read):
+        own = [(str(cell.revision), gallery) for cell, gallery in read if cell.run == run]
+        stops = tuple(study.planner.stop_of(run, revision) for revision, _ in own)
+        for way in ways:
+            sides = [_decided(gallery, gallery.answers[way]) for _, gallery in own]
+            yield _Asked(way, run, stops, sides, own[-1][1])
 
 
-def _over_observers(shares: Floats, level: float) -> Floats:
-    """By class the mean of the observers' shares with Student's interval over them, (classes, 3)."""
-    n = np.isfinite(shares).sum(axis=0)
-    known = np.ma.masked_invalid(shares)
-    mean = known.mean(axis=0).filled(np.nan)
-    spread = known.std(axis=0, ddof=1).filled(np.nan) if len(shares) > 1 else np.full(len(mean), np.nan)
-    half = special.stdtrit(np.maximum(n - 1, 1), (1 + level) / 2) * spread / np.sqrt(np.maximum(n, 1))
-    return np.stack([mean, np.maximum(mean - half, 0.0), np.minimum(mean + half, 1.0)], axis=1)
+def _rows(classes: "_Classes", shares: Floats, **given: Any) -> list[Row]:
+    """A row for each class, from its share with the ends of its interval."""
+    named = zip(classes.titles, shares.tolist(), strict=True)
+    return [Row(label=title, value=value, low=low, high=high, **given) for title, (value, low, high) in named]
+
+
+def _rows_of_people(
+    classes: "_Classes", gallery: Gallery, people: "Mapping[str, pd.Series[Any]]", level: float
+) -> Iterator[Row]:
+    """By class the mean of the observers' shares with Student's interval over them, and beside it each observer."""
+    sides = [_decided(gallery, answers) for answers in people.values()]
+    shares = np.stack([classes.shares(gallery, side, level)[:, 0] for side in sides])
+    known, n = np.ma.masked_invalid(shares), np.maximum(np.isfinite(shares).sum(axis=0), 2)
+    mean = known.mean(axis=0)
+    half = special.stdtrit(n - 1, (1 + level) / 2) * known.std(axis=0, ddof=1) / np.sqrt(n)
+    ends = [mean, np.ma.maximum(mean - half, 0.0), np.ma.minimum(mean + half, 1.0)]
+    means = np.stack([np.ma.filled(end, np.nan) for end in ends], axis=1)
+    rows = _rows(classes, means, series="people", place=-1)
+    for row, own in zip(rows, shares.T.tolist(), strict=True):
+        levels = [Level(title=name, height=one, role="human") for name, one in zip(people, own, strict=True)]
+        yield replace(row, beside=tuple(level for level in levels if math.isfinite(level.height)))
 
 
 def _galleries(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> list[tuple[Any, Gallery]]:
     """The cells whose gallery has decisions among classes."""
     read = ((cell, read_gallery(study, kind, cell)) for cell in cells.itertuples(index=False))
-    return [
-        (cell, gallery)
-        for cell, gallery in read
-        if gallery is not None and gallery.answer == "class" and gallery.truth is not None and gallery.answers
-    ]
+    return [(cell, one) for cell, one in read if one and one.answer == "class" and "truth" in one.facts]
 
 
-def _truths(gallery: Gallery) -> dict[str, pd.Series]:
+def _cues(gallery: Gallery) -> "dict[str, pd.Series[Any]]":
     """What decisions are counted against, by title."""
-    known = {gallery.truth_title: gallery.truth, gallery.lure_title: gallery.lure}
-    return {title: series for title, series in known.items() if series is not None}
+    return {gallery.titles[name]: gallery.facts[name] for name in ("truth", "lure") if name in gallery.facts}
 
 
-def _in_conflict(gallery: Gallery) -> pd.Index:
-    """The items that count: all, or those whose two cues differ."""
-    truth, lure = gallery.truth, gallery.lure
-    assert truth is not None, "`_galleries` keeps those with a truth"
-    return truth.index if lure is None else truth.index[(truth != lure.reindex(truth.index)).to_numpy(bool)]
+def _by_observer(gallery: Gallery) -> "dict[str, pd.Series[Any]]":
+    """The decisions of each person, by item."""
+    if gallery.observers is None:
+        return {}
+    observers = gallery.observers.groupby("observer")
+    return {str(name): own.set_index("item")["decision"] for name, own in observers}
 
 
-def _side_by_side(gallery: Gallery, way: str, truth: str) -> tuple[pd.Series, pd.Series]:
-    """The truth and the decisions of the items that count, with object values."""
-    answers = gallery.answers[way]
-    answers = answers[answers.index.isin(_in_conflict(gallery))].astype(object)
-    return _truths(gallery)[truth].reindex(answers.index).astype(object), answers
+def _decided(gallery: Gallery, answers: "pd.Series[Any]") -> pd.DataFrame:
+    """The cues by title, and the decisions in the column "": of the items that count, those whose two cues differ."""
+    cues = {title: cue.reindex(answers.index).to_numpy() for title, cue in _cues(gallery).items()}
+    sides = pd.DataFrame(cues | {"": answers.to_numpy()}, answers.index).astype(object)
+    return sides if len(cues) < 2 else sides[(sides.iloc[:, 0] != sides.iloc[:, 1]).to_numpy(bool)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,43 +170,39 @@ class _Classes:
     @classmethod
     def of(cls, last: Sequence[Gallery], names: Sequence[str]) -> "_Classes":
         """All classes if they are few, else those with most wrong decisions from or to them."""
-        cues = [cue.astype(object) for gallery in last for cue in _truths(gallery).values()]
+        cues = [cue.astype(object) for gallery in last for cue in _cues(gallery).values()]
         every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
         if len(every) > _MOST_CLASSES:
-            sides = [_side_by_side(one, next(iter(one.answers)), next(iter(_truths(one)))) for one in last]
-            wrong = pd.concat(
-                [side[truth != decided] for truth, decided in sides for side in (truth, decided)]
-            )
+            sides = [_decided(one, next(iter(one.answers.values()))) for one in last]
+            wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
             counts = wrong.value_counts().reindex(every, fill_value=0)
             every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
-        numbered = pd.api.types.is_integer_dtype(pd.Series(list(every)))
-        titles = [
-            (names[value] if 0 <= value < len(names) else f"class {value}") if numbered else str(value)
-            for value in every
-        ]
-        return cls(every, titles)
+        numbered = dict(enumerate(names))
+        texts = (one if isinstance(one, str) else numbered.get(one, f"class {one}") for one in every)
+        return cls(every, list(texts))
 
-    def codes(self, values: pd.Series) -> NDArray[np.int64]:
+    def codes(self, values: "pd.Series[Any]") -> NDArray[np.int64]:
         """Positions among the chosen; that of any other answer, or none, is their number."""
-        places = self.chosen.get_indexer(pd.Index(values.astype(object)))
+        places = self.chosen.get_indexer(pd.Index(values))
         return np.where(places < 0, len(self.chosen), places).astype(np.int64)
 
-    def matrix(self, truth: pd.Series, decided: pd.Series) -> Floats:
+    def matrix(self, truth: "pd.Series[Any]", decided: "pd.Series[Any]") -> Floats:
         """By true class, the share of each answer, (classes, classes + 1); NaN without an image."""
         n, (rows, columns) = len(self.chosen), (self.codes(truth), self.codes(decided))
-        known = rows < n
-        counts = np.bincount(rows[known] * (n + 1) + columns[known], minlength=n * (n + 1)).reshape(n, n + 1)
-        totals = counts.sum(axis=1, keepdims=True)
-        return np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
+        counts = np.zeros((n + 1, n + 1))
+        np.add.at(counts, (rows, columns), 1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((counts / counts.sum(axis=1, keepdims=True))[:n])
 
-    def shares(self, gallery: Gallery, answers: pd.Series, level: float) -> Floats:
+    def shares(self, gallery: Gallery, sides: pd.DataFrame, level: float) -> Floats:
         """By class of the truth, the share of decisions for it among those for it or the lure, with its interval."""
-        truth, lure = (cue.reindex(answers.index).astype(object) for cue in _truths(gallery).values())
+        truth, lure, answers = (sides.iloc[:, at] for at in range(3))
         codes, hits = self.codes(truth), np.asarray(answers == truth, np.float64)
         decided = hits + np.asarray(answers == lure, np.float64)
-        drawn = None if gallery.clusters is None else gallery.clusters.reindex(answers.index)
-        ways = [] if drawn is None else [pd.factorize(drawn[name])[0] for name in drawn]
-        groups = np.stack(ways, axis=1).astype(np.int64) if ways else None
+        groups = None
+        if gallery.clusters is not None:
+            drawn = gallery.clusters.reindex(sides.index)
+            groups = np.stack([pd.factorize(drawn[name])[0] for name in drawn], axis=1).astype(np.int64)
         found = np.full((len(self.chosen), 3), np.nan)
         for code, row in enumerate(found):
             own = (codes == code) & (decided > 0)

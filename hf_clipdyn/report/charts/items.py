@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.metrics.learning_order import learning_order
-from hf_clipdyn.report.answers import RunAnswers, related_numbers, run_answers
+from hf_clipdyn.report.answers import RunAnswers, related
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.page.views import class_names
 from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
 from hf_clipdyn.report.study import Study
 
-_MOST_NUMBERS, _MOST_RUNS = 4, 3  # of one benchmark
 _MOST_ITEMS = 240  # of a map
 _STATES = ("wrong", "right", "wrong again")
 _WRONG, _RIGHT, _FORGOTTEN = range(len(_STATES))
@@ -55,18 +54,17 @@ class Items(Chart):
 
 
 def _panels(study: Study) -> Iterator[Panel]:
-    for kind, benchmarks in related_numbers(study, LearningOrder, "learned", _MOST_NUMBERS).items():
-        for numbers in benchmarks:
-            answered = run_answers(study, kind, numbers, _MOST_RUNS)
-            first = next(iter(numbers.values()))
-            names = class_names(first.dataset, kind.schemas) if answered else ()
-            for at, (run, of_run) in enumerate(answered.items()):
-                for key, answers in of_run.items():
-                    learning, main = learning_of(answers), at == 0 and key == next(iter(of_run))
-                    given = _map(learning, answers.revisions, names)
-                    panel = study.planner.of_run(numbers[key], run, main=main, form="map", **given)
-                    never = f"{learning.never:,} of {learning.total:,} never right, {learning.expected:,.0f} expected"
-                    yield replace(panel, place=f"{panel.place}, {never}")
+    for kind, numbers, answered in related(study, LearningOrder, "learned"):
+        names = class_names(next(iter(numbers.values())).dataset, kind.schemas) if answered else ()
+        for at, (run, of_run) in enumerate(answered.items()):
+            for key, answers in of_run.items():
+                learning, main = learning_of(answers), at == 0 and key == next(iter(of_run))
+                given = _map(learning, answers.revisions, names)
+                panel = study.planner.of_run(numbers[key], run, main=main, form="map", **given)
+                never = (
+                    f"{learning.never:,} of {learning.total:,} never right, {learning.expected:,.0f} expected"
+                )
+                yield replace(panel, place=f"{panel.place}, {never}")
 
 
 def _map(learning: Learning, revisions: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -1,26 +1,42 @@
 """Responses over contrast, epoch by epoch, beside the contrast that people need."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
+from hf_clipdyn.metrics.psychophysics import iso_response_contrast
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import step_words
-from hf_clipdyn.report.gallery import CurvesView, ResponseCurve
-from hf_clipdyn.report.page.galleries import view_of
-from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells
-from hf_clipdyn.report.panel import Level, Line, Panel, Role, Scale
+from hf_clipdyn.report.page.views import kind_cells, read_trials, spread_cells
+from hf_clipdyn.report.panel import Floats, Level, Line, Panel, Scale
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.results.terms import Axis, KindTerms, bare
+from hf_clipdyn.results.terms import Axis, bare
 
 _MOST_CURVES = 600  # of one benchmark
 
-_Key = tuple[str, float | None, float | None]
+_Key = tuple[str, float, float]
+"""Condition, level and parameter, as the numbers of the kind name them."""
+
+
+class Curve(NamedTuple):
+    """How the response to one grating grows with its contrast.
+
+    Attributes:
+        contrasts: that were shown, ascending.
+        responses: at these, relative to the criterion: 1 is an equal response.
+        human: contrast at which people's response is equal; NaN if unknown.
+        reference: name of a baseline; empty for the model.
+    """
+
+    contrasts: Floats
+    responses: Floats
+    human: float
+    reference: str
 
 
 class Psychometric(Chart):
@@ -30,97 +46,92 @@ class Psychometric(Chart):
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
-        """None without trials with such curves."""
-        return [
-            panel
-            for kind, cells in kind_cells(study)
-            if (view := view_of(kind.name, CurvesView)) is not None
-            for panel in _panels(study, kind, view, cells)
-        ]
+        """None without trials of gratings."""
+        known = (cells for kind, cells in kind_cells(study) if kind is Psychophysics)
+        return [panel for cells in known for panel in _panels(study, cells)]
 
 
-def _panels(study: Study, kind: type[Kind[Any]], view: CurvesView, cells: pd.DataFrame) -> Iterator[Panel]:
-    probe = read_view(study, view, next(cells.tail(1).itertuples(index=False))) or ()
-    kept = spread_cells(cells, max(2, _MOST_CURVES // max(1, len(probe))))
-    lines: dict[_Key, list[Line]] = {}
-    first: dict[_Key, ResponseCurve] = {}
+def curves(trials: pd.DataFrame) -> dict[tuple[_Key, str], Curve]:
+    """The curves of the projection's cosine and of the pixels, by stimulus and reference; means over exemplars."""
+    found = {}
+    is_model = (trials["probe"] == "projection") & (trials["distance"] == "cosine")
+    for reference, at in (("", is_model), ("pixels", trials["distance"] == "rmse")):
+        own = trials[at].sort_values("item", kind="stable")
+        sets = own["is_criterion"]
+        criteria = own[sets].groupby(["test", "criterion"])["value"].mean()
+        columns = ["test", "level", "criterion", "human"]
+        key: Any
+        for key, rows in own[~sets].groupby(columns, sort=False, dropna=False):
+            test, level, criterion, human = key
+            distance, means = criteria[test, criterion], rows.groupby("contrast")["value"].mean()
+            if distance > 0:
+                contrasts, responses = means.index.to_numpy(float), means.to_numpy(float) / distance
+                of = str(test), float(level), float(criterion)
+                found[of, reference] = Curve(contrasts, responses, float(human), reference)
+    return found
+
+
+def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
+    last = read_trials(study, next(cells.tail(1).itertuples(index=False)), curves)
+    kept = spread_cells(cells, max(2, _MOST_CURVES // max(1, len(last or ()))))
     ramp = len(study.runs) == 1
+    by_key: dict[_Key, list[tuple[Any, int, Curve]]] = defaultdict(list)
     for at, cell in enumerate(kept.itertuples(index=False)):
-        for curve in read_view(study, view, cell) or ():
-            key = (curve.condition, curve.level, curve.parameter)
-            if at == 0 or not curve.reference:
-                first.setdefault(key, curve)
-                lines.setdefault(key, []).append(_line(study, cell, curve, at if ramp else -1))
-    for key, curve in first.items():
-        title, where = _condition_words(kind.terms, curve, list(first))
-        people = [] if curve.human is None else [_people(curve.human, lines[key])]
+        for (key, reference), curve in (read_trials(study, cell, curves) or {}).items():
+            if at == 0 or not reference:
+                by_key[key].append((cell, at if ramp else -1, curve))
+    terms = Psychophysics.terms
+    for key, shown in by_key.items():
+        title, where = _words(key, list(by_key))
+        positive = np.concatenate([curve.responses[curve.responses > 0] for *_, curve in shown])
+        ends = np.array([positive.min(), positive.max()]) if len(positive) else np.array([0.5, 2.0])
+        lines = [line for one in shown for line in _lines(study, *one, bottom=min(float(ends[0]), 1.0))]
+        human = shown[0][-1].human
+        if not math.isnan(human):
+            lines.append(_line(np.full(2, human), ends, label="people", role="human"))
         yield Panel(
             title=", ".join(filter(None, ["response over the criterion's", title, where])),
-            place=kind.terms.draws or kind.terms.title,
+            place=terms.draws,
             x=Scale(title="contrast", log=True),
             y=Scale(title="response over the criterion's", log=True),
-            lines=(*lines[key], *people),
+            lines=tuple(lines),
             levels=(Level(title="equal response", height=1.0, role="neutral"),),
             ramp=ramp,
-            benchmark=f"{kind.name}/{cells['dataset'].iloc[0]}",
-            metric=view.metric,
+            benchmark=f"{Psychophysics.name}/{cells['dataset'].iloc[0]}",
+            metric="contrast",
             choices={"condition": title, "where": where or "the only one"},
         )
 
 
-def _line(study: Study, cell: Any, curve: ResponseCurve, step: int) -> Line:
+def _lines(study: Study, cell: Any, step: int, curve: Curve, *, bottom: float) -> Iterator[Line]:
+    """A curve; of a model also its threshold, the contrast of equal response, down to the axis."""
     run, planner = str(cell.run), study.planner
-    stop = planner.stop_of(run, str(cell.revision))
-    group = planner.group_of[run]
-    n = len(curve.contrasts)
-    responses = np.array(curve.responses, np.float64)
-    role: Role = "baseline" if curve.reference else "value"
-    unknown, ends = np.full(n, np.nan), np.zeros(n, np.int64)
-    return Line(
-        label=curve.reference or (str(cell.revision) if step >= 0 else group.title),
-        run="" if curve.reference else run,
-        group=group.title,
-        x=np.array(curve.contrasts, np.float64),
-        y=np.where(responses > 0, responses, np.nan),
-        low=unknown,
-        high=unknown,
-        usable=responses > 0,
-        at=ends + stop,
-        n=ends,
-        n_clusters=ends,
-        place=step if step >= 0 else group.place,
-        role=role,
-        frame=-1 if curve.reference else stop,
-    )
+    stop, group = planner.stop_of(run, str(cell.revision)), planner.group_of[run]
+    if curve.reference:
+        yield _line(curve.contrasts, curve.responses, label=curve.reference, role="baseline")
+        return
+    label = str(cell.revision) if step >= 0 else group.title
+    place = step if step >= 0 else group.place
+    of: Any = {"run": run, "group": group.title, "place": place, "frame": stop, "stop": stop, "label": label}
+    yield _line(curve.contrasts, curve.responses, **of)
+    threshold = float(iso_response_contrast(curve.contrasts, curve.responses, 1.0))
+    if not math.isnan(threshold):
+        yield _line(np.full(2, threshold), np.array([1.0, bottom]), role="baseline", **of)
 
 
-def _people(contrast: float, lines: Sequence[Line]) -> Line:
-    """The contrast that people need, as a vertical line."""
-    known = np.concatenate([line.y[line.usable] for line in lines])
-    ends = np.array([known.min(), known.max()]) if len(known) else np.array([0.5, 2.0])
-    two: dict[str, Any] = {name: np.array([0, 0]) for name in ("at", "n", "n_clusters")}
-    two |= {name: np.full(2, np.nan) for name in ("low", "high")}
-    usable = np.array([True, True])
-    return replace(
-        lines[0],
-        label="people",
-        run="",
-        x=np.full(2, contrast),
-        y=ends,
-        usable=usable,
-        role="human",
-        frame=-1,
-        **two,
-    )
+def _line(x: Floats, y: Floats, *, stop: int = 0, **given: Any) -> Line:
+    ends, unknown = np.zeros(len(x), np.int64), np.full(len(x), np.nan)
+    found, usable = np.where(y > 0, y, np.nan), y > 0
+    numbers: Any = {"n": ends, "n_clusters": ends, "at": ends + stop, "low": unknown, "high": unknown}
+    return Line(x=x, y=found, usable=usable, **numbers, **given)
 
 
-def _condition_words(terms: KindTerms, curve: ResponseCurve, keys: Sequence[_Key]) -> tuple[str, str]:
+def _words(key: _Key, keys: Sequence[_Key]) -> tuple[str, str]:
     """The title of the test, and where in it the curve was measured; a parameter only where it differs."""
-    term = terms.conditions.get(curve.condition)
-    steps = [((term and term.level) or terms.level or Axis(title="level"), curve.level)]
-    if len({parameter for name, _, parameter in keys if name == curve.condition}) > 1:
-        steps.append((terms.parameter or Axis(title="parameter"), curve.parameter))
-    where = ", ".join(
-        step_words(axis, value) for axis, value in steps if value is not None and not math.isnan(value)
-    )
-    return (term.title if term else bare(curve.condition)), where
+    terms, (condition, level, parameter) = Psychophysics.terms, key
+    term = terms.conditions.get(condition)
+    steps = [((term and term.level) or Axis(title="level"), level)]
+    if len({other for name, _, other in keys if name == condition}) > 1:
+        steps.append((terms.parameter or Axis(title="parameter"), parameter))
+    where = ", ".join(step_words(axis, value) for axis, value in steps if not math.isnan(value))
+    return (term.title if term else bare(condition)), where

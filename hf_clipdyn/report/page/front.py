@@ -1,12 +1,17 @@
 """The first lines of the page in words: what was measured, the answer in one sentence, and what a reader must know."""
 
 import math
-from collections.abc import Iterator
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
 
 from hf_clipdyn.errors import counted
 from hf_clipdyn.report.courses import place_words
-from hf_clipdyn.report.panel import interval_words
+from hf_clipdyn.report.page.payload import anchor
+from hf_clipdyn.report.panel import Panel, Row, interval_words
+from hf_clipdyn.report.plotly import figure, level_words, row_hue, row_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import find, headline, joined, limits, listed
 from hf_clipdyn.results.terms import bare
@@ -112,3 +117,97 @@ def _chips(study: Study) -> Iterator[tuple[str, str]]:
     ]
     if controls and form_of(study) == "study":
         yield "positive control", f"Built into the images, so not evidence: claim {', '.join(controls)}."
+
+
+# ---------------------------------------------------------------- the overview as a reader's browser has it
+
+
+def glance(panels: Sequence[Panel], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The small charts: title, place and link of each; of many groups of runs, a chart each for a chosen metric.
+
+    Args:
+        panels: of the first screen.
+        groups: of the payload.
+
+    Returns:
+        ``place``: what most charts were measured on, said once; ``panels``; ``metrics``, for a select; ``groups``,
+        those without an arm first, with their ``words`` and place ``at``.
+    """
+    places = Counter(panel.place for panel in panels)
+    most, times = places.most_common(1)[0] if places else ("", 0)
+    seeds = [counted(len(group["runs"]), "seed") for group in groups]
+    behind = [f"; grey: {group['behind']}" if group["behind"] else "" for group in groups]
+    shown = [
+        {**group, "at": at, "words": seeds[at] + behind[at]}
+        for at, group in enumerate(groups)
+        if group["title"]
+    ]
+    return {
+        "place": most if times > 1 else "",
+        "panels": [
+            {"title": panel.title, "place": panel.place, "anchor": anchor(panel.benchmark)}
+            for panel in panels
+        ],
+        "metrics": [(str(at), f"{panel.title}, {panel.place}") for at, panel in enumerate(panels)],
+        "groups": sorted(shown, key=lambda group: bool(group["arm"])),
+    }
+
+
+def models(panels: Sequence[Panel], runs: Sequence[str], differences: Sequence[Panel]) -> dict[str, Any]:
+    """Models of one revision each as a table: a row each, or, of one model, a row for each metric.
+
+    Args:
+        panels: of the first screen, with a row for each model.
+        runs: names of the models.
+        differences: panels with the paired differences from a model, which their choice ``minus`` names.
+
+    Returns:
+        ``several``; ``columns``: title and place of the panels; ``rows``: name of a model and a cell or None for each
+        panel; ``against``: models from which there are differences, for a select.
+    """
+    paired: dict[tuple[str, str, str, str], str] = {}
+    for panel in differences:
+        for row in panel.rows:
+            key = panel.benchmark, panel.choices["metric"], row.label, panel.choices["minus"]
+            paired[key] = row_words(row)
+    against = list(dict.fromkeys(panel.choices["minus"] for panel in differences))
+    rows = []
+    for name in runs:
+        cells: list[dict[str, Any] | None] = []
+        for panel in panels:
+            found = next((row for row in panel.rows if row.label == name), None)
+            keys = {other: (panel.benchmark, panel.choices["metric"], name, other) for other in against}
+            words = {other: f"{paired[key]} minus {other}" for other, key in keys.items() if key in paired}
+            cells.append(None if found is None else {**_cell(panel, found), "differences": words})
+        rows.append((name, cells))
+    titles = [(panel.title, panel.place) for panel in panels]
+    choices = [(name, name) for name in against]
+    return {"several": len(runs) > 1, "columns": titles, "rows": rows, "against": choices}
+
+
+_WIDTH = 220  # pixels of a row's picture
+
+
+def _cell(panel: Panel, row: Row) -> dict[str, Any]:
+    """One value in words, and where its dot and its line stand on the scale of its panel."""
+    axis = figure(panel)["layout"]["xaxis"]
+    low, high = axis["range"]
+    numbers = np.array([row.value, row.low, row.high], float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = np.log10(numbers) if axis["type"] == "log" else numbers
+    places = np.clip(6 + (_WIDTH - 12) * (places - low) / ((high - low) or 1.0), 0, _WIDTH)
+    value, left, right = (None if np.isnan(place) else round(float(place), 1) for place in places)
+    known = left is not None and right is not None
+    colour = row_hue(row) if row.usable else "grey"
+    return {
+        "title": panel.title,
+        "place": panel.place,
+        "value": row.value if np.isfinite(row.value) else "",
+        "words": row_words(row),
+        "beside": " ".join(map(level_words, (*row.beside, *panel.levels))),
+        "at": value,
+        "low": left if known else None,
+        "high": right if known else None,
+        "colour": colour,
+        "fill": colour if row.usable else "paper",
+    }

@@ -11,16 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from hf_clipdyn.errors import shorten
+from hf_clipdyn.report.courses import RAMPS, Course, Group
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import COLOURS, figure
+from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe
 from hf_clipdyn.report.style import HUES, look
 
 _SHORT = 10  # letters of a text that is not worth a place of its own
 _NUMBERS = (int, float, type(None), bool)
-_AXES = {
+_CLOCKS = {
     "epoch": ("epoch", "epoch"),
     "step": ("training steps", "step"),
     "samples": ("samples seen", "samples_seen"),
@@ -32,18 +35,28 @@ _AXES = {
 _BY_CLOCK = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
 _STOPS = {"epoch": "epoch", "samples_seen": "samples seen:", "step": "step", "order": "revision"}
 _MOST_TICKS = 6
+_LONGEST_TICK = 14
 _FIRST = ("zero_shot", "classification", "shape_bias", "noise", "similarity", "saliency", "quality")
 """Kinds at the beginning of the first screen."""
 _LOSS = ("training/log", "loss")
-_STIMULI = "stimuli"
+_CLEAN = ("", "none")
+_SAME = ("texts", "probe", "layer", "subset", "parameter", "setup")
+_SELECTS = {
+    **{"metric": "Metric", "over": "Over", "variant": "Variant", "reference": "With", "texts": "Texts"},
+    **{"probe": "Probe", "layer": "Layer", "subset": "Subset", "condition": "Condition", "level": "Level"},
+    **{"parameter": "Parameter", "setup": "Setup", "run": "Run"},
+}
+"""The selects of a benchmark by what they choose, in their order; those of plug-ins come after them."""
 
 
 def payload(
     planner: Planner, seeds: Mapping[str, float | None], charts: Mapping[str, Sequence[Panel]]
 ) -> dict[str, Any]:
-    """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``overview``, ``charts``.
+    """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``metrics``, ``overview``.
 
-    What many charts share stands in ``values`` and ``names``, see `_Shared`.
+    A benchmark has ``views``, each a figure whose ``selects`` choose one of its ``panels``; charts of no benchmark are
+    views of ``charts``. ``metrics`` are the numbers that can be drawn against each other. What many charts share stands
+    in ``values`` and ``names``, see `_Shared`.
 
     Args:
         planner: of the table.
@@ -54,41 +67,30 @@ def payload(
         Built-in types only, without NaN, ready for `json.dumps`.
     """
     shared = _Shared()
-    names = list(planner.benchmarks)
-    axes = _axes(planner)
     clocks = planner.clocks
-    benchmarks = [_benchmark(name, panels, planner, shared) for name, panels in planner.benchmarks.items()]
-    sections = []
-    for title, panels in charts.items():
-        alone = []
-        for panel in panels:
-            section = _STIMULI if panel.form == "map" and panel.y.names and panel.x.title == "answer" else ""
-            drawn = packed(panel, planner, shared, view=_view(title, panel), section=section)
-            if panel.benchmark in names:
-                benchmarks[names.index(panel.benchmark)]["panels"].append(drawn)
-            else:
-                alone.append(drawn)
-        if alone:
-            sections.append({"name": anchor(title), "title": title, "panels": alone})
+    axes = _axes(planner, clocks)
+    stops = [f"{_STOPS[planner.clock]} {place:,.6g}" for place in planner.stops.tolist()]
+    views = _views(planner, charts)
+    alone = {name: own for name, own in views.items() if name not in planner.benchmarks}
     return {
         "meta": {
             "overTraining": planner.over_training,
-            "stops": [
-                {"at": place, "label": f"{_STOPS[planner.clock]} {place:,.6g}"}
-                for place in planner.stops.tolist()
-            ],
+            "stops": stops,
+            "untrained": 0 in planner.stops.tolist()[:1],
             "axes": axes,
             "axis": _default(planner, axes),
             "colours": COLOURS,
+            "template": TEMPLATE,
         },
         "runs": [_run(name, seed, planner, clocks) for name, seed in seeds.items()],
         "groups": [_group(group, planner.groups) for group in planner.groups],
-        "benchmarks": benchmarks,
-        "charts": sections,
-        "overview": [
-            {"benchmark": names.index(name), "panel": packed(panel, planner, shared)}
-            for name, panel in _story(planner)
+        "benchmarks": [_benchmark(name, planner, views[name], shared) for name in planner.benchmarks],
+        "charts": [
+            {"anchor": anchor(name), "title": name, "views": _drawn_views(name, own, planner, shared)}
+            for name, own in alone.items()
         ],
+        "metrics": list(_metrics(planner, shared)),
+        "overview": [packed(panel, planner, shared) for panel in story(planner)],
         "values": shared.values,
         "names": shared.names,
     }
@@ -97,55 +99,6 @@ def payload(
 def anchor(benchmark: str) -> str:
     """The id of a benchmark's section."""
     return re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-") or "benchmark"
-
-
-def _story(planner: Planner) -> list[tuple[str, Panel]]:
-    """The first screen, in the order of a training: did it learn, what decides, what disturbs, what people see."""
-
-    def rank(place: tuple[str, int]) -> tuple[bool, int]:
-        kind = place[0].split("/")[0]
-        known = [at for at, name in enumerate(_FIRST) if name == kind]
-        return planner.words.kind(kind).proxy, known[0] if known else len(_FIRST)
-
-    story: list[tuple[str, Panel]] = []
-    for name, at in sorted(planner.overview, key=rank):
-        panel = planner.benchmarks[name][at]
-        untouched = planner.words.kind(name.split("/")[0]).conditions.get("none")
-        clean = untouched.title if untouched else "untouched images"
-        story.append((name, (_clean_and_disturbed(planner.benchmarks[name], panel, clean) or panel)))
-        if name.startswith("zero_shot/"):
-            story += list(_losses(planner))[: len(story) == 1]
-    return story
-
-
-def _losses(planner: Planner) -> Iterator[tuple[str, Panel]]:
-    for panel in planner.benchmarks.get(_LOSS[0], ()):
-        if panel.metric == _LOSS[1] and panel.defined and panel.form == "lines":
-            yield _LOSS[0], panel
-
-
-def _clean_and_disturbed(panels: Sequence[Panel], shown: Panel, untouched: str) -> Panel | None:
-    """Accuracy without and with a disturbance in one panel; None where the metric is no loss of accuracy."""
-    wanted = {name: shown.choices.get(name) for name in ("over", "condition", "level", "texts")}
-    accuracies = [panel for panel in panels if panel.metric == "accuracy" and panel.form == shown.form]
-    alike = [panel for panel in accuracies if {name: panel.choices.get(name) for name in wanted} == wanted]
-    clean = [
-        panel
-        for panel in accuracies
-        if panel.choices.get("condition") == untouched and panel.choices.get("over") == wanted["over"]
-    ]
-    if shown.metric == "accuracy" or not alike or not clean or shown.form != "lines":
-        return None
-    way = f"{wanted['condition']}, {wanted['level']}"
-    several = len(alike[0].values) > 1
-    lines = [
-        replace(line, label=f"{line.label}, {label}" if several else label, place=line.place + place)
-        for panel, label, place in ((clean[0], "clean", 0), (alike[0], "disturbed", len(HUES)))
-        for line in panel.values
-    ]
-    return replace(
-        alike[0], title=f"accuracy, clean and with {way}", lines=tuple(lines), levels=alike[0].levels
-    )
 
 
 class _Shared:
@@ -186,26 +139,102 @@ class _Shared:
         return place
 
 
+# ---------------------------------------------------------------- the first screen
+
+
+def story(planner: Planner) -> list[Panel]:
+    """The first screen, in the order of a training: did it learn, what decides, what disturbs, what people see."""
+
+    def rank(place: tuple[str, int]) -> tuple[bool, int]:
+        kind = place[0].split("/")[0]
+        known = [at for at, name in enumerate(_FIRST) if name == kind]
+        return planner.words.kind(kind).proxy, known[0] if known else len(_FIRST)
+
+    story: list[Panel] = []
+    for name, at in sorted(planner.overview, key=rank):
+        panel = planner.benchmarks[name][at]
+        story.append(_clean_and_disturbed(planner, name, panel) or panel)
+        if len(story) == 1 and name.startswith("zero_shot/"):
+            losses = (one for one in planner.benchmarks.get(_LOSS[0], ()) if one.metric == _LOSS[1])
+            story += [one for one in losses if one.defined and one.form == "lines"][:1]
+    return story
+
+
+def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Panel | None:
+    """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
+    if shown.metric == "accuracy" or shown.form != "lines":
+        return None
+    lost = _number_of(planner, benchmark, shown.metric)[0]
+    if lost.condition in _CLEAN:
+        return None
+    alike = [
+        course
+        for course in planner.preferred(planner.values[benchmark])
+        if course.metric == "accuracy" and all(getattr(course, name) == getattr(lost, name) for name in _SAME)
+    ]
+    ways = [
+        [course for course in alike if course.condition in _CLEAN],
+        [course for course in alike if (course.condition, course.level) == (lost.condition, lost.level)],
+    ]
+    if not all(ways):
+        return None
+    panels = [planner.panel(courses) for courses in ways]
+    several = len(panels[1].values) > 1
+    lines = [
+        replace(line, label=f"{line.label}, {label}" if several else label, place=line.place + place)
+        for panel, label, place in zip(panels, ("clean", "under noise"), (0, len(HUES)), strict=True)
+        for line in panel.values
+    ]
+    way = f"{shown.choices['condition']}, {shown.choices['level']}"
+    return replace(panels[1], title=f"accuracy, clean and with {way}", lines=tuple(lines))
+
+
+def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
+    """The number that stands for a metric of a benchmark, of every run."""
+    return planner.main_number([one for one in planner.values[benchmark] if one.metric == metric])
+
+
+def _metrics(planner: Planner, shared: _Shared) -> Iterator[dict[str, Any]]:
+    """Every metric that has one number for each run and revision, or model: its lines, see `plotly.figure`."""
+    main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
+    for name in planner.benchmarks:
+        for metric in dict.fromkeys(panel.metric for panel in planner.benchmarks[name]):
+            panel = planner.panel(_number_of(planner, name, metric))
+            form = "lines" if planner.over_training else "rows"
+            values = [part.y for line in panel.values for part in (line, *line.seeds)]
+            known = np.concatenate([*values, np.array([row.value for row in panel.rows], float)])
+            known = known[np.isfinite(known)]
+            if panel.form == form and len(known):
+                reach = 0.05 * (np.ptp(known) or 1.0)
+                yield {
+                    "key": f"{name}.{metric}",
+                    "title": f"{panel.title}, {panel.place}",
+                    "main": (name, metric) in main,
+                    "range": [float(known.min() - reach), float(known.max() + reach)],
+                    "lines": shared([line for line in figure(panel)["lines"] if line.get("role") != "human"]),
+                }
+
+
 def _run(name: str, seed: Any, planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
     own = clocks.loc[[name]].droplevel(0).sort_values("order")
-    group = next(group for group in planner.groups if name in group.runs)
     return {
         "name": name,
-        "group": group.title,
+        "group": planner.group_of[name].title,
         "seed": None if pd.isna(seed) else int(seed),
         "revisions": own["revision"].tolist(),
         "stops": [int(stop) for stop in own.index],
+        "steps": [_plain(step) for step in own["step"]],
     }
 
 
-def _group(group: Any, groups: Sequence[Any]) -> dict[str, Any]:
+def _group(group: Group, groups: Sequence[Group]) -> dict[str, Any]:
     """A group of runs, with the one that is drawn in grey behind it: the main arm of its size, else the first."""
     main = next((other for other in groups if other.scale == group.scale and not other.arm), group)
     behind = main if main is not group else groups[0]
     known = behind is not group and not behind.arm
     return {
         "title": group.title,
-        "colour": f"@hue {look(group.place).hue}",
+        "hue": look(group.place).hue,
         "runs": list(group.runs),
         "arm": group.arm,
         "behind": behind.title if known else "",
@@ -215,69 +244,45 @@ def _group(group: Any, groups: Sequence[Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- x axes
 
 
-def _axes(planner: Planner) -> dict[str, Any]:
-    clocks = planner.clocks
+def _axes(planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
+    """The clocks as axes: ``title``, ``layout`` in Plotly's words, and ``of`` each run or group the place by stop."""
     found = {}
-    for name, (title, column) in _AXES.items():
+    for name, (title, column) in _CLOCKS.items():
         known = clocks[column].dropna()
         several = known.groupby(level=0).nunique().max() if len(known) else 0
-        is_log = name.startswith("log")
-        wanted = name == _BY_CLOCK[planner.clock] or (several > 1 and name != "order" and name != "logsteps")
+        wanted = name == _BY_CLOCK[planner.clock] or (several > 1 and name not in ("order", "logsteps"))
         if name == "logsteps":
             wanted = planner.clock == "step" and planner.log
         if wanted and len(known):
-            found[name] = _axis(title, known, len(planner.stops), log=is_log)
+            found[name] = _axis(title, known, len(planner.stops), log=name.startswith("log"))
     if "order" in found:
         longest = max(planner.groups, key=lambda group: len(clocks.loc[group.runs[0]])).runs[0]
-        own = clocks.loc[[longest]].droplevel(0).sort_values("order")
-        every = math.ceil(len(own) / _MOST_TICKS)
-        ticks = [[float(at), name] for at, name in zip(own["order"], own["revision"], strict=True)]
-        found["order"]["ticks"] = ticks[::-1][::every]
-    for name, at in planner.overview:
-        panel = planner.benchmarks[name][at]
-        found[f"{name}.{panel.metric}"] = _metric_axis(panel, len(planner.stops))
+        own = clocks.loc[[longest]].droplevel(0).sort_values("order")[::-1]
+        own = own[:: math.ceil(len(own) / _MOST_TICKS)]
+        names = [safe(shorten(name, _LONGEST_TICK)) for name in own["revision"]]
+        found["order"]["layout"] |= {"tickvals": own["order"].astype(float).tolist(), "ticktext": names}
     return found
 
 
 def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> dict[str, Any]:
+    first, last = float(known[known > 0].min()) if log else float(known.min()), float(known.max())
+    untrained = first / 3  # where 0 stands on a logarithmic axis
     of: dict[str, list[Any]] = {}
-    places = known.reset_index()
-    for name, stop, place in zip(places["name"], places["stop"], known, strict=True):
+    for name, stop, place in known.reset_index().itertuples(index=False, name=None):
         if 0 <= stop < n_stops:
-            of.setdefault(str(name), [None] * n_stops)[int(stop)] = _plain(place)
-    axis: dict[str, Any] = {"title": title, "log": log, "of": of}
-    if not log:
-        low, high = float(known.min()), float(known.max())
-        margin = 0.035 * (high - low or 1.0)
-        return axis | {"range": [low - margin, high + margin]}
-    first, last = float(known[known > 0].min()), float(known.max())
-    untrained = first / 3
-    powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
-    steps = (1,) if len(powers) > 3 else (1, 2, 5)
-    ticks = [step * power for power in powers for step in steps]
-    named = [[tick, _short(tick)] for tick in ticks if first * 0.97 <= tick <= last * 1.1]
-    zero = [[untrained, "0"]] if (known == 0).any() else []
-    ends = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
-    return axis | {"untrained": untrained, "range": ends, "ticks": [*zero, *named]}
-
-
-def _metric_axis(panel: Panel, n_stops: int) -> dict[str, Any]:
-    """A main metric as an axis, with the ends of its intervals."""
-    of: dict[str, list[Any]] = {}
-    ends: dict[str, list[Any]] = {}
-    lines = [(part.run or part.group, part) for line in panel.values for part in (line, *line.seeds)]
-    for name, line in lines:
-        for i, stop in enumerate(line.at.tolist()):
-            if stop >= 0 and line.usable[i]:
-                of.setdefault(name, [None] * n_stops)[stop] = _plain(line.y[i])
-                ends.setdefault(name, [None] * n_stops)[stop] = [_plain(line.low[i]), _plain(line.high[i])]
-    for row in panel.rows:
-        of[row.label], ends[row.label] = [_plain(row.value)], [[_plain(row.low), _plain(row.high)]]
-    known = [place for places in of.values() for place in places if place is not None] or [0.0, 1.0]
-    margin = 0.05 * (max(known) - min(known) or 1.0)
-    reach = [min(known) - margin, max(known) + margin]
-    title = f"{panel.title}, {panel.place}"
-    return {"title": title, "log": False, "metric": True, "range": reach, "of": of, "ends": ends}
+            shown = untrained if log and place <= 0 else place
+            of.setdefault(str(name), [None] * n_stops)[int(stop)] = _plain(shown)
+    layout: dict[str, Any] = {"title": {"text": safe(title)}, "type": "log" if log else "linear"}
+    margin = 0.035 * (last - first or 1.0)
+    layout["range"] = [first - margin, last + margin]
+    if log:
+        powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
+        ticks = [step * power for power in powers for step in ((1,) if len(powers) > 3 else (1, 2, 5))]
+        ticks = [tick for tick in ticks if first * 0.97 <= tick <= last * 1.1]
+        zero = [untrained] if (known == 0).any() else []
+        layout["range"] = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
+        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(_short, ticks)]}
+    return {"title": title, "of": of, "layout": layout}
 
 
 def _default(planner: Planner, axes: Mapping[str, Any]) -> str:
@@ -304,12 +309,30 @@ def _plain(number: float) -> float | int | None:
 # ---------------------------------------------------------------- benchmarks
 
 
-def _benchmark(name: str, panels: Sequence[Panel], planner: Planner, shared: _Shared) -> dict[str, Any]:
+def _views(
+    planner: Planner, charts: Mapping[str, Sequence[Panel]]
+) -> dict[str, dict[tuple[str, str], list[Panel]]]:
+    """By benchmark, or title of a chart of none: the panels of each view, by its section and title."""
+    found: dict[str, dict[tuple[str, str], list[Panel]]] = {}
+    for name, planned in planner.benchmarks.items():
+        found[name] = {("", ""): [panel for panel in planned if panel.form != "map"]}
+        layers = [panel for panel in planned if panel.form == "map"]
+        found[name] |= {("", "Layer by layer"): layers} if layers else {}
+    for title, panels in charts.items():
+        for panel in panels:
+            view = {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title)
+            confused = panel.form == "map" and panel.y.names and panel.x.title == "answer"
+            views = found.setdefault(panel.benchmark if panel.benchmark in planner.benchmarks else title, {})
+            views.setdefault(("stimuli" if confused else "", view), []).append(panel)
+    return found
+
+
+def _benchmark(name: str, planner: Planner, views: Mapping[Any, Any], shared: _Shared) -> dict[str, Any]:
     kind, dataset = name.split("/", 1)
     terms, data = planner.words.kind(kind), planner.words.dataset(dataset)
     said = ["Synthetic images."] if data.synthetic else []
     said += ["Proxy: no human judged these images."] if terms.proxy else []
-    metrics = dict.fromkeys(panel.metric for panel in panels)
+    metrics = dict.fromkeys(panel.metric for panel in planner.benchmarks[name])
     return {
         "name": name,
         "anchor": anchor(name),
@@ -317,7 +340,7 @@ def _benchmark(name: str, panels: Sequence[Panel], planner: Planner, shared: _Sh
         "question": terms.question,
         "of": f"{terms.of or terms.title}: {data.title}",
         "words": {metric: [*_meaning(planner.words.term(kind, metric)), *said] for metric in metrics},
-        "panels": [packed(panel, planner, shared) for panel in panels],
+        "views": _drawn_views(name, views, planner, shared),
     }
 
 
@@ -330,36 +353,68 @@ def _meaning(term: Any) -> Iterator[str]:
         yield "Higher is better." if term.better == "high" else "Lower is better."
 
 
-def _view(title: str, panel: Panel) -> str:
-    """The heading of a chart's panels in a benchmark: panels of two forms have one each."""
-    return {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title) if title else title
+def _drawn_views(
+    name: str, views: Mapping[Any, Any], planner: Planner, shared: _Shared
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"{anchor(name)}-{anchor(title) if title else 'explorer'}",
+            "key": f"{name}.{title}" if title else name,
+            "title": title,
+            "section": section,
+            "selects": list(_selects(panels)),
+            "height": figure(panels[0])["layout"].get("height", 420),
+            "panels": [packed(panel, planner, shared) for panel in panels],
+        }
+        for (section, title), panels in views.items()
+        if panels
+    ]
 
 
-def packed(
-    panel: Panel, planner: Planner, shared: _Shared, *, view: str | None = None, section: str = ""
-) -> Any:
-    """A panel as the page takes it, under the heading ``view`` of its benchmark or in another section."""
+def _selects(panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
+    """What the panels of a view differ in: each select offers what those before it leave."""
+    for name in dict.fromkeys([*_SELECTS, *(name for panel in panels for name in panel.choices)]):
+        options = list(dict.fromkeys(panel.choices.get(name, "") for panel in panels))
+        if len(options) > 1:
+            ordered = sorted(options, key=_step) if name in RAMPS else options
+            yield {"name": name, "label": _SELECTS.get(name, name.capitalize()), "options": ordered}
+
+
+def _step(words: str) -> tuple[bool, float]:
+    known = re.search(r"\d[\d.]*(?:e[-+]?\d+)?", words)
+    return not words.startswith("all"), math.inf if "∞" in words else float(known[0]) if known else -math.inf
+
+
+def packed(panel: Panel, planner: Planner, shared: _Shared) -> Any:
+    """A panel as the page takes it."""
     drawn = figure(panel)
     training = panel.form == "lines" and panel.x is planner.x and planner.over_training
     if training:
-        for trace in drawn["data"]:
-            del trace["x"], trace["text"]
-    moving = any(line.frame >= 0 for line in panel.lines) or "frames" in drawn
-    if view is None:
-        view = "Layer by layer" if panel.form == "map" else ""
+        for line in drawn["lines"]:
+            del line["x"], line["where"]
     whole = {
         **drawn,
         "title": panel.title,
         "place": panel.place,
         "form": panel.form,
         "metric": panel.metric,
+        "benchmark": panel.benchmark,
         "choices": dict(panel.choices),
         "alt": panel.alt,
-        "view": view,
-        "section": section,
         "training": training,
-        "moving": moving,
+        "moving": any(line.frame >= 0 for line in panel.lines) or "frames" in drawn,
         "ramp": panel.ramp,
-        "notes": [],
+        **_threshold(panel, planner),
     }
     return shared(whole)
+
+
+def _threshold(panel: Panel, planner: Planner) -> dict[str, Any]:
+    """Of curves of accuracy over levels, the level at which each revision has lost half of it."""
+    if panel.metric != "accuracy" or not any(line.frame >= 0 for line in panel.lines):
+        return {}
+    same = {name: panel.choices[name] for name in ("condition", "texts", "probe", "subset", "setup")}
+    for other in planner.benchmarks.get(panel.benchmark, ()):
+        if other.metric == "threshold" and other.x is planner.x and same.items() <= other.choices.items():
+            return {"thresholds": figure(other)["lines"]}
+    return {}

@@ -1,7 +1,8 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,8 +14,7 @@ from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import Gallery, GalleryView, View
-from hf_clipdyn.report.page.galleries import view_of
+from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, read
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
@@ -38,11 +38,6 @@ def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
             yield known[str(name)], group.drop_duplicates(["run", "revision"])
 
 
-def gallery_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
-    """The `kind_cells` of kinds with a gallery."""
-    return ((kind, cells) for kind, cells in kind_cells(study) if view_of(kind.name, GalleryView))
-
-
 def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
     """At most this number of cells: as many revisions of each run, evenly spaced; two of each stay in any case."""
     of_run = max(2, most // max(1, cells["run"].nunique()))
@@ -54,24 +49,26 @@ def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
 
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
-    """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
+    """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
     is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
-    view = None if is_earlier else view_of(kind.name, GalleryView)
-    gallery = None if view is None else read_view(study, view, cell)
+    hidden = is_earlier or kind.name in NOT_SHOWN
+    gallery = None if hidden else read_trials(study, cell, partial(read, kind))
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def read_view(study: Study, view: View[T], cell: Any) -> T | None:
-    """What a view shows of a cell; None without trials, or from those of an earlier version."""
-    trials = study.trials.of(str(cell.cell), view.columns)
-    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(view.later):
+def read_trials(study: Study, cell: Any, content: Callable[[pd.DataFrame], T]) -> T | None:
+    """What a function makes of the trials of a cell; None without trials, or with columns missing."""
+    trials = study.trials.of(str(cell.cell))
+    if trials is None or trials.empty:
         return None
     try:
-        return view.read(trials)
+        return content(trials)
+    except KeyError:
+        return None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
             f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "

@@ -21,11 +21,13 @@ from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.evidence import evidence
-from hf_clipdyn.report.page.payload import payload
-from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.page.payload import payload, story
+from hf_clipdyn.report.page.pictures import StimuliChoice
+from hf_clipdyn.report.page.stimuli_words import changed, choices, described
+from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.style import THEME, twins
+from hf_clipdyn.report.style import HUES, THEME, twins
 from hf_clipdyn.report.tables import (
     Table,
     arms_table,
@@ -35,12 +37,13 @@ from hf_clipdyn.report.tables import (
 )
 from hf_clipdyn.report.words import Finding, find, limits
 
+_HUES = {f"hue-{at}": hue for at, hue in enumerate(HUES)}
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-_COMMENT = re.compile(r"^ *(?://.*|/\*\*[\s\S]*?\*/)\n", re.MULTILINE)
+_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
 """A comment of the program with lines of its own; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
@@ -141,22 +144,13 @@ def render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
-    scripts = [chart.program() for chart in known.values()]
-    parts = {name: chart.payload(study) for name, chart in known.items()}
-    parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
-    parts["tryit"] = try_it
+    panels = {name: chart.panels(study) for name, chart in known.items()}
+    parts = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs) or {}
+    parts = {name: described(part) for name, part in parts.items()}
     first = study.results.courses.drop_duplicates("run").set_index("run")["seed"].astype(object)
     seeds = {run: first[run] for run in study.runs}
-    data = {
-        **payload(study.planner, seeds, {chart.title: chart.panels(study) for chart in known.values()}),
-        "tables": evidence(study),
-        "parts": {name: part for name, part in parts.items() if part is not None},
-    }
-    findings: dict[str, list[Finding]] = defaultdict(list)
-    for finding in find(study):
-        findings[finding.question].append(finding)
-    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
-    verdicts = verdict_rows(study) if tested else []
+    data = payload(study.planner, seeds, {known[name].title: own for name, own in panels.items()})
+    data["parts"] = {"stimuli": parts} | ({"tryit": try_it} if try_it else {})
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
@@ -171,29 +165,93 @@ def render(
         facts=front.facts(study, len(data["benchmarks"])),
         answer=front.answer(study),
         chips=front.chips(study),
-        strip=front.strip(study),
-        verdicts=verdicts,
-        verdict_summary=verdict_summary(study) if tested else "",
-        arms=arms_table(study),
-        findings=findings,
-        runs=study.runs,
-        limits=limits(study),
-        images=list(_images(study, drawn or {})),
-        overview_tables=_overview_tables(study),
-        methods=methods(study),
-        origin=origin_table(study),
-        provenance=provenance_table(study),
-        confidence=study.confidence,
-        sources=", ".join(
-            f"{name} ({n} files)" if n > 1 else name for name, n in Counter(study.sources).items()
-        ),
         version=__version__,
-        theme={name: twins(colour) for name, colour in THEME.items()},
+        theme={name: twins(colour) for name, colour in {**THEME, **_HUES}.items()},
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
-        data=_verbatim(_json(data)),
+        json=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program([*scripts, tryit.program() if try_it else ""]))),
+        program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
+        data=data,
+        **_drawn(study, data, panels.get("differences", ())),
+        **_written(study, drawn or {}),
     )
+
+
+def _drawn(study: Study, data: Mapping[str, Any], differences: Sequence[Panel]) -> dict[str, Any]:
+    """What the template needs for the parts that the program draws."""
+    benchmarks, parts = data["benchmarks"], data["parts"]["stimuli"]
+    learns = [one for one in benchmarks if one["question"] and study.over_training]
+    asked = Counter(one["question"] for one in learns)
+    learned = [
+        (one["question"] if asked[one["question"]] < 2 else f"{one['question']}: {one['of']}", one)
+        for one in learns
+    ]
+    measured = [(one["title"], one) for one in benchmarks if one not in learns]
+    seen = [
+        {
+            **one,
+            "part": parts.get(one["name"]),
+            "choices": choices(parts[one["name"]]) if one["name"] in parts else [],
+        }
+        for one in benchmarks
+        if one["name"] in parts or any(view["section"] == "stimuli" for view in one["views"])
+    ]
+    contents = {
+        "tryit": "Try it" if "tryit" in data["parts"] else "",
+        "stimuli": "Stimuli" if seen else "",
+        "benchmarks": "Benchmarks" if measured else "",
+        "learning": "Learning" if learned else "",
+        **{one["anchor"]: one["title"] for one in data["charts"]},
+        "evidence": "Evidence",
+    }
+    shown, metrics = story(study.planner), data["metrics"]
+    clocks = [(name, axis["title"]) for name, axis in data["meta"]["axes"].items()]
+    several = any(len(group["runs"]) > 1 for group in data["groups"])
+    of_seed = defaultdict(list)
+    for run in data["runs"]:
+        if several and run["seed"] is not None:
+            of_seed[run["seed"]].append(run["name"])
+    return {
+        "contents": {name: words for name, words in contents.items() if words},
+        "axes": [*clocks, *((one["key"], one["title"]) for one in metrics if one["main"])],
+        "metrics": [(one["key"], one["title"]) for one in sorted(metrics, key=lambda one: not one["main"])],
+        "seeds": dict(of_seed),
+        "glance": front.glance(shown, data["groups"]),
+        "models": front.models(shown, study.runs, differences) if not study.over_training else {},
+        "stimuli": {"options": [(one["name"], one["title"]) for one in seen], "benchmarks": seen},
+        "changed": changed(benchmarks, parts, len(study.runs)) if study.over_training else None,
+        "measured": measured,
+        "learned": learned,
+        "tryit_cues": [
+            (name, name) for name in data["parts"].get("tryit", {"map": {"cues": ()}})["map"]["cues"]
+        ],
+    }
+
+
+def _written(study: Study, drawn: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the page says without its program."""
+    findings: dict[str, list[Finding]] = defaultdict(list)
+    for finding in find(study):
+        findings[finding.question].append(finding)
+    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
+    sources = Counter(study.sources).items()
+    return {
+        "strip": front.strip(study),
+        "verdicts": verdict_rows(study) if tested else [],
+        "verdict_summary": verdict_summary(study) if tested else "",
+        "arms": arms_table(study),
+        "findings": findings,
+        "tables": evidence(study),
+        "runs": study.runs,
+        "limits": limits(study),
+        "images": list(_images(study, drawn)),
+        "overview_tables": _overview_tables(study),
+        "methods": methods(study),
+        "origin": origin_table(study),
+        "provenance": provenance_table(study),
+        "confidence": study.confidence,
+        "sources": ", ".join(f"{name} ({n} files)" if n > 1 else name for name, n in sources),
+    }
 
 
 def _text(name: str) -> str:
@@ -201,11 +259,10 @@ def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _program(others: Sequence[str]) -> str:
-    """The program's files inside the scope of one function; those of charts each in its own, before the last."""
+def _program(try_it: str) -> str:
+    """The program's files inside the scope of one function; that of the models in its own, before the last."""
     *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
-    blocks = [f"{{\n{script}\n}}" for script in others if script]
-    joined = "\n".join([*texts, *blocks, last])
+    joined = "\n".join([*texts, f"{{\n{try_it}\n}}" if try_it else "", last])
     return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
 
 

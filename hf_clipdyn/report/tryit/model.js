@@ -1,10 +1,4 @@
-// The vision tower of CLIP and its image processor, in plain JavaScript; the weights are those of tower.py. Other files
-// may use:
-//
-//   readTower(part, at)             weights of a revision of the part, decoded once
-//   prepared(image, size)           (side, side, 3) grey levels of an ImageData, resized and cropped as the processor does
-//   embed(tower, part, levels)      {vector: unit vector, attention: rollout of the class token on the grid of patches}
-//   readHalves(text)                float16 in base64 as Float32Array
+// The vision tower of CLIP and its image processor, in plain JavaScript; the weights are those of tower.py.
 
 function readBytes(text) { return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)); }
 
@@ -29,11 +23,13 @@ function readTower(part, at) {
   };
   const matrix = (rows, columns) => {
     const factors = vector(rows);
-    const values = Float32Array.from(codes.subarray(0, rows * columns), (code, i) => code * factors[Math.floor(i / columns)]);
+    const own = codes.subarray(0, rows * columns);
+    const values = Float32Array.from(own, (code, i) => code * factors[Math.floor(i / columns)]);
     codes = codes.subarray(rows * columns);
     return values;
   };
-  const sizes = { q: [width, width], k: [width, width], v: [width, width], out: [width, width], fc1: [mlp, width], fc2: [width, mlp] };
+  const square = [width, width];
+  const sizes = { q: square, k: square, v: square, out: square, fc1: [mlp, width], fc2: [width, mlp] };
   const each = (read) => Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, read(size)]));
   const repeated = (read) => Array.from({ length: layers }, read);
   const norm = () => ({ weight: vector(width), bias: vector(width) });
@@ -43,14 +39,16 @@ function readTower(part, at) {
   const last = matrix(projection, width);
   const [token, before] = [vector(width), norm()];
   const norms = repeated(() => ({ norm1: norm(), norm2: norm(), biases: each(([to]) => vector(to)) }));
-  const joined = ({ norm1, norm2, biases }, i) => ({ norm1, norm2,
-    ...Object.fromEntries(Object.keys(sizes).map((name) => [name, { weight: weights[i][name], bias: biases[name] }])) });
+  const joined = ({ norm1, norm2, biases }, i) => {
+    const parts = Object.keys(sizes).map((name) => [name, { weight: weights[i][name], bias: biases[name] }]);
+    return { norm1, norm2, ...Object.fromEntries(parts) };
+  };
   return { patches, positions, projection: last, token, before, layers: norms.map(joined), after: norm() };
 }
 
 // ---------------------------------------------------------------- images
 
-// One pass of Pillow's bicubic filter with antialiasing along the rows: (height, width, 3) to (width, height, 3) turned.
+// One pass of Pillow's bicubic filter with antialiasing along the rows: (height, width, 3), turned.
 function resizedRows(levels, height, width, length) {
   const scale = width / length;
   const stretch = Math.max(scale, 1);
@@ -64,12 +62,13 @@ function resizedRows(levels, height, width, length) {
     const centre = (to + 0.5) * scale;
     const first = Math.max(0, Math.floor(centre - 2 * stretch + 0.5));
     const last = Math.min(width, Math.floor(centre + 2 * stretch + 0.5));
-    const weights = Array.from({ length: last - first }, (_, i) => cubic((first + i - centre + 0.5) / stretch));
+    const at = (i) => (first + i - centre + 0.5) / stretch;
+    const weights = Array.from({ length: last - first }, (_, i) => cubic(at(i)));
     const total = weights.reduce((a, b) => a + b, 0);
     for (let row = 0; row < height; row += 1) {
       for (let channel = 0; channel < 3; channel += 1) {
-        let sum = 0;
-        for (let i = 0; i < weights.length; i += 1) sum += weights[i] * levels[(row * width + first + i) * 3 + channel];
+        const start = (row * width + first) * 3 + channel;
+        const sum = weights.reduce((before, weight, i) => before + weight * levels[start + 3 * i], 0);
         turned[(to * height + row) * 3 + channel] = Math.floor(sum / total + 0.5);
       }
     }
@@ -79,9 +78,9 @@ function resizedRows(levels, height, width, length) {
 
 // Resize the shorter edge to `side`, crop the middle: levels (side, side, 3) of an ImageData.
 function prepared({ data, width, height }, side) {
-  let levels = new Uint8ClampedArray(width * height * 3);
-  for (let i = 0; i < width * height; i += 1) for (let c = 0; c < 3; c += 1) levels[3 * i + c] = data[4 * i + c];
-  const [wide, high] = width <= height ? [side, Math.floor((side * height) / width)] : [Math.floor((side * width) / height), side];
+  let levels = new Uint8ClampedArray(width * height * 3).map((_, i) => data[4 * Math.floor(i / 3) + (i % 3)]);
+  const shorter = Math.min(width, height);
+  const [wide, high] = [width, height].map((length) => Math.floor((side * length) / shorter));
   if (wide !== width || high !== height) {
     levels = resizedRows(levels, height, width, wide);
     levels = resizedRows(levels, wide, height, high);
@@ -134,7 +133,8 @@ function attended(x, n, layer, heads) {
   const [mixed, mean] = [new Float32Array(n * width), new Float32Array(n * n)];
   for (let start = 0; start < width; start += each) {
     for (let row = 0; row < n; row += 1) {
-      const logits = Float64Array.from({ length: n }, (_, other) => dot(q, row * width + start, k, other * width + start, each) / Math.sqrt(each));
+      const logits = Float64Array.from({ length: n }, (_, other) =>
+        dot(q, row * width + start, k, other * width + start, each) / Math.sqrt(each));
       const largest = Math.max(...logits);
       const weights = logits.map((logit) => Math.exp(logit - largest));
       const total = weights.reduce((a, b) => a + b, 0);
@@ -151,7 +151,8 @@ function attended(x, n, layer, heads) {
 // The error function to 2e-7 (Abramowitz and Stegun 7.1.26).
 function erf(x) {
   const t = 1 / (1 + 0.3275911 * Math.abs(x));
-  const near = 1 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * Math.exp(-x * x);
+  const factors = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
+  const near = 1 - factors.reduce((sum, factor) => sum * t + factor, 0) * t * Math.exp(-x * x);
   return x < 0 ? -near : near;
 }
 
@@ -169,7 +170,9 @@ function tokens(tower, part, levels) {
     const [row, column] = [Math.floor(pixel / image), pixel % image];
     const place = Math.floor(row / patch) * grid + Math.floor(column / patch);
     const at = place * 3 * area + (row % patch) * patch + (column % patch);
-    for (let c = 0; c < 3; c += 1) patches[at + c * area] = (levels[3 * pixel + c] - part.mean[c]) / part.deviation[c];
+    for (let c = 0; c < 3; c += 1) {
+      patches[at + c * area] = (levels[3 * pixel + c] - part.mean[c]) / part.deviation[c];
+    }
   }
   const x = new Float32Array((grid * grid + 1) * width);
   x.set(tower.token);
@@ -202,7 +205,10 @@ function rolledOut(means, n) {
   let flow = Float64Array.from({ length: n }, (_, i) => Number(i === 0));
   for (const mean of means.toReversed()) {
     const next = new Float64Array(n);
-    for (let row = 0; row < n; row += 1) for (let i = 0; i < n; i += 1) next[i] += (flow[row] * (mean[row * n + i] + Number(row === i))) / 2;
+    mean.forEach((weight, at) => {
+      const [row, i] = [Math.floor(at / n), at % n];
+      next[i] += (flow[row] * (weight + Number(row === i))) / 2;
+    });
     flow = next;
   }
   return flow.subarray(1);

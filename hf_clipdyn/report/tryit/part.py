@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,7 +24,7 @@ from hf_clipdyn.errors import ConfigError, readable_size
 from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions, prompts
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tryit.tower import Tower, encoded
 
@@ -77,38 +76,36 @@ def payload(
     rows = evenly(len(source.dataset), _STIMULI)
     classes, by_cue = _classes(source, rows)
     texts = prompts(classes, default_templates(source.metadata)[0])
-    column = next(name for name, kind in source.dataset.features.items() if isinstance(kind, datasets.Image))
+    column = source.images[0]
     images = [decode_image(image) for image in source.dataset.select_columns([column])[rows][column]]
     names = _affordable(model)
     if not names:
         return None
     title, places = model.places
-    part: dict[str, Any] = {
+    read = _read(model, names, images, texts)
+    may_show = stimuli != "none" and source.metadata.may_redistribute
+    return {
         "run": study.runs[0],
         "revisions": names,
         "axis": title,
         "places": [places[model.names.index(name)] for name in names],
         "leftOut": len(model.names) - len(names),
         "classes": [{"name": name, "text": text} for name, text in zip(classes, texts, strict=True)],
-        **_read(model, names, images, texts),
+        "map": _map(read.pop("embeddings")) | {"cues": by_cue},
+        "examples": _examples(images, classes, by_cue) if may_show else [],
+        **read,
     }
-    embeddings = part.pop("embeddings")
-    part["map"] = _map(embeddings) | {"cues": by_cue}
-    may_show = stimuli != "none" and source.metadata.may_redistribute
-    part["examples"] = _examples(images, classes, by_cue) if may_show else []
-    return part
 
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     """The data set of the run's benchmarks whose images are shown: one with two cues, else one with labels."""
-    pairs = study.cells[["kind", "dataset"]].drop_duplicates()
-    for schema in ("cue_conflict", "labels"):
-        for kind, dataset in pairs.itertuples(index=False):
-            if kind in kinds() and schema in kinds()[kind].schemas:
-                folder = Path(data_dirs[dataset]) if dataset in data_dirs else None
-                source = local_source(str(dataset), kinds()[kind].schemas, folder)
-                if source is not None:
-                    return source
+    pairs = study.cells[["kind", "dataset"]].drop_duplicates().itertuples(index=False, name=None)
+    known = [(kinds()[kind].schemas, dataset) for kind, dataset in pairs if kind in kinds()]
+    for schemas, name in sorted(known, key=lambda one: "cue_conflict" not in one[0]):
+        folder = Path(data_dirs[name]) if name in data_dirs else None
+        source = local_source(name, schemas, folder) if {"cue_conflict", "labels"} & set(schemas) else None
+        if source is not None:
+            return source
     raise ConfigError(
         "--try-it needs the class names of a benchmark, but no data set with labels is on this machine: name its "
         "folder with --data-dir NAME=PATH."
@@ -124,9 +121,8 @@ def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[s
         )
     places = {name: at for at, name in enumerate(names)}
     known = {cue: values for cue, values in by_cue.items() if set(values) <= set(names)}
-    return [prompt_name(name) for name in names], {
-        cue: [places[values[row]] for row in rows] for cue, values in known.items()
-    }
+    of_rows = {cue: [places[values[row]] for row in rows] for cue, values in known.items()}
+    return [prompt_name(name) for name in names], of_rows
 
 
 def _affordable(model: LoadedRevisions) -> list[str]:
@@ -159,9 +155,8 @@ def _read(
             of_texts = unit(encoder.embed_texts(texts))
             with tower.in_place_of(encoder):
                 rounded = encoder.embed_images(pixels).projection
-            equal += sum(
-                similarity(exact, of_texts).argmax(axis=1) == similarity(rounded, of_texts).argmax(axis=1)
-            )
+            chosen, again = (similarity(one, of_texts).argmax(axis=1) for one in (exact, rounded))
+            equal += int((chosen == again).sum())
             part["codes"].append(encoded(tower.codes))
             part["halves"].append(encoded(tower.halves))
             part["scales"].append(round(encoder.logit_scale, 4))
@@ -169,7 +164,7 @@ def _read(
             vectors.append(of_texts)
             part |= tower.described
     part["texts"] = encoded(np.stack(vectors).astype("<f2").tobytes())
-    return part | {"agreement": int(equal), "asked": len(names) * len(images)}
+    return part | {"agreement": equal, "asked": len(names) * len(images)}
 
 
 # --- the map ----------------------------------------------------------------------------------------------
@@ -195,15 +190,12 @@ def _map(embeddings: Sequence[Floats]) -> dict[str, Any]:
         np.concatenate([(rotation @ plane).ravel(), rows.mean(axis=0) @ rotation @ plane])
         for rows, rotation in zip(embeddings, rotations, strict=True)
     ]
-    variances = [float((rows**2).sum()) or 1.0 for rows in turned]
+    shares = [(seen**2).sum() / ((rows**2).sum() or 1.0) for seen, rows in zip(points, turned, strict=True)]
     return {
         "points": encoded(np.rint(points / step).astype(np.int8).tobytes()),
         "unit": step,
         "onto": encoded(np.stack(onto).astype("<f2").tobytes()),
-        "shares": [
-            round(float((seen**2).sum()) / variance, 3)
-            for seen, variance in zip(points, variances, strict=True)
-        ],
+        "shares": [round(float(share), 3) for share in shares],
     }
 
 
@@ -220,17 +212,14 @@ def aligned(embeddings: Sequence[Floats]) -> tuple[list[Floats], list[Floats]]:
     Returns:
         The turned embeddings, and the orthogonal matrix (d, d) of each.
     """
-    turned: list[Floats] = []
-    rotations: list[Floats] = []
-    for rows in reversed(embeddings):
+    last = embeddings[-1] - embeddings[-1].mean(axis=0)
+    turned, rotations = [last], [np.eye(last.shape[1])]
+    for rows in embeddings[-2::-1]:
         centred = rows - rows.mean(axis=0)
-        rotation = np.eye(rows.shape[1])
-        if turned:
-            left, _, right = np.linalg.svd(centred.T @ turned[-1])
-            rotation = left @ right
-        rotations.append(rotation)
-        turned.append(centred @ rotation)
-    return turned[::-1], rotations[::-1]
+        left, _, right = np.linalg.svd(centred.T @ turned[0])
+        rotations.insert(0, left @ right)
+        turned.insert(0, centred @ rotations[0])
+    return turned, rotations
 
 
 def _examples(

@@ -18,6 +18,12 @@ from hf_clipdyn.preprocess import normalisation
 _ACTIVATIONS = ("quick_gelu", "gelu")
 _ATTENTION = tuple(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out"))
 _LAYER = (*_ATTENTION, "mlp.fc1", "mlp.fc2")
+_SIZES = {
+    **{"image": "image_size", "patch": "patch_size", "width": "hidden_size", "mlp": "intermediate_size"},
+    **{"heads": "num_attention_heads", "layers": "num_hidden_layers"},
+    **{"eps": "layer_norm_eps", "activation": "hidden_act"},
+}
+"""What the page calls the fields of the configuration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +86,7 @@ def encoded(content: bytes) -> str:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
-    return values
+    return np.asarray(tensor.detach().float().cpu())
 
 
 def _described(encoder: Encoder) -> dict[str, Any]:
@@ -90,35 +95,24 @@ def _described(encoder: Encoder) -> dict[str, Any]:
     affine = normalisation(processor)
     vision: Any = getattr(config, "vision_config", None)
     side = getattr(vision, "image_size", None)
-    expected: dict[str, Any] = {
-        "size": {"shortest_edge": side},
-        "crop_size": {"height": side, "width": side},
-        "resample": Image.Resampling.BICUBIC,
-        **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "do_normalize"), True),
-    }
-    given = {name: getattr(processor, name, None) for name in expected}
-    given |= {name: dict(given[name] or {}) for name in ("size", "crop_size")}
-    if (
-        given != expected
-        or affine is None
-        or config.model_type != "clip"
-        or vision.hidden_act not in _ACTIVATIONS
-    ):
+    sizes = [dict(getattr(processor, name, None) or {}) for name in ("size", "crop_size")]
+    is_resized = sizes == [{"shortest_edge": side}, {"height": side, "width": side}]
+    is_prepared = (
+        is_resized
+        and getattr(processor, "resample", None) == Image.Resampling.BICUBIC
+        and all(
+            getattr(processor, f"do_{step}", False)
+            for step in ("resize", "center_crop", "rescale", "normalize")
+        )
+    )
+    is_clip = config.model_type == "clip" and vision.hidden_act in _ACTIVATIONS
+    if affine is None or not is_prepared or not is_clip:
         raise ConfigError(
             f"--try-it reads CLIP models with CLIP's own image processor; this is a "
             f"{type(encoder.model).__name__} with {type(processor).__name__}: use `clipdyn app`."
         )
-    size = {
-        "image": side,
-        "patch": vision.patch_size,
-        "width": vision.hidden_size,
-        "heads": vision.num_attention_heads,
-        "layers": vision.num_hidden_layers,
-        "mlp": vision.intermediate_size,
-        "projection": config.projection_dim,
-        "eps": vision.layer_norm_eps,
-        "activation": vision.hidden_act,
-    }
+    size = {name: getattr(vision, field) for name, field in _SIZES.items()}
+    size["projection"] = config.projection_dim
     mean, deviation = (channels.flatten().tolist() for channels in affine)
     return {"size": size, "mean": mean, "deviation": deviation}
 

@@ -1,17 +1,11 @@
-// The ground of the page: its data, the state in the address, and small helpers. Python planned every chart (payload.py);
-// nothing here does. Every other file may use:
-//
-//   DATA                      meta, runs, groups, benchmarks, overview, charts, tables, parts (see payload.py)
-//   registerSection({name, title, rank, applies(), mount(element)})      a section of the page
-//   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
-//   live(element, keys, render, move)   render when it is in sight, and again when a key or the theme changes
-//   stop(), setStop(t), revisionAt(run), xAxis(), seedsAs(), isOff(name), showRuns(names, on)
-//   value(v), number(level), count(n), escape(text), h(tag, attributes, ...children), svg(tag, attributes, ...children)
-//   control(container, {key, label, options, fallback}), choiceBar()
+// The ground of the page: its data, the state in the address, and small helpers. Python planned every chart
+// and wrote the page's structure (payload.py, page.html.jinja); the program selects, scrubs and draws.
 
 const DATA = unpacked(JSON.parse(document.getElementById("data").textContent));
+const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));
+const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
 
-/** Puts shared values where they are named: "$12" is a value, a list that begins with "#3" an object (see payload.py). */
+// Puts shared values where they are named: "$12" is a value, a list that begins with "#3" an object.
 function unpacked(data) {
   const known = [];
   const whole = (given) => {
@@ -21,37 +15,34 @@ function unpacked(data) {
     const names = data.names[Number(given[0].slice(1))];
     return Object.fromEntries(names.map((name, i) => [name, whole(given[i + 1])]));
   };
-  for (const one of data.values) known.push(typeof one === "string" ? one : whole(one));
-  for (const benchmark of data.benchmarks) benchmark.panels = whole(benchmark.panels);
-  for (const shown of data.overview) shown.panel = whole(shown.panel);
-  for (const chart_ of data.charts) chart_.panels = whole(chart_.panels);
+  for (const shared of data.values) known.push(typeof shared === "string" ? shared : whole(shared));
+  for (const { views } of [...data.benchmarks, ...data.charts]) {
+    for (const view of views) view.panels = view.panels.map(whole);
+  }
+  for (const metric of data.metrics) metric.lines = whole(metric.lines);
+  data.overview = data.overview.map(whole);
   return data;
 }
 
-const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));
-const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
-const sections = [];
-function registerSection(section) { sections.push(section); }
-
 // ---------------------------------------------------------------- state
 
-/** What is chosen, kept in the address after "#", so that a view can be sent. Values are texts. */
+// What is chosen, kept in the address after "#", so that a view can be sent. Values are texts.
 const state = (() => {
   const LONGEST = 8000;
   const held = new Map();
   const watchers = [];
-  let changed = null;
+  const changed = new Set();
   let writing = 0;
 
+  // Reads the address; returns the keys that changed.
   function read() {
+    const before = new Map(held);
     const text = location.hash.slice(1);
-    // A place alone, as in a link from elsewhere, may stand without its key.
-    const given = text && text.length <= LONGEST ? new URLSearchParams(text.includes("=") ? text : `at=${text}`) : [];
-    const found = new Map(given);
-    const keys = [...new Set([...held.keys(), ...found.keys()])].filter((key) => held.get(key) !== found.get(key));
     held.clear();
-    found.forEach((text_, key) => held.set(key, text_));
-    return keys;
+    // A place alone, as in a link from elsewhere, may stand without its key.
+    const given = new URLSearchParams(text && !text.includes("=") ? `at=${text}` : text);
+    if (text.length <= LONGEST) given.forEach((word, key) => held.set(key, word));
+    return [...before.keys(), ...held.keys()].filter((key) => held.get(key) !== before.get(key));
   }
 
   function write() {
@@ -64,12 +55,13 @@ const state = (() => {
   }
 
   function notify(keys) {
-    if (changed === null) {
-      changed = new Set();
+    if (!changed.size) {
       requestAnimationFrame(() => {
-        const now = changed;
-        changed = null;
-        for (const { wanted, fn } of watchers) if (now.has("*") || wanted.some((key) => now.has(key))) fn();
+        const now = new Set(changed);
+        changed.clear();
+        for (const { wanted, task } of watchers) {
+          if (now.has("*") || wanted.some((key) => now.has(key) || key === "*")) task();
+        }
       });
     }
     keys.forEach((key) => changed.add(key));
@@ -80,27 +72,26 @@ const state = (() => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => notify(["*"]));
   return {
     get: (key, fallback = null) => held.get(key) ?? fallback,
-    /** Sets a text; null or undefined forgets the key. */
+    // Sets a text; null or undefined forgets the key.
     set(key, given) {
       const text = given == null ? undefined : String(given);
       if (held.get(key) === text) return;
+      held.set(key, text);
       if (text === undefined) held.delete(key);
-      else held.set(key, text);
       clearTimeout(writing);
       writing = setTimeout(write, 150); // browsers allow about 100 changes of the address in half a minute
       notify([key]);
     },
-    /** Writes the address now. */
-    flush() { clearTimeout(writing); write(); },
-    /** `fn` runs after a change of one of the keys, once a frame; also when the page turns dark or light. */
-    watch(keys, fn) { watchers.push({ wanted: keys, fn }); },
+    flush: write,
+    // `task` runs after a change of one of the keys, or of any ("*"), once a frame; also in a new theme.
+    watch(wanted, task) { watchers.push({ wanted, task }); },
   };
 })();
 
 const everyLive = [];
 
-/** Draws `element` when it comes into sight, and again after changes; what is out of sight waits. `move`, if given, is
- *  all that the slider needs: it shifts marks and never draws. */
+// Draws `element` when it comes into sight, and again after changes; what is out of sight waits. `move`, if
+// given, is all that the slider needs: it shifts marks and never draws.
 function live(element, keys, render, move = null) {
   let [stale, behind, seen] = [true, false, false];
   const go = () => {
@@ -109,22 +100,79 @@ function live(element, keys, render, move = null) {
     stale = behind = false;
     task();
   };
-  new IntersectionObserver((entries) => {
+  const watcher = new IntersectionObserver((entries) => {
     seen = entries.at(-1).isIntersecting;
     go();
-  }, { rootMargin: "150px" }).observe(element);
-  state.watch(keys, () => { stale = true; go(); });
-  if (move) state.watch(["t"], () => { behind = true; go(); });
-  everyLive.push((again) => { seen = true; stale ||= again; go(); });
+  }, { rootMargin: "150px" });
+  watcher.observe(element);
+  state.watch(keys, () => {
+    stale = true;
+    go();
+  });
+  if (move) {
+    state.watch(["t"], () => {
+      behind = true;
+      go();
+    });
+  }
+  everyLive.push((again) => {
+    seen = true;
+    stale ||= again;
+    go();
+  });
+}
+
+// ---------------------------------------------------------------- choices
+
+// The selects of the page by the key of their choice; the first option is the usual one unless one is marked.
+const selects = [...document.querySelectorAll("select[data-key]")];
+const boxes = new Map(selects.map((box) => [box.dataset.key, box]));
+
+function usualOf({ options }) {
+  return ([...options].find(({ defaultSelected }) => defaultSelected) ?? options[0]).value;
+}
+
+// What is chosen by a key: what the address says, if the select offers it.
+function chosen(key) {
+  const box = boxes.get(key);
+  if (!box) return undefined;
+  return [...box.options].some(({ value: name }) => name === state.get(key)) ? state.get(key) : usualOf(box);
+}
+
+// Offers texts in a select; one alone is no choice and is hidden.
+function offer(key, names, usual) {
+  const box = boxes.get(key);
+  box.replaceChildren(...names.map((name) => new Option(name || "none", name, name === usual)));
+  box.closest(".control").hidden = names.length < 2;
+  box.value = chosen(key);
+}
+
+function mountChoices() {
+  const show = () => boxes.forEach((box, key) => { box.value = chosen(key); });
+  document.addEventListener("change", ({ target }) => {
+    const { key } = target.dataset;
+    if (key) state.set(key, target.value === usualOf(target) ? null : target.value);
+  });
+  document.addEventListener("click", ({ target }) => {
+    if (!target.matches?.(".more[aria-expanded]")) return;
+    const holder = document.getElementById(target.getAttribute("aria-controls")) ?? target.parentElement;
+    target.setAttribute("aria-expanded", String(holder.classList.toggle("open")));
+  });
+  for (const bar of document.querySelectorAll(".controls")) {
+    const given = [...bar.querySelectorAll("select")].some(({ dataset }) => state.get(dataset.key) !== null);
+    if (given) bar.querySelector(".more")?.click();
+  }
+  state.watch(["*"], show);
+  show();
 }
 
 // ---------------------------------------------------------------- training
 
-/** The stop of the slider, an index into DATA.meta.stops; the last if none is chosen. */
+// The stop of the slider, an index into DATA.meta.stops; the last if none is chosen.
 function stop() {
   const last = DATA.meta.stops.length - 1;
-  const chosen = Number.parseInt(state.get("t", ""), 10);
-  return chosen >= 0 && chosen <= last ? chosen : last;
+  const given = Number.parseInt(state.get("t", ""), 10);
+  return given >= 0 && given <= last ? given : last;
 }
 
 function setStop(t) {
@@ -133,7 +181,7 @@ function setStop(t) {
   state.set("t", next === last ? null : next);
 }
 
-/** Left and right move the slider, from wherever the focus is. */
+// Left and right move the slider, from wherever the focus is.
 function moveSlider(event) {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -141,74 +189,72 @@ function moveSlider(event) {
   setStop(stop() + step);
 }
 
-/** The x axis that is chosen: a key of DATA.meta.axes. */
-function xAxis() {
-  const chosen = state.get("x", DATA.meta.axis);
-  return Object.hasOwn(DATA.meta.axes, chosen) ? chosen : DATA.meta.axis;
+// The last revision of a run at or before the slider, as an index; the first if it has none so early.
+function revisionAt({ stops }) { return Math.max(stops.findLastIndex((at) => at >= 0 && at <= stop()), 0); }
+
+// The revision of a run, or of the first run, at a stop of the slider.
+function revisionOf(name, t) {
+  const run = RUNS.get(name) ?? DATA.runs.find(({ stops }) => stops.includes(t));
+  return run?.revisions[run.stops.indexOf(t)] ?? "";
 }
 
-/** "each" seed as a line, or their "mean". */
-function seedsAs() { return hasSeeds && state.get("seeds") !== "each" ? "mean" : "each"; }
-const hasSeeds = DATA.groups.some(({ runs }) => runs.length > 1);
+// "each" seed as a line, or their "mean".
+function seedsAs() { return chosen("seeds") ?? "each"; }
 
-/** The place among the kept revisions of a run (names) that the slider names: the last one at or before it. */
-function keptAt(run, revisions) {
-  const at = revisionAt(run);
-  return Math.max(revisions.findLastIndex((name) => run.revisions.indexOf(name) <= at), 0);
-}
-
-/** The last revision of a run at or before the slider, as an index; the first if it has none so early. */
-function revisionAt(run, t = stop()) { return Math.max(run.stops.findLastIndex((at) => at >= 0 && at <= t), 0); }
-
-function hiddenNames() {
-  return new Set(state.get("hidden", "").split(",").filter(Boolean).map((name) => {
-    try { return decodeURIComponent(name); } catch { return name; }
-  }));
-}
-
-/** Switches runs on or off, by name. */
+// Runs that are switched off, and the switch.
+function hiddenNames() { return new Set(state.get("hidden", "").split("\n").filter(Boolean)); }
 function showRuns(names, on) {
   const off = hiddenNames();
-  for (const name of names) if (on) off.delete(name); else off.add(name);
-  const held = DATA.runs.map(({ name }) => name).filter((name) => off.has(name));
-  state.set("hidden", held.length ? held.map(encodeURIComponent).join(",") : null);
+  names.forEach((name) => (on ? off.delete(name) : off.add(name)));
+  state.set("hidden", [...off].filter((name) => RUNS.has(name)).join("\n") || null);
 }
 
 // ---------------------------------------------------------------- words and elements
 
-/** A number as it is read: three decimals, more for small ones. `size`: the greatest of the numbers beside it. */
+// A number as it is read: three decimals, more for small ones. `size`: the greatest of the numbers beside it.
 function value(given, size = Math.abs(given)) {
-  if (given === null || given === undefined) return "not defined";
+  if (given == null) return "not defined";
   if (size >= 100) return given.toFixed(1);
   return given.toFixed(size >= 0.01 || size === 0 ? 3 : Math.min(2 + Math.ceil(-Math.log10(size)), 12));
 }
 
-/** Value and interval: "0.842 [0.811, 0.873]". */
-function withInterval(v, lo, hi) {
-  if (v == null || lo == null || hi == null) return value(v);
-  const size = Math.max(Math.abs(v), Math.abs(lo), Math.abs(hi));
-  return `${value(v, size)} [${value(lo, size)}, ${value(hi, size)}]`;
+// Value and interval: "0.842 [0.811, 0.873]".
+function withInterval(v, low, high) {
+  if (v == null || low == null || high == null) return value(v);
+  const size = Math.max(Math.abs(v), Math.abs(low), Math.abs(high));
+  return `${value(v, size)} [${value(low, size)}, ${value(high, size)}]`;
 }
 
-/** A level or a reference: no more digits than it needs. */
-function number(each, digits = 4) { return each === Infinity ? "∞" : String(Number(each.toPrecision(digits))); }
+// A point of a line: value, interval, n, clusters, and what is wrong with it (plotly.py, `_numbers`).
+function pointWords({ of, y, low, high, usable, n, clusters, notes, said }, i) {
+  if (said?.[i]) return said[i];
+  const note = notes?.[i] ?? "";
+  if (y[i] === null) return `not defined: ${note || "no cause was recorded"}`;
+  const many = clusters[i] && clusters[i] !== n[i] ? ` in ${count(clusters[i])} clusters` : "";
+  const seeds = n[i] > 1 ? `mean of ${n[i]} seeds, 95 % interval over the seeds` : "one seed";
+  const counted = of === "mean" ? seeds : n[i] ? `n = ${count(n[i])}${many}` : "";
+  const silent = usable[i] ? "" : "not interpretable";
+  return [withInterval(y[i], low?.[i], high?.[i]), counted, silent, note].filter(Boolean).join(", ");
+}
 
-/** A value beside a line: two decimals, more for small ones. */
+// A value beside a line: two decimals, more for small ones.
 function brief(given) {
-  return Math.abs(given) >= 0.095 || given === 0 ? given.toFixed(Math.abs(given) < 100 ? 2 : 0) : number(given, 2);
+  if (Math.abs(given) < 0.095 && given !== 0) return String(Number(given.toPrecision(2)));
+  return given.toFixed(Math.abs(given) < 100 ? 2 : 0);
 }
 
 function count(given) { return given.toLocaleString("en-GB"); }
+function capital(text) { return text.slice(0, 1).toUpperCase() + text.slice(1); }
 function cut(text, letters) { return text.length > letters ? `${text.slice(0, letters - 1)}…` : text; }
 
-/** A text for Plotly, as `safe` of plotly.py writes it; and back, without the breaks of its lines. */
+// A text for Plotly, as `safe` of plotly.py writes it, and back.
 function escape(text) { return String(text).replace(/[&<>"'%@$]/g, (sign) => `&#${sign.charCodeAt(0)};`); }
-function plain(text) {
-  return String(text ?? "").replace(/<br>/g, "; ").replace(/<\/?b>/g, "").replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
-}
+function plain(text) { return text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code)); }
 
-/** An element: attributes by name (`on…`: a listener, `class`, …), then children; texts are never read as HTML. */
-function h(tag, attributes = {}, ...children) { return fill(document.createElement(tag), attributes, children); }
+// An element: attributes by name (`on…`: a listener), then children; texts are never read as HTML.
+function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
 function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
@@ -222,56 +268,10 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** A labelled choice, bound to the state. `options`: [[value, label], …]; the fallback is not written down.
- *  Returns {element, value(), update(options, fallback)}; `update` hides a choice between fewer than two. */
-let controls = 0;
-function control(container, { key, label, options, fallback }) {
-  let [offered, usual] = [[], ""];
-  const id = `control-${(controls += 1)}`;
-  const box = h("select", { id, onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
-  const element = h("div", { class: "control" }, h("label", { for: id }, label), box);
-  const chosen = () => {
-    const wanted = state.get(key);
-    return offered.some(([name]) => String(name) === wanted) ? wanted : String(usual);
-  };
-  const show = () => { box.value = chosen(); };
-  const update = (next, nextFallback) => {
-    [offered, usual] = [next, nextFallback ?? next[0]?.[0]];
-    box.replaceChildren(...next.map(([name, title]) => h("option", { value: name }, title)));
-    element.hidden = next.length < 2;
-    show();
-  };
-  update(options, fallback);
-  element.hidden = false;
-  state.watch([key], show);
-  if (state.get(key) !== null) container.querySelector(":scope > .more[aria-expanded=false]")?.click();
-  container.append(element);
-  return { element, value: chosen, update };
-}
-
-/** A row of choices, of which two are in sight; a button shows the others. */
-function choiceBar() {
-  const bar = h("div", { class: "controls" });
-  const open = ({ target }) => target.setAttribute("aria-expanded", String(bar.classList.toggle("open")));
-  bar.append(h("button", { type: "button", class: "more", "aria-expanded": "false", onclick: open }, "More choices"));
-  return bar;
-}
-
-/** A table of texts; of many rows a part, with a button for the others. */
-const MOST_ROWS = 200;
-function tableOf(caption, headings, rows) {
-  const body = h("tbody", {});
-  const more = h("button", { type: "button", class: "more", onclick: () => add() });
-  const head = h("thead", {}, h("tr", {}, headings.map((title) => h("th", { scope: "col" }, title))));
-  const table = h("table", {}, h("caption", {}, caption), head, body);
-  let shown = 0;
-  const add = () => {
-    body.append(...rows.slice(shown, shown + MOST_ROWS).map(([first, ...others]) =>
-      h("tr", {}, h("th", { scope: "row" }, first), others.map((cell) => h("td", {}, cell)))));
-    shown = Math.min(shown + MOST_ROWS, rows.length);
-    more.hidden = shown === rows.length;
-    more.textContent = `Show more of ${count(rows.length)} rows`;
-  };
-  add();
-  return h("div", {}, h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": caption }, table), more);
+// A table of texts: the first row has the headings, the first cell of the others names them.
+function tableOf(caption, [headings, ...rows]) {
+  const row = ([first, ...cells]) =>
+    h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)));
+  const head = h("tr", {}, headings.map((title) => h("th", { scope: "col" }, title)));
+  return h("table", {}, h("caption", {}, caption), h("thead", {}, head), h("tbody", {}, rows.map(row)));
 }

@@ -1,32 +1,11 @@
-// What a reader can take away: each chart as CSV, as SVG and as a link; all numbers as CSV; the figures as SVG.
-
-/** A closed menu beside a chart, or beside whatever has `rows()` for its CSV; it is one stop of the Tab key. */
-function mountTools(element, { rows = () => rowsOfTraces(element), picture: hasPicture = true } = {}) {
-  const menu = h("details", { class: "tools" }, h("summary", { "aria-label": "Save or link this chart", title: "CSV, SVG, link" }, "⋯"));
-  const action = (title, task) => h("button", { type: "button", onclick: () => { task(); menu.open = false; } }, title);
-  menu.addEventListener("toggle", () => {
-    if (!menu.open || menu.childElementCount > 1) return;
-    const { id } = element.parentElement.closest("[id]");
-    menu.append(h("div", {},
-      action("CSV", () => save(`${id}.csv`, "text/csv", csv(rows()))),
-      hasPicture ? action("SVG", async () => save(`${id}.svg`, "image/svg+xml", await pictureOf(element))) : null,
-      action("Link", () => copyLink(id))));
-  });
-  menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !menu.open) return;
-    menu.open = false;
-    menu.firstChild.focus();
-  });
-  const caption = element.closest("figure")?.querySelector("figcaption");
-  if (caption) caption.append(menu);
-  else element.before(menu);
-}
+// What a reader can take away: charts as CSV, as SVG and as links; all numbers as CSV; the figures as SVG.
 
 function save(name, type, text) {
   h("a", { download: name, href: `data:${type};charset=utf-8,${encodeURIComponent(text)}` }).click();
 }
 
-/** Rows as comma-separated values. A text that a spreadsheet would take for a formula begins with an apostrophe. */
+// Rows as comma-separated values. A text that a spreadsheet would take for a formula begins with an
+// apostrophe.
 function csv(rows) {
   const cell = (given) => {
     if (typeof given === "number") return String(given);
@@ -36,72 +15,102 @@ function csv(rows) {
   return `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 }
 
-/** The points of a chart: name, place, value, ends of the interval, words. */
-function rowsOfTraces({ data }) {
-  const rows = data.filter(({ meta, hoverinfo }) => meta?.kind && meta.kind !== "band" && hoverinfo !== "skip").flatMap((trace) => {
-    const name = plain(trace.name);
-    if (trace.z) return trace.z.flatMap((row, i) => row.map((z, j) => [name, j, i, z, null, null, plain(trace.text[i][j])]));
-    return trace.y.flatMap((y, i) => {
-      const [low, high, words] = endsOf(trace, i);
-      return y === null || trace.x[i] === null ? [] : [[name, trace.x[i], trace.meta.kind === "missing" ? null : y, low, high, plain(words ?? trace.text?.[i])]];
-    });
+const POINT = ["value", "ci_low", "ci_high", "n", "interpretable", "note"];
+
+// A point of a line as cells under the headings `POINT`.
+function pointCells({ y, low, high, n, usable, notes }, i) {
+  return [y[i], low?.[i], high?.[i], n[i], y[i] === null ? "" : Boolean(usable[i]), notes?.[i]];
+}
+
+// The numbers of a chart, or the texts of a table, under their headings.
+function rowsOf(slot) {
+  if (slot.tagName === "TABLE") {
+    const words = ({ innerText }) => innerText.trim().replace(/\s+/g, " ");
+    return [...slot.rows].map(({ cells }) => [...cells].map(words));
+  }
+  const { traces, panel } = slot.drawn;
+  if (panel.form === "map") {
+    const { x, y } = panel.places;
+    return [["row", ...x], ...traces[0].z.map((row, i) => [y[i] ?? i + 1, ...row.map((z) => z ?? "")])];
+  }
+  const shown = traces.filter(({ meta: { kind, seen } }) => ["line", "rows"].includes(kind) && seen === "on");
+  const rows = shown.flatMap(({ x, meta }) => {
+    const places = new Map(meta.points.map((i, at) => [i, x[at]]));
+    return meta.y.map((_, i) => [meta.name, whereWords(meta, i), places.get(i), ...pointCells(meta, i)]);
   });
-  return [["series", "x", "y", "low", "high", "words"], ...rows];
+  return [["series", "place", "x", ...POINT], ...rows];
 }
 
-/** Ends of the interval of a point, and its words where these are its own. */
-function endsOf({ customdata }, i) {
-  const own = (customdata ?? [])[i];
-  return Array.isArray(own) ? own : [null, null, own];
-}
-
-async function pictureOf(element) {
-  const uri = await Plotly.toImage(element, { format: "svg", width: element.clientWidth, height: element._fullLayout.height });
-  const marks = element.querySelector(":scope > .marks");
-  const drawn = decodeURIComponent(uri.slice(uri.indexOf(",") + 1));
-  const over = marks ? `<g font-family="sans-serif">${[...marks.children].map((part) => new XMLSerializer().serializeToString(part)).join("")}</g>` : "";
-  return drawn.replace(/<\/svg>\s*$/, `${over}</svg>`);
-}
-
-/** The address with this place; it is copied where the browser allows that. */
-function copyLink(id) {
-  state.set("at", id);
-  state.flush();
-  const said = document.getElementById("said");
-  const done = (words) => { said.textContent = words; setTimeout(() => { said.textContent = ""; }, 4000); };
-  const failed = () => done("The address of this page is now the link.");
-  if (!navigator.clipboard) failed();
-  else navigator.clipboard.writeText(location.href).then(() => done("Link copied."), failed);
-}
-
-/** Every number of the page, a row a point of a line. */
+// Every number of the page, a row a point of a line.
 function allRows() {
-  const names = [...new Set(DATA.benchmarks.flatMap(({ panels }) => panels.flatMap(({ choices }) => Object.keys(choices))))];
-  const rows = [["benchmark", ...names, "run", "revision", "line", "value", "ci_low", "ci_high", "words"]];
-  for (const { name, panels } of DATA.benchmarks) {
-    for (const { training, choices, data } of panels.filter((panel) => panel.training || panel.form === "rows")) {
-      for (const trace of data.filter(({ meta }) => ["line", "hollow", "missing"].includes(meta.kind) && meta.of !== "mean")) {
-        const values = (training ? trace.y : trace.x);
-        values.forEach((v, i) => {
-          const [low, high, words] = endsOf(trace, i);
-          const revision = training ? revisionOf(trace.meta.run, (trace.meta.at)[i]) : "";
-          if (v !== null) rows.push([name, ...names.map((each) => choices[each]), trace.meta.run, revision, plain(trace.name), trace.meta.kind === "missing" ? null : v, low, high, plain(words)]);
-        });
-      }
+  const every = VIEWS.flatMap(({ panels }) => panels);
+  const panels = every.filter(({ training, form }) => training || form === "rows");
+  const names = [...new Set(panels.flatMap(({ choices }) => Object.keys(choices)))];
+  const rows = [["benchmark", ...names, "run", "revision", "step", "line", ...POINT]];
+  for (const { benchmark, choices, lines } of panels) {
+    for (const line of lines.filter(({ of }) => of !== "mean")) {
+      const run = RUNS.get(line.run);
+      line.y.forEach((_, i) => {
+        const step = run?.steps[run.stops.indexOf(line.at?.[i])];
+        const place = [...names.map((name) => choices[name]), line.run, whereWords(line, i), step, line.name];
+        rows.push([benchmark, ...place, ...pointCells(line, i)]);
+      });
     }
   }
   return rows;
 }
 
-/** Buttons of the title line: a link to what is chosen, the numbers, and the figures of the page for paper. */
-function mountTitleTools(holder) {
-  const button = (title, says, task) => h("button", { type: "button", title: says, onclick: task }, title);
-  const images = [...new DOMParser().parseFromString(document.querySelector("#glance noscript")?.textContent ?? "", "text/html").images];
-  holder.append(
-    button("link", "Copy a link to this view", () => copyLink(state.get("at"))),
-    button("data", "Save all numbers as CSV", () => save("numbers.csv", "text/csv", csv(allRows()))));
-  if (images.length) {
-    holder.append(button("figures", "Save the summary for paper as SVG", () =>
-      images.forEach((image, i) => h("a", { href: image.src, download: `${i ? "claims" : "summary"}.svg` }).click())));
-  }
+async function pictureOf(slot) {
+  const { width, height } = slot.drawn;
+  const uri = await Plotly.toImage(slot, { format: "svg", width, height });
+  const drawn = decodeURIComponent(uri.slice(uri.indexOf(",") + 1));
+  const marks = [...slot.querySelector(":scope > .marks").children];
+  const over = marks.map((part) => new XMLSerializer().serializeToString(part)).join("");
+  return drawn.replace(/<\/svg>\s*$/, `<g font-family="sans-serif">${over}</g></svg>`);
+}
+
+// The address with this place; it is copied where the browser allows that.
+function copyLink(id) {
+  state.set("at", id);
+  state.flush();
+  const said = document.getElementById("said");
+  const done = (words) => {
+    said.textContent = words;
+    setTimeout(() => said.replaceChildren(), 4000);
+  };
+  const failed = () => done("The address of this page is now the link.");
+  if (!navigator.clipboard) failed();
+  else navigator.clipboard.writeText(location.href).then(() => done("Link copied."), failed);
+}
+
+// What the buttons of a chart and of the title line do, by their name.
+const TAKEN = {
+  csv: (id, slot) => save(`${id}.csv`, "text/csv", csv(rowsOf(slot))),
+  svg: async (id, slot) => save(`${id}.svg`, "image/svg+xml", await pictureOf(slot)),
+  link: copyLink,
+  view: () => copyLink(state.get("at")),
+  data: () => save("numbers.csv", "text/csv", csv(allRows())),
+  figures() {
+    const text = document.querySelector("#glance noscript").textContent;
+    const images = [...new DOMParser().parseFromString(text, "text/html").images];
+    const names = ["summary.svg", "claims.svg"];
+    images.forEach(({ src: href }, i) => h("a", { href, download: names[i] }).click());
+  },
+};
+
+function mountTools() {
+  document.addEventListener("click", ({ target }) => {
+    const { take } = target.dataset ?? {};
+    if (!take) return;
+    const holder = target.closest("figure, .taken");
+    TAKEN[take](holder?.id, holder?.querySelector(".slot, table"));
+    const menu = target.closest("details.tools");
+    if (menu) menu.open = false;
+  });
+  document.addEventListener("keydown", ({ key, target }) => {
+    const menu = key === "Escape" && target.closest?.("details[open].tools, details[open].chip");
+    if (!menu) return;
+    menu.open = false;
+    menu.firstElementChild.focus();
+  });
 }

@@ -1,0 +1,213 @@
+"""The pictures of stimuli, as small as the page shows them: from the data sets of this machine, if they may be shown.
+
+Many small pictures stand in one image, which is smaller than one for each.
+"""
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.sources import local_source
+from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.data.load import find_locally
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import builder_class
+from hf_clipdyn.errors import ClipDynError, UnknownNameError
+from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
+from hf_clipdyn.report.courses import evenly
+from hf_clipdyn.report.gallery import Gallery, Picture
+from hf_clipdyn.report.page.views import label_names
+
+StimuliChoice = Literal["none", "thumbnails"]
+"""What a report shows of the stimuli themselves; the answers to them are always shown."""
+
+_MOST_MAPPED = 100  # revisions of a run whose maps are shown
+_SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
+_SMALL = 64
+_WEBP_QUALITY = 75
+_TILE = 16  # side of the blocks that WebP compresses, so that maps do not leak into each other
+
+
+@dataclass(eq=False)
+class Pictures:
+    """The pictures of a gallery, or ``why`` there are none, and the names of its classes by their number."""
+
+    gallery: Gallery
+    dataset: Any = None
+    why: str = ""
+    classes: Sequence[str] = ()
+    _thumbnails: dict[str, Image.Image | None] = field(default_factory=dict)
+    _files: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        gallery: Gallery,
+        items: pd.Index,
+        cell: Any,
+        kind: type[Kind[Any]],
+        stimuli: StimuliChoice,
+        data_dirs: Mapping[str, str | Path],
+    ) -> "Pictures":
+        """Open the data set, if the pictures of these items may be shown or classes have numbers only.
+
+        Args:
+            gallery, items: what is shown.
+            cell, kind: where it was measured.
+            stimuli: what the reader chose.
+            data_dirs: folders of data sets, by name.
+        """
+        name = str(cell.dataset)
+        try:
+            builder = builder_class(name)
+        except UnknownNameError:
+            return cls(gallery, why=f"The data set {name} is not known here.")
+        classes = tuple(getattr(builder, "classes", ()))
+        why = forbidden(builder.metadata, stimuli)
+        if why and (classes or not _has_numbers(gallery)):
+            return cls(gallery, None, why, classes)
+        images = f"The images of {builder.metadata.title}"
+        folder = Path(data_dirs[name]) if name in data_dirs else find_locally(name)
+        try:
+            source = local_source(name, kind.schemas, folder)
+        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
+            return cls(gallery, None, why or f"{images} on this machine cannot be read.", classes)
+        if source is None:
+            asked = f"name their folder with --data-dir {name}=FOLDER, or set CLIPDYN_DATA"
+            return cls(gallery, None, why or f"{images} are not on this machine: {asked}.", classes)
+        if not why and (source.split != cell.split or not _fits(source.dataset, gallery, items)):
+            why = f"{images} on this machine are not those that were measured."
+        return cls(gallery, None if why else source.dataset, why, label_names(source) or classes)
+
+    def sheet(self, items: pd.Index) -> tuple[list[list[int | None]], dict[str, Any] | None, bool]:
+        """The thumbnails of these items in one image.
+
+        Returns:
+            For each item the number of each of its pictures in the sheet; its data URI, with the box [x, y, width,
+            height] of each; and whether the images are so small that they are shown enlarged, pixel by pixel.
+        """
+        numbers: dict[str, int] = {}
+        keys = [[self._key(picture, item) for picture in self.gallery.pictures] for item in items]
+        places = [
+            [None if key is None else numbers.setdefault(key, len(numbers)) for key in own] for own in keys
+        ]
+        images = [image for key in numbers if (image := self._thumbnails[key]) is not None]
+        if not images:
+            return places, None, False
+        width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
+        columns = math.ceil(math.sqrt(len(images)))
+        sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height))
+        boxes = []
+        for number, image in enumerate(images):
+            corner = (number % columns) * width, (number // columns) * height
+            sheet.paste(image, corner)
+            boxes.append([*corner, *image.size])
+        return places, {"uri": _data_uri(sheet), "boxes": boxes}, max(width, height) <= _SMALL
+
+    def _key(self, picture: Picture, item: int) -> str | None:
+        """The name of a picture's thumbnail, the same for one file in any row and column; None if there is none."""
+        if self.dataset is None:
+            return None
+        column = picture.column
+        if column not in self._files:  # to read a row of it reads no other column, and decodes nothing
+            files = datasets.Image(decode=False)
+            self._files[column] = self.dataset.select_columns([column]).cast_column(column, files)
+        file = self._files[column][int(item if picture.rows is None else picture.rows[item])][column]
+        key = "" if file is None else str(file["path"])
+        if file is not None and file["bytes"] is not None:
+            key = hashlib.sha256(file["bytes"]).hexdigest()
+        if key not in self._thumbnails:
+            self._thumbnails[key] = thumbnail(file)
+        return None if self._thumbnails[key] is None else key
+
+
+def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+    """Why the images of a data set are not shown; empty if they are."""
+    if stimuli == "none":
+        return "The report was written without pictures (--stimuli none)."
+    if not facts.may_redistribute:
+        return f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
+    return ""
+
+
+def _has_numbers(gallery: Gallery) -> bool:
+    """Whether classes have numbers, which names must explain."""
+    truth = gallery.facts.get("truth")
+    return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
+
+
+def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
+    """Whether a data set has what was shown in the rows of the items."""
+    rows = [
+        np.asarray(items if picture.rows is None else picture.rows.reindex(items), np.int64)
+        for picture in gallery.pictures
+    ]
+    columns = {picture.column for picture in gallery.pictures} | set(gallery.check)
+    inside = all(own.min() >= 0 and own.max() < len(dataset) for own in rows)
+    if not inside or not columns <= set(dataset.column_names):
+        return False
+    there = dataset.select_columns(list(gallery.check)).select(rows[0]).to_pandas()
+    then = gallery.check.reindex(items)
+    return all(_equal(there[name], then[name]) for name in then)
+
+
+def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:
+    if pd.api.types.is_float_dtype(there):
+        return bool(np.allclose(there.to_numpy(float), then.to_numpy(float), equal_nan=True))
+    return there.astype(str).to_list() == then.astype(str).to_list()
+
+
+def thumbnail(file: Mapping[str, Any] | None) -> Image.Image | None:
+    """The small picture of an image of a data set; None if it is missing or cannot be decoded."""
+    if file is None:
+        return None
+    try:
+        image = decode_image(file).convert("RGB")
+    except OSError:
+        return None
+    if max(image.size) > _SMALL:
+        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return image
+
+
+def maps_sheet(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """Small maps as a sheet: a row per stimulus, a column per revision; None if there is none.
+
+    ``columns`` are the positions of the revisions that have a column, ``missing`` the stimuli without any map.
+    """
+    columns, (rows, across) = evenly(frame.shape[1], _MOST_MAPPED).tolist(), KEPT_MAP
+    sheet = np.zeros((_TILE * len(frame), _TILE * len(columns)), np.uint8)
+    shown = set[int]()
+    for place in range(len(frame)):
+        for at, column in enumerate(columns):
+            given = frame.iat[place, column]
+            if isinstance(given, bytes) and len(given) == rows * across:
+                small = np.frombuffer(given, np.uint8).reshape(KEPT_MAP)
+                tile = np.pad(small, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
+                sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
+                shown.add(place)
+    if not shown:
+        return None
+    missing = [place for place in range(len(frame)) if place not in shown]
+    tiles = {"tile": _TILE, "width": across, "height": rows}
+    return {"uri": _data_uri(Image.fromarray(sheet)), "columns": columns, "missing": missing, **tiles}
+
+
+def _data_uri(image: Image.Image) -> str:
+    """An image as the smaller one of PNG and WebP."""
+    png, webp = io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG")  # optimize takes twice the time for one hundredth of the bytes
+    image.convert("RGB").save(webp, "WEBP", quality=_WEBP_QUALITY, method=4)
+    name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda kept: len(kept[1]))
+    return f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"
