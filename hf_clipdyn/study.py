@@ -405,7 +405,7 @@ class Study:
         """Write what concerns all members below the folder, of whichever file."""
         from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
-        from hf_clipdyn.report.study import study_of
+        from hf_clipdyn.report.study import Study, read_study
         from hf_clipdyn.results.table import load, write_results
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
@@ -414,7 +414,7 @@ class Study:
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
         read = load([*tables, *relations]).smallest_first()
-        study = study_of(read, [path.name for path in read.files], claims=self.claims)
+        study = read_study(Study(read, tuple(path.name for path in read.files)), claims=self.claims)
         results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results.origins, study.claims)
         write_results(study.results, results, facts)

@@ -104,11 +104,16 @@ def _draw_runs(panel: plt.Axes, rows: pd.DataFrame) -> None:
         for _, run in rows[rows["arm"] == arm].groupby("seed"):
             panel.plot(run["epoch"], run["value"], color=GREY, linewidth=1)
     for index, (seed, run) in enumerate(rows.query("arm == ''").sort_values("epoch").groupby("seed")):
-        panel.plot(run["epoch"], run["value"], color=HUES[index], label=str(seed))
-        for flag, face in ((True, HUES[index]), (False, "white")):
+        panel.plot(run["epoch"], run["value"], color=HUES[index % len(HUES)], label=str(seed))
+        for flag, face in ((True, HUES[index % len(HUES)]), (False, "white")):
             part = run[run["interpretable"].fillna(True).astype(bool) == flag]
             panel.plot(
-                part["epoch"], part["value"], "o", color=HUES[index], markerfacecolor=face, markersize=5
+                part["epoch"],
+                part["value"],
+                "o",
+                color=HUES[index % len(HUES)],
+                markerfacecolor=face,
+                markersize=5,
             )
 
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,8 @@ SPECIAL = FACETS[4:]
 CLOCKS = {"epoch": "epoch", "samples_seen": "samples seen", "step": "training step"}
 CELL = ("run", "kind", "dataset", "texts", "split", "preprocess", "dtype", "settings", "data_fingerprint")
 """Columns that the values of a cell and their references share."""
+_KEY = (*FACETS, "setup")
+_KEY_OF = attrgetter(*_KEY)
 _CONFIDENCE = 0.95
 _MANY_INSIDE = 3  # revisions inside the first epoch
 _PLAIN = {"texts": "own", "probe": "projection", "condition": "none"}
@@ -227,9 +230,9 @@ class Courses:
         """A column of the rows of a course."""
         return np.asarray(self._arrays[name][self._spans[course.at]])
 
-    def points(self, course: Course) -> list[Point]:
-        """The rows of a course, in the order of training."""
-        columns = (self.column(course, name).tolist() for name in Point._fields)
+    def points(self, course: Course, last: int | None = None) -> list[Point]:
+        """The rows of a course in the order of training, or this number of the last ones."""
+        columns = (self.column(course, name)[-last if last else None :].tolist() for name in Point._fields)
         return list(map(Point._make, zip(*columns, strict=True)))
 
     @cached_property
@@ -499,7 +502,11 @@ def step_words(axis: Axis, value: float) -> str:
 
 
 def course_key(course: Course, *left_out: str) -> tuple[Any, ...]:
-    return tuple(None if name in left_out else getattr(course, name) for name in (*FACETS, "setup"))
+    """What a number is, without the run; None for what is left out."""
+    key: tuple[Any, ...] = _KEY_OF(course)
+    if not left_out:
+        return key
+    return tuple(None if name in left_out else value for name, value in zip(_KEY, key, strict=True))
 
 
 def split_by(courses: Iterable[Course], key: Callable[[Course], Any]) -> dict[Any, list[Course]]:

@@ -195,9 +195,8 @@ def _draw_marks(line: Line, panel: Panel, ax: "Axes", marker: str) -> None:
 
 
 def _hollow(marker: str) -> dict[str, Any]:
-    paper = mpl.rcParams["axes.facecolor"]
-    look_of_it = {"markerfacecolor": paper, "markeredgecolor": GREY, "markeredgewidth": 1.2}
-    return {"linestyle": "none", "marker": marker, **look_of_it}
+    edge = {"markeredgecolor": GREY, "markeredgewidth": 1.2}
+    return {"linestyle": "none", "marker": marker, "markerfacecolor": mpl.rcParams["axes.facecolor"], **edge}
 
 
 def _add(ax: "Axes", x: Any, y: Any, marker: Any, transform: Any, **given: Any) -> None:

@@ -144,7 +144,7 @@ def _rows(study: Study, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:
     known = np.concatenate([value[usable] for value, usable in columns])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     for course, (value, usable) in zip(courses, columns, strict=True):
-        defined, last = np.isfinite(value), planner.points(course)[-1]
+        defined, (last,) = np.isfinite(value), planner.points(course, last=1)
         yield {
             "run": course.run,
             "benchmark": course.benchmark,

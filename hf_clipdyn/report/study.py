@@ -159,24 +159,12 @@ def read_study(
         >>> study.runs
         ['local/demo']
     """
+    file = None if claims is None else Path(claims)
     if isinstance(results, Study):
-        return results if claims is None else replace(results, claims_file=Path(claims))
+        return results if file is None else replace(results, claims_file=file)
     if isinstance(results, pd.DataFrame):
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        read, names = Table.from_rows(results, words, origins=recorded), tuple[str, ...]()
-    else:
-        paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
-        read, names = load(paths), tuple(path.name for path in paths)
-    return study_of(read, names, claims=claims)
-
-
-def study_of(results: Table, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
-    """The study of results that were read already.
-
-    Args:
-        results: from `load`.
-        sources: names of the files.
-        claims: as of `read_study`.
-    """
-    return Study(results, tuple(sources), None if claims is None else Path(claims))
+        return Study(Table.from_rows(results, words, origins=recorded), claims_file=file)
+    paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
+    return Study(load(paths), tuple(path.name for path in paths), file)

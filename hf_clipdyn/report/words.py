@@ -280,16 +280,18 @@ def _change_words(change: Estimate) -> str:
 
 def _chance_words(course: Course, last: Point, study: Study) -> str:
     """Chance beside the last value, and where the interval of that value lies."""
-    others = (other for _, other in study.planner.references_of(course) if other.role == "chance")
-    values = [point.value for other in others for point in study.planner.points(other)[-1:] if point.usable]
-    if not values:
+    planner = study.planner
+    others = (other for _, other in planner.references_of(course) if other.role == "chance")
+    usable = ([point.value for point in planner.points(other) if point.usable] for other in others)
+    chance = next((values[-1] for values in usable if values), None)
+    if chance is None:
         return ""
     where = ""
-    if last.ci_high < values[0]:
+    if last.ci_high < chance:
         where = ", and the whole interval of the last value is below it"
-    elif last.ci_low <= values[0]:
+    elif last.ci_low <= chance:
         where = ", and the last value is indistinguishable from chance"
-    return f"; chance is {values[0]:.3g}{where}"
+    return f"; chance is {chance:.3g}{where}"
 
 
 def _crossing_words(course: Course, study: Study) -> str:
