@@ -4,12 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.classification import Classification
-from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.human_trials import CLASSES, human_accuracies, read_answers
-from hf_clipdyn.data.tables import read_csv
 
 SHADES = 16
 
@@ -274,37 +271,3 @@ def test_people_on_the_controls_are_as_published_and_kappa_says_nothing_where_al
     )
     kappas = half["error_consistency", "edge"], half["error_consistency", "silhouette"]
     assert kappas == pytest.approx((0.3190, 0.4887), abs=5.1e-5)
-
-
-@pytest.mark.parametrize(
-    ("network", "accuracies"),
-    [
-        ("alexnet", {"original": 1, "greyscale": 0.9688, "edge": 0.4, "silhouette": 0.4437}),
-        ("vgg", {"original": 1, "greyscale": 1, "edge": 0.2437, "silhouette": 0.4813}),
-    ],
-)
-def test_published_networks_are_scored_beside_people(real_data, network, accuracies):
-    folder = real_data("geirhos-controls")
-    people = trials_of(folder)
-    people = people[people["subset"].isin(accuracies)]
-    answers = {}
-    experiments = {
-        "edge": "edge",
-        "silhouette": "silhouette-filled",
-        "original": "original",
-        "greyscale": "grayscale",
-    }
-    for subset, name in experiments.items():
-        path = next((folder / "raw-data" / f"{name}-experiment").glob(f"*_{network}_session_1.csv"))
-        for row in read_csv(path, ["object_response", "imagename"]):
-            answers[subset, row["imagename"].rpartition("_")[2].removesuffix(".png")] = row["object_response"]
-    images = people.drop_duplicates("item")
-    decided = [answers[key] for key in zip(images["subset"], images["image_id"], strict=True)]
-    model = images.assign(protocol="", decision=decided, observer=None)
-    found = scored(Classification, pd.concat([model, people]), Common(show_progress=False))
-    values = {(one.metric, one.subset): one for one in found if one.role == "value" and one.condition == ""}
-    for subset, accuracy in accuracies.items():
-        assert values["accuracy", subset].value == pytest.approx(accuracy, abs=5.1e-5)
-    assert values["accuracy_gap", "edge and silhouette"].value == pytest.approx(
-        accuracies["edge"] - accuracies["silhouette"], abs=1.1e-4
-    )

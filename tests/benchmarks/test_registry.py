@@ -1,7 +1,5 @@
 """Kinds are found by themselves, and names mean what the command line says."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +11,6 @@ from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import RetrievalSettings
 from hf_clipdyn.benchmarks.registry import (
-    kinds,
     parse_benchmark,
     relations,
     select_benchmarks,
@@ -122,59 +119,6 @@ def test_cosine_distance_keeps_its_digits_where_all_vectors_are_nearly_equal():
 
 def test_a_zero_vector_stays_zero():
     assert unit([[0.0, 0.0], [3.0, 4.0]]).tolist() == [[0, 0], [0.6, 0.8]]
-
-
-KIND = """
-from hf_clipdyn.benchmarks.kind import Kind, KindSettings, share, words
-
-
-class BrightSettings(KindSettings):
-    gain: float = 1.5
-
-
-class Bright(Kind):
-    name, schemas, settings = "bright", ("labels",), BrightSettings
-    terms = words("Brightness", 200, share("accuracy", "accuracy", "Share of right decisions."))
-
-    def observe(self, readout): ...
-
-    @classmethod
-    def score(cls, trials, seed=0): ...
-"""
-RELATION = """
-from hf_clipdyn.benchmarks.kind import share, words
-from hf_clipdyn.benchmarks.relation import Relation
-
-
-class Same(Relation):
-    name, reads = "same", ("noise",)
-    terms = words("Same answers", 200, share("same", "same answers", "Share of equal answers."))
-"""
-
-
-def test_a_file_in_the_folder_of_a_package_is_all_that_a_kind_or_a_relation_needs(tmp_path, monkeypatch):
-    for folder, text in (("kinds", KIND), ("relations", RELATION)):
-        (tmp_path / "sight" / folder).mkdir(parents=True)
-        (tmp_path / "sight" / folder / "dropped.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    found = kinds("sight")
-    assert list(found) == ["bright"]
-    assert found["bright"].on("cifar10", gain=2).settings.in_key() == {"gain": 2.0}
-    assert list(relations("sight")) == ["same"]
-
-
-LOADED = """
-import subprocess
-import sys
-from hf_clipdyn.benchmarks.registry import kinds
-kinds()
-print(*sorted({"pandas", "datasets", "torch", "scipy", "sklearn", "transformers"} & sys.modules.keys()))
-"""
-
-
-def test_the_kinds_and_their_settings_load_neither_pandas_nor_torch():
-    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
 
 
 def test_a_settings_key_leaves_out_paths_and_keeps_what_left():

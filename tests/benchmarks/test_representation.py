@@ -7,7 +7,6 @@ from shown import Shown
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.scores import interval
@@ -140,23 +139,3 @@ def test_one_person_and_two_images_are_refused(objects, source, colour, measure,
     for wrong in (objects(people=1), two_images, fewer_matrices):
         with pytest.raises(DatasetError, match=r"matrices|images"):
             measure(Representation, wrong, planted(red))
-
-
-# Of the published matrices with 16 people.
-PUBLISHED = {
-    "lower": 0.4770,
-    "upper": 0.5767,
-    "another_person": 0.3438,
-    "categories": 0.4026,
-    "pixels": 0.1007,
-    "mean_colour": 0.0557,
-    "pixels_euclidean": 0.0323,
-}
-
-
-@pytest.mark.slow
-def test_the_published_matrices_of_92_objects_have_their_published_alignment(real_data, planted, prepared):
-    source = open_source("objects92", ("dissimilarities",), data_dir=real_data("objects92"))
-    trials = prepared(Representation, source, side=8).observe(Readout(planted(red)))
-    values = {one.reference: one.value for one, _ in Representation.score(trials) if one.reference}
-    assert {name: round(values[name], 4) for name in PUBLISHED} == PUBLISHED

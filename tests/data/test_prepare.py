@@ -1,7 +1,6 @@
 """`clipdyn prepare`, `clipdyn datasets`, and data cards."""
 
 import json
-import os
 import sys
 
 import datasets
@@ -159,15 +158,3 @@ except DatasetError as error:
     assert [path.name for path in (tmp_path / "parent").rglob("*")] == (["out"] if exists else [])
     assert prepare_dataset("osie", out, **arguments).rows == {"test": 3}
     assert sorted(path.name for path in (tmp_path / "parent").iterdir()) == ["out"]
-
-
-def test_the_umask_decides_who_may_read_what_is_prepared(tree, cache, tmp_path):
-    before = os.umask(0o022)
-    try:
-        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), cache_dir=cache)
-    finally:
-        os.umask(before)
-    modes = {
-        path.name: oct(path.stat().st_mode)[-3:] for path in [tmp_path / "out", *(tmp_path / "out").iterdir()]
-    }
-    assert modes == {"out": "755", "data": "755", "README.md": "644"}

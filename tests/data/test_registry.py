@@ -7,9 +7,6 @@ import sys
 
 import pytest
 
-from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
-from hf_clipdyn.plugins import modules_of
-
 FACES = '''
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
@@ -48,21 +45,6 @@ def _run(code, *paths):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_every_module_of_the_folder_is_one_data_set_of_its_name_or_a_family_with_names_of_their_own():
-    homes = [builder_class(name).__module__.rpartition(".")[2] for name in dataset_names()]
-    modules = [module.__name__.rpartition(".")[2] for module in modules_of("hf_clipdyn.data.sets")]
-    assert modules == sorted(set(homes))
-    alone = {name for name, home in zip(dataset_names(), homes, strict=True) if homes.count(home) == 1}
-    assert alone <= set(modules)
-    assert all(builder_class(name).__module__.startswith("hf_clipdyn.data.sets.") for name in dataset_names())
-
-
-def test_only_images_that_this_project_draws_are_synthetic():
-    assert [name for name in dataset_names() if dataset_metadata(name).synthetic] == [
-        "procedural",
-    ]
 
 
 @pytest.mark.parametrize(("name", "called"), [("", "faces"), ("portraits", "portraits")])

@@ -10,9 +10,9 @@ import torch
 from official_trees.trees import TREES
 from PIL import Image
 from tiny_models import classifier
-from transformers import Trainer, TrainingArguments, ViTImageProcessor
+from transformers import ViTImageProcessor
 
-from hf_clipdyn import EvaluateRevisions, evaluate_model, evaluate_revisions, load_results
+from hf_clipdyn import evaluate_model, evaluate_revisions
 from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError
@@ -102,21 +102,6 @@ def test_a_live_classifier_gives_the_numbers_of_the_saved_one_and_stays_in_train
     columns = ["metric", "probe", "variant", "value"]
     pd.testing.assert_frame_equal(values(live)[columns], values(saved)[columns])
     assert set(values(live)["probe"]) == {"head", "projection", "linear_probe"}
-
-
-def test_a_trainer_of_a_classifier_measures_its_head_from_before_the_first_step(data, tmp_path):
-    measure = EvaluateRevisions("zero_shot/cifar10", data_dirs={"cifar10": data["cifar10"]}, **SMALL)
-    off = {"save_strategy": "no", "report_to": "none", "remove_unused_columns": False, "disable_tqdm": True}
-    arguments = TrainingArguments(str(tmp_path / "run"), num_train_epochs=1, use_cpu=True, **off)
-    pixels = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    rows = [{"pixel_values": one, "labels": at % 10} for at, one in enumerate(pixels)]
-    model = classifier("ViT", OBJECTS)
-    trainer = Trainer(model, arguments, train_dataset=rows, processing_class=PROCESSOR, callbacks=[measure])
-    trainer.train()
-    results = load_results(tmp_path / "run" / "results.parquet")
-    assert list(dict.fromkeys(results["revision"])) == ["epoch-000", "epoch-001"]
-    assert set(results.query("role == 'value'")["probe"]) == {"head"}
-    assert any("zero_shot/cifar10/top1/none/head" in logs for logs in trainer.state.log_history)
 
 
 def test_classes_without_names_are_named_by_a_map(save, data, tmp_path):

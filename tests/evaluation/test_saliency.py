@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from official_trees.saliency import cat2000, mit1003, osie, salicon
+from official_trees.saliency import osie
 from PIL import Image
 from scipy import ndimage, stats
 from sklearn.metrics import roc_auc_score
@@ -208,19 +208,6 @@ def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, t
         assert means[nearest] == pytest.approx(value, abs=TOLERANCE)
         chosen[place] = nearest
     assert len(set(chosen.values())) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "build", "has_observers"),
-    [("mit1003", mit1003, False), ("cat2000", cat2000, False), ("salicon", salicon, True)],
-)
-def test_every_fixation_set_in_its_official_layout_is_scored(name, build, has_observers, measure, tmp_path):
-    build(tmp_path / name)
-    found = measure(name, tmp_path / name)
-    assert np.isfinite(found[key("nss", probe="rollout")])
-    assert np.isfinite(found[key("cc", probe="attention", layer=2, variant="smoothed")])
-    assert np.isfinite(found[key("nss", **HUMANS)]) == has_observers
-    assert (key("cc", probe="rollout", subset="left_out_observer") in found) == has_observers
 
 
 def test_maps_that_a_model_cannot_have_are_refused_before_they_are_read(tree, tmp_path):

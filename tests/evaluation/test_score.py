@@ -5,11 +5,9 @@ import json
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
-from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder
@@ -153,55 +151,3 @@ def test_a_kind_that_returns_wrong_names_is_an_error_before_anything_is_written(
     with pytest.raises(AssertionError, match=names[1]):
         evaluate("zero_shot/cifar10", output=output, revisions=["epoch-000"])
     assert not CellStore(output).cells()
-
-
-def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    table = evaluate(
-        *("shape_bias/cue_conflict", "noise/cifar10", "zero_shot/cifar10"),
-        output=output,
-        revisions=["epoch-001"],
-    )
-
-    def number(metric, **columns):
-        columns = {"variant": "", "subset": "", "probe": "projection", "role": "value"} | columns
-        rows = table[(table["metric"] == metric) & (table["texts"] == "own")]
-        for name, value in columns.items():
-            rows = rows[rows[name] == value]
-        return rows["value"].item(), [rows["ci_low"].item(), rows["ci_high"].item()]
-
-    trials = trials_of(output, "shape_bias/cue_conflict")
-    trials = trials[trials["protocol"] == ""]
-    module = load_metric("shape_bias").compute(
-        predictions=trials["decision"].tolist(),
-        shapes=trials["shape"].tolist(),
-        textures=trials["texture"].tolist(),
-        groups=trials[["shape_exemplar", "texture_exemplar"]].to_numpy().tolist(),
-    )
-    for key in ("shape_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy"):
-        share, ends = number(key)
-        assert (share, ends) == (module[key], pytest.approx(module[f"{key}_ci"], abs=1e-12))
-    trials = trials_of(output, "noise/cifar10")
-    module = load_metric("noise_robustness").compute(
-        predictions=trials["decision"].tolist(),
-        references=trials["label"].tolist(),
-        sigmas=trials["level"].tolist(),
-        n_classes=10,
-        groups=trials["item"].tolist(),
-    )
-    for key, columns in {
-        "accuracy_at_0.0": {"condition": "none"},
-        "area": {"condition": "gaussian"},
-        "accuracy_at_0.2": {"condition": "gaussian", "level": 0.2},
-    }.items():
-        value, ends = number(key.partition("_at_")[0], **columns)
-        assert (value, *ends) == pytest.approx((module[key], *module[f"{key}_ci"]))
-
-    trials = trials_of(output, "zero_shot/cifar10")
-    module = load_metric("zero_shot_accuracy").compute(
-        predictions=[list(one) for one in trials["ranking"]],
-        references=trials["label"].tolist(),
-        n_classes=10,
-    )
-    for key in ("top1", "top5"):
-        assert number(key) == (module[key], pytest.approx(module[f"{key}_ci"], abs=1e-12))
