@@ -82,6 +82,10 @@ def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
     values = [one for one in numbers if one.role == "value"]
     scales = []
     for one in numbers:
+        known = None if one.influence is None else one.influence.values
+        assert known is None or not np.size(known) or abs(np.sum(known)) < 1e-9, (
+            f"influences of {one} are centred"
+        )
         assert one.note or not np.isnan(one.value), f"{one} is NaN for a cause"
         assert one.metric in terms.terms, f"{one.metric} has a term"
         if terms.conditions:
@@ -102,19 +106,29 @@ def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
 
 
 @pytest.fixture
-def measure(tmp_path) -> Callable[..., Numbers]:
+def prepared(tmp_path) -> Callable[..., Kind[Any]]:
+    """`prepared(Noise, source, side=16, seed=1, sigmas=…)`: the kind, ready for models that see such squares."""
+
+    def build(kind: type[Kind[Any]], source: Source, side: int = SIDE, **options: Any) -> Kind[Any]:
+        square = {"height": side, "width": side}
+        processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square)
+        given = {"cache_dir": tmp_path, "show_progress": False} | options
+        common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
+        return kind(source, processor, kind.settings(**given), common)
+
+    return build
+
+
+@pytest.fixture
+def measure(prepared) -> Callable[..., Numbers]:
     """`measure(Noise, source, planted, sigmas=…)`: the numbers, checked against what the kind declares."""
 
     def run(kind: type[Kind[Any]], source: Source, encoder: Any, side: int = SIDE, **options: Any) -> Numbers:
-        processor = CLIPImageProcessor(
-            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-        )
-        given = {"cache_dir": tmp_path, "show_progress": False} | options
-        common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
-        benchmark = kind(source, processor, kind.settings(**given), common)
+        benchmark = prepared(kind, source, side, **options)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
         ways = [[way] if isinstance(way, str) else way for way in kind.clusters]
         assert {"item", *(name for way in ways for name in way)} <= set(trials)
+        common = Common(**{name: options[name] for name in Common.model_fields if name in options})
         found = Numbers(scored(kind, trials, common))
         check_numbers(kind, found)
         assert len(benchmark.fingerprint) == 64
@@ -134,11 +148,6 @@ def red(pixels: np.ndarray) -> list[float]:
     return [np.cos(turn), np.sin(turn)]
 
 
-def contrary_of_red(pixels: np.ndarray) -> list[float]:
-    """No red is where it was; what is farther from it in red is nearer to it."""
-    return red(pixels if pixels[..., 0].mean() == 0 else 255 - pixels)
-
-
 @pytest.fixture
 def planted() -> type[Planted]:
     return Planted
@@ -151,11 +160,29 @@ def sees_red() -> Planted:
 
 
 @pytest.fixture
-def sees_the_contrary() -> Planted:
-    """The same, to which the reddest image is the nearest to one without red."""
-    return Planted(contrary_of_red)
+def colour() -> Callable[..., Image.Image]:
+    return solid
+
+
+CUES = ("bear", "bird", "boat", "bottle")
+STEP = 60
+"""Red or green of a cue: its number times this."""
 
 
 @pytest.fixture
-def colour() -> Callable[..., Image.Image]:
-    return solid
+def conflict_rows() -> list[dict[str, Any]]:
+    """Four shapes, told by red, by three other textures, by green, two exemplars each, which blue tells apart."""
+    return [
+        {
+            "image": solid(s * STEP, t * STEP, 20 * i + 60 * j),
+            "image_id": f"{shape}{i}-{texture}{j}",
+            "shape": shape,
+            "texture": texture,
+            "shape_exemplar": f"{shape}{i}",
+            "texture_exemplar": f"{texture}{j}",
+        }
+        for s, shape in enumerate(CUES)
+        for t, texture in enumerate(CUES)
+        for i, j in ((1, 1), (1, 2), (2, 1), (2, 2))
+        if s != t
+    ]

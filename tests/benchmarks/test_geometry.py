@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.geometry import Geometry
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 from hf_clipdyn.models.encoder import ImageFeatures
 
@@ -78,14 +78,8 @@ def test_a_vision_model_has_the_geometry_of_images(labelled, measure, planted):
     assert "logit_scale" not in found
 
 
-def test_hidden_states_keep_what_differs_by_little(labelled, layered, tmp_path):
-    from transformers import CLIPImageProcessor
-
-    from hf_clipdyn.benchmarks.readout import Readout
-
-    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    kind = Geometry(labelled, processor, Geometry.settings(), Common(cache_dir=tmp_path, show_progress=False))
-    trials = kind.observe(Readout(layered(one_hot, name), batch_size=7))
+def test_hidden_states_keep_what_differs_by_little(labelled, layered, prepared, tmp_path):
+    trials = prepared(Geometry, labelled).observe(Readout(layered(one_hot, name), batch_size=7))
     hidden = trials[trials["probe"] == "hidden"]
     assert hidden["layer"].tolist() == [0] * 24
     rows = np.stack(hidden["vector"].to_list())

@@ -24,7 +24,7 @@ SPELLINGS = {
 
 
 @pytest.fixture(scope="module")
-def logits() -> np.ndarray:
+def logits():
     return np.random.default_rng(0).normal(0, 3, (200, 1000)).astype(np.float32)
 
 
@@ -36,9 +36,8 @@ def test_imagenets_classes_are_found_in_any_spelling(spelling, logits):
 
 
 def test_a_class_of_the_background_before_imagenets_is_ignored(logits):
-    head = Head(["background", *SPELLINGS["synonyms"]])
     wider = np.pad(logits, ((0, 0), (1, 0)), constant_values=100)
-    np.testing.assert_array_equal(head.scores(wider, NAMES), logits)
+    np.testing.assert_array_equal(Head(["background", *SPELLINGS["synonyms"]]).scores(wider, NAMES), logits)
 
 
 def test_numbers_in_another_order_and_fewer_of_them_are_known_by_name():
@@ -87,14 +86,10 @@ def test_a_map_is_an_object_or_a_list(tmp_path):
         assert read_label_map(path) == {"0": "cat", "1": "dog"}
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "3", '"cat"', '{"0": 1}', "[null]", "{"])
-def test_a_map_of_anything_else_is_one_sentence(content, tmp_path):
+@pytest.mark.parametrize("content", ["{}", "3", '{"0": 1}', "[null]", "{", None])
+def test_a_map_of_anything_else_is_refused_by_its_name(content, tmp_path):
     path = tmp_path / "names.json"
-    path.write_text(content)
+    if content is not None:
+        path.write_text(content)
     with pytest.raises(ConfigError, match=r"names\.json"):
         read_label_map(path)
-
-
-def test_a_map_that_is_not_there_is_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.json"):
-        read_label_map(tmp_path / "nowhere.json")

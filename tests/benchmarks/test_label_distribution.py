@@ -92,17 +92,6 @@ def test_a_random_observer_is_at_chance(doubted, measure, planted):
     assert found("cross_entropy", probe="", role="chance").value == pytest.approx(np.log(3))
 
 
-def test_every_value_has_an_influence(doubted, measure, planted):
-    source, shares = doubted
-    found = measure(LabelDistribution, source, Observer(lambda number: 2 * np.log(shares[number]), planted))
-    for one in found:
-        if one.role != "value":
-            assert one.influence is None
-            continue
-        assert len(one.influence.values) == 60
-        assert one.n_clusters == 60
-
-
 def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, planted):
     source, shares = doubted
 

@@ -1,46 +1,25 @@
 """Distances at every hidden state equal those of one image at a time."""
 
 import contextlib
-import os
 import tempfile
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from shown import Shown
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from tiny_models import pair
+from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.hidden_states import RowFile
-from hf_clipdyn.benchmarks.kinds.jnd import Jnd
-from hf_clipdyn.benchmarks.kinds.quality import Quality
-from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-
-VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 16,
-    "patch_size": 8,
-}
-TEXT = {
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "vocab_size": 9,
-}
 
 
 def build_encoder():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = CLIPModel(CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8))
+        model = pair("CLIP", projection_dim=8)
     processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     return Encoder(model, processor, None, device=torch.device("cpu"), dtype=torch.float32)
 
@@ -132,18 +111,6 @@ def test_every_image_goes_through_once_whatever_the_batch(encoder, pixels, monke
     np.testing.assert_allclose(table["value"], whole["value"], rtol=1e-4, atol=1e-9)
 
 
-def test_rows_come_back_from_the_file_unchanged():
-    rows = np.random.default_rng(0).standard_normal((9, 7)).astype(np.float32)
-    file = RowFile(7)
-    file.append(rows[:2])
-    np.testing.assert_array_equal(file.read(1, 2), rows[1:2])
-    file.append(rows[2:, ::-1][:, ::-1])
-    assert len(file) == 9
-    np.testing.assert_array_equal(file.read(0, 9), rows)
-    np.testing.assert_array_equal(file.read(4, 6), rows[4:6])
-    file.close()
-
-
 @pytest.mark.parametrize("n_rows", [1, 10_000])
 def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch, n_rows):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "r+b"))  # noqa: PTH123, SIM115
@@ -152,24 +119,6 @@ def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch, n_rows):
         file.append(np.zeros((n_rows, 3), np.float32))
     with contextlib.suppress(OSError):
         file.close()
-
-
-def test_of_stars_one_image_waits_between_two_batches(encoder, monkeypatch):
-    written = []
-    append = RowFile.append
-
-    def watch(self, rows):
-        append(self, rows)
-        written.append(rows.shape)
-
-    monkeypatch.setattr(RowFile, "append", watch)
-    rng = np.random.default_rng(0)
-    pairs = rng.permutation(
-        [(reference, 30 + 10 * reference + k) for reference in range(30) for k in range(10)]
-    )
-    compared(encoder, random_pixels(330), [tuple(pair) for pair in pairs], batch_size=20)
-    states = [n for n, width in written if width == 8 + 3 * 5 * 16]
-    assert sum(states) <= -(-330 // 20) - 1
 
 
 def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
@@ -190,22 +139,6 @@ def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
     assert table["dropped_dimensions"].tolist() == [0] * 8 + [1] * 4
 
 
-def test_an_encoder_that_tells_nothing_apart_gives_zeros(pixels):
-    class Blind(Shown):
-        def embed_images(self, pixels, **_):
-            return ImageFeatures(np.ones((len(pixels), 3), np.float32))
-
-    table = compared(Blind(), pixels, PAIRS)
-    assert (table["value"] == 0).all()
-    assert table["dropped_dimensions"].max() == 3
-
-
-@pytest.mark.parametrize("kind", [Quality, Similarity, Jnd])
-def test_every_distance_has_a_title(kind):
-    baselines = {Quality: {"psnr", "ssim"}, Similarity: set(), Jnd: set()}[kind]
-    assert set(kind.terms.variants) == {"cosine", "euclidean", "normalised_euclidean"} | baselines
-
-
 def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):
     readout = Readout(encoder)
     stimuli = Stimuli(pixels, np.array([0, 1, 2]))
@@ -213,37 +146,3 @@ def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):
     expected = encoder.model.get_image_features(encoder.pixel_values(pixels[:3])).pooler_output
     np.testing.assert_allclose(readout.images(stimuli), expected.detach(), atol=1e-5)
     assert len(encoder.seen) == 6
-
-
-WORKER = """
-import sys
-import numpy as np
-from accelerate import PartialState
-from test_pairs import build_encoder, compared, many_pairs, random_pixels
-
-state = PartialState(cpu=True)
-table = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
-if state.is_main_process:
-    table.to_parquet(sys.argv[1])
-state.destroy_process_group()
-"""
-
-
-def many_pairs():
-    """Images that recur with several references."""
-    rng = np.random.default_rng(1)
-    return [(int(a), int(b)) for a, b in zip(rng.integers(0, 9, 80), rng.integers(0, 60, 80), strict=True)]
-
-
-@pytest.mark.parametrize("n_processes", [3])
-def test_several_processes_give_the_values_of_one(tmp_path, n_processes, launch):
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    launch(n_processes, script, str(tmp_path / "table.parquet"), environment=here)
-    one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
-    several = pd.read_parquet(tmp_path / "table.parquet")
-    exact = [name for name in one.columns if name != "value"]
-    assert one[exact].equals(several[exact])
-    np.testing.assert_allclose(one["value"], several["value"], rtol=1e-12)

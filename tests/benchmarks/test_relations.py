@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from hf_clipdyn.benchmarks.kind import Common
-from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relation_named, relations
-from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
+from hf_clipdyn.benchmarks.registry import kinds, relation_named
+from hf_clipdyn.benchmarks.relation import Seen, keyed
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
@@ -21,7 +21,6 @@ from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import rank_agreement
 from hf_clipdyn.metrics.scores import interval, over
 from hf_clipdyn.results.row import Cell
-from hf_clipdyn.results.terms import KindTerms
 
 SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
 NAMES = np.array(["bear", "bird", "boat", "bottle"])
@@ -181,21 +180,6 @@ def test_answers_that_never_rise_have_no_half_rise():
     assert "no revision at 10 to 20 %" in by_key(few)["shape_lead", "value", "projection", "", -1].note
 
 
-def accuracies(curves, samples=SAMPLES):
-    """Runs whose zero-shot accuracy on 1,000 images is the curve."""
-    label = np.arange(1000) % 4
-
-    def trials(share):
-        best = np.where(np.arange(1000) < 1000 * share, label, (label + 1) % 4)
-        rows = {"item": np.arange(1000), "label": label, "ranking": list(best[:, None]), "n_classes": 4}
-        return pd.DataFrame(rows)
-
-    return [
-        [seen("zero_shot", trials(share), one, seed) for one, share in zip(samples, curve, strict=True)]
-        for seed, curve in enumerate(curves)
-    ]
-
-
 def judged(effect, seed=0, n=400):
     """A run on images in ten classes that 50 people judged, which learns their easy images first, last, or neither."""
     rng, people = np.random.default_rng([8, seed]), np.random.default_rng(7)
@@ -293,13 +277,6 @@ def layered(seed, late=(200, 600), n=60):
     return run
 
 
-@pytest.mark.parametrize("n", [3, 11])
-def test_few_images_have_no_similarity(n):
-    first, second, *_ = layered(0, n=n)
-    found = list(RepresentationChange.relate(first, second, 0))
-    assert {one.note for one, _ in found} == {f"they have {n} images in common"}
-
-
 def test_a_layer_has_the_similarity_of_the_images_that_both_revisions_have():
     first, second, *_ = layered(0)
     for other, items in ((second, np.arange(60)), (without_item_5(second), np.delete(np.arange(60), 5))):
@@ -342,18 +319,3 @@ def test_the_order_of_seeds_has_an_interval_over_seeds_and_items():
     of_seeds = mean_over_pairs(values, pairs)
     assert found.value == pytest.approx(of_seeds["value"])
     assert found.ci_high - found.value > of_seeds["ci"][1] - of_seeds["value"]
-
-
-def test_every_relation_asks_a_question_of_its_own_and_keeps_the_title_of_the_kind_that_it_reads():
-    questions = [relation.terms.question for relation in relations().values()]
-    assert len(set(questions)) == len(questions)
-    assert all(question.endswith("?") for question in questions)
-    for relation in relations().values():
-        for kind in kinds_read(relation).values():
-            assert relation_terms(relation, kind.terms).of == kind.terms.title
-
-    class Own(Relation):
-        name = "own"
-        terms = KindTerms(title="Own", terms={})
-
-    assert relation_terms(Own, None).question == "Own"

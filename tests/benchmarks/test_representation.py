@@ -3,17 +3,14 @@
 import numpy as np
 import pytest
 from shown import Shown
-from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.kind import Common, KindSettings
+from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.scores import interval
 from hf_clipdyn.models.encoder import ImageFeatures
-from hf_clipdyn.results.row import NumberKey
 
 N = 12
 LEVELS = np.random.default_rng(3).permutation(np.linspace(20, 230, N).round())
@@ -89,13 +86,7 @@ def test_a_model_whose_matrix_is_random_is_at_chance_and_a_category_model_equals
     assert found("alignment", variant="cosine").value == pytest.approx(same.value)
 
 
-def test_a_model_of_one_embedding_is_undefined_with_its_cause(objects, measure, planted):
-    found = measure(Representation, objects(), planted(lambda _: [1.0, 1.0]))("alignment", variant="cosine")
-    assert np.isnan(found.value)
-    assert found.note == "the dissimilarities are constant"
-
-
-def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
+def test_hidden_states_are_compared_per_token_in_one_pass(objects, prepared):
     class TwoLayers(Shown):
         seen = 0
 
@@ -107,10 +98,8 @@ def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
                 np.stack([reds, 1 + 0 * reds], 1), (tokens, tokens[:, ::-1]) if hidden else ()
             )
 
-    encoder = TwoLayers()
-    processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-    common = Common(cache_dir=tmp_path, show_progress=False)
-    benchmark = Representation(objects(), processor, KindSettings(), common)
+    encoder, common = TwoLayers(), Common()
+    benchmark = prepared(Representation, objects(), side=8)
     readout = Readout(encoder, batch_size=5)
     trials = benchmark.observe(readout)
     assert encoder.seen == N
@@ -130,14 +119,10 @@ def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
 
 
 def test_the_variance_over_images_and_people_is_that_of_both_minus_that_of_their_pairs(
-    objects, planted, tmp_path
+    objects, planted, measure
 ):
-    processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-    common = Common(cache_dir=tmp_path, show_progress=False)
-    benchmark = Representation(objects(person_noise=60.0), processor, KindSettings(), common)
-    trials = benchmark.observe(Readout(planted(lambda pixels: [pixels[..., 0].mean(), 0.5])))
-    numbers = {one.number_key: one for one in scored(Representation, trials, common)}
-    one = numbers[NumberKey(metric="alignment", variant="cosine").number_key]
+    encoder = planted(lambda pixels: [pixels[..., 0].mean(), 0.5])
+    one = measure(Representation, objects(person_noise=60.0), encoder)("alignment", variant="cosine")
     cells = one.influence.values.reshape(N, 3)
     squares = [np.square(part).sum() for part in (cells.sum(axis=1), cells.sum(axis=0), cells)]
     shared = 1 / N + 1 / 3 - 1 / (N * 3)
@@ -148,34 +133,9 @@ def test_the_variance_over_images_and_people_is_that_of_both_minus_that_of_their
 
 
 def test_one_person_and_two_images_are_refused(objects, source, colour, measure, planted):
-    with pytest.raises(DatasetError, match="matrices of 1 people"):
-        measure(Representation, objects(people=1), planted(red))
-    with pytest.raises(DatasetError, match="2 readable images"):
-        measure(Representation, source("dissimilarities", build_rows(colour)[:2]), planted(red))
     rows = build_rows(colour)
     rows[3]["dissimilarities"] = rows[3]["dissimilarities"][:2]
-    with pytest.raises(DatasetError, match="different matrices"):
-        measure(Representation, source("dissimilarities", rows), planted(red))
-
-
-# Of the published matrices with 16 people.
-PUBLISHED = {
-    "lower": 0.4770,
-    "upper": 0.5767,
-    "another_person": 0.3438,
-    "categories": 0.4026,
-    "pixels": 0.1007,
-    "mean_colour": 0.0557,
-    "pixels_euclidean": 0.0323,
-}
-
-
-@pytest.mark.slow
-def test_the_published_matrices_of_92_objects_have_their_published_alignment(real_data, planted, tmp_path):
-    source = open_source("objects92", ("dissimilarities",), data_dir=real_data("objects92"))
-    processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-    common = Common(cache_dir=tmp_path, show_progress=False)
-    benchmark = Representation(source, processor, KindSettings(), common)
-    trials = benchmark.observe(Readout(planted(red)))
-    values = {one.reference: one.value for one, _ in Representation.score(trials) if one.reference}
-    assert {name: round(values[name], 4) for name in PUBLISHED} == PUBLISHED
+    two_images, fewer_matrices = (source("dissimilarities", one) for one in (build_rows(colour)[:2], rows))
+    for wrong in (objects(people=1), two_images, fewer_matrices):
+        with pytest.raises(DatasetError, match=r"matrices|images"):
+            measure(Representation, wrong, planted(red))

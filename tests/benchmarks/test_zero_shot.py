@@ -6,7 +6,6 @@ from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
-from hf_clipdyn.benchmarks.registry import suite
 
 CLASSES = tuple(f"shade {number}" for number in range(10))
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
@@ -48,12 +47,6 @@ def test_an_encoder_that_is_one_off_is_right_among_the_first_five(ten, measure, 
     found = measure(ZeroShot, ten, planted(near, text))
     assert found("top1").value == 0
     assert found("top5").value == 0.9
-
-
-def test_the_full_suite_asks_on_each_labelled_set():
-    names = {"cifar10", "cifar100", "tiny_imagenet", "imagenet"}
-    for kind in ("zero_shot", "noise"):
-        assert {name for name in names if f"{kind}/{name}" in suite("full")} == names
 
 
 def test_wordnet_numbers_of_equal_names_stay_out_of_the_prompts(source, colour, measure, planted):

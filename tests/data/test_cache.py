@@ -5,13 +5,8 @@ import io
 import itertools
 import json
 import os
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -20,16 +15,11 @@ from official_trees.trees import TREES
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-import hf_clipdyn
 from hf_clipdyn.data.cache import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import STAGING
-
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
-Clipdyn = Callable[..., tuple[int, str, str]]
 
 # Of the rows that each version of a loader makes of its small tree in tests/official_trees. Where this changes and the
 # tree did not, raise `rows_version` of the loader (or of the class that several share), and write both down here.
@@ -69,7 +59,7 @@ ROWS = {
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
 
 
-def _rows_of(name: str, root: Path | None, cache: Path) -> str:
+def _rows_of(name, root, cache):
     builder = builder_class(name)
     digest = hashlib.sha256()
     for config in [config.name for config in builder.BUILDER_CONFIGS] or [None]:
@@ -84,7 +74,7 @@ def _rows_of(name: str, root: Path | None, cache: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _plain(value: Any, root: Path | None) -> Any:
+def _plain(value, root):
     """A cell without what depends on the machine: the folder, and how its libraries compress pictures."""
     if isinstance(value, str) and root is not None and value.startswith(str(root)):
         return str(Path(value).relative_to(root))
@@ -101,52 +91,26 @@ def _plain(value: Any, root: Path | None) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted({*TREES, "procedural"}))
-def test_other_rows_of_the_same_files_are_another_version(name: str, tree: Tree, cache: Path) -> None:
+def test_other_rows_of_the_same_files_are_another_version(name, tree, cache):
     root = tree(name) if name in TREES else None
     assert (builder_class(name).rows_version, _rows_of(name, root, cache)) == ROWS[name]
 
 
-def test_the_source_of_the_loaders_is_no_part_of_the_key(tree: Tree, tmp_path: Path) -> None:
+def test_the_version_of_the_rows_is_part_of_the_key_and_the_source_of_the_loaders_is_not(
+    load, tree, monkeypatch
+):
     """A comment in gaze.py made every prepared table and its decoded pixels unreachable."""
-    code = """
-import sys
-from pathlib import Path
-import hf_clipdyn
-if sys.argv[3] == "edited":
-    folder = Path(sys.argv[4]) / "hf_clipdyn"
-    assert Path(hf_clipdyn.__file__).parent == folder
-    with (folder / "data" / "gaze.py").open("a") as file:
-        file.write("# a comment")
-from hf_clipdyn import load_dataset
-print(load_dataset("osie", data_dir=sys.argv[1], cache_dir=sys.argv[2], split="test")._fingerprint)
-"""
-    copy = tmp_path / "copy"
-    shutil.copytree(Path(hf_clipdyn.__file__).parent, copy / "hf_clipdyn")
-    root = tree("osie")
-    fingerprints = {
-        subprocess.run(
-            [sys.executable, "-c", code, str(root), str(tmp_path / "cache"), state, str(copy)],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy)},
-        ).stdout
-        for state in ("original", "edited")
-    }
-    assert len(fingerprints) == 1
-    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
-
-
-def test_another_version_is_prepared_again(load: Load, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree("osie")
     before = load("osie", data_dir=root, split="test")
+    monkeypatch.setattr("inspect.getsource", lambda _: "a comment")
+    monkeypatch.setattr("inspect.getsourcelines", lambda _: (["a comment"], 1))
+    assert load("osie", data_dir=root, split="test")._fingerprint == before._fingerprint
     monkeypatch.setattr(builder_class("osie"), "rows_version", 99)
     assert load("osie", data_dir=root, split="test")._fingerprint != before._fingerprint
 
 
 @pytest.fixture
-def filled(load: Load, tree: Tree, cache: Path) -> Path:
+def filled(load, tree, cache):
     """A cache with a table, its pixels, and what a killed process left an hour and a half ago."""
     dataset = load("osie", data_dir=tree("osie"), split="test")
     decode_pixels(dataset, PROCESSOR, cache_dir=cache, disable_tqdm=True)
@@ -160,37 +124,32 @@ def filled(load: Load, tree: Tree, cache: Path) -> Path:
     return cache
 
 
-def test_the_cache_is_listed_with_sizes_and_origins(filled: Path, clipdyn: Clipdyn) -> None:
+def test_the_cache_is_listed_and_kinds_are_deleted_and_nothing_else(filled, clipdyn):
     entries = {entry.kind: entry for entry in cached(filled)}
     assert set(entries) == {"tables", "pixels", "unfinished"}
     assert entries["unfinished"].size == 5000
     assert entries["pixels"].origin == "osie test image"
     assert entries["tables"].origin.startswith("osie/")
-    listed = clipdyn("cache", "--cache-dir", filled)[1]
-    assert listed.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
-    assert "Cached: 3 entries" in listed
-
-
-def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load, clipdyn: Clipdyn) -> None:
-    assert "Deleted: 1 entries" in clipdyn("cache", "--cache_dir", filled, "--delete", "pixels")[1]
+    words = ("cache", "--cache-dir", filled)
+    assert "Cached: 3 entries" in clipdyn(*words)[1]
+    assert "Deleted: 1 entries" in clipdyn(*words, "--delete", "pixels")[1]
     assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
     assert len(delete(["all"], filled)) == 2
-    assert cached(filled) == []
+    assert "Cached: 0 entries" in clipdyn(*words)[1]
     assert (filled / "others" / "file").read_text() == "not ours"
     assert [path.name for path in filled.rglob("*") if path.suffix in (".arrow", ".npy")] == []
 
 
-def test_what_was_used_lately_or_may_be_in_work_is_kept(filled: Path) -> None:
+def test_what_was_used_lately_or_may_be_in_work_is_kept(filled):
     assert delete(["all"], filled, older_than=1) == []
     os.utime(filled / "clipdyn-pixels" / "staging-abc" / "pixels.npy")  # still being written
     assert {entry.kind for entry in delete(["all"], filled)} == {"tables", "pixels"}
-    with pytest.raises(UnknownNameError, match="pixel"):
-        delete(["pixel"], filled)
-    with pytest.raises(ConfigError, match="0 days or more"):
-        delete(["all"], filled, older_than=float("nan"))
+    for wrong in (["pixel"], 1), (["all"], float("nan")):
+        with pytest.raises(ConfigError):
+            delete(wrong[0], filled, older_than=wrong[1])
 
 
-def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_path: Path) -> None:
+def test_every_use_updates_the_time_of_last_use(filled, load, tmp_path):
     for entry in cached(filled):
         for path in (entry.path, *entry.path.iterdir()):
             os.utime(path, times=(1e9, 1e9))
@@ -199,7 +158,7 @@ def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_pa
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
 
 
-def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path, clipdyn: Clipdyn) -> None:
+def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path, clipdyn):
     folder = tmp_path / "clipdyn-baselines"
     folder.mkdir()
     (folder / f"saliency_osie-{'0' * 32}.parquet").write_bytes(bytes(70))
@@ -218,7 +177,7 @@ def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Pat
     assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
-def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path) -> None:
+def test_deleting_follows_no_link_out_of_the_cache(filled, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("precious")
@@ -230,11 +189,7 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
     assert (outside / "file").read_text() == "precious"
 
 
-def test_an_empty_cache_is_no_error(tmp_path: Path, clipdyn: Clipdyn) -> None:
-    assert clipdyn("cache", "--cache-dir", tmp_path / "none")[1] == "Cached: 0 entries, 0 B.\n"
-
-
-def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:
+def test_rows_are_read_while_their_cache_is_deleted(filled, load, tmp_path):
     dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
     pixels = decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
     delete(["all"], filled)

@@ -2,36 +2,24 @@
 
 import json
 import tarfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import datasets
 import pytest
-from official_trees.captioned import flickr8k, webdataset, write_shard
+from official_trees.captioned import flickr8k, write_shard
 from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.training.streamed import Shards
 
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
 
-
-def test_a_caption_may_hold_commas_and_quotes(load: Load, tree: Tree) -> None:
+def test_a_caption_may_hold_commas_and_quotes(load, tree):
     row = load("flickr8k", data_dir=tree("flickr8k"), split="train")[0]
     assert row["captions"] == ["A dog , running .", 'He said "sit", twice .']
     assert row["image_id"] == "0_ab"
 
 
-def test_the_original_token_list_is_read_too(load: Load, tmp_path: Path) -> None:
-    write_image(tmp_path / "f" / "Flicker8k_Dataset" / "1_a.jpg")
-    (tmp_path / "f" / "Flickr8k.token.txt").write_text("1_a.jpg#0\tOne .\n1_a.jpg#1\tTwo .\n")
-    assert load("flickr8k", data_dir=tmp_path / "f", split="train")["captions"] == [["One .", "Two ."]]
-
-
-def test_the_forms_of_a_caption_list_are_told_apart(load: Load, tmp_path: Path) -> None:
+def test_the_forms_of_a_caption_list_are_told_apart(load, tmp_path):
     forms = {
         "a": ("image,caption\nimage1.jpg,2, 3, go \u2028 now\n", "2, 3, go \u2028 now"),
         "b": ("image1.jpg,no header\n", "no header"),
@@ -41,27 +29,30 @@ def test_the_forms_of_a_caption_list_are_told_apart(load: Load, tmp_path: Path) 
         write_image(tmp_path / folder / "Images" / "image1.jpg")
         (tmp_path / folder / "captions.txt").write_text(text, encoding="utf-8")
         assert load("flickr8k", data_dir=tmp_path / folder, split="train")["captions"][:] == [[caption]]
+    write_image(tmp_path / "f" / "Flicker8k_Dataset" / "1_a.jpg")
+    (tmp_path / "f" / "Flickr8k.token.txt").write_text("1_a.jpg#0\tOne .\n1_a.jpg#1\tTwo .\n")
+    assert load("flickr8k", data_dir=tmp_path / "f", split="train")["captions"] == [["One .", "Two ."]]
 
 
-def test_flickr30ks_line_without_a_separator_is_read(load: Load, tree: Tree) -> None:
+def test_flickr30ks_line_without_a_separator_is_read(load, tree):
     dataset = load("flickr30k", data_dir=tree("flickr30k"), split="train")
     assert dataset["captions"] == [["Two men , outside .", "Men ."], ["A dog runs across the grass ."]]
 
 
-def test_cocos_photographs_of_the_same_name_are_kept_apart(load: Load, tree: Tree) -> None:
+def test_cocos_photographs_of_the_same_name_are_kept_apart(load, tree):
     splits = load("coco_captions", data_dir=tree("coco_captions"))
     assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 2, "val": 1}
     paths = splits["val"].cast_column("image", datasets.Image(decode=False))["image"]
     assert "val2017" in paths[0]["path"]
 
 
-def test_an_image_folder_has_its_splits_and_joins_captions(load: Load, tree: Tree) -> None:
+def test_an_image_folder_has_its_splits_and_joins_captions(load, tree):
     splits = load("imagefolder", data_dir=tree("imagefolder"))
     assert splits["train"]["captions"] == [["one", "two"], ["three"]]
     assert splits["test"]["captions"] == [["a, b", "c"], ["d"]]
 
 
-def test_a_truncated_image_does_not_stop_a_captioned_set(load: Load, tree: Tree) -> None:
+def test_a_truncated_image_does_not_stop_a_captioned_set(load, tree):
     root = tree("flickr8k")
     path = root / "Images" / "1_ab.jpg"
     path.write_bytes(path.read_bytes()[:100])
@@ -72,22 +63,18 @@ def test_a_truncated_image_does_not_stop_a_captioned_set(load: Load, tree: Tree)
         dataset[1]["image"]
 
 
-def test_a_few_absent_images_are_left_out_with_a_warning(load: Load, tmp_path: Path) -> None:
+def test_a_few_absent_images_are_left_out_with_a_warning_and_more_are_an_error(load, tmp_path):
     flickr8k(tmp_path / "f", images=200)
     (tmp_path / "f" / "Images" / "7_ab.jpg").unlink()
-    with pytest.warns(SubsetWarning, match=r"1 of the 200 images .* are left out"):
+    with pytest.warns(SubsetWarning, match="1 of the 200"):
         assert len(load("flickr8k", data_dir=tmp_path / "f", split="train")) == 199
-
-
-def test_more_than_one_in_a_hundred_absent_is_an_error(load: Load, tmp_path: Path) -> None:
-    flickr8k(tmp_path / "f", images=200)
-    for number in (1, 2, 3):
+    for number in (1, 2):
         (tmp_path / "f" / "Images" / f"{number}_ab.jpg").unlink()
-    with pytest.raises(DatasetError, match="3 of the 200 images"):
+    with pytest.raises(DatasetError, match="3 of the 200"):
         load("flickr8k", data_dir=tmp_path / "f", split="train")
 
 
-def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load: Load, tree: Tree) -> None:
+def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load, tree):
     root = tree("webdataset")
     dataset = load("webdataset", data_dir=root, split="train", num_proc=2)
     assert sorted(dataset["image_id"]) == [f"{n:09d}" for n in range(5)]
@@ -97,41 +84,38 @@ def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load: Lo
     assert [row["image"].size for row in streamed] == [(8, 6)] * 5
 
 
-def test_an_error_in_a_worker_process_is_as_clear(load: Load, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_process_is_as_clear(load, tmp_path):
     write_shard(tmp_path / "w" / "a.tar", 2)
     write_shard(tmp_path / "w" / "b.tar", 2, text=False)
-    with pytest.raises(DatasetError, match=r"b\.tar lack an image or a text"):
+    with pytest.raises(DatasetError, match=r"b\.tar"):
         load("webdataset", data_dir=tmp_path / "w", split="train", num_proc=2)
 
 
-def test_a_stream_does_not_end_silently_where_a_download_ended(load: Load, tmp_path: Path) -> None:
+def test_a_stream_does_not_end_silently_where_a_download_ended(load, tmp_path):
     path = tmp_path / "w" / "a.tar"
     write_shard(path, 3)
     with tarfile.open(path) as shard:
         border = shard.getmember("000000002.jpg").offset
     path.write_bytes(path.read_bytes()[:border])
     stream = load("webdataset", data_dir=path.parent, split="train", streaming=True)
-    with pytest.raises(DatasetError, match=rf"a\.tar: .* at byte {border:,}.* download it"):
+    with pytest.raises(DatasetError, match=rf"a\.tar.* {border:,}"):
         list(stream.select_columns("image_id"))
     with pytest.raises(DatasetError, match=r"a\.tar"):
         list(Shards(stream, "mine").rows(stream))  # as training reads it
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])
-def test_a_folder_is_recognised_by_its_layout(name: str, load: Load, tree: Tree) -> None:
+def test_a_folder_is_recognised_by_its_layout(name, load, tree):
     root = tree(name)
     by_path, by_name = load(str(root)), load(name, data_dir=root)
     assert {s: d["captions"][:] for s, d in by_path.items()} == {
         s: d["captions"][:] for s, d in by_name.items()
     }
+    if name == "webdataset":
+        assert len(load(str(root / "cc-train-0000.tar"), split="train")) == 3
 
 
-def test_a_single_shard_is_recognised_too(load: Load, tmp_path: Path) -> None:
-    webdataset(tmp_path / "w")
-    assert len(load(str(tmp_path / "w" / "cc-train-0000.tar"), split="train")) == 3
-
-
-def test_json_lines_may_give_a_split_no_folder(load: Load, tmp_path: Path) -> None:
+def test_json_lines_may_give_a_split_no_folder(load, tmp_path):
     write_image(tmp_path / "f" / "sub" / "a.jpg")
     (tmp_path / "f" / "metadata.jsonl").write_text(json.dumps({"file_name": "sub/a.jpg", "text": "hello"}))
     assert load("imagefolder", data_dir=tmp_path / "f")["train"]["captions"] == [["hello"]]

@@ -3,9 +3,6 @@
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import datasets
 import pytest
@@ -14,12 +11,11 @@ from official_trees.trees import TREES
 from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.data.schemas import features_of
 
-Load = Callable[..., Any]
 NAMES = sorted(TREES)
 GENERATED = {"hub", "procedural"}
 
 
-def undecoded(dataset: Any) -> list[str]:
+def undecoded(dataset):
     """The rows with images as paths or bytes, as text: NaN does not equal itself, and keys have no order."""
     for column, feature in dataset.features.items():
         if isinstance(feature, datasets.Image):
@@ -27,14 +23,12 @@ def undecoded(dataset: Any) -> list[str]:
     return [json.dumps(row, sort_keys=True, default=repr) for row in dataset]
 
 
-def test_every_data_set_of_the_registry_has_a_tree_here() -> None:
+def test_every_data_set_of_the_registry_has_a_tree_here():
     assert set(dataset_names()) - GENERATED == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_columns_are_those_of_the_kind_and_images_decode(
-    name: str, tree: Callable[[str], Path], load: Load
-) -> None:
+def test_the_columns_are_those_of_the_kind_and_images_decode(name, tree, load):
     splits = load(name, data_dir=tree(name))
     kind = dataset_metadata(name).kind
     for dataset in splits.values():
@@ -49,9 +43,7 @@ def test_the_columns_are_those_of_the_kind_and_images_decode(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_streaming_gives_the_same_rows_and_prepares_nothing(
-    name: str, tree: Callable[[str], Path], load: Load, cache: Path
-) -> None:
+def test_streaming_gives_the_same_rows_and_prepares_nothing(name, tree, load, cache):
     root = tree(name)
     streamed = load(name, data_dir=root, streaming=True)
     rows = {split: undecoded(dataset) for split, dataset in streamed.items()}
@@ -61,9 +53,7 @@ def test_streaming_gives_the_same_rows_and_prepares_nothing(
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"webdataset", "cc3m", "cc12m"}))
-def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
-    name: str, tree: Callable[[str], Path], load: Load, tmp_path: Path
-) -> None:
+def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(name, tree, load, tmp_path):
     root = tree(name)
     nested = tmp_path / "downloads" / "nested" / root.name
     shutil.copytree(root, nested)
@@ -81,7 +71,7 @@ def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_metadata_are_complete(name: str) -> None:
+def test_the_metadata_are_complete(name):
     metadata = dataset_metadata(name)
     assert metadata.title
     assert metadata.licence

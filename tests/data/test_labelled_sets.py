@@ -1,9 +1,5 @@
 """CIFAR-10, CIFAR-100, ImageNet, Tiny ImageNet, cue conflict, and prompt templates."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from official_trees.images import write_image
@@ -11,18 +7,15 @@ from official_trees.images import write_image
 from hf_clipdyn.data import dataset_metadata
 from hf_clipdyn.data.prompts import CIFAR, IMAGENET, imagenet_names, prompt_name
 
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
 
-
-def test_class_folders_below_splits_are_cifar10_with_its_official_indices(load: Load, tree: Tree) -> None:
+def test_class_folders_below_splits_are_cifar10_with_its_official_indices(load, tree):
     splits = load("cifar10", data_dir=tree("cifar10"))
     assert set(splits) == {"train", "test"}
     assert splits["test"]["label"] == [0, 9]
     assert splits["test"].features["label"].names[2:5] == ["bird", "cat", "deer"]
 
 
-def test_class_folders_directly_under_the_folder_are_the_test_split(load: Load, tree: Tree) -> None:
+def test_class_folders_directly_under_the_folder_are_the_test_split(load, tree):
     dataset = load("cifar100", data_dir=tree("cifar100"))["test"]
     assert [dataset.features["label"].int2str(label) for label in dataset["label"]] == [
         "aquarium_fish",
@@ -31,41 +24,34 @@ def test_class_folders_directly_under_the_folder_are_the_test_split(load: Load, 
     assert dataset.features["label"].num_classes == 100
 
 
-def test_imagenet_is_named_by_its_list_of_words(load: Load, tree: Tree) -> None:
+def test_imagenet_is_named_by_its_list_of_words(load, tree):
     dataset = load("imagenet", data_dir=tree("imagenet"), split="validation")
     assert dataset.features["label"].names == ["tench", "goldfish"]
     assert dataset["label"] == [0, 1]
 
 
-def test_all_thousand_classes_of_imagenet_have_names_without_a_list(load: Load, tmp_path: Path) -> None:
+def test_the_thousand_classes_of_imagenet_have_names_without_a_list_and_a_part_has_the_same(load, tmp_path):
     for wnid in imagenet_names():
         write_image(tmp_path / "imagenet" / wnid / "a.JPEG")
     names = load("imagenet", data_dir=tmp_path / "imagenet", split="validation").features["label"].names
     assert (names[0], names[999]) == ("tench", "toilet paper")
     assert len(set(names)) == 1000
     assert [prompt_name(name) for name in names] == list(imagenet_names().values())
-
-
-def test_a_part_of_imagenet_bears_the_same_names(load: Load, tmp_path: Path) -> None:
     for wnid in ("n03126707", "n03777568", "n99999999"):
-        write_image(tmp_path / "imagenet" / "val" / wnid / "a.JPEG")
-    names = load("imagenet", data_dir=tmp_path / "imagenet", split="validation").features["label"].names
+        write_image(tmp_path / "part" / "val" / wnid / "a.JPEG")
+    names = load("imagenet", data_dir=tmp_path / "part", split="validation").features["label"].names
     assert names == ["construction crane", "ford model t", "n99999999"]
 
 
-def test_the_names_of_imagenet_are_those_that_came_with_clip() -> None:
+def test_the_names_of_imagenet_came_with_clip_and_the_numbers_are_those_of_ilsvrc():
     metadata = pytest.importorskip("open_clip.zero_shot_metadata")
     assert list(imagenet_names().values()) == list(metadata.IMAGENET_CLASSNAMES)
     assert list(imagenet_names()) == sorted(imagenet_names())
-
-
-def test_the_numbers_of_imagenet_are_those_of_ilsvrc() -> None:
-    data = pytest.importorskip("timm.data")
-    info = data.ImageNetInfo("imagenet-1k")
+    info = pytest.importorskip("timm.data").ImageNetInfo("imagenet-1k")
     assert list(imagenet_names()) == [info.index_to_label_name(index) for index in range(1000)]
 
 
-def test_tiny_imagenet_reads_the_list_of_its_validation_pictures(load: Load, tree: Tree) -> None:
+def test_tiny_imagenet_reads_the_list_of_its_validation_pictures(load, tree):
     splits = load("tiny_imagenet", data_dir=tree("tiny_imagenet"))
     assert set(splits) == {"train", "valid"}
     names = splits["valid"].features["label"].names
@@ -73,7 +59,7 @@ def test_tiny_imagenet_reads_the_list_of_its_validation_pictures(load: Load, tre
     assert [names[label] for label in splits["valid"]["label"]] == ["crane bird", "goldfish"]
 
 
-def test_classes_beyond_imagenet_are_named_by_the_list_of_words(load: Load, tmp_path: Path) -> None:
+def test_classes_beyond_imagenet_are_named_by_the_list_of_words(load, tmp_path):
     root = tmp_path / "tiny"
     for wnid in ("n00000001", "n00000002", "n00000003"):
         write_image(root / "val" / wnid / "a.JPEG")
@@ -83,7 +69,7 @@ def test_classes_beyond_imagenet_are_named_by_the_list_of_words(load: Load, tmp_
     assert prompt_name(names[0]) == "seal"
 
 
-def test_the_prompt_templates_are_those_that_came_with_clip() -> None:
+def test_the_prompt_templates_are_those_that_came_with_clip():
     open_clip = pytest.importorskip("open_clip")
     assert [template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES] == list(IMAGENET)
     assert len(CIFAR) == 18
@@ -92,7 +78,7 @@ def test_the_prompt_templates_are_those_that_came_with_clip() -> None:
     assert dataset_metadata("imagenet").templates == IMAGENET
 
 
-def test_cue_conflict_names_are_read(load: Load, tree: Tree) -> None:
+def test_cue_conflict_names_are_read(load, tree):
     dataset = load("cue_conflict", data_dir=tree("cue_conflict"), split="test")
     row = dataset[0]
     assert (row["image_id"], row["shape"], row["texture"]) == ("cat1-airplane2", "cat", "airplane")
@@ -100,25 +86,22 @@ def test_cue_conflict_names_are_read(load: Load, tree: Tree) -> None:
     assert dataset["texture_exemplar"][3] == "truck10"
 
 
-def test_the_trials_of_the_observers_come_with_the_images(load: Load, tree: Tree) -> None:
-    rows = load("cue_conflict", data_dir=tree("cue_conflict"), split="test")["human_responses"]
+def test_the_trials_of_the_observers_come_with_the_images(load, tree):
+    root = tree("cue_conflict")
+    rows = load("cue_conflict", data_dir=root, split="test")["human_responses"][:]
     assert rows[0] == [
         {"subject": "subject-01", "response": "cat"},
         {"subject": "subject-02", "response": "airplane"},
     ]
     assert rows[2][0]["response"] == "na"
     assert rows[3] == []
+    for name in ("cue_conflict-official-human-trials", "model-vs-human-trials"):  # or beside them
+        (root / "raw-data").rename(root.with_name(name))
+        assert load("cue_conflict", data_dir=root, split="test")["human_responses"] == rows
+        root.with_name(name).rename(root / "raw-data")
 
 
-@pytest.mark.parametrize("name", ["{}-human-trials", "model-vs-human-trials"])
-def test_the_trials_may_lie_in_a_folder_beside_the_images(load: Load, tree: Tree, name: str) -> None:
-    root = tree("cue_conflict")
-    assert load("cue_conflict", data_dir=root, split="test")["human_responses"][0]
-    (root / "raw-data").rename(root.with_name(name.format(root.name)))
-    assert len(load("cue_conflict", data_dir=root, split="test")["human_responses"][0]) == 2
-
-
-def test_the_binary_archives_of_cifar_are_read_without_a_pickle(load: Load, tmp_path: Path) -> None:
+def test_the_binary_archives_of_cifar_are_read_without_a_pickle(load, tmp_path):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     for folder, name, labels in (

@@ -1,9 +1,6 @@
 """model-vs-human: one loader for all of its layouts, and the table of people's accuracies."""
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,23 +11,19 @@ from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.human_trials import human_accuracies, read_answers
 from hf_clipdyn.data.load import find_locally
 
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
-Real = Callable[[str], Path]
-
 
 @pytest.fixture
-def rows(load: Load) -> Callable[[Path], dict[tuple[str, str, str], dict[str, Any]]]:
+def rows(load):
     """The rows of a folder by subset, condition and image."""
 
-    def read(root: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    def read(root):
         dataset = load("model_vs_human", data_dir=root, split="test").remove_columns("image")
         return {(row["subset"], row["condition"], row["image_id"]): row for row in dataset}
 
     return read
 
 
-def test_both_layouts_give_class_condition_and_image(rows, tree: Tree) -> None:
+def test_both_layouts_give_class_condition_and_image(rows, tree):
     found = rows(tree("model_vs_human"))
     assert list(found) == [
         ("edge", "0", "cat1"),
@@ -46,7 +39,7 @@ def test_both_layouts_give_class_condition_and_image(rows, tree: Tree) -> None:
     assert [row["exemplar"] for row in found.values()] == [image for _, _, image in found]
 
 
-def test_trials_join_images_by_condition_and_name_however_numbers_are_spelt(rows, tree: Tree) -> None:
+def test_trials_join_images_by_condition_and_name_however_numbers_are_spelt(rows, tree):
     found = rows(tree("model_vs_human"))
     answers = {key: [one["response"] for one in row["human_responses"]] for key, row in found.items()}
     assert answers["edge", "0", "cat1"] == ["cat", "dog"]
@@ -58,7 +51,7 @@ def test_trials_join_images_by_condition_and_name_however_numbers_are_spelt(rows
     assert answers["low-pass", "0", "n02123045_7"] == []
 
 
-def test_edges_silhouettes_and_cue_conflicts_of_one_object_share_its_exemplar(rows, tmp_path: Path) -> None:
+def test_edges_silhouettes_and_cue_conflicts_of_one_object_share_its_exemplar(rows, tmp_path):
     root = tmp_path / "mine"
     for path in ("edge/cat/cat7", "silhouette/cat/cat7", "cue-conflict/cat/cat7-oven2", "sketch/x/y"):
         name = "0001_ske_dnn_0_cat_00_cat-7-sketch" if path.startswith("sketch") else path.rpartition("/")[2]
@@ -72,7 +65,7 @@ def test_edges_silhouettes_and_cue_conflicts_of_one_object_share_its_exemplar(ro
     }
 
 
-def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(rows, tmp_path: Path) -> None:
+def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(rows, tmp_path):
     root = tmp_path / "texture-vs-shape"
     write_image(root / "stimuli" / "filled-silhouettes" / "cat" / "cat7.png")
     write_image(root / "stimuli" / "figures" / "overview.png")
@@ -87,54 +80,37 @@ def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(row
     )
 
 
-def test_trials_are_read_from_the_folder_beside(rows, tree: Tree) -> None:
+def test_trials_are_read_from_the_folder_beside(rows, tree):
     root = tree("model_vs_human")
     (root / "raw-data").rename(root.with_name(f"{root.name}-trials"))
     assert len(rows(root)["edge", "0", "cat1"]["human_responses"]) == 2
 
 
-def test_the_table_of_people_has_all_conditions_of_the_17_data_sets() -> None:
+def test_the_table_of_people_has_all_conditions_of_the_17_data_sets():
     table = human_accuracies()
     assert len({one.dataset for one in table}) == 17
     assert sum(one.images for one in table) == 18_080
     assert all(one.accuracy > 0.2 for one in table if one.summary)
-    assert [one.level for one in table if one.dataset == "contrast"] == [
-        1,
-        0.5,
-        0.3,
-        0.15,
-        0.1,
-        0.05,
-        0.03,
-        0.01,
-    ]
+    levels = [one.level for one in table if one.dataset == "contrast"]
+    assert levels == [1, *(percent / 100 for percent in (50, 30, 15, 10, 5, 3, 1))]
 
 
-def test_the_table_of_people_is_that_of_all_their_trials(real_data: Real) -> None:
+def test_the_table_of_people_is_that_of_all_their_trials(real_data):
     files = FileIndex.below(real_data("model-vs-human-trials"))
     trials = pd.DataFrame(
-        [
-            (
-                one.stimulus.subset,
-                one.stimulus.condition,
-                one.stimulus.image_id,
-                one.observer,
-                one.response == one.category,
-            )
-            for one in read_answers(files)
-        ],
-        columns=["dataset", "condition", "image", "observer", "right"],
+        vars(one.stimulus) | {"observer": one.observer, "right": one.response == one.category}
+        for one in read_answers(files)
     )
     assert len(trials) == 85_120
-    by_condition = dict(list(trials.groupby(["dataset", "condition"])))
+    by_condition = dict(list(trials.groupby(["subset", "condition"])))
     assert set(by_condition) == {(one.dataset, one.condition) for one in human_accuracies()}
     for one in human_accuracies():
         rows = by_condition[one.dataset, one.condition]
         assert rows["right"].mean() == pytest.approx(one.accuracy, abs=5.1e-5)
-        assert (rows["observer"].nunique(), rows["image"].nunique()) == (one.observers, one.images)
+        assert (rows["observer"].nunique(), rows["image_id"].nunique()) == (one.observers, one.images)
 
 
-def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, real_data: Real) -> None:
+def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, real_data):
     found = rows(real_data("geirhos-controls"))
     table = pd.DataFrame([key[:1] for key in found], columns=["subset"])
     assert table["subset"].value_counts().to_dict() == {"edge": 80, "silhouette": 80}
@@ -142,18 +118,10 @@ def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, rea
     assert len({row["exemplar"] for row in found.values()}) == 80
 
 
-def test_a_folder_is_found_by_its_name_or_that_of_the_controls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_is_found_by_its_name_or_that_of_the_controls(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
     model_vs_human(tmp_path / "geirhos-controls")
     shutil.copytree(tmp_path / "geirhos-controls" / "raw-data", tmp_path / "model-vs-human-trials")
     assert find_locally("model_vs_human") == tmp_path / "geirhos-controls"
     shutil.copytree(tmp_path / "geirhos-controls", tmp_path / "model-vs-human")
     assert find_locally("model_vs_human") == tmp_path / "model-vs-human"
-
-
-def test_the_real_controls_are_found(real_data: Real, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = real_data("geirhos-controls")
-    monkeypatch.setenv("CLIPDYN_DATA", str(folder.parent))
-    assert find_locally("model_vs_human") == folder

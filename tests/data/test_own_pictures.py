@@ -1,26 +1,19 @@
 """Anybody's labelled pictures: class folders, their archives, and tables on the Hub."""
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import datasets
 import pytest
-from hub_server.server import HubServer
-from huggingface_hub import HfApi
-from official_trees.images import image_bytes, write_image
+from official_trees.images import write_image
 
 from hf_clipdyn.benchmarks.registry import parse_benchmark
 from hf_clipdyn.benchmarks.sources import open_source, under_names
 from hf_clipdyn.data import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-Load = Callable[..., Any]
-
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """Two classes, three pictures, and one outside of all folders."""
     for name in ("dog/1.png", "dog/2.png", "Siamese cat/1.jpg", "readme.png"):
         write_image(tmp_path / "pictures" / name)
@@ -28,38 +21,25 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def on_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+def on_hub(mirror, pictures):
     """Uploads a table of three pictures with these labels as `me/pictures`."""
-    from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-
-    def upload(labels: list[Any], feature: Any, **columns: list[Any]) -> str:
-        features = datasets.Features({"img": datasets.Image(), "class": feature})
+    def upload(labels, feature, **columns):
+        features = {"img": datasets.Image(), "class": feature}
         features |= {name: datasets.Value("string") for name in columns}
-        cells = [{"bytes": image_bytes(".png", colour=number), "path": None} for number in range(3)]
-        rows = datasets.Dataset.from_dict({"img": cells, "class": labels, **columns}, features=features)
-        rows.to_parquet(tmp_path / "test.parquet")
-        HfApi().create_repo("me/pictures", repo_type="dataset")
-        HfApi().upload_file(
-            path_or_fileobj=tmp_path / "test.parquet",
-            path_in_repo="data/test-0.parquet",
-            repo_id="me/pictures",
-            repo_type="dataset",
-        )
-        return "me/pictures"
+        return mirror("me/pictures", {"img": pictures(3), "class": labels, **columns}, features)
 
     return upload
 
 
-def test_class_folders_are_labels(load: Load, pictures: Path) -> None:
-    dataset = load("imagefolder", "labels", data_dir=pictures, split="test")
+def test_class_folders_are_labels(load, folder):
+    dataset = load("imagefolder", "labels", data_dir=folder, split="test")
     assert dataset.features["label"].names == ["Siamese cat", "dog"]
     assert dataset["label"][:] == [0, 1, 1]
-    assert load(str(pictures), split="test")["label"][:] == dataset["label"][:]
+    assert load(str(folder), split="test")["label"][:] == dataset["label"][:]
 
 
-def test_folders_above_the_classes_are_splits(load: Load, tmp_path: Path) -> None:
+def test_folders_above_the_classes_are_splits(load, tmp_path):
     for name in ("train/dog/1.png", "train/cat/1.png", "val/dog/2.png"):
         write_image(tmp_path / "pictures" / name)
     splits = load("imagefolder", "labels", data_dir=tmp_path / "pictures")
@@ -67,17 +47,17 @@ def test_folders_above_the_classes_are_splits(load: Load, tmp_path: Path) -> Non
     assert splits["val"].features["label"].names == ["cat", "dog"]
 
 
-def test_an_archive_of_class_folders_is_unpacked(load: Load, pictures: Path) -> None:
-    archive = shutil.make_archive(str(pictures), "gztar", pictures)
+def test_an_archive_of_class_folders_is_unpacked(load, folder):
+    archive = shutil.make_archive(str(folder), "gztar", folder)
     assert load(archive, split="test")["label"][:] == [0, 1, 1]
 
 
-def test_pictures_without_a_list_have_no_captions(load: Load, pictures: Path) -> None:
+def test_pictures_without_a_list_have_no_captions(load, folder):
     with pytest.raises(DatasetError, match=r"metadata\.csv"):
-        load("imagefolder", data_dir=pictures)
+        load("imagefolder", data_dir=folder)
 
 
-def test_labels_on_the_hub_may_be_classes_or_texts(load: Load, on_hub: Callable[..., str]) -> None:
+def test_labels_on_the_hub_may_be_classes_or_texts(load, on_hub):
     name = on_hub([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"]))
     dataset = load(name, "labels", split="test")
     assert dataset.column_names == ["image", "label"]
@@ -85,18 +65,18 @@ def test_labels_on_the_hub_may_be_classes_or_texts(load: Load, on_hub: Callable[
     assert load(f"{name}@main", "labels", split="test")["label"][:] == [1, 0, 1]
 
 
-def test_texts_are_classes_in_the_order_of_the_alphabet(load: Load, on_hub: Callable[..., str]) -> None:
+def test_texts_are_classes_in_the_order_of_the_alphabet(load, on_hub):
     dataset = load(on_hub(["dog", "cat", "dog"], datasets.Value("string")), "labels", split="test")
     assert dataset.features["label"].names == ["cat", "dog"]
     assert dataset["label"][:] == [1, 0, 1]
 
 
-def test_numbers_without_names_are_no_classes(load: Load, on_hub: Callable[..., str]) -> None:
+def test_numbers_without_names_are_no_classes(load, on_hub):
     with pytest.raises(DatasetError, match="numbers without names"):
         load(on_hub([1, 0, 1], datasets.Value("int64")), "labels", split="test")
 
 
-def test_a_name_on_the_hub_is_a_benchmark_of_its_kinds(on_hub: Callable[..., str]) -> None:
+def test_a_name_on_the_hub_is_a_benchmark_of_its_kinds(on_hub):
     name = on_hub([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"]))
     benchmark = parse_benchmark(f"zero_shot/{name}@main")
     assert (benchmark.kind.name, benchmark.dataset) == ("zero_shot", "me/pictures@main")
@@ -109,13 +89,13 @@ def test_a_name_on_the_hub_is_a_benchmark_of_its_kinds(on_hub: Callable[..., str
         parse_benchmark(f"similarity/{name}")
 
 
-def test_captions_come_first_where_a_kind_takes_both(on_hub: Callable[..., str]) -> None:
+def test_captions_come_first_where_a_kind_takes_both(on_hub):
     name = on_hub([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"]), caption=["a", "b", "c"])
     assert "captions" in open_source(name, ("labels", "captions")).dataset.features
 
 
-def test_classes_and_prompts_are_named_by_option(pictures: Path) -> None:
-    source = open_source("imagefolder", ("labels",), data_dir=pictures)
+def test_classes_and_prompts_are_named_by_option(folder):
+    source = open_source("imagefolder", ("labels",), data_dir=folder)
     sources = under_names({"mine": source}, {"Siamese cat": "cat", "1": "hound"}, ["a {} at home."])
     assert sources["mine"].dataset.features["label"].names == ["cat", "hound"]
     assert sources["mine"].dataset["label"][:] == [0, 1, 1]

@@ -1,26 +1,17 @@
 """`clipdyn prepare`, `clipdyn datasets`, and data cards."""
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import datasets
 import forked
 import pytest
-from hub_server.server import HubServer
 from huggingface_hub import DatasetCard, HfApi
 from official_trees.trees import TREES
 
 from hf_clipdyn import load_dataset
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import ConfigError, PublishError
-
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
 
 ONE_OF_EACH_KIND = [
     "bapps",
@@ -34,7 +25,7 @@ ONE_OF_EACH_KIND = [
 ]
 
 
-def pixels(dataset: Any) -> list[str]:
+def pixels(dataset):
     """Rows as text, images by their pixels."""
     images = {name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)}
     return [
@@ -47,9 +38,7 @@ def pixels(dataset: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
-def test_plain_datasets_reads_the_same_rows_from_the_folder(
-    name: str, tree: Tree, load: Load, cache: Path, tmp_path: Path
-) -> None:
+def test_plain_datasets_reads_the_same_rows_from_the_folder(name, tree, load, cache, tmp_path):
     root = tree(name)
     prepared = prepare_dataset(name, tmp_path / "out", data_dir=root, cache_dir=cache)
     expected = load(name, data_dir=root)
@@ -62,35 +51,17 @@ def test_plain_datasets_reads_the_same_rows_from_the_folder(
     assert {split: pixels(again[split]) for split in again} == {s: pixels(plain[s]) for s in plain}
 
 
-def test_another_process_needs_no_code_of_this_package(tree: Tree, cache: Path, tmp_path: Path) -> None:
-    prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), cache_dir=cache)
-    code = (
-        "import datasets, sys; d = datasets.load_dataset(sys.argv[1], split='test');"
-        "assert d[0]['image'].size == (800, 600); sys.exit('hf_clipdyn' in sys.modules)"
-    )
-    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=True, env=env, cwd=tmp_path)
-
-
-def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Path, tmp_path: Path) -> None:
+def test_the_card_tells_licence_counts_columns_and_origin(tree, cache, tmp_path):
     prepare_dataset("bapps", tmp_path / "out", config="jnd", data_dir=tree("bapps"), cache_dir=cache)
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == "unknown"
     assert card.data.configs[0]["config_name"] == "jnd"
-    for part in (
-        "| val | 4 | 9,600 |",
-        "Do not redistribute",
-        "zhang2018unreasonable",
-        "--dataset-config-name jnd",
-        "`same`",
-    ):
+    for part in ("| val | 4 | 9,600 |", "zhang2018unreasonable", "--dataset-config-name jnd", "`same`"):
         assert part in card.text
     assert str(tmp_path) not in card.content
 
 
-def test_large_splits_become_several_files(
-    tree: Tree, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_splits_become_several_files(tree, cache, tmp_path, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.data.prepare._BYTES_PER_FILE", 1)
     monkeypatch.setattr("hf_clipdyn.data.prepare._ROWS_PER_GROUP", 2)
     prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), cache_dir=cache)
@@ -99,22 +70,7 @@ def test_large_splits_become_several_files(
     assert len(datasets.load_dataset(str(tmp_path / "out"), split="test", cache_dir=str(cache))) == 8
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(tree: Tree, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("precious")
-    with pytest.raises(ConfigError, match="not empty"):
-        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"))
-
-
-def test_a_licence_that_forbids_redistribution_forbids_a_public_push(tree: Tree, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"TID2013 cannot be pushed .* --hub-private-repo"):
-        prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), push_to_hub="me/tid2013")
-    assert not (tmp_path / "out").exists()
-
-
-def test_what_is_pushed_loads_by_its_name(
-    hub: HubServer, tree: Tree, load: Load, cache: Path, tmp_path: Path
-) -> None:
+def test_what_is_pushed_loads_by_its_name(hub, tree, load, cache, tmp_path):
     root = tree("osie")
     prepared = prepare_dataset(
         "osie", tmp_path / "out", data_dir=root, push_to_hub="me/osie", cache_dir=cache
@@ -126,53 +82,35 @@ def test_what_is_pushed_loads_by_its_name(
     assert HfApi().repo_info("me/osie", repo_type="dataset").private is False
 
 
-def test_a_private_push_makes_a_private_repository(
-    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    prepare_dataset(
-        "tid2013", out, data_dir=tree("tid2013"), push_to_hub="me/tid2013", private=True, cache_dir=cache
-    )
-    assert HfApi().repo_info("me/tid2013", repo_type="dataset").private is True
-
-
-def test_a_repository_that_is_public_already_gets_nothing(
-    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
-) -> None:
-    api = HfApi()
+def test_what_may_not_be_passed_on_goes_to_a_private_repository_only(hub, tree, cache, tmp_path):
+    """TID2013 does not allow it."""
+    given, api = {"data_dir": tree("tid2013"), "cache_dir": cache}, HfApi()
     api.create_repo("me/public", repo_type="dataset")
-    with pytest.raises(ConfigError, match="exists and is public"):
-        prepare_dataset(
-            "tid2013",
-            tmp_path / "out",
-            data_dir=tree("tid2013"),
-            push_to_hub="me/public",
-            private=True,
-            cache_dir=cache,
-        )
-    assert "data/test-00000-of-00001.parquet" not in api.list_repo_files("me/public", repo_type="dataset")
+    for name, options in (("me/tid2013", {}), ("me/public", {"private": True})):
+        with pytest.raises(ConfigError, match=r"private|public"):
+            prepare_dataset("tid2013", tmp_path / name, push_to_hub=name, **options, **given)
+    assert not (tmp_path / "me" / "tid2013").exists()
+    assert not [one for one in api.list_repo_files("me/public", repo_type="dataset") if "parquet" in one]
+    prepare_dataset("tid2013", tmp_path / "out", push_to_hub="me/tid2013", private=True, **given)
+    assert api.repo_info("me/tid2013", repo_type="dataset").private is True
 
 
-def test_a_push_that_fails_keeps_the_folder_and_says_so(
-    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(
-        PublishError, match=r"out is complete: Nothing was pushed to the dataset me/osie .* Give a token"
-    ):
-        prepare_dataset(
-            "osie",
-            tmp_path / "out",
-            data_dir=tree("osie"),
-            push_to_hub="me/osie",
-            token="hf_wrong",
-            cache_dir=cache,
-        )
+def test_a_folder_that_is_not_empty_is_left_alone(tree, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    with pytest.raises(ConfigError, match="out"):
+        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_push_that_fails_keeps_the_folder_and_says_so(hub, tree, cache, tmp_path):
+    given = {"push_to_hub": "me/osie", "token": "hf_wrong", "cache_dir": cache}
+    with pytest.raises(PublishError, match="out is complete"):
+        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), **given)
     assert (tmp_path / "out" / "README.md").is_file()
 
 
-def test_the_command_takes_dashes_and_underscores(
-    tree: Tree, tmp_path: Path, clipdyn: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_the_command_takes_dashes_and_underscores(tree, tmp_path, clipdyn):
     root = tree("osie")
     for number, option in enumerate(("--data-dir", "--data_dir")):
         output = tmp_path / f"out{number}"
@@ -180,19 +118,7 @@ def test_the_command_takes_dashes_and_underscores(
         assert (output / "README.md").is_file()
 
 
-def test_the_script_is_the_command(checkout: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, str(checkout / "scripts" / "prepare.py"), "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert "--push_to_hub" in result.stdout
-
-
-def test_all_data_sets_are_listed_with_what_is_found_here(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_all_data_sets_are_listed_with_what_is_found_here(tree, tmp_path, monkeypatch, clipdyn):
     tree("osie").rename(tmp_path / "osie")
     monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
     rows = {row["name"]: row for row in json.loads(clipdyn("datasets", "--json")[1])}
@@ -202,16 +128,12 @@ def test_all_data_sets_are_listed_with_what_is_found_here(
     assert rows["procedural"]["found here"] == "needs no files"
     assert rows["kadid10k"]["rows"] == "test 10,125"
     assert rows["bapps"]["kind"] == "triplet, same_different"
-    text = clipdyn("datasets")[1]
-    assert text.splitlines()[0].split()[:3] == ["name", "kind", "rows"]
-    assert len(text.splitlines()) == len(rows) + 1
+    assert len(clipdyn("datasets")[1].splitlines()) == len(rows) + 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file size limits as on Linux")
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_full_disk_leaves_nothing_and_the_repeat_works(
-    tree: Tree, cache: Path, tmp_path: Path, exists: bool
-) -> None:
+def test_a_full_disk_leaves_nothing_and_the_repeat_works(tree, cache, tmp_path, exists):
     root, out = tree("osie"), tmp_path / "parent" / "out"
     arguments = {"data_dir": root, "cache_dir": cache}
     load_dataset("osie", **arguments)
@@ -236,15 +158,3 @@ except DatasetError as error:
     assert [path.name for path in (tmp_path / "parent").rglob("*")] == (["out"] if exists else [])
     assert prepare_dataset("osie", out, **arguments).rows == {"test": 3}
     assert sorted(path.name for path in (tmp_path / "parent").iterdir()) == ["out"]
-
-
-def test_the_umask_decides_who_may_read_what_is_prepared(tree: Tree, cache: Path, tmp_path: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), cache_dir=cache)
-    finally:
-        os.umask(before)
-    modes = {
-        path.name: oct(path.stat().st_mode)[-3:] for path in [tmp_path / "out", *(tmp_path / "out").iterdir()]
-    }
-    assert modes == {"out": "755", "data": "755", "README.md": "644"}

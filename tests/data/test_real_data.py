@@ -2,18 +2,12 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-Load = Callable[..., Any]
-Real = Callable[[str], Path]
 
-
-def test_cue_conflict_has_its_classes_and_all_trials_of_the_observers(load: Load, real_data: Real) -> None:
+def test_cue_conflict_has_its_classes_and_all_trials_of_the_observers(load, real_data):
     dataset = load("cue_conflict", data_dir=real_data("cue-conflict"), split="test")
     assert len(dataset) == 320
     assert set(Counter(dataset["shape"]).values()) == {20}
@@ -25,7 +19,7 @@ def test_cue_conflict_has_its_classes_and_all_trials_of_the_observers(load: Load
     assert len({answer["subject"] for answer in answers}) == 10
 
 
-def test_the_observers_shape_bias_is_near_the_published_one(load: Load, real_data: Real) -> None:
+def test_the_observers_shape_bias_is_near_the_published_one(load, real_data):
     real_data("cue-conflict-human-trials")
     dataset = load("cue_conflict", data_dir=real_data("cue-conflict"), split="test")
     shape = texture = 0
@@ -37,7 +31,7 @@ def test_the_observers_shape_bias_is_near_the_published_one(load: Load, real_dat
     assert shape / (shape + texture) == pytest.approx(0.9587, abs=0.015)
 
 
-def test_flickr8k_has_five_captions_an_image(load: Load, real_data: Real) -> None:
+def test_flickr8k_has_five_captions_an_image(load, real_data):
     dataset = load("flickr8k", data_dir=real_data("flickr8k"), split="train")
     assert len(dataset) == 3000
     assert {len(captions) for captions in dataset["captions"]} == {5}
@@ -47,7 +41,7 @@ def test_flickr8k_has_five_captions_an_image(load: Load, real_data: Real) -> Non
     assert load(str(real_data("flickr8k")), split="train")["image_id"][:] == dataset["image_id"][:]
 
 
-def test_osie_agrees_with_the_table_of_its_fixations(load: Load, real_data: Real) -> None:
+def test_osie_agrees_with_the_table_of_its_fixations(load, real_data):
     root = real_data("osie")
     dataset = load("osie", data_dir=root, split="test")
     assert len(dataset) == 120
@@ -62,7 +56,7 @@ def test_osie_agrees_with_the_table_of_its_fixations(load: Load, real_data: Real
         assert np.allclose(found, expected[row["image_id"]], atol=0.006)
 
 
-def test_mit1003_has_maps_and_no_fixation_points(load: Load, real_data: Real) -> None:
+def test_mit1003_has_maps_and_no_fixation_points(load, real_data):
     dataset = load("mit1003", data_dir=real_data("mit1003"), split="test")
     assert len(dataset) == 100
     assert all(row == [] for row in dataset["fixations"])
@@ -70,7 +64,7 @@ def test_mit1003_has_maps_and_no_fixation_points(load: Load, real_data: Real) ->
     assert row["fixation_map"].size == row["image"].size == (row["width"], row["height"])
 
 
-def test_material_similarity_has_all_answers_in_both_renderings(load: Load, real_data: Real) -> None:
+def test_material_similarity_has_all_answers_in_both_renderings(load, real_data):
     root = real_data("material-similarity")
     splits = load("material_similarity", data_dir=root)
     assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 22_801, "test": 3000}
@@ -84,7 +78,7 @@ def test_material_similarity_has_all_answers_in_both_renderings(load: Load, real
     assert ennis[0]["image_0"].size == (298, 298)
 
 
-def test_cifar10_has_200_images_a_class(load: Load, real_data: Real) -> None:
+def test_cifar10_has_200_images_a_class(load, real_data):
     dataset = load("cifar10", data_dir=real_data("cifar10"), split="test")
     assert Counter(dataset["label"]) == dict.fromkeys(range(10), 200)
     assert dataset[0]["image"].size == (32, 32)

@@ -4,13 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
-from hf_clipdyn.plugins import modules_of
 
 FACES = '''
 from hf_clipdyn.data.base import DataBuilder
@@ -30,16 +25,15 @@ class {class_name}(DataBuilder):
         for image in self.files.images().values():
             yield {{"image": image, "image_id": image.stem, "captions": ["a face"]}}
 '''
-HEAVY = ("torch", "torchvision", "transformers", "accelerate")
 
 
-def _faces(folder: Path, file: str, class_name: str = "Faces", name: str = "") -> Path:
+def _faces(folder, file, class_name="Faces", name=""):
     path = folder / file
     path.write_text(FACES.format(class_name=class_name, name=name and f"name = {name!r}"))
     return path
 
 
-def _run(code: str, *paths: Path) -> Any:
+def _run(code, *paths):
     """What a fresh Python prints as JSON, with ``paths`` on its import path."""
     search = os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
@@ -53,34 +47,8 @@ def _run(code: str, *paths: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_every_module_of_the_folder_is_one_data_set_of_its_name_or_a_family_with_names_of_their_own() -> None:
-    homes = [builder_class(name).__module__.rpartition(".")[2] for name in dataset_names()]
-    modules = [module.__name__.rpartition(".")[2] for module in modules_of("hf_clipdyn.data.sets")]
-    assert modules == sorted(set(homes))
-    alone = {name for name, home in zip(dataset_names(), homes, strict=True) if homes.count(home) == 1}
-    assert alone <= set(modules)
-    assert all(builder_class(name).__module__.startswith("hf_clipdyn.data.sets.") for name in dataset_names())
-
-
-def test_only_images_that_this_project_draws_are_synthetic() -> None:
-    assert [name for name in dataset_names() if dataset_metadata(name).synthetic] == [
-        "procedural",
-    ]
-
-
-def test_naming_all_data_sets_loads_no_torch() -> None:
-    code = (
-        "import json, sys; from hf_clipdyn.data.registry import dataset_metadata, dataset_names; "
-        "[dataset_metadata(name) for name in dataset_names()]; "
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    )
-    assert _run(code) == []
-
-
 @pytest.mark.parametrize(("name", "called"), [("", "faces"), ("portraits", "portraits")])
-def test_a_plug_in_adds_a_data_set_called_like_its_file_or_by_its_own_name(
-    name: str, called: str, tmp_path: Path
-) -> None:
+def test_a_plug_in_adds_a_data_set_called_like_its_file_or_by_its_own_name(name, called, tmp_path):
     plug_in = _faces(tmp_path, "faces.py", name=name)
     photographs = tmp_path / "photographs"
     photographs.mkdir()
@@ -102,7 +70,7 @@ print(json.dumps([sorted(set(dataset_names()) - set(before)), rows["image_id"][:
     ]
 
 
-def test_an_installed_package_adds_a_data_set_by_an_entry_point(tmp_path: Path) -> None:
+def test_an_installed_package_adds_a_data_set_by_an_entry_point(tmp_path):
     _faces(tmp_path, "faces.py")
     declared = tmp_path / "face_data-1.0.dist-info"
     declared.mkdir()
@@ -113,21 +81,3 @@ def test_an_installed_package_adds_a_data_set_by_an_entry_point(tmp_path: Path) 
         "print(json.dumps(dataset_metadata('faces').title))"
     )
     assert _run(code, tmp_path) == "Faces"
-
-
-def test_two_data_sets_of_one_name_are_an_error_that_says_which_to_rename(tmp_path: Path) -> None:
-    plug_in = _faces(tmp_path, "mine.py", name="cifar10")
-    code = f"""
-import json
-from hf_clipdyn.data import dataset_names
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.plugins import load_plugin
-load_plugin({str(plug_in)!r})
-try:
-    dataset_names()
-except ConfigError as error:
-    print(json.dumps(str(error)))
-"""
-    assert _run(code) == (
-        "Two data sets are called cifar10: give the one in clipdyn_plugin_mine another `name`."
-    )

@@ -1,19 +1,13 @@
 """OSIE, MIT1003, CAT2000 and SALICON."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from official_trees.saliency import OSIE_FIXATIONS, mit1003
 
 from hf_clipdyn.benchmarks.kinds.saliency import _viewed
 
-Load = Callable[..., Any]
-Tree = Callable[[str], Path]
 
-
-def test_osie_keeps_order_durations_and_subjects_and_what_is_outside(load: Load, tree: Tree) -> None:
+def test_osie_keeps_order_durations_and_subjects_and_what_is_outside(load, tree):
     row = load("osie", data_dir=tree("osie"), split="test")[0]
     assert (row["width"], row["height"], row["image_id"]) == (800, 600, "1001")
     assert row["fixation_map"] is None
@@ -22,7 +16,7 @@ def test_osie_keeps_order_durations_and_subjects_and_what_is_outside(load: Load,
     assert [f["x"] for f in row["fixations"] if f["subject"] == "2"] == [810.0, 10.0]
 
 
-def test_mit1003_reads_the_released_maps_of_its_fixations(load: Load, tree: Tree) -> None:
+def test_mit1003_reads_the_released_maps_of_its_fixations(load, tree):
     dataset = load("mit1003", data_dir=tree("mit1003"), split="test")
     assert len(dataset) == 2
     for row in dataset:
@@ -34,19 +28,19 @@ def test_mit1003_reads_the_released_maps_of_its_fixations(load: Load, tree: Tree
         ]
 
 
-def test_the_first_fixation_of_an_unknown_subject_stays(load: Load, tree: Tree) -> None:
+def test_the_first_fixation_of_an_unknown_subject_stays(load, tree):
     row = load("mit1003", data_dir=tree("mit1003"), split="test")[0]
     assert len(_viewed(0, row, None, drop_first=True).points) == 3
 
 
-def test_mit1003_without_points_has_maps_and_no_fixations(load: Load, tmp_path: Path) -> None:
+def test_mit1003_without_points_has_maps_and_no_fixations(load, tmp_path):
     mit1003(tmp_path / "maps", points=False)
     row = load("mit1003", data_dir=tmp_path / "maps", split="test")[0]
     assert row["fixations"] == []
     assert row["fixation_map"] is not None
 
 
-def test_cat2000_reads_points_by_category_and_no_output_folders(load: Load, tree: Tree) -> None:
+def test_cat2000_reads_points_by_category_and_no_output_folders(load, tree):
     dataset = load("cat2000", data_dir=tree("cat2000"), split="train")
     assert dataset["image_id"] == ["Action/001", "Art/001"]
     points = [(f["x"], f["y"], f["subject"]) for f in dataset[0]["fixations"]]
@@ -54,7 +48,7 @@ def test_cat2000_reads_points_by_category_and_no_output_folders(load: Load, tree
     assert all(math.isnan(f["duration"]) for f in dataset[0]["fixations"])
 
 
-def test_salicon_counts_pixels_from_zero_and_has_no_test_rows(load: Load, tree: Tree) -> None:
+def test_salicon_counts_pixels_from_zero_and_has_no_test_rows(load, tree):
     splits = load("salicon", data_dir=tree("salicon"))
     assert set(splits) == {"train", "val"}
     row = splits["val"][0]

@@ -5,7 +5,7 @@ import numpy as np
 from hf_clipdyn.data.synthetic_distortions import DISTORTIONS, LEVELS, distortion_ladder
 
 
-def test_each_step_of_a_ladder_is_further_from_the_reference() -> None:
+def test_each_step_of_a_ladder_is_further_from_the_reference():
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((5, 5, 1))).astype(np.uint8)
     rows = list(distortion_ladder(image, "one", rng))

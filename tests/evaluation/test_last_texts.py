@@ -6,18 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from result_rows import trials_of
+from slow_evaluator import Slow
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-from hf_clipdyn.statistics.compare import compare_revisions
 
 KEY = [*CELL_KEY, *NUMBER_KEY]
 QUICK = Noise.on("cifar10", sigmas=(0.0, 0.1))
@@ -41,32 +37,22 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
     final = evaluate("zero_shot/cifar10", texts="last")
     assert set(final["texts"]) == {"last"}
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    facts: DatasetMetadata = dataset_metadata("cifar10")
-    names, labels = dataset.features["label"].names, np.array(dataset["label"])
-
-    def encoder(revision):
-        return Encoder.from_folder(store / "revisions" / revision, device="cpu")
-
-    def unit(rows):
-        return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-    last = encoder("epoch-002")
-    prompts = [last.embed_texts([t.format(name) for t in facts.templates]) for name in names]
-    classes = np.stack([unit(unit(rows.astype(float)).mean(axis=0)) for rows in prompts])
+    names, templates = dataset.features["label"].names, dataset_metadata("cifar10").templates
+    classes = Slow(store, "epoch-002").classes(names, list(templates))
     for revision in ("epoch-000", "epoch-001", "epoch-002"):
-        one = encoder(revision)
-        batch = one.image_processor(
-            [row["image"] for row in dataset], return_tensors="pt", do_normalize=False
-        )
-        pixels = (batch["pixel_values"].numpy().transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
-        right = (unit(one.embed_images(pixels).projection) @ classes.T).argmax(axis=1) == labels
+        slow = Slow(store, revision)
+        right = [int(np.argmax(classes @ slow.image(row["image"]))) == row["label"] for row in dataset]
         asked = (final["revision"] == revision) & (final["metric"] == "top1") & (final["role"] == "value")
-        found = final[asked]["value"].item()
-        assert found == pytest.approx(right.mean())
+        assert final[asked]["value"].item() == pytest.approx(np.mean(right))
 
 
-def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
-    own, final = (evaluate("zero_shot/cifar10", QUICK, texts=texts) for texts in ("own", "last"))
+def test_the_last_revision_says_the_same_and_what_asks_no_texts_is_measured_as_always(evaluate):
+    names = ("zero_shot/cifar10", QUICK, "geometry/cifar10")
+    own, final = (evaluate(*names, **given) for given in ({}, {"texts": "last"}))
+    assert set(own["texts"]) == {"own"}
+    without = final["kind"] == "geometry"
+    assert set(final[without]["texts"]) == {"own"}
+    own, final = own[own["kind"] != "geometry"], final[~without]
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
     last = own[own["revision"] == "epoch-002"]
     assert set(final["text_commit"]) == set(last["commit"])
@@ -100,14 +86,6 @@ def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkey
     evaluate("zero_shot/cifar10", texts="last")
     assert seen == {"images": 3 * 20, "texts": 180}
     assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
-
-
-def test_what_asks_no_texts_is_measured_as_always(evaluate):
-    table = evaluate("zero_shot/cifar10", "geometry/cifar10", texts="last", revisions=["epoch-000"])
-    assert set(zip(table["kind"], table["texts"], strict=True)) == {
-        ("zero_shot", "last"),
-        ("geometry", "own"),
-    }
 
 
 def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, measure, loads):
@@ -152,43 +130,11 @@ def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads)
     assert part.drop(columns="seconds").equals(expected.drop(columns="seconds"))
 
 
-def test_they_are_not_asked_by_default_and_not_while_a_run_is_watched(evaluate, tmp_path):
-    assert set(evaluate("zero_shot/cifar10", revisions=["epoch-000"])["texts"]) == {"own"}
-    with pytest.raises(ConfigError, match="the last one is not known yet"):
-        evaluate("zero_shot/cifar10", texts="last", watch=True, output=tmp_path / "results.parquet")
-
-
-def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data, caplog):
+def test_a_revision_of_another_architecture_is_left_out(tmp_path, publish, measure):
     """The last revision's space is not that of the first."""
     publish(tmp_path, [0, 1])
     config = tmp_path / "revisions" / "epoch-000" / "config.json"
     changed = json.loads(config.read_text())
     changed["vision_config"]["layer_norm_eps"] = 1e-6
     config.write_text(json.dumps(changed))
-    table = evaluate(
-        EvaluationConfig(
-            repo_id=tmp_path,
-            benchmarks=("zero_shot/cifar10",),
-            data_dirs={"cifar10": data["cifar10"]},
-            device="cpu",
-            texts="last",
-        )
-    ).to_pandas()
-    assert set(table["revision"]) == {"epoch-001"}
-    assert caplog.messages == [
-        "[RANK 0] epoch-000 and the last revision, epoch-001, have different architectures: "
-        "zero_shot/cifar10 is not measured with the texts of the last revision."
-    ]
-
-
-def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    each = [evaluate("zero_shot/cifar10", output=output, texts=texts) for texts in ("own", "last")]
-    results = pd.concat(each)
-    results = results[(results["metric"] == "top1") & (results["role"] == "value")]
-    table = compare_revisions(output, "epoch-000", "epoch-002")
-    table = table[table["role"] == "value"].set_index(["texts", "metric"])
-    for texts in ("own", "last"):
-        rows = results[results["texts"] == texts].set_index("revision")["value"]
-        difference = table.loc[(texts, "top1"), "difference"]
-        assert difference == pytest.approx(rows["epoch-002"] - rows["epoch-000"])
+    assert set(measure(tmp_path, texts="last")["revision"]) == {"epoch-001"}

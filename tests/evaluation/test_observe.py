@@ -3,28 +3,24 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from accelerate import PartialState
 from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
-from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.registry import dataset_metadata
 
 
-def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes):
+def test_each_unique_image_goes_through_a_revision_once_and_company_changes_no_number(
+    evaluate, forward_passes
+):
     noise = Noise.on("cifar10", sigmas=(0.0, 0.1))
-    evaluate(noise, "zero_shot/cifar10", revisions=["epoch-000"])
+    both = evaluate(noise, "zero_shot/cifar10", revisions=["epoch-000"])
     assert forward_passes["images"] == 40  # 20 clean images, shown by both, and 20 noisy ones
-
-
-def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
-    alone = evaluate("shape_bias/cue_conflict", revisions=["epoch-002"])
-    both = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.1)), "shape_bias/cue_conflict")
-    beside = both[(both["kind"] == "shape_bias") & (both["revision"] == "epoch-002")]
+    alone = evaluate("zero_shot/cifar10", revisions=["epoch-000"])
+    beside = both[both["kind"] == "zero_shot"]
     np.testing.assert_allclose(alone["value"], beside["value"], atol=1e-6)
 
 
@@ -64,13 +60,6 @@ def test_the_file_of_a_pair_is_that_of_the_distorted_image_and_drawn_images_have
     assert file_names(pairs).tolist() == [Path(one["path"]).name for one in raw]
     drawn = file_names(load_dataset("procedural", "labels", split="test"))
     assert all(isinstance(name, str) for name in drawn)
-
-
-def test_trials_with_the_name_of_another_column_are_an_error_of_the_kind(evaluate, monkeypatch):
-    observe = ZeroShot.observe
-    monkeypatch.setattr(ZeroShot, "observe", lambda self, readout: observe(self, readout).assign(file=""))
-    with pytest.raises(AssertionError, match="the trials of zero_shot have columns with reserved names"):
-        evaluate("zero_shot/cifar10", revisions=["epoch-000"])
 
 
 def test_a_call_on_the_cpu_leaves_the_device_of_later_calls_open(evaluate):

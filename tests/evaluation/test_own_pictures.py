@@ -1,9 +1,6 @@
 """Labelled pictures of the user's own, named by their folder: what a loader reads otherwise gives the same numbers."""
 
-import pytest
-
 from hf_clipdyn.data.prompts import CIFAR
-from hf_clipdyn.errors import ConfigError
 
 
 def test_class_folders_give_the_numbers_of_their_loader(evaluate, data, tmp_path):
@@ -23,13 +20,3 @@ def test_other_names_are_other_questions(evaluate, data, tmp_path):
     plain = evaluate("zero_shot/imagefolder", **options)
     named = evaluate("zero_shot/imagefolder", **options, label_names=tmp_path / "names.json")
     assert set(plain["data_fingerprint"]).isdisjoint(named["data_fingerprint"])
-
-
-def test_prompts_without_a_place_for_the_class_are_refused(evaluate, data, tmp_path):
-    (tmp_path / "prompts.txt").write_text("a photo\n")
-    with pytest.raises(ConfigError, match=r"prompts\.txt.*\{\}"):
-        evaluate(
-            "zero_shot/imagefolder",
-            data_dirs={"imagefolder": data["cifar10"]},
-            templates=tmp_path / "prompts.txt",
-        )

@@ -1,7 +1,5 @@
 """Two or three processes give the numbers of one, and one of them writes and speaks."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,13 +7,16 @@ from result_rows import trials_of
 
 
 @pytest.fixture
-def arguments(store, data):
+def arguments(store, data, judged):
+    """Pairs, whose images wait for each other on the disk, and benchmarks of single images."""
+    folders = data | {"nights": judged["nights"]}
     return [
         str(store),
         *("--output", "results.parquet", "--device", "cpu"),
-        *("--benchmarks", "shape_bias/cue_conflict,noise/cifar10", "--benchmarks", "retrieval/flickr8k"),
+        *("--benchmarks", "shape_bias/cue_conflict,noise/cifar10"),
+        *("--benchmarks", "retrieval/flickr8k,similarity/nights"),
         *("--noise-sigmas", "0,0.1", "--batch-size", "8", "--revisions", "epoch-000,epoch-002"),
-        *(f"--data-dir={name}={path}" for name, path in data.items()),
+        *(f"--data-dir={name}={path}" for name, path in folders.items()),
     ]
 
 
@@ -23,13 +24,13 @@ def arguments(store, data):
 def further(judged):
     """Arguments for the kinds beyond those above."""
     names = (
-        "quality/tid2013,similarity/nights,similarity/bapps,jnd/bapps,saliency/osie,"
+        "quality/tid2013,similarity/bapps,jnd/bapps,saliency/osie,"
         "zero_shot/cifar10,zero_shot/procedural,distortion/procedural"
     )
     probes = "attention_layers,rollout,gradient_input,grad_cam"
     return [
         *("--benchmarks", names, "--saliency-probes", probes),
-        *(f"--data-dir={name}={path}" for name, path in judged.items()),
+        *(f"--data-dir={name}={path}" for name, path in judged.items() if name != "nights"),
     ]
 
 
@@ -37,7 +38,7 @@ def further(judged):
 def one_process(tmp_path, monkeypatch, clipdyn):
     """The table that the command writes in this process."""
 
-    def run(arguments) -> pd.DataFrame:
+    def run(arguments):
         (tmp_path / "one").mkdir()
         monkeypatch.chdir(tmp_path / "one")
         assert clipdyn("evaluate", *arguments)[0] == 0
@@ -50,7 +51,7 @@ def one_process(tmp_path, monkeypatch, clipdyn):
 def processes(tmp_path, checkout, launch):
     """`processes(2, "torchrun", arguments)`: the folder in which they worked, and what they printed."""
 
-    def run(count: int, launcher: str | None, arguments: list[str]) -> tuple[Path, str]:
+    def run(count, launcher, arguments):
         folder = tmp_path / f"{launcher}-{count}"
         folder.mkdir()
         script = checkout / "scripts" / "evaluate.py"
@@ -62,7 +63,7 @@ def processes(tmp_path, checkout, launch):
     return run
 
 
-def assert_equal(one: pd.DataFrame, several: pd.DataFrame) -> None:
+def assert_equal(one, several):
     """Counts and names are equal, values to 1e-6."""
     one, several = (table.drop(columns="seconds") for table in (one, several))
     numbers = ["value", "ci_low", "ci_high"]
@@ -75,7 +76,7 @@ def assert_equal(one: pd.DataFrame, several: pd.DataFrame) -> None:
 def test_two_processes_give_exactly_the_results_of_one(arguments, launcher, one_process, processes):
     one = one_process(arguments)
     folder, printed = processes(2, launcher, arguments)
-    assert printed.count(f"{len(one)} numbers of 2 revisions on 3 benchmarks are in results.parquet") == 1
+    assert printed.count(f"{len(one)} numbers of 2 revisions on 4 benchmarks are in results.parquet") == 1
     assert_equal(one, pd.read_parquet(folder / "results.parquet"))
     trials = trials_of(folder / "results.parquet", "noise/cifar10")
     assert len(trials) == 2 * 2 * 20  # revisions, levels, images: none dropped, none twice
@@ -94,12 +95,3 @@ def test_every_kind_gives_the_same_in_two_and_three_processes(arguments, further
     for count in (2, 3):
         folder, _ = processes(count, "torchrun", arguments)
         assert_equal(one, pd.read_parquet(folder / "results.parquet"))
-
-
-def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, monkeypatch, clipdyn):
-    monkeypatch.chdir(tmp_path)
-    code, _, error = clipdyn("evaluate", *arguments, "--noise-stage", "raw")
-    assert code == 2
-    assert error.startswith("clipdyn: error: noise_stage is 'raw'")
-    assert error.count("\n") == 1
-    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from safetensors.numpy import load_file, save_file
 from stores import publish_epochs
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
-from hf_clipdyn.benchmarks.relation import keyed, relation_terms
-from hf_clipdyn.data import registry
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.benchmarks.relation import keyed
+from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.error_consistency import error_consistency
@@ -26,12 +26,9 @@ from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.report import read_study
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.table import load
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
-from hf_clipdyn.statistics.errors import Errors
 
 SHARES = [0, 0.1, 0.4, 1.0]
 RUNS = [Run(scale="tiny", seed=seed, planted=Planted(accuracy=ramp(0.2, 0.9))) for seed in (10, 11, 12)]
@@ -39,22 +36,14 @@ NOISY = Run(scale="tiny", seed=11, planted=Planted(), arm="noise")
 FIRST = RUNS[0].repo_id
 
 
-class InFolder(Run):
-    """A run with the name that a folder gives it."""
-
-    @property
-    def repo_id(self) -> str:
-        return f"seed{self.seed}"
-
-
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory) -> Path:
+def planted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     return write_study(folder / "results.parquet", [*RUNS, NOISY], shares=SHARES, noise=Noise())
 
 
 @pytest.fixture(scope="module")
-def done(planted, tmp_path_factory) -> Path:
+def done(planted, tmp_path_factory):
     """The study with its relations, which nobody changes."""
     output = tmp_path_factory.mktemp("done") / planted.name
     copied(planted, output.parent)
@@ -68,7 +57,10 @@ def done(planted, tmp_path_factory) -> Path:
 def rows(done):
     """Of the first run."""
     rows = load(done).rows
-    return rows[(rows["repo_id"] == FIRST) & rows["kind"].str.contains("-")]
+    rows = rows[(rows["repo_id"] == FIRST) & rows["kind"].str.contains("-")]
+    sorts = {json.loads(one)["with"] for one in rows["settings"]}
+    assert sorts == {"previous", "last", "seeds", "pairs", "run", "runs"}
+    return rows
 
 
 def copied(table, folder):
@@ -77,7 +69,7 @@ def copied(table, folder):
 
 
 @pytest.fixture
-def output(planted, tmp_path) -> Path:
+def output(planted, tmp_path):
     copied(planted, tmp_path)
     return tmp_path / planted.name
 
@@ -147,17 +139,13 @@ def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
     assert last["other"].nunique() == 1, "the relations with what was last are replaced"
 
 
-def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, clipdyn):
-    copied(done, tmp_path)
-    output, words = tmp_path / done.name, ["--relations", "error_consistency", "--dry_run"]
-    files = set(tmp_path.rglob("*"))
-    repositories = [run.repo_id for run in RUNS]
-    code, said, _ = clipdyn("evaluate", *repositories, NOISY.repo_id, "-o", output, *words)
-    assert not code
+def test_a_dry_run_counts_the_pairs_that_are_missing_and_writes_nothing(done, clipdyn):
+    files = set(done.parent.rglob("*"))
+    runs = [run.repo_id for run in [*RUNS, NOISY]]
+    said = clipdyn("evaluate", *runs, "-o", done, "--relations", "error_consistency", "--dry_run")[1]
     # Of each run three pairs with the one before, three with the last, four with other seeds; and four of all pairs.
     assert re.search(r"error_consistency-zero_shot +44 +10\n", said)
-    assert said.endswith("no images and no forward passes, only saved trials. Nothing was written.\n")
-    assert set(tmp_path.rglob("*")) == files
+    assert set(done.parent.rglob("*")) == files
 
 
 def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(embedded, tmp_path, clipdyn):
@@ -165,28 +153,28 @@ def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(
     copied(output, tmp_path)
     table = tmp_path / output.name
     before = load(table).rows
-    code, said, _ = clipdyn("cache", "--results", table)
-    assert (code, said.splitlines()[-1][:15]) == (0, "Kept: 1 entries")
-    code, _, error = clipdyn("cache", "--results", table, "--delete", "geometri")
-    assert (code, "Did you mean 'geometry'?" in error) == (2, True)
-    assert (
-        "Deleted: 0 entries"
-        in clipdyn("cache", "--results", table, "--delete", "all", "--older-than", "1")[1]
-    )
-    assert "Deleted: 1 entries" in clipdyn("cache", "--results", table, "--delete", "geometry")[1]
+    words = ("cache", "--results", table, "--delete")
+    for chosen, deleted in ((("all", "--older-than", "1"), 0), (("geometry",), 1)):
+        code, said, _ = clipdyn(*words, *chosen)
+        assert (code, f"Deleted: {deleted} entries" in said) == (0, True)
     assert not list((tmp_path / "results.trials").iterdir())
     CellStore(table).rebuild()
     assert load(table).rows.equals(before)
-    assert clipdyn("cache", "--results", tmp_path / "none.parquet")[2] == (
-        f"clipdyn: error: {tmp_path / 'none.parquet'} is not a table of results: name a results.parquet.\n"
-    )
+    for wrong in (("cache", "--results", tmp_path / "none.parquet"), (*words, "geometri")):
+        code, _, error = clipdyn(*wrong)
+        assert code in (1, 2)
+        assert error.count("\n") == 1
 
 
-def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):
+def test_a_newer_scoring_of_the_named_benchmarks_is_computed_again(done, tmp_path, monkeypatch):
     copied(done, tmp_path)
-    output = tmp_path / done.name
     monkeypatch.setattr(relations()["error_consistency"], "score_version", 9)
-    assert set(relate(output, "error_consistency")["score_version"]) == {9}
+    rows = relate(
+        tmp_path / done.name, "error_consistency", rescore=True, benchmarks=["zero_shot/procedural"]
+    )
+    related = rows[rows["kind"].str.contains("-")]
+    assert set(related["kind"]) == {"error_consistency-zero_shot"}
+    assert set(related["score_version"]) == {9}
 
 
 def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_items(done, rows):
@@ -217,7 +205,7 @@ def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
     assert half > wanted["ci"][1] - wanted["value"], "the error of the items comes to that of the seeds"
 
 
-def test_a_pair_is_a_course_though_its_other_revision_changes(done):
+def test_a_pair_is_a_course_though_its_other_revision_changes_and_two_points_are_compared(done):
     planner = read_study(done).planner
     kappa = [
         one
@@ -234,6 +222,11 @@ def test_a_pair_is_a_course_though_its_other_revision_changes(done):
     assert {"error consistency, previous revision", "error consistency, mean of the other seeds"} <= titles
     last = next(one for one in kappa if one.reference == "last")
     assert {one.role for _, one in planner.references_of(last)} == {"lower_bound", "upper_bound"}
+    name = ["error_consistency-zero_shot/procedural"]
+    table = compare_revisions(done, "epoch-000", "epoch-001", name, family="all")
+    compared = kappas(table[table["run_a"] == FIRST], reference="last")
+    assert len(compared) > 0
+    assert (compared["ci_low"] < compared["difference"]).all(), "its influences were kept with it"
 
 
 def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
@@ -253,128 +246,13 @@ def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
     assert (seeds["ci_low"] < seeds["value"]).all()
 
 
-def test_differences_of_relations_have_the_influences_that_were_kept_with_them(done, rows):
-    output = done
-    cell = kappas(rows, reference="last").iloc[0]
-    kept = Errors([output])
-    key = CellStore(output).cells()
-    found = next(one for one in key if one.other == cell["other"] and one.kind == cell["kind"])
-    known = kept.of_cell(found.kind, found.key)
-    assert not isinstance(known, str)
-    assert (influences_folder(output) / f"{found.key}.parquet").exists()
-    table = compare_revisions(
-        output, "epoch-000", "epoch-001", ["error_consistency-zero_shot/procedural"], family="all"
-    )
-    kappa = kappas(table[table["run_a"] == FIRST], reference="last")
-    assert (kappa["ci_low"] < kappa["difference"]).all()
-
-
-def test_runs_of_a_study_are_read_where_they_lie(tmp_path):
-    folders = []
-    for seed in (10, 11):
-        folder = tmp_path / "study" / f"seed{seed}"
-        folder.mkdir(parents=True)
-        for name in ("config.json", "model.safetensors"):  # a model, whose name is that of its folder
-            (folder / name).write_text("{}")
-        run = InFolder(scale="tiny", seed=seed, planted=Planted())
-        write_study(folder / "results.parquet", [run], shares=SHARES)
-        folders.append(folder)
-    output = tmp_path / "relations.parquet"
-    rows = relate(output, "error_consistency", repo_id=folders)
-    assert set(rows["repo_id"]) == {"seed10", "seed11"}
-    assert {"seed 10", "seed 11"} <= set(rows["reference"])
-    assert set(load(output).rows["kind"]) == set(rows["kind"]), "the tables of the runs stay as they are"
-
-
-@pytest.mark.parametrize(
-    ("names", "options", "error", "words"),
-    [
-        (["no_such"], {}, UnknownNameError, "no relation 'no_such'"),
-        (
-            ["error_consistency"],
-            {"repo_id": "me/unknown"},
-            EvaluationError,
-            "contains no trials of me/unknown",
-        ),
-        (["error_consistency"], {"shard": "1/2"}, ConfigError, "apply to the whole table"),
-    ],
-)
-def test_what_cannot_be_related_is_said_in_one_sentence(output, names, options, error, words):
-    with pytest.raises(error, match=words):
-        relate(output, *names, **options)
-
-
-def test_relations_need_an_output():
-    with pytest.raises(
-        ConfigError, match=r"^`relations` read the trials beside `output`: give an `output`\.$"
-    ):
-        relate(None, "error_consistency")
-
-
-def test_missing_trials_are_named(output):
+def test_runs_and_trials_that_are_not_there_are_named(output):
+    with pytest.raises(EvaluationError, match="me/unknown"):
+        relate(output, "error_consistency", repo_id="me/unknown")
     for file in (output.parent / "results.trials").iterdir():
         file.unlink()
-    with pytest.raises(
-        EvaluationError, match=r"has no trials of epoch-00\d of me/.* on noise/procedural: evaluate"
-    ):
+    with pytest.raises(EvaluationError, match=r"epoch-00\d of me/.* on noise/procedural"):
         relate(output, "error_consistency")
-
-
-def test_only_the_named_benchmarks_are_related(output):
-    rows = relate(output, "error_consistency", rescore=True, benchmarks=["zero_shot/procedural"])
-    assert {name for name in rows["kind"] if "-" in name} == {"error_consistency-zero_shot"}
-
-
-def test_the_words_of_a_relation_have_the_axes_of_the_kind():
-    noise, relation = kinds()["noise"], relations()["error_consistency"]
-    terms = relation_terms(relation, noise.terms)
-    assert terms.title == "Error consistency, Sensitivity to noise"
-    assert list(terms.terms) == list(relation.terms.terms)
-    assert (terms.level, terms.conditions) == (noise.terms.level, noise.terms.conditions)
-    assert terms.reference("value", "last").title == "last revision"
-
-
-RELATION = """
-from hf_clipdyn.benchmarks.relation import Relation
-from hf_clipdyn.results.terms import KindTerms
-
-
-class Own(Relation):
-    name = "own"
-    {declared}
-
-    @classmethod
-    def trace(cls, run, seed):
-        return []
-"""
-
-
-def test_a_relation_without_words_is_refused(monkeypatch, tmp_path, output):
-    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
-    (tmp_path / "own.py").write_text(RELATION.format(declared=""))
-    with pytest.raises(ConfigError, match=r"The relation 'own' of .* does not define reads, terms"):
-        relate(output, "own", plugins=tmp_path / "own.py")
-
-
-def test_a_relation_without_numbers_writes_no_cell(output, monkeypatch, tmp_path):
-    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
-    before = set(cells_folder(output).iterdir())
-    declared = 'terms, reads = KindTerms(title="Own", terms={}), ("zero_shot",)'
-    (tmp_path / "silent.py").write_text(RELATION.format(declared=declared))
-    assert not len(relate(output, "own", plugins=tmp_path / "silent.py"))
-    assert set(cells_folder(output).iterdir()) == before
-    assert "own-zero_shot" not in set(load(output).rows["kind"])
-
-
-def test_settings_say_the_sort_of_pair(rows):
-    assert {json.loads(one)["with"] for one in rows["settings"]} == {
-        "previous",
-        "last",
-        "seeds",
-        "pairs",
-        "run",
-        "runs",
-    }
 
 
 @pytest.fixture(scope="module")
@@ -415,11 +293,9 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     _, run = embedded
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
     rows = run("weights")
-    states = []
-    for revision in list_revisions(store):
-        folder = open_series(store).fetch(revision)
-        states.append(load_file(folder / "model.safetensors"))
-    wanted = weight_path(states)[""]
+    wanted = weight_path([load_file(file) for file in sorted(store.glob("revisions/*/model.safetensors"))])[
+        ""
+    ]
     whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
     assert whole["norm"].tolist() == pytest.approx(wanted["norms"])
     assert whole["step"].tolist() == pytest.approx(wanted["steps"])
@@ -428,7 +304,7 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     assert set(rows["kind"]) == {"weights"}
 
 
-def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
+def test_buffers_of_whole_numbers_are_no_weights(embedded, save_model, tmp_path):
     """Older versions of transformers saved `position_ids`."""
 
     def with_positions(seed):
@@ -440,28 +316,9 @@ def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
 
         return save
 
-    stores = [store, publish_epochs(tmp_path, [0, 1, 2], with_positions)]
-    rows = [
-        evaluate_revisions(
-            one,
-            relations="weights",
-            output=tmp_path / f"{number}.parquet",
-            show_progress=False,
-        ).to_pandas()
-        for number, one in enumerate(stores)
-    ]
-    assert rows[0]["value"].equals(rows[1]["value"])
-
-
-def test_trials_of_a_data_set_that_is_not_known_here_are_related_and_keep_the_words_of_the_table(
-    embedded, tmp_path, monkeypatch
-):
-    output, run = embedded
-    copied = shutil.copytree(output.parent, tmp_path / "copied") / output.name
-    others = [one for one in registry._own_builders() if one.name != "cifar10"]
-    monkeypatch.setattr(registry, "_own_builders", lambda: others)  # as if it were that of a plug-in
-    assert set(run("representation", output=copied)["dataset"]) == {"cifar10"}
-    assert CellStore(copied).vocabulary.dataset("cifar10").title == "CIFAR-10"
+    older = publish_epochs(tmp_path / "run", [0, 1, 2], with_positions)
+    options = {"relations": "weights", "output": tmp_path / "older.parquet", "show_progress": False}
+    assert evaluate_revisions(older, **options).to_pandas()["value"].equals(embedded[1]("weights")["value"])
 
 
 AGREEMENT = """
@@ -481,6 +338,7 @@ class Agreement(Relation):
         for key, first, second in in_common(a, b):
             yield related(key, "same", mean(first.decision == second.decision, "count"), first.item)
 """
+SILENT = AGREEMENT.partition("        for key")[0] + "        return []\n"
 
 
 def test_a_plug_in_relates_pairs_of_revisions(output, tmp_path, monkeypatch):
@@ -493,6 +351,19 @@ def test_a_plug_in_relates_pairs_of_revisions(output, tmp_path, monkeypatch):
     assert same["previous"].isna().tolist() == [True, False, False, False]
     assert same["last"].isna().tolist() == [False, False, False, True]
     assert same.loc["epoch-002", "last"] == same.loc["epoch-003", "previous"]
+
+
+@pytest.mark.parametrize("words", ["terms", "no words"])
+def test_a_plug_in_without_numbers_writes_no_cell_and_one_without_words_is_refused(
+    output, tmp_path, monkeypatch, words
+):
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
+    before = set(cells_folder(output).iterdir())
+    file = tmp_path / f"with_{words.replace(' ', '_')}.py"
+    file.write_text(SILENT.replace("terms = ", f"{words.replace(' ', '_')} = "))
+    with nullcontext() if words == "terms" else pytest.raises(ConfigError, match="agreement"):
+        assert not len(relate(output, "agreement", plugins=file))
+    assert set(cells_folder(output).iterdir()) == before
 
 
 def test_people_are_related_with_each_other_and_with_the_model(tmp_path):
@@ -512,12 +383,3 @@ def test_people_are_related_with_each_other_and_with_the_model(tmp_path):
     assert "people" in set(values["reference"])
     assert set(kappa[kappa["role"] == "human"]["reference"]) == {"observers"}
     assert set(values["other"]) == {""}, "people have no commit"
-
-
-def test_a_table_without_the_column_other_is_read_and_its_cells_keep_their_names(planted, tmp_path):
-    table = pq.read_table(planted).drop_columns(["other"])
-    pq.write_table(table, tmp_path / "old.parquet")
-    assert {one.key for one in CellStore(tmp_path / "old.parquet").cells()} == {
-        one.key for one in CellStore(planted).cells()
-    }
-    assert set(load(tmp_path / "old.parquet").rows["other"]) == {""}
