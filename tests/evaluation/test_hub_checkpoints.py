@@ -10,6 +10,7 @@ from hub_server.state import File
 from huggingface_hub import constants, hf_hub_download
 from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 
+from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions, open_series

@@ -65,6 +65,46 @@ class Victim:
         assert self._state() == self._before, f"{self.folder} was changed"
 
 
+class Bomb:
+    """Unpickled without restrictions, it makes a folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = str(folder)
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self._folder,)
+
+
+def _instead(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    def replace(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return replace
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "halved": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + bytes(100)),
+    "flipped": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
+    "garbled": lambda path: path.write_bytes(b"\xff" * path.stat().st_size),  # in the size that it had
+    "removed": lambda path: path.unlink(),
+    "a folder": _instead(lambda path: path.mkdir()),
+    "a pipe": _instead(os.mkfifo),
+    "a device": _instead(lambda path: path.symlink_to("/dev/zero")),
+    "a link to itself": _instead(lambda path: path.symlink_to(path)),
+    "a link to the victim": _instead(lambda path: path.symlink_to(victim_beside(path))),
+}
+"""What may have been done to a file, by a bad disk or by somebody."""
+
+
+def victim_beside(path: Path) -> Path:
+    """The victim's secret, from a file of the attacked folder."""
+    return next(folder / "victim" for folder in path.parents if (folder / "victim").is_dir()) / "secret.txt"
+
+
 def run_pickled(path: str, memory: int) -> None:
     """In the child: run the function with the arguments that the file holds, below a limit of memory."""
     # Buffered by block, what a killed process printed would be lost.

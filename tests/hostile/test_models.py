@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hostile.harness import Outcome, call
+from hostile.harness import Bomb, Outcome, call
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
@@ -87,29 +87,17 @@ def _weights(spoil: Callable[[dict[str, torch.Tensor]], Any]) -> Change:
     return change
 
 
-class _Evil:
-    """Writes a file where it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, ("was-run",))
-
-
-def _pickled(content: Any) -> Change:
-    def change(folder: Path) -> None:
-        (folder / "model.safetensors").unlink()
-        (folder / "pytorch_model.bin").write_bytes(
-            pickle.dumps(content) if not isinstance(content, bytes) else content
-        )
-
-    return change
+def _pickled(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"evil": Bomb("was-run")}))
 
 
 def _zipped_pickle(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    torch.save({"padding": torch.zeros(100_000), "evil": _Evil()}, folder / "pytorch_model.bin")
+    torch.save({"padding": torch.zeros(100_000), "evil": Bomb("was-run")}, folder / "pytorch_model.bin")
 
 
-def _code(*, file: str, auto_map: dict[str, str], model_type: str | None = None) -> Change:
+def _code(file: str, auto_map: dict[str, Any], model_type: str | None = None) -> Change:
     """A module in the repository that a file's ``auto_map`` names."""
 
     def change(folder: Path) -> None:
@@ -135,34 +123,28 @@ KERNEL = "code from the Hub is never run"
 # What each case spoils, and a part of the sentence that it must give.
 MODELS: dict[str, tuple[Change, str]] = {
     # Code that is not run.
-    "pickle": (_pickled({"evil": _Evil()}), NO_CODE),
+    "pickle": (_pickled, NO_CODE),
     "zipped pickle": (_zipped_pickle, NO_CODE),
     "attention from the Hub": (_setting("attn_implementation", "evil/kernel"), KERNEL),
-    "attention inside": (_setting(f"{V}._attn_implementation", "a/b@main:c"), KERNEL),
     "attention by its inner name": (_setting("_attn_implementation_internal", "evil/kernel"), KERNEL),
-    "attention of each part": (_setting("attn_implementation", {"": "evil/kernel"}), KERNEL),
     # Weights that are not those of config.json.
     "a layer more": (_setting(f"{V}.num_hidden_layers", 3), "16 tensors are missing"),
     "a layer left out": (_setting(f"{V}.num_hidden_layers", 1), "tensors are of further layers"),
-    "minus one layer": (_setting(f"{V}.num_hidden_layers", -1), "num_hidden_layers = -1"),
     "a billion layers": (_setting(f"{V}.num_hidden_layers", 10**9), "from 1 to 1,024 layers"),
     "other patches": (_setting(f"{V}.patch_size", 4), "have another shape"),
     "no projection": (_weights(lambda t: t.pop("visual_projection.weight")), "visual_projection.weight"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
     "truncated weights": (_content("model.safetensors", b"\x00" * 99_999), "SafetensorError"),
     # Inputs that are not those of training.
     "larger pictures": (
         _setting("image_processor.crop_size", {"height": 32, "width": 32}, P),
         "Input image size (32*32) doesn't match model (16*16)",
     ),
-    "no processor": (lambda folder: (folder / P).unlink(), "has no preprocessor_config.json"),
     "end of another tokenizer": (
         _setting(f"{T}.eos_token_id", 99999),
         "all texts would have the same embedding",
     ),
     # Files that are broken.
     "deep configuration": (_content("config.json", b"[" * 10**5), "config.json: RecursionError"),
-    "broken processor": (_content(P, b"{"), f"{P}: JSONDecodeError"),
     "empty tokenizer": (_content("tokenizer.json", b""), COMMIT),
 }
 
@@ -182,13 +164,6 @@ def test_a_hostile_model_is_not_measured(
     _check(clipdyn(*EVALUATE), said, snapshot)
 
 
-@pytest.mark.usefixtures("snapshot")
-def test_the_sound_model_is_measured(clipdyn: Callable[..., Outcome]) -> None:
-    outcome = clipdyn(*EVALUATE)
-    outcome.assert_decent()
-    assert outcome.code == 0, outcome.err
-
-
 def _on_a_terminal(argv: list[str], cwd: Path) -> None:
     """The command line with a terminal as its input, on which somebody types yes to every question."""
     from hf_clipdyn.cli import main
@@ -202,38 +177,20 @@ def _on_a_terminal(argv: list[str], cwd: Path) -> None:
     main(argv)
 
 
-@pytest.mark.parametrize(
-    ("change", "measured"),
-    [
-        pytest.param(
-            _code(
-                file="config.json",
-                auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"},
-                model_type="evil",
-            ),
-            False,
-            id="configuration",
-        ),
-        pytest.param(
-            _code(file=P, auto_map={"AutoImageProcessor": "evil.Processor"}), None, id="image processor"
-        ),
-        pytest.param(
-            _code(file="tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]}),  # type: ignore[dict-item]
-            None,
-            id="tokenizer",
-        ),
-        pytest.param(
-            _code(file="config.json", auto_map={"AutoModel": "evil.Model"}),
-            True,
-            id="model that transformers knows",
-        ),
-        pytest.param(
-            _code(file="config.json", auto_map={"AutoModel": "elsewhere/evil--evil.Model"}),
-            True,
-            id="code of another repository",
-        ),
-    ],
-)
+CODE = {
+    "nothing": (lambda folder: None, True),
+    "configuration": (
+        _code("config.json", {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}, model_type="evil"),
+        False,
+    ),
+    "image processor": (_code(P, {"AutoImageProcessor": "evil.Processor"}), None),
+    "tokenizer": (_code("tokenizer_config.json", {"AutoTokenizer": ["evil.Tokenizer", None]}), None),
+    "model that transformers knows": (_code("config.json", {"AutoModel": "evil.Model"}), True),
+    "code of another repository": (_code("config.json", {"AutoModel": "elsewhere/evil--evil.Model"}), True),
+}
+
+
+@pytest.mark.parametrize(("change", "measured"), CODE.values(), ids=CODE)
 def test_code_of_a_repository_is_neither_run_nor_asked_for_on_a_terminal(
     snapshot: Path, tmp_path: Path, change: Change, measured: bool | None
 ) -> None:
@@ -254,7 +211,7 @@ def _checkpoint(content: Any) -> Change:
 
 
 CHECKPOINTS: dict[str, tuple[Change, str]] = {
-    "pickle that runs": (_checkpoint({"epoch": 1, "state_dict": {}, "x": _Evil()}), NO_CODE),
+    "pickle that runs": (_checkpoint({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}), NO_CODE),
     "rubbish": (_content("epoch_1.pt", b"\x00\x01\x02" * 999), "epoch_1.pt: "),
     "epoch of text": (_checkpoint({"epoch": "../../victim", "state_dict": {}}), "has the epoch"),
     "list of weights": (_checkpoint({"epoch": 1, "state_dict": [1]}), "epoch_1.pt: "),

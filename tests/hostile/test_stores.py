@@ -1,22 +1,27 @@
 """A run in whose folders somebody, or a bad disk, has laid hands on the files of a revision."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hostile.harness import SECRET, Outcome, Victim
+from hostile.harness import HARMS, SECRET, Outcome, Victim
 from hub_server.server import HubServer
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from stores import publish_epochs
 
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import PublishError, RevisionError
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.manifest import Manifest
 from hf_clipdyn.revisions.repair import repair
 
+ROW: dict[str, Any] = {"name": "epoch-000", "epoch": 0, "step": 0, "samples_seen": 0, "sha256": "ab" * 32}
 FILES = ("model.safetensors", "config.json", "README.md", "revisions.json")
 
 
@@ -40,77 +45,21 @@ def run_folder(template: Path, tmp_path: Path, clipdyn: Callable[..., Outcome]) 
     return Path(shutil.copytree(template, tmp_path / "work" / "run"))
 
 
-def _truncated(path: Path, victim: Victim) -> None:
-    path.write_bytes(path.read_bytes()[:-5])
-
-
-def _emptied(path: Path, victim: Victim) -> None:
-    path.write_bytes(b"")
-
-
-def _flipped(path: Path, victim: Victim) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-
-
-def _grown(path: Path, victim: Victim) -> None:
-    with path.open("ab") as file:
-        file.write(bytes(100))
-
-
-def _removed(path: Path, victim: Victim) -> None:
-    path.unlink()
-
-
-def _link_to_the_victim(path: Path, victim: Victim) -> None:
-    path.unlink()
-    path.symlink_to(victim.folder / "secret.txt")
-
-
-def _link_to_itself(path: Path, victim: Victim) -> None:
-    path.unlink()
-    path.symlink_to(path)
-
-
-def _folder(path: Path, victim: Victim) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _fifo(path: Path, victim: Victim) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _nonsense(path: Path, victim: Victim) -> None:
-    path.unlink()
-    path.write_bytes(b"\xff\x00" * 500)
-
-
-HARMS = [
-    _truncated,
-    _emptied,
-    _flipped,
-    _grown,
-    _removed,
-    _link_to_the_victim,
-    _link_to_itself,
-    _folder,
-    _fifo,
-    _nonsense,
-]
-FAST = {("model.safetensors", _flipped), ("config.json", _link_to_the_victim), ("revisions.json", _fifo)}
-MAY_CHANGE = (_truncated, _emptied, _flipped, _grown, _nonsense)  # a person may write on a card
+HARMS_THERE = [name for name in HARMS if name not in ("halved", "a device")]
+FAST = {
+    ("model.safetensors", "flipped"),
+    ("config.json", "a link to the victim"),
+    ("revisions.json", "a pipe"),
+}
+MAY_CHANGE = ("cut", "emptied", "flipped", "grown", "garbled")  # a person may write on a card
 
 
 @pytest.mark.parametrize(
     ("file", "harm"),
     [
-        pytest.param(
-            file, harm, id=f"{file}{harm.__name__}", marks=() if (file, harm) in FAST else pytest.mark.slow
-        )
+        pytest.param(file, harm, id=f"{file}: {harm}", marks=() if (file, harm) in FAST else pytest.mark.slow)
         for file in FILES
-        for harm in HARMS
+        for harm in HARMS_THERE
     ],
 )
 def test_a_harmed_file_is_found_by_verify_and_mended_or_named_by_repair(
@@ -118,10 +67,10 @@ def test_a_harmed_file_is_found_by_verify_and_mended_or_named_by_repair(
     victim: Victim,
     clipdyn: Callable[..., Outcome],
     file: str,
-    harm: Callable[[Path, Victim], None],
+    harm: str,
 ) -> None:
     folder = run_folder / "revisions" / "epoch-001"
-    harm(folder / file, victim)
+    HARMS[harm](folder / file)
     found = clipdyn("verify", run_folder, "--deep")
     found.assert_decent()
     is_fault = not (file == "README.md" and harm in MAY_CHANGE)
@@ -149,7 +98,7 @@ def test_a_link_in_a_revision_to_a_file_elsewhere_is_not_published(
     assert repair(run_folder, push_to_hub=True).is_whole
 
 
-def test_names_in_a_manifest_lead_nowhere_and_two_runs_are_not_one(
+def test_what_was_edited_in_a_manifest_leads_nowhere_and_two_runs_are_not_one(
     run_folder: Path, clipdyn: Callable[..., Outcome]
 ) -> None:
     manifest = run_folder / "revisions" / "epoch-002" / "revisions.json"
@@ -161,6 +110,52 @@ def test_names_in_a_manifest_lead_nowhere_and_two_runs_are_not_one(
             outcome = clipdyn(command, run_folder)
             outcome.assert_decent()
             assert outcome.code in (1, 2), outcome.out
+    for row in ({"epoch": "one"}, {"sha256": "0" * 64}, {"epoch": 10**15}):
+        rows = [*content["revisions"][:2], content["revisions"][2] | row]
+        manifest.write_text(json.dumps(content | {"revisions": rows}))
+        outcome = clipdyn("verify", run_folder, "--deep", seconds=20)
+        outcome.assert_decent()
+        assert outcome.code == 1, outcome.out
     manifest.write_text(json.dumps(content | {"run_id": "f" * 32}))
     found = clipdyn("verify", run_folder)
     assert (found.code, "other-run" in found.out) == (1, True)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_JSON | st.dictionaries(st.sampled_from(sorted(ROW)), _JSON, max_size=2))
+def test_a_manifest_that_was_read_is_written_as_it_was(change: Any) -> None:
+    row = ROW | change if isinstance(change, dict) else change
+    try:
+        manifest = Manifest.loads(json.dumps({"format_version": 1, "run_id": "f", "revisions": [row]}), "x")
+    except RevisionError:
+        return
+    assert Manifest.loads(manifest.dumps(), "x") == manifest
+
+
+@pytest.mark.parametrize(
+    "name", ["../../v", "/etc", "", ".", "..", "a/b", "a\\b", "a\nb", "x" * 5000, "\0", "-rf", "épo", "main"]
+)
+def test_a_name_in_a_manifest_that_is_no_folder_of_a_run_is_refused(name: str) -> None:
+    content = {"format_version": 1, "run_id": "f", "revisions": [ROW | {"name": name}]}
+    with pytest.raises(RevisionError, match=r"^revisions\.json of me/run .*name") as found:
+        Manifest.loads(json.dumps(content), "me/run")
+    assert len(str(found.value)) < 400
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"../../v", bytes(range(128, 168)), b"G" * 40, SECRET.encode()])
+def test_a_ref_of_a_kept_store_without_a_commit_is_one_line_that_keeps_its_content(
+    tmp_path: Path, content: bytes
+) -> None:
+    refs = tmp_path / "models--me--run" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "epoch-000").write_bytes(content)
+    with pytest.raises(RevisionError, match=r"epoch-000 does not contain a commit") as found:
+        list_revisions("me/run", tmp_path)
+    assert SECRET not in str(found.value)

@@ -1,82 +1,135 @@
-"""Hostile tables of results as input of `clipdyn report`; test_cells.py has those that `clipdyn evaluate` continues."""
+"""Hostile tables of results, cells and trials: what `clipdyn report` reads and `clipdyn evaluate` continues."""
 
-import os
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from hostile.harness import Outcome
+from hostile.harness import HARMS, Outcome
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.results.cells import CellStore, cells_folder
+from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.table import load
+from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+from hf_clipdyn.results.trials import trials_folder
 
-Write = Callable[..., Path]
-
-
-def _truncated(path: Path, write: Write) -> None:
-    content = write(path).read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def _flipped(path: Path, write: Write) -> None:
-    content = bytearray(write(path).read_bytes())
-    content[4:400] = bytes(396)
-    path.write_bytes(content)
+Harm = Callable[[Path], object]
+CELL = Cell(
+    repo_id="me/run", revision="epoch-001", commit="1" * 40, kind="zero_shot", dataset="cifar10", split="test",
+    data_fingerprint="f" * 64, observe_version=1, score_version=1, preprocess="processor", dtype="float32",
+    texts="own", seconds=1.0,
+)  # fmt: skip
 
 
-def _footer(path: Path, write: Write) -> None:
-    content = write(path).read_bytes()
-    path.write_bytes(content[:-8] + b"\xff\xff\xff\x7fPAR1")
+def _columns(**columns: Any) -> Harm:
+    def change(path: Path) -> None:
+        table = pq.read_table(path)
+        changed = pa.Table.from_pandas(table.to_pandas().assign(**columns), preserve_index=False)
+        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+
+    return change
 
 
-FILES: dict[str, tuple[Callable[[Path, Write], Any], str]] = {
-    "folder": (lambda path, _: path.mkdir(), "."),
-    "pipe": (lambda path, _: os.mkfifo(path), "."),
-    "device": (lambda path, _: path.symlink_to("/dev/zero"), "."),
-    "empty": (lambda path, _: path.write_bytes(b""), "."),
-    "text": (lambda path, _: path.write_text("repo_id,value\n"), "."),
-    "magic": (lambda path, _: path.write_bytes(b"PAR1PAR1"), "."),
-    "truncated": (_truncated, "."),
-    "flipped": (_flipped, "."),
-    "footer": (_footer, "."),
-    "other columns": (lambda path, _: pd.DataFrame({"a": [1]}).to_parquet(path), "columns"),
-    "lists": (lambda path, write: write(path, metric=[["a"]] * 3), "."),
-    "structs": (lambda path, write: write(path, repo_id=[{"a": 1}] * 3), "."),
-    "words": (lambda path, write: write(path, value="high"), "."),
-    "dates": (lambda path, write: write(path, value=pd.Timestamp("2026-01-01")), "."),
+def _metadata(key: bytes, value: bytes) -> Harm:
+    def change(path: Path) -> None:
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), key: value}), path)
+
+    return change
+
+
+FILES: dict[str, Harm] = {
+    **{name: HARMS[name] for name in ("a folder", "a pipe", "a device", "emptied", "halved", "garbled")},
+    "text": lambda path: path.write_text("repo_id,value\n"),
+    "footer": lambda path: path.write_bytes(path.read_bytes()[:-8] + b"\xff\xff\xff\x7fPAR1"),
+}
+ROWS: dict[str, Harm] = {
+    "other columns": lambda path: pd.DataFrame({"a": [1]}).to_parquet(path),
+    "lists": _columns(metric=[["a"]]),
+    "words": _columns(value="high"),
+    "dates": _columns(value=pd.Timestamp("2026-01-01")),
+}
+HEADS: dict[str, Harm] = {
+    "vocabulary": _metadata(VOCABULARY_KEY, b"[" * 5000),
+    "vocabulary of numbers": _metadata(VOCABULARY_KEY, b'{"kinds": 3}'),
+}
+CELLS: dict[str, Harm] = {
+    f"head {head[:8]!r}": _metadata(b"hf_clipdyn.cell", head)
+    for head in (b"[" * 5000, b'{"cell": {}, "measured": 1.0}', b"\xff\xfe")
+}
+LISTS: dict[str, Harm] = {
+    f"cells {files}": _metadata(b"hf_clipdyn.cells", json.dumps(files).encode())
+    for files in ([], {"a": 3}, {CELL.key: {"measured": "1.0"}})
+}
+READ_AS: dict[str, dict[str, Harm]] = {
+    "table": FILES | ROWS,
+    "table to continue": FILES | ROWS | HEADS | LISTS,
+    "cell": FILES | ROWS | HEADS | CELLS,
+    "trials": FILES,
 }
 
 
-@pytest.mark.parametrize(("make", "says"), FILES.values(), ids=FILES)
-def test_a_file_that_is_no_table_is_said_in_one_sentence(
-    make: Callable[[Path, Write], Any], says: str, tmp_path: Path, write_table: Write
-) -> None:
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
     path = tmp_path / "results.parquet"
-    make(path, write_table)
-    with pytest.raises(ConfigError, match=says) as read:
-        load([path])
-    assert str(path) in str(read.value)
-    assert "\n" not in str(read.value)
+    store = CellStore(path)
+    trials = pd.DataFrame({"split": "test", "row": [0, 1], "item": [0, 1], "label": ["a", "b"]})
+    store.write(CELL, [Row(**vars(CELL), metric="top1", value=0.5)], trials, Vocabulary())
+    store.rebuild()
+    return path
+
+
+def _read(what: str, output: Path, path: Path, harm: Harm) -> None:
+    store = CellStore(output)
+    harm(path)
+    if what == "table":
+        load([output])
+    elif what == "trials":
+        store.trials(CELL.key)
+    else:
+        if what == "cell":
+            output.unlink()  # the rows of a known cell would be taken from the table
+        CellStore(output)
+
+
+@pytest.mark.parametrize(
+    ("what", "harm"),
+    [
+        pytest.param(what, harm, id=f"{what}: {name}")
+        for what in READ_AS
+        for name, harm in READ_AS[what].items()
+    ],
+)
+def test_a_file_that_is_no_table_is_one_line_with_its_name(what: str, harm: Harm, output: Path) -> None:
+    name = f"{CELL.key}.parquet"
+    folders = {"cell": cells_folder(output), "trials": trials_folder(output)}
+    path = folders[what] / name if what in folders else output
+    with pytest.raises((ConfigError, EvaluationError)) as refused:
+        _read(what, output, path, harm)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_names_that_are_no_keys_are_not_read(output: Path) -> None:
+    for name in ("notes.txt", "../outside.parquet", f".{CELL.key}.parquet", f"{'g' * 64}.parquet"):
+        (cells_folder(output) / name).write_text("not a cell")
+    assert CellStore(output).keys() == {CELL.key}
 
 
 VALUES: dict[str, dict[str, Any]] = {
     "nan": {"value": float("nan"), "ci_low": float("nan"), "ci_high": float("nan")},
+    "repo": {"repo_id": "../../victim"},
     "huge": {"value": 1e300, "ci_low": -1e300, "ci_high": 1e300},
     "infinite": {"value": float("inf")},
-    "negative": {"value": -5.0, "ci_low": -6.0, "ci_high": -4.0},
     "turned interval": {"ci_low": 0.9, "ci_high": 0.1},
     "no epoch": {"epoch": pd.array([None] * 3, dtype="Int64")},
     "far epoch": {"epoch": [0, 1, 2**62]},
-    "no slash": {"benchmark": "nothing"},
-    "slashes": {"benchmark": "a/b/../../c"},
-    "unknown kind": {"benchmark": "../../victim/x"},
-    "odd sigma": {"benchmark": "noise/cifar10", "group": "sigma=x"},
-    "versions": {"versions": "[" * 5000},
+    "unknown kind": {"kind": "../../victim/x"},
     "rows twice": {"revision": "epoch-000", "commit": "a"},
     "revision": {"revision": ["../../victim", "a\nb", "c" * 300]},
-    "repo": {"repo_id": "../../victim"},
     "long repo": {"repo_id": "r" * 5000},
 }
 
@@ -89,12 +142,12 @@ VALUES: dict[str, dict[str, Any]] = {
     ],
 )
 def test_a_report_on_odd_values_is_whole_or_one_sentence(
-    columns: dict[str, Any], clipdyn: Callable[..., Outcome], tmp_path: Path, write_table: Write
+    columns: dict[str, Any],
+    clipdyn: Callable[..., Outcome],
+    tmp_path: Path,
+    write_table: Callable[..., Path],
 ) -> None:
     write_table(tmp_path / "work" / "results.parquet", **columns)
     outcome = clipdyn("report", "results.parquet", "--output", "out")
     outcome.assert_decent()
-    if outcome.code:
-        assert outcome.sentence
-    else:
-        assert (tmp_path / "work" / "out" / "index.html").is_file()
+    assert outcome.sentence if outcome.code else (tmp_path / "work" / "out" / "index.html").is_file()

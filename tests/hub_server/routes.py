@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -95,6 +96,10 @@ def _file_json(path: str, file: File) -> dict[str, Any]:
     return entry
 
 
+def _date(commit: Commit) -> str:
+    return commit.date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _card_data(readme: str) -> dict[str, Any]:
     head = re.match(r"\s*---\s*\n(.*?)\n---", readme, re.DOTALL)
     return yaml.safe_load(head[1] if head else "") or {}
@@ -143,22 +148,6 @@ def _first_files(wish: dict[str, Any]) -> dict[str, File]:
         files["index.html"] = File.small(b"<h1>Welcome to your static Space!</h1>\n")
         files["style.css"] = File.small(b"body { padding: 2rem; }\n")
     return files
-
-
-@route("delete-repo", "DELETE", r"/api/repos/delete", writes=True)
-def delete_repo(state: State, request: Request, match: "re.Match[str]") -> Response:
-    wish = request.json()
-    key = ((wish.get("type") or "model") + "s", f"{wish.get('organization') or 'me'}/{wish['name']}")
-    if state.repos.pop(key, None) is None:
-        return failure(404, "Repository not found", "RepoNotFound")
-    return Response.json({})
-
-
-@route("settings", "PUT", rf"/api/{_REPO}/settings", writes=True)
-def settings(state: State, request: Request, match: "re.Match[str]") -> Response:
-    repo = _repo(state, match, request)
-    repo.private = bool(request.json().get("private", repo.private))
-    return Response.json({"private": repo.private})
 
 
 @route("auth-check", "GET", rf"/api/{_REPO}/auth-check(?P<write>/write)?")
@@ -226,7 +215,7 @@ def info(state: State, request: Request, match: "re.Match[str]") -> Response:
             "modelId": repo.id,
             "author": repo.id.partition("/")[0],
             "sha": commit.oid,
-            "lastModified": commit.date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "lastModified": _date(commit),
             "private": repo.private,
             "disabled": False,
             "gated": False,
@@ -246,32 +235,16 @@ def refs(state: State, request: Request, match: "re.Match[str]") -> Response:
     def listed(names: dict[str, str], prefix: str) -> list[dict[str, str]]:
         return [{"name": name, "ref": f"{prefix}/{name}", "targetCommit": oid} for name, oid in names.items()]
 
-    return Response.json(
-        {
-            "branches": listed(repo.branches, "refs/heads"),
-            "converts": [],
-            "tags": listed(repo.tags, "refs/tags"),
-            "pullRequests": [],
-        }
-    )
+    branches, tags = listed(repo.branches, "refs/heads"), listed(repo.tags, "refs/tags")
+    return Response.json({"branches": branches, "converts": [], "tags": tags, "pullRequests": []})
 
 
 @route("commits", "GET", rf"/api/{_REPO}/commits/(?P<revision>[^/]+)")
 def commits(state: State, request: Request, match: "re.Match[str]") -> Response:
     repo = _repo(state, match, request)
+    same = {"message": "", "authors": [{"user": "me"}]}
     history = repo.history(_commit(repo, match["revision"]).oid)
-    return Response.json(
-        [
-            {
-                "id": commit.oid,
-                "title": commit.title,
-                "message": "",
-                "authors": [{"user": "me"}],
-                "date": commit.date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            }
-            for commit in history
-        ]
-    )
+    return Response.json([{"id": one.oid, "title": one.title, "date": _date(one)} | same for one in history])
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -355,14 +328,8 @@ def preupload(state: State, request: Request, match: "re.Match[str]") -> Respons
     for wish in request.json()["files"]:
         held = commit.tree.get(wish["path"])
         mode = "lfs" if is_large(wish["path"], wish["size"]) else "regular"
-        files.append(
-            {
-                "path": wish["path"],
-                "uploadMode": mode,
-                "shouldIgnore": False,
-                "oid": held.etag if held is not None else None,
-            }
-        )
+        oid = held.etag if held is not None else None
+        files.append({"path": wish["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
     return Response.json({"files": files, "commitOid": commit.oid})
 
 
@@ -381,8 +348,6 @@ def lfs_batch(state: State, request: Request, match: "re.Match[str]") -> Respons
 
 @route("lfs-put", "PUT", r"/storage/(?P<sha256>[0-9a-f]{64})")
 def lfs_put(state: State, request: Request, match: "re.Match[str]") -> Response:
-    from hashlib import sha256
-
     if sha256(request.body).hexdigest() != match["sha256"]:
         return failure(400, "The provided content does not match its hash")
     state.large[match["sha256"]] = request.body
@@ -452,11 +417,4 @@ def create_tag(state: State, request: Request, match: "re.Match[str]") -> Respon
     if tag in repo.tags:
         return failure(409, f"Tag reference exists already: {tag}")
     repo.tags[tag] = _commit(repo, match["revision"]).oid
-    return Response.json({})
-
-
-@route("delete-tag", "DELETE", rf"/api/{_REPO}/tag/(?P<tag>[^/]+)", writes=True)
-def delete_tag(state: State, request: Request, match: "re.Match[str]") -> Response:
-    if _repo(state, match, request).tags.pop(unquote(match["tag"]), None) is None:
-        return failure(404, "Tag does not exist", "RevisionNotFound")
     return Response.json({})

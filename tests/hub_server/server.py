@@ -19,7 +19,6 @@ from hub_server.state import Repo, State, spoil_head
 
 WRITE_TOKEN = "hf_test_token_that_may_write"
 READ_TOKEN = "hf_test_token_that_may_only_read"
-_PIECE = 2**16
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,12 @@ class HubServer:
     Attributes:
         tokens: token to role, `write` or `read`; others are answered with 401.
         seen: all requests so far.
-        sent: bytes of the answers' bodies that were sent, or wait in the system to be sent.
     """
 
     def __init__(self) -> None:
         self.state = State()
         self.faults = Faults()
         self.seen: list[Seen] = []
-        self.sent = 0
         self.tokens = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
         self.lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
@@ -212,15 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
         else:
-            self._send_body(response.body)
-
-    def _send_body(self, body: bytes) -> None:
-        """In pieces, so that little more is sent than a client reads that goes away."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)
-        for start in range(0, len(body), _PIECE):
-            piece = body[start : start + _PIECE]
-            self.wfile.write(piece)
-            self.server.hub.sent += len(piece)
+            self.wfile.write(response.body)
 
 
 def describe(seen: list[Seen]) -> str:

@@ -1,7 +1,6 @@
 """What a Hub holds: repositories with commits, branches and tags; large files by hash."""
 
 import hashlib
-import itertools
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -93,7 +92,6 @@ class State:
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.large: dict[str, bytes] = {}
-        self.ids = itertools.count(1)
 
     def content(self, file: File) -> bytes:
         return file.content if file.content is not None else self.large[file.sha256 or ""]

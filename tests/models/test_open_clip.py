@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hf_clipdyn.errors import ModelError, UnknownNameError
 from hf_clipdyn.models.open_clip import (
@@ -80,45 +81,18 @@ def test_the_conversion_keeps_every_bit(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
-def test_checkpoints_are_read_with_any_wrappers_prefix(tmp_path: Path, prefix: str) -> None:
+def test_checkpoints_and_bare_weights_are_read_with_any_wrappers_prefix(tmp_path: Path, prefix: str) -> None:
     weights = _random(SMALL).state_dict()
     content = {"epoch": 7, "state_dict": {prefix + name: tensor for name, tensor in weights.items()}}
     torch.save(content, tmp_path / "latest.pt")
     read = read_state_dict(tmp_path / "latest.pt")
     assert all(torch.equal(read[name], tensor) for name, tensor in weights.items())
     assert checkpoint_epoch(tmp_path / "latest.pt") == 7
-
-
-def test_a_bare_state_dict_and_safetensors_are_read_and_name_no_epoch(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    weights = _random(SMALL).state_dict()
-    torch.save(weights, tmp_path / "a.pt")
-    save_file(weights, tmp_path / "a.safetensors")
-    for path in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
+    torch.save(content["state_dict"], tmp_path / "bare.pt")
+    save_file(content["state_dict"], tmp_path / "bare.safetensors")
+    for path in (tmp_path / "bare.pt", tmp_path / "bare.safetensors"):
         assert read_state_dict(path).keys() == weights.keys()
         assert checkpoint_epoch(path) is None
-
-
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (Path.touch, (tmp_path / "was run",))
-
-    torch.save({"state_dict": {}, "epoch": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(ModelError, match=r"evil\.pt has a pickle .* code from a repository is never run"):
-        read_state_dict(tmp_path / "evil.pt")
-    assert not (tmp_path / "was run").exists()
-
-
-def test_a_file_without_weights_is_named(tmp_path: Path) -> None:
-    for name in ("broken.pt", "broken.safetensors"):
-        (tmp_path / name).write_bytes(b"no checkpoint")
-        with pytest.raises(ModelError, match=f"{name}: "):
-            read_state_dict(tmp_path / name)
-    torch.save({"epoch": 1, "state_dict": [1]}, tmp_path / "list.pt")
-    with pytest.raises(ModelError, match=r"list\.pt: "):
-        read_state_dict(tmp_path / "list.pt")
 
 
 def test_a_checkpoint_of_another_model_is_refused() -> None:
@@ -132,22 +106,13 @@ def test_a_checkpoint_of_another_model_is_refused() -> None:
         from_open_clip(_random(SMALL).state_dict() | one_row, clip_config_of(SMALL))
 
 
-def test_architectures_that_clipmodel_does_not_have_are_refused() -> None:
-    for name in ("RN50", "coca_ViT-B-32", "ViT-B-16-SigLIP", "roberta-ViT-B-32"):
-        with pytest.raises(ModelError, match="no such architecture"):
-            clip_config_of(open_clip_config(name))
+@pytest.mark.parametrize("name", ["RN50", "coca_ViT-B-32", "ViT-B-16-SigLIP", "roberta-ViT-B-32"])
+def test_an_architecture_that_clipmodel_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="no such architecture"):
+        clip_config_of(open_clip_config(name))
 
 
-def test_an_unknown_name_lists_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match="ViT-B-16-quickgelu"):
-        open_clip_config("ViT-B-16-quickglu")
-    for elsewhere in ("hf-hub:me/model", "local-dir:model"):
-        with pytest.raises(UnknownNameError, match=f"no open_clip model '{elsewhere}'"):
-            open_clip_config(elsewhere)
-
-
-@pytest.mark.parametrize("epoch", [-1, "one", 2.5])
-def test_an_epoch_that_is_no_number_of_epochs_is_named(tmp_path: Path, epoch: Any) -> None:
-    torch.save({"epoch": epoch, "state_dict": {}}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=r"has the epoch .*: expected a whole number"):
-        checkpoint_epoch(tmp_path / "a.pt")
+@pytest.mark.parametrize("name", ["ViT-B-16-quickglu", "hf-hub:me/model", "local-dir:model"])
+def test_an_unknown_name_is_refused_and_nothing_is_loaded_for_it(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"no open_clip model '{name}'"):
+        open_clip_config(name)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from hf_clipdyn.errors import UnknownNameError
-from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config, clip_image_processor, model_size
+from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 
 
@@ -29,15 +28,3 @@ def test_the_small_scales_run_and_tell_captions_apart(name: str) -> None:
         texts = model.get_text_features(**ids).pooler_output
         assert model.get_image_features(pixel_values=pixels).pooler_output.shape == (1, size.projection)
     assert not torch.allclose(texts[0], texts[1])
-
-
-def test_the_image_processor_gives_the_size_of_the_input() -> None:
-    pixels = clip_image_processor(model_size("small"))(
-        torch.zeros(3, 90, 120, dtype=torch.uint8), return_tensors="pt"
-    )["pixel_values"]
-    assert pixels.shape == (1, 3, 64, 64)
-
-
-def test_an_unknown_scale_is_named_with_those_that_exist() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'vit-b-32'"):
-        model_size("vit-b32")

@@ -54,20 +54,6 @@ def test_a_model_of_timm_gives_what_it_pools_and_its_layers_and_says_what_it_lac
         encoder.embed_images(pixels, attentions=True)
 
 
-def test_a_model_in_timms_own_layout_is_read_without_its_head(tmp_path):
-    model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=24, num_heads=3, num_classes=5
-    )
-    arguments = {"img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3}
-    timm.models.save_for_hf(model.eval(), str(tmp_path), {"pretrained_cfg": TIMM_INPUT}, arguments, True)
-    assert "model_type" not in json.loads((tmp_path / "config.json").read_text())
-    encoder = Encoder.from_folder(tmp_path, device="cpu")
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    with torch.no_grad():
-        pooled = model.forward_head(model.forward_features(encoder.pixel_values(pixels)), pre_logits=True)
-    np.testing.assert_allclose(encoder.embed_images(pixels).projection, pooled.numpy(), atol=1e-5)
-
-
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(
     "crop", [{"crop_pct": 0.8}, {"crop_pct": 1.0}, {"crop_pct": 0.8, "crop_mode": "squash"}]
@@ -89,13 +75,10 @@ def test_the_image_processor_of_a_timm_model_gives_the_pixels_of_timms_own_pipel
     ("change", "said"),
     [
         ({"architecture": "hf-hub:them/model"}, "expected the name of a timm model"),
-        ({"architecture": "local-dir:/somewhere"}, "expected the name of a timm model"),
         ({"architecture": "../vit"}, "expected the name of a timm model"),
-        ({"architecture": "none_such"}, "none_such"),
-        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "load files or weights from elsewhere"),
-        ({"model_args": {"pretrained_cfg": {"url": "https://them"}}}, "load files or weights from elsewhere"),
-        ({"model_args": {"depth": 10**9}}, "depth = 1000000000: expected from 1 to 1,024 layers"),
-        ({"model_args": {"no_such": 1}}, "no_such"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "from elsewhere"),
+        ({"model_args": {"pretrained_cfg": {"url": "https://them"}}}, "from elsewhere"),
+        ({"model_args": {"depth": 10**9}}, "from 1 to 1,024 layers"),
         ({"pretrained_cfg": TIMM_INPUT | {"crop_mode": "border"}}, "only Resize, CenterCrop and Normalize"),
     ],
 )

@@ -14,7 +14,7 @@ from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError, ModelError
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions, open_series
@@ -97,20 +97,14 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     tmp_path: Path, hub: HubServer, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repo = hub.state.repos[kind, "laion/laws"] = Repo(kind, "laion/laws")
-    head = (
-        "---\nlicense: mit\ndatasets: laion/laion400m\n---\n"
-        if kind == "models"
-        else "---\nlicense: mit\n---\n"
-    )
-    tree = {"README.md": File.small(head.encode())}
+    tree = {"README.md": File.small(b"---\nlicense: mit\n---\n")}
     for epoch in (1, 2):
         buffer = io.BytesIO()
         torch.save(_checkpoint(epoch), buffer)
         for name in ("a", "b"):
-            hub.state.large[sha256(buffer.getvalue()).hexdigest()] = buffer.getvalue()
-            tree[f"full/{name}/epoch_{epoch}.pt"] = File.large(
-                sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue())
-            )
+            digest = sha256(buffer.getvalue()).hexdigest()
+            hub.state.large[digest] = buffer.getvalue()
+            tree[f"full/{name}/epoch_{epoch}.pt"] = File.large(digest, len(buffer.getvalue()))
     commit = repo.commit("main", "checkpoints", tree).oid
     options = ["me/theirs", "--from-open-clip", NAME, "--output-dir", tmp_path / "run"]
     assert _run("import", "laion/laws", *options) == 2
@@ -202,20 +196,10 @@ def test_checkpoints_are_converted_with_two_at_a_time_on_the_disk(tmp_path: Path
     assert not any(folder.exists() for folder in folders)
 
 
-def test_a_checkpoint_that_is_split_over_devices_gives_the_same_numbers(tmp_path: Path) -> None:
-    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
-    series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    (folder,) = map(series.fetch, series.revisions())
-    whole, spread = (Encoder.from_folder(folder, device=device) for device in ("cpu", "auto"))
-    np.testing.assert_array_equal(spread.embed_texts(["a cat"]), whole.embed_texts(["a cat"]))
-    assert spread.load(folder) is False
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("open_clip:", "names no checkpoints"),
-        (f"open_clip:{NAME}", "names no checkpoints"),
         (f"open_clip:{NAME}@", "names no checkpoints"),
         (f"open_clip:{NAME}@/no/where", "names no checkpoints"),
         ("open_clip:@here", "names no checkpoints"),
@@ -231,12 +215,3 @@ def test_a_wrong_name_of_checkpoints_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=said):
         list_revisions(name)
-
-
-def test_a_hostile_checkpoint_is_one_sentence_when_it_is_read(tmp_path: Path) -> None:
-    import pickle
-
-    (tmp_path / "epoch_1.pt").write_bytes(pickle.dumps(print))
-    series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    with pytest.raises(ModelError, match=r"epoch_1\.pt: "):
-        Encoder.from_folder(series.fetch(series.revisions()[0]))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
+from huggingface_hub import HfApi
 
 from hf_clipdyn.errors import ConfigError, RevisionNotFoundError
 from hf_clipdyn.revisions import list_revisions, load_revision
@@ -30,29 +31,17 @@ def test_a_foreign_suite_is_listed_by_number_with_the_hashes_that_the_hub_record
     assert len({revision.sha256 for revision in revisions}) == 4
 
 
-def test_main_is_listed_where_no_other_branch_has_its_commit(hub: HubServer) -> None:
-    _suite(hub, ["step2"])
-    assert [revision.name for revision in list_revisions("them/suite")] == ["step2", "main"]
-
-
-def test_tags_count_as_revisions(hub: HubServer) -> None:
+def test_tags_count_as_revisions_and_main_where_no_other_name_has_its_commit(hub: HubServer) -> None:
     repo = _suite(hub, ["step2"])
+    assert [revision.name for revision in list_revisions("them/suite")] == ["step2", "main"]
     repo.tags["step1"] = repo.branches["main"]
     assert [revision.name for revision in list_revisions("them/suite")] == ["step1", "step2"]
 
 
 def test_a_card_that_follows_on_main_makes_no_further_revision(hub: HubServer, publish) -> None:
-    from huggingface_hub import HfApi
-
     publish(range(2), push_to_hub=True)
     HfApi().upload_file(path_or_fileobj=b"# results", path_in_repo="RESULTS.md", repo_id="me/run")
     assert [revision.name for revision in list_revisions("me/run")] == ["epoch-000", "epoch-001"]
-
-
-def test_scale_seed_and_parameters_of_the_run_are_those_of_each_revision(tmp_path: Path, publish) -> None:
-    publish(range(2))
-    revisions = list_revisions(tmp_path)
-    assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 2
 
 
 def test_a_listing_asks_the_hub_once_for_each_revision_and_three_times_more(hub: HubServer, publish) -> None:

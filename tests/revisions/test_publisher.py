@@ -1,7 +1,5 @@
-import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from huggingface_hub import ModelCard
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import Publisher, Row, list_revisions
 from hf_clipdyn.revisions.repair import repair
-from hf_clipdyn.revisions.store import space_needed
 from hf_clipdyn.revisions.verify import verify
 
 KEPT = Path(__file__).parents[1] / "kept" / "store"
@@ -29,50 +26,14 @@ def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) ->
     assert [revision.loss for revision in revisions] == [None, 4.0, 2.0]
     assert len({revision.sha256 for revision in revisions}) == 3
     assert len({revision.commit for revision in revisions}) == 3
-
-
-def test_a_revision_loads_offline_in_a_fresh_process_without_this_package(tmp_path: Path, publish) -> None:
-    publish(range(2))
-    script = """
-import json, sys
-from transformers import AutoModel, CLIPModel, CLIPProcessor, pipeline
-from PIL import Image
-folders = [f"{sys.argv[1]}/revisions/{name}" for name in ("epoch-000", "epoch-001")]
-first, model = map(CLIPModel.from_pretrained, folders)
-processor = CLIPProcessor.from_pretrained(folders[1])
-two = processor(text=["a red cat", "two green boats"], padding=True, return_tensors="pt")
-texts = model.get_text_features(**two).pooler_output
-assert type(AutoModel.from_pretrained(folders[1])) is CLIPModel
-classify = pipeline("zero-shot-image-classification", model=model, tokenizer=processor.tokenizer,
-                    image_processor=processor.image_processor)
-answer = classify(Image.new("RGB", (20, 20)), candidate_labels=["red", "blue"])
-assert not any(name.startswith("hf_clipdyn") for name in sys.modules)
-norms = [sum(p.double().pow(2).sum().item() for p in one.parameters()) for one in (first, model)]
-print(json.dumps(dict(norms=norms, texts_differ=bool((texts[0] != texts[1]).any()), answers=len(answer))))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert len(set(found["norms"])) == 2
-    assert found["texts_differ"]
-    assert found["answers"] == 2
-
-
-def test_the_cards_yaml_and_text_say_what_the_revision_is(tmp_path: Path, publish) -> None:
-    publish(range(2))
+    assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 3
     text = (tmp_path / "revisions" / "epoch-001" / "README.md").read_text()
     data = ModelCard(text).data
-    assert data.library_name == "transformers"
-    assert data.pipeline_tag == "zero-shot-image-classification"
-    assert data.license == "apache-2.0"
-    assert data.datasets == ["procedural"]
-    assert "https://arxiv.org/abs/2508.09814" in text
+    assert (data.library_name, data.license, data.datasets) == (
+        "transformers",
+        "apache-2.0",
+        ["procedural"],
+    )
     assert 'revision="epoch-001"' in text
     assert "synthetic" in text
 
@@ -83,12 +44,6 @@ def test_a_path_of_this_machine_is_no_name_on_a_card(tmp_path: Path, publish) ->
     assert all(str(tmp_path) not in path.read_text() for path in files)
     folder = tmp_path / "my private (2)" / "revisions" / "epoch-000"
     assert 'from_pretrained("local/my-private-2", revision="epoch-000")' in (folder / "README.md").read_text()
-
-
-def test_local_publishing_calls_no_server(hub, publish) -> None:
-    """Neither with an end point that answers, nor (elsewhere in these tests) with one that does not."""
-    assert publish(range(2)).missing == []
-    assert hub.seen == []
 
 
 def test_a_repeat_writes_nothing(tmp_path: Path, publish) -> None:
@@ -138,15 +93,6 @@ def test_the_rows_of_deleted_folders_stay_known_and_those_of_a_deleted_store_do_
     assert publish(range(2)).published == ["epoch-000", "epoch-001"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_sentence_before_training(
-    tmp_path: Path, publish
-) -> None:
-    (tmp_path / "revisions").write_text("a file stands where a folder is needed")
-    with pytest.raises(PublishError, match="revisions: ") as caught:
-        publish(range(1))
-    assert "\n" not in str(caught.value)
-
-
 def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
     script = """
 import sys
@@ -188,36 +134,30 @@ def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, 
     assert [revision.name for revision in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
 
 
-def test_a_revision_that_cannot_be_written_leaves_nothing_and_is_one_clear_error(
-    tmp_path: Path, publish
-) -> None:
+def test_what_cannot_be_written_leaves_nothing_and_is_named(tmp_path: Path, publish) -> None:
     def save(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(PublishError, match=r"epoch-000: .*No space left on device"):
         publish(range(1), models=lambda epoch: save)
-    with pytest.raises(PublishError, match=r"has no model\.safetensors"):
+    with pytest.raises(PublishError, match=r"model\.safetensors"):
         publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
     assert [path.name for path in (tmp_path / "revisions").iterdir()] == [".lock"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "revisions").write_text("a file stands where a folder is needed")
+    with pytest.raises(PublishError, match="revisions: "):
+        publish(range(1), folder=tmp_path / "other")
 
 
 def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained) -> None:
+    rows = [("epoch-000", 0, 0), ("step-00000001", None, 1), ("step-00000002", None, 2), ("epoch-001", 1, 3)]
     with Publisher(tmp_path, "me/run") as publisher:
-        for number, (name, epoch, step) in enumerate(
-            [("epoch-000", 0, 0), ("step-00000001", None, 1), ("step-00000002", None, 2), ("epoch-001", 1, 3)]
-        ):
+        for number, (name, epoch, step) in enumerate(rows):
             row = Row(name=name, epoch=epoch, step=step, samples_seen=step * 4)
             publisher.submit(row, trained(number))
         assert publisher.finish().missing == []
-    revisions = list_revisions(tmp_path)
-    assert [revision.name for revision in revisions] == [
-        "epoch-000",
-        "step-00000001",
-        "step-00000002",
-        "epoch-001",
-    ]
-    assert [revision.epoch for revision in revisions] == [0, None, None, 1]
+    assert [(one.name, one.epoch, one.step) for one in list_revisions(tmp_path)] == rows
     assert verify(tmp_path, deep=True).findings == ()
 
 
@@ -239,12 +179,3 @@ def test_the_umask_decides_who_may_read_a_revision(tmp_path: Path, publish, umas
     for path in [*(tmp_path / "revisions").glob("e*"), *(tmp_path / "revisions").glob("e*/**/*")]:
         expected = (0o777 if path.is_dir() else 0o666) & ~umask
         assert path.stat().st_mode & 0o777 == expected, path
-
-
-def test_the_space_of_all_revisions_is_said_and_whether_the_disk_has_it(tmp_path: Path) -> None:
-    said, fits = space_needed(tmp_path / "run", 11, 600_000_000)
-    assert said.startswith("11 revisions take 6.6 GB in")
-    assert fits
-    said, fits = space_needed(tmp_path / "run", 11, 10**18)
-    assert "but the disk has" in said
-    assert not fits

@@ -3,14 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_server.server import HubServer
-from hub_server.state import File, Repo
+from hub_server.state import File
+from huggingface_hub import HfApi
 
 from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
+
+Plant = Callable[[HubServer], None]
+WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
@@ -21,8 +27,9 @@ def suite(hub: HubServer, publish) -> HubServer:
     return hub
 
 
-def _change(repo: Repo, name: str, path: str, file: File | None) -> None:
+def _change(hub: HubServer, name: str, path: str, file: File | None) -> None:
     """Put another file on a branch, as a new commit; or take it away."""
+    repo = hub.repo("me/run")
     tree = dict(repo.commits[repo.branches[name]].tree)
     if file is None:
         del tree[path]
@@ -31,242 +38,184 @@ def _change(repo: Repo, name: str, path: str, file: File | None) -> None:
     repo.commit(name, "spoilt", tree)
 
 
-def _weights(hub: HubServer, content: bytes) -> File:
-    from hashlib import sha256
+def _file(hub: HubServer, name: str, path: str = WEIGHTS) -> File:
+    return hub.repo("me/run").resolve(name).tree[path]
 
+
+def _rows(edit: Callable[[list[dict[str, Any]]], object], branch: str = "main", **top: str) -> Plant:
+    def plant(hub: HubServer) -> None:
+        content = json.loads(_file(hub, branch, "revisions.json").content)
+        edit(content["revisions"])
+        _change(hub, branch, "revisions.json", File.small(json.dumps(content | top).encode()))
+
+    return plant
+
+
+def _branches(**names: str | None) -> Plant:
+    """`_branches(epoch_004="main")` lets a branch name the commit of another one, or deletes it."""
+
+    def plant(hub: HubServer) -> None:
+        branches = hub.repo("me/run").branches
+        before = dict(branches)
+        for name, other in names.items():
+            branch = name.replace("_", "-")
+            if other is None:
+                del branches[branch]
+            else:
+                branches[branch] = before[other]
+
+    return plant
+
+
+def _truncated(hub: HubServer) -> None:
+    content = hub.state.content(_file(hub, "epoch-001"))[:-100]
     name = sha256(content).hexdigest()
     hub.state.large[name] = content
-    return File.large(name, len(content))
+    _change(hub, "epoch-001", WEIGHTS, File.large(name, len(content)))
 
 
-def _edit_manifest(
-    hub: HubServer, edit: Callable[[list[dict]], None], branch: str = "main", **top: str
-) -> None:
-    repo = hub.repo("me/run")
-    content = json.loads(repo.resolve(branch).tree["revisions.json"].content)
-    edit(content["revisions"])
-    _change(repo, branch, "revisions.json", File.small(json.dumps(content | top).encode()))
+def _other_config(hub: HubServer) -> None:
+    config = json.loads(_file(hub, "main", "config.json").content) | {"projection_dim": 7}
+    _change(hub, "epoch-001", "config.json", File.small(json.dumps(config).encode()))
 
 
-def _tensors(hub: HubServer, name: str) -> bytes:
-    return hub.state.content(hub.repo("me/run").resolve(name).tree["model.safetensors"])
+def _gap(hub: HubServer) -> None:
+    FAULTS["row deleted"][0](hub)
+    _branches(epoch_001=None)(hub)
 
 
-def swapped(hub: HubServer) -> None:
-    branches = hub.repo("me/run").branches
-    branches["epoch-001"], branches["epoch-002"] = branches["epoch-002"], branches["epoch-001"]
-
-
-def duplicated(hub: HubServer) -> None:
-    repo = hub.repo("me/run")
-    _change(repo, "epoch-002", "model.safetensors", repo.resolve("epoch-001").tree["model.safetensors"])
-
-
-def truncated(hub: HubServer) -> None:
-    _change(
-        hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, _tensors(hub, "epoch-001")[:-100])
-    )
-
-
-def missing_branch(hub: HubServer) -> None:
-    del hub.repo("me/run").branches["epoch-002"]
-
-
-def branch_first(hub: HubServer) -> None:
-    """What `push_to_hub(revision=…)` leaves behind when its commit fails."""
-    branches = hub.repo("me/run").branches
-    branches["epoch-004"] = branches["main"]
-
-
-def moved_branch(hub: HubServer) -> None:
-    branches = hub.repo("me/run").branches
-    branches["epoch-003"] = branches["epoch-000"]
-
-
-def wrong_row(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows[1].update(sha256="0" * 64))
-
-
-def wrong_size_in_row(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows[1].update(size=7))
-
-
-def wrong_epoch_in_row(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows[2].update(epoch=7))
-
-
-def falling_samples(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows[2].update(samples_seen=1))
-
-
-def row_deleted(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows.pop(1))
-
-
-def gap(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: rows.pop(1))
-    del hub.repo("me/run").branches["epoch-001"]
-
-
-def manifest_broken(hub: HubServer) -> None:
-    _change(hub.repo("me/run"), "main", "revisions.json", File.small(b"{"))
-
-
-def manifest_gone(hub: HubServer) -> None:
-    _change(hub.repo("me/run"), "main", "revisions.json", None)
-
-
-def other_run(hub: HubServer) -> None:
-    _edit_manifest(hub, lambda rows: None, branch="epoch-001", run_id="f" * 32)
-
-
-def weights_gone(hub: HubServer) -> None:
-    _change(hub.repo("me/run"), "epoch-001", "model.safetensors", None)
-
-
-def other_config(hub: HubServer) -> None:
-    repo = hub.repo("me/run")
-    config = json.loads(repo.resolve("main").tree["config.json"].content)
-    _change(repo, "epoch-001", "config.json", File.small(json.dumps(config | {"projection_dim": 7}).encode()))
-
-
-def tokenizer_gone(hub: HubServer) -> None:
-    _change(hub.repo("me/run"), "epoch-002", "tokenizer.json", None)
-
-
-def old_main(hub: HubServer) -> None:
-    repo = hub.repo("me/run")
-    _change(repo, "main", "model.safetensors", repo.resolve("epoch-001").tree["model.safetensors"])
-
-
-FAULTS = {
-    swapped: {("epoch-001", "wrong-weights"), ("epoch-002", "wrong-weights")},
-    duplicated: {("epoch-002", "identical-weights"), ("epoch-002", "wrong-weights")},
-    truncated: {("epoch-001", "wrong-size"), ("epoch-001", "wrong-weights")},
-    missing_branch: {("epoch-002", "missing-branch")},
-    branch_first: {("epoch-004", "not-in-manifest"), ("epoch-004", "identical-weights")},
-    moved_branch: {("epoch-003", "moved-branch"), ("epoch-003", "wrong-weights")},
-    wrong_row: {("epoch-001", "wrong-weights")},
-    wrong_size_in_row: {("epoch-001", "wrong-size")},
-    wrong_epoch_in_row: {("epoch-002", "wrong-row")},
-    falling_samples: {("epoch-002", "wrong-row")},
-    row_deleted: {("epoch-001", "not-in-manifest"), ("epoch-001", "gap")},
-    gap: {("epoch-001", "gap")},
-    manifest_broken: {("revisions.json", "unreadable-manifest")},
-    manifest_gone: {("main", "no-manifest")},
-    other_run: {("epoch-001", "other-run")},
-    weights_gone: {("epoch-001", "no-weights")},
-    other_config: {("epoch-001", "other-config")},
-    tokenizer_gone: {("epoch-002", "missing-file")},
-    old_main: {("main", "main-not-newest")},
+FAULTS: dict[str, tuple[Plant, set[tuple[str, str]]]] = {
+    "swapped": (
+        _branches(epoch_001="epoch-002", epoch_002="epoch-001"),
+        {("epoch-001", "wrong-weights"), ("epoch-002", "wrong-weights")},
+    ),
+    "duplicated": (
+        lambda hub: _change(hub, "epoch-002", WEIGHTS, _file(hub, "epoch-001")),
+        {("epoch-002", "identical-weights"), ("epoch-002", "wrong-weights")},
+    ),
+    "truncated": (_truncated, {("epoch-001", "wrong-size"), ("epoch-001", "wrong-weights")}),
+    "missing branch": (_branches(epoch_002=None), {("epoch-002", "missing-branch")}),
+    # What `push_to_hub(revision=…)` leaves behind when its commit fails.
+    "branch first": (
+        _branches(epoch_004="main"),
+        {("epoch-004", "not-in-manifest"), ("epoch-004", "identical-weights")},
+    ),
+    "moved branch": (
+        _branches(epoch_003="epoch-000"),
+        {("epoch-003", "moved-branch"), ("epoch-003", "wrong-weights")},
+    ),
+    "wrong hash": (_rows(lambda rows: rows[1].update(sha256="0" * 64)), {("epoch-001", "wrong-weights")}),
+    "wrong size": (_rows(lambda rows: rows[1].update(size=7)), {("epoch-001", "wrong-size")}),
+    "wrong epoch": (_rows(lambda rows: rows[2].update(epoch=7)), {("epoch-002", "wrong-row")}),
+    "falling samples": (_rows(lambda rows: rows[2].update(samples_seen=1)), {("epoch-002", "wrong-row")}),
+    "row deleted": (
+        _rows(lambda rows: rows.pop(1)),
+        {("epoch-001", "not-in-manifest"), ("epoch-001", "gap")},
+    ),
+    "gap": (_gap, {("epoch-001", "gap")}),
+    "manifest broken": (
+        lambda hub: _change(hub, "main", "revisions.json", File.small(b"{")),
+        {("revisions.json", "unreadable-manifest")},
+    ),
+    "manifest gone": (lambda hub: _change(hub, "main", "revisions.json", None), {("main", "no-manifest")}),
+    "other run": (
+        _rows(lambda rows: None, branch="epoch-001", run_id="f" * 32),
+        {("epoch-001", "other-run")},
+    ),
+    "weights gone": (lambda hub: _change(hub, "epoch-001", WEIGHTS, None), {("epoch-001", "no-weights")}),
+    "other config": (_other_config, {("epoch-001", "other-config")}),
+    "tokenizer gone": (
+        lambda hub: _change(hub, "epoch-002", "tokenizer.json", None),
+        {("epoch-002", "missing-file")},
+    ),
+    "old main": (
+        lambda hub: _change(hub, "main", WEIGHTS, _file(hub, "epoch-001")),
+        {("main", "main-not-newest")},
+    ),
 }
 
 
+def _found(name: str | Path, *, deep: bool = False) -> set[tuple[str, str]]:
+    return {(finding.revision, finding.kind) for finding in verify(name, deep=deep).findings}
+
+
 def test_a_tokenizer_whose_last_call_padded_or_truncated_is_not_another_one(suite: HubServer) -> None:
-    repo = suite.repo("me/run")
-    tokenizer = json.loads(repo.resolve("main").tree["tokenizer.json"].content)
+    tokenizer = json.loads(_file(suite, "main", "tokenizer.json").content)
     called = {"padding": {"strategy": "BatchLongest", "pad_id": 0}, "truncation": {"max_length": 32}}
-    _change(repo, "epoch-001", "tokenizer.json", File.small(json.dumps(tokenizer | called).encode()))
-    assert "other-config" not in {finding.kind for finding in verify("me/run").findings}
-    model = tokenizer["model"] | {"padding": "of the model itself"}
-    _change(
-        repo, "epoch-001", "tokenizer.json", File.small(json.dumps(tokenizer | {"model": model}).encode())
-    )
-    assert ("epoch-001", "other-config") in {
-        (finding.revision, finding.kind) for finding in verify("me/run").findings
-    }
+    model = {"model": tokenizer["model"] | {"padding": "of the model itself"}}
+    for change, is_other in ((called, False), (model, True)):
+        content = json.dumps(tokenizer | change).encode()
+        _change(suite, "epoch-001", "tokenizer.json", File.small(content))
+        assert (("epoch-001", "other-config") in _found("me/run")) == is_other
 
 
 def test_each_planted_fault_on_the_hub_is_found_and_a_whole_suite_has_none(suite: HubServer) -> None:
-    assert verify("me/run", deep=True).findings == ()
+    assert _found("me/run", deep=True) == set()
     pristine = dict(suite.repo("me/run").branches)
-    for plant, expected in FAULTS.items():
+    for name, (plant, expected) in FAULTS.items():
         plant(suite)
-        found = {(finding.revision, finding.kind) for finding in verify("me/run").findings}
-        assert expected <= found, f"{plant.__name__}: {found}"
+        assert expected <= _found("me/run"), name
         suite.repo("me/run").branches = dict(pristine)
-    assert verify("me/run").findings == ()
+    assert _found("me/run") == set()
 
 
 def test_content_that_does_not_fit_the_hubs_own_record_is_found_by_hashing_it(suite: HubServer) -> None:
-    served = suite.repo("me/run").resolve("epoch-002").tree["model.safetensors"]
-    content = suite.state.large[served.sha256]
-    suite.state.large[served.sha256] = content[:-1] + bytes([content[-1] ^ 1])
-    assert verify("me/run").findings == ()
-    found = verify("me/run", deep=True).findings
-    assert [(finding.revision, finding.kind) for finding in found] == [("epoch-002", "wrong-content")]
-
-
-def _without_large_storage(hub: HubServer) -> None:
-    """Make every file a plain git blob, as mirrors on other servers have them."""
-    for commit in hub.repo("me/run").commits.values():
-        for path, file in commit.tree.items():
-            commit.tree[path] = File.small(hub.state.content(file))
+    name = _file(suite, "epoch-002").sha256
+    content = suite.state.large[name]
+    suite.state.large[name] = content[:-1] + bytes([content[-1] ^ 1])
+    assert _found("me/run") == set()
+    assert _found("me/run", deep=True) == {("epoch-002", "wrong-content")}
 
 
 def test_a_mirror_whose_weights_are_plain_git_blobs_has_no_findings_but_its_faults(suite: HubServer) -> None:
-    _without_large_storage(suite)
-    for deep in (False, True):
-        report = verify("me/run", deep=deep)
-        assert report.findings == (), report.render()
-    assert "(file contents hashed)" in report.render()
     repo = suite.repo("me/run")
+    for commit in repo.commits.values():  # as mirrors on other servers have them
+        for path, file in commit.tree.items():
+            commit.tree[path] = File.small(suite.state.content(file))
+    assert _found("me/run") == _found("me/run", deep=True) == set()
     pristine = dict(repo.branches)
-    other = repo.resolve("epoch-001").tree["model.safetensors"]
-    _change(repo, "epoch-002", "model.safetensors", other)
-    assert [finding.kind for finding in verify("me/run").findings] == ["identical-weights"]
-    assert [finding.kind for finding in verify("me/run", deep=True).findings] == [
-        "identical-weights",
-        "wrong-weights",
-    ]
+    FAULTS["duplicated"][0](suite)
+    assert _found("me/run") == {("epoch-002", "identical-weights")}
+    assert _found("me/run", deep=True) == FAULTS["duplicated"][1]
     repo.branches = dict(pristine)
-    old_main(suite)
-    assert [finding.kind for finding in verify("me/run").findings] == ["main-not-newest"]
+    FAULTS["old main"][0](suite)
+    assert _found("me/run") == {("main", "main-not-newest")}
 
 
-def test_a_manifest_must_have_the_row_and_the_run_of_its_folder(tmp_path: Path, publish) -> None:
-    publish(range(5))
-    assert verify(tmp_path).findings == ()
-    manifest = tmp_path / "revisions" / "epoch-003" / "revisions.json"
-    content = manifest.read_bytes()
-    manifest.write_bytes(content.replace(b'"run_id": "', b'"run_id": "x'))
-    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
-    assert found == {("epoch-003", "other-run")}
-    manifest.write_bytes((tmp_path / "revisions" / "epoch-002" / "revisions.json").read_bytes())
-    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
-    assert found == {("epoch-003", "moved-branch")}
-    manifest.write_bytes(content[:-1])
-    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
-    assert found == set(), "JSON needs no last line break"
-    manifest.write_bytes(content[:-3])
-    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
-    assert found == {("epoch-003", "unreadable-manifest")}
+FOLDERS: dict[str, tuple[str, Callable[[bytes, Path], bytes | None], str | None]] = {
+    "weights cut": (WEIGHTS, lambda content, _: content[:-100], "wrong-size"),
+    "weights flipped": (WEIGHTS, lambda content, _: content[:-1] + bytes([content[-1] ^ 1]), "wrong-content"),
+    "weights of another": (WEIGHTS, lambda _, other: other.read_bytes(), "wrong-content"),
+    "a file removed": ("tokenizer.json", lambda *_: None, "missing-file"),
+    "a manifest of another": ("revisions.json", lambda _, other: other.read_bytes(), "moved-branch"),
+    "a manifest of another run": (
+        "revisions.json",
+        lambda content, _: content.replace(b'"run_id": "', b'"run_id": "x'),
+        "other-run",
+    ),
+    "a manifest cut": ("revisions.json", lambda content, _: content[:-3], "unreadable-manifest"),
+    "a manifest without its last line break": ("revisions.json", lambda content, _: content[:-1], None),
+}
 
 
-@pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "gone", "replaced"])
-def test_faults_of_folders_are_found(tmp_path: Path, publish, fault: str) -> None:
-    publish(range(3))
-    assert verify(tmp_path, deep=True).findings == ()
+def test_faults_of_folders_are_found_and_of_manifests_repaired(tmp_path: Path, publish) -> None:
+    publish(range(4))
     folder = tmp_path / "revisions" / "epoch-001"
-    weights = folder / "model.safetensors"
-    content = weights.read_bytes()
-    if fault == "truncated":
-        weights.write_bytes(content[:-100])
-        expected = "wrong-size"
-    elif fault == "flipped":
-        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        expected = "wrong-content"
-    elif fault == "removed":
-        (folder / "tokenizer.json").unlink()
-        expected = "missing-file"
-    elif fault == "gone":
-        shutil.rmtree(folder)
-        expected = "missing-folder"
-    else:
-        weights.write_bytes((tmp_path / "revisions" / "epoch-002" / "model.safetensors").read_bytes())
-        expected = "wrong-content"
-    found = {(finding.revision, finding.kind) for finding in verify(tmp_path, deep=True).findings}
-    assert ("epoch-001", expected) in found
+    for name, (file, spoil, kind) in FOLDERS.items():
+        path = folder / file
+        content = path.read_bytes()
+        spoilt = spoil(content, folder.with_name("epoch-000") / file)
+        path.unlink() if spoilt is None else path.write_bytes(spoilt)
+        found = {what for revision, what in _found(tmp_path, deep=True) if revision == "epoch-001"}
+        assert kind in found if kind else not found, name
+        if kind == "unreadable-manifest":
+            repaired = repair(tmp_path)
+            assert repaired.is_whole, repaired.render()
+            assert path.read_bytes() == content, "the later ones have it"
+        path.write_bytes(content)
+    assert _found(tmp_path, deep=True) == set()
+    shutil.rmtree(folder)
+    assert ("epoch-001", "missing-folder") in _found(tmp_path)
 
 
 def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
@@ -275,7 +224,7 @@ def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
     code, printed, _ = clipdyn("verify", tmp_path, "--deep")
     assert code == 0
     assert "4 revisions, 0 findings" in printed
-    missing_branch(suite)
+    FAULTS["missing branch"][0](suite)
     code, printed, _ = clipdyn("verify", "me/run", "--json")
     assert code == 1
     report = json.loads(printed)
@@ -286,8 +235,8 @@ def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
 def test_repair_mends_what_is_wrong_in_folders_and_on_the_hub(
     suite: HubServer, tmp_path: Path, clipdyn
 ) -> None:
-    for plant in (swapped, other_config, missing_branch, wrong_row, old_main):
-        plant(suite)
+    for name in ("swapped", "other config", "missing branch", "wrong hash", "old main"):
+        FAULTS[name][0](suite)
     folders = tmp_path / "revisions"
     (folders / "epoch-000" / "model.safetensors").write_bytes(b"spoilt")
     (folders / "epoch-003" / "config.json").write_text("{}")
@@ -311,19 +260,6 @@ def test_repair_says_what_is_lost_for_good(tmp_path: Path, publish, clipdyn) -> 
     assert "epoch-000: no intact copy is left" in printed
 
 
-def test_repair_writes_a_manifest_again_that_the_later_ones_have(tmp_path: Path, publish) -> None:
-    publish(range(3))
-    manifest = tmp_path / "revisions" / "epoch-001" / "revisions.json"
-    before = manifest.read_bytes()
-    manifest.write_bytes(before[:-100])
-    assert [(one.revision, one.kind) for one in verify(tmp_path).findings] == [
-        ("epoch-001", "unreadable-manifest")
-    ]
-    repaired = repair(tmp_path)
-    assert repaired.is_whole, repaired.render()
-    assert manifest.read_bytes() == before
-
-
 @pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:9] + b"#" + data[10:]])
 def test_weights_that_were_damaged_before_they_were_hashed_are_found_by_their_header(
     tmp_path: Path, hub: HubServer, publish, trained, spoil: Callable[[bytes], bytes]
@@ -339,13 +275,10 @@ def test_weights_that_were_damaged_before_they_were_hashed_are_found_by_their_he
 
     publish(range(3), models=broken, push_to_hub=True)
     for name, deep in ((tmp_path, False), ("me/run", True)):
-        findings = {(one.revision, one.kind) for one in verify(name, deep=deep).findings}
-        assert findings == {("epoch-001", "bad-header")}
+        assert _found(name, deep=deep) == {("epoch-001", "bad-header")}
 
 
 def test_a_repository_without_a_manifest_is_not_called_whole(hub: HubServer, clipdyn) -> None:
-    from huggingface_hub import HfApi
-
     HfApi().create_repo("them/suite")
     HfApi().create_branch("them/suite", branch="step1000")
     code, printed, _ = clipdyn("verify", "them/suite", "--deep")

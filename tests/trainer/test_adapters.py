@@ -15,7 +15,7 @@ from transformers import CLIPModel, ViTForImageClassification
 
 from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import ConfigError, ModelError, RevisionError
+from hf_clipdyn.errors import ConfigError, ModelError, PublishError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.revisions.folders import with_base
@@ -71,17 +71,6 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
     assert (
         f"{kind.__name__}.from_pretrained" in (tmp_path / "revisions" / "epoch-002" / "README.md").read_text()
     )
-
-
-def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_on(tmp_path: Path) -> None:
-    model = adapted("clip", revision="v2")
-    model.peft_config["default"].base_model_name_or_path = "them/base"  # as PEFT sets it for a loaded base
-    assert parents_of(model) == (Parent("them/base", "v2"),)
-    whole = make_model("clip")
-    assert parents_of(whole) == ()
-    for name, expected in {"them/base": (Parent("them/base"),), str(tmp_path): (), "base": ()}.items():
-        whole.config._name_or_path = name
-        assert parents_of(whole) == expected
 
 
 def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_last(
@@ -155,33 +144,30 @@ def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_pa
     )
 
 
-def test_adapters_that_nobody_merges_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="has adapters, and only these would be saved: give `merge_adapters=True`"
-    ):
-        trainer(tmp_path, adapted("clip"), PublishRevisions(REPO)).train()
+def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_on(tmp_path: Path) -> None:
+    model, whole = adapted("clip", revision="v2"), make_model("classifier")
+    model.peft_config["default"].base_model_name_or_path = "them/base"  # as PEFT sets it for a loaded base
+    assert parents_of(model) == (Parent("them/base", "v2"),)
+    for name, expected in {"them/base": (Parent("them/base"),), str(tmp_path): (), "base": ()}.items():
+        whole.config._name_or_path = name
+        assert parents_of(whole) == expected
+    commit = "0123456789" * 4
+    folder = tmp_path / "models--them--base" / "snapshots" / commit  # of a client's cache
+    whole.save_pretrained(folder)
+    assert parents_of(type(whole).from_pretrained(folder)) == (Parent("them/base", None, commit),)
+
+
+def test_other_adapters_are_another_run_and_without_merging_none_is_published(tmp_path: Path) -> None:
+    publish = PublishRevisions(REPO, merge_adapters=True)
+    trainer(tmp_path / "run", adapted("clip"), publish, num_train_epochs=1).train()
+    with pytest.raises(PublishError, match="another recipe"):
+        trainer(tmp_path / "run", adapted("clip", lora_alpha=3), publish, num_train_epochs=1).train()
+    with pytest.raises(ConfigError, match="merge_adapters=True"):
+        trainer(tmp_path / "none", adapted("clip"), PublishRevisions(REPO)).train()
     model = make_model("classifier")
     model._hf_peft_config_loaded = True  # as after `add_adapter`, for which transformers wants a later PEFT
-    with pytest.raises(ConfigError, match=r"adapters from `add_adapter`.*`merge_adapters=True`"):
-        trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True)).train()
-
-
-def test_a_base_model_in_a_clients_cache_is_named_by_its_repository(tmp_path: Path) -> None:
-    commit = "0123456789" * 4
-    folder = tmp_path / "models--them--base" / "snapshots" / commit
-    make_model("classifier").save_pretrained(folder)
-    model = type(make_model("classifier")).from_pretrained(folder)
-    assert parents_of(model) == (Parent("them/base", None, commit),)
-    assert parents_of(type(model).from_pretrained(folder.rename(tmp_path / "elsewhere"))) == ()
-
-
-def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:
-    from hf_clipdyn.errors import PublishError
-
-    publish = PublishRevisions(REPO, merge_adapters=True)
-    trainer(tmp_path, adapted("clip"), publish, num_train_epochs=1).train()
-    with pytest.raises(PublishError, match="another recipe"):
-        trainer(tmp_path, adapted("clip", lora_alpha=3), publish, num_train_epochs=1).train()
+    with pytest.raises(ConfigError, match="add_adapter"):
+        trainer(tmp_path / "none", model, publish).train()
 
 
 @pytest.mark.parametrize("at", ["folder", "Hub"])

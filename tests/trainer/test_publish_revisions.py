@@ -101,14 +101,6 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | N
     return found
 
 
-def test_a_run_that_stops_inside_an_epoch_ends_with_a_revision_of_its_last_step(tmp_path: Path) -> None:
-    model = make_model("clip")
-    trainer(tmp_path, model, PublishRevisions(REPO), max_steps=7).train()
-
-    assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "step-00000007"]
-    assert equal(served(tmp_path, "step-00000007", CLIPModel), model)
-
-
 def test_samples_are_counted_as_the_trainer_shows_them(tmp_path: Path) -> None:
     batches = {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO, publish=[1]), **batches).train()
@@ -149,16 +141,6 @@ def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
 
 
-def test_what_transformers_cannot_save_is_refused(tmp_path: Path) -> None:
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(3, 3)
-
-    with pytest.raises(ConfigError, match="not a Plain"):
-        trainer(tmp_path, Plain(), PublishRevisions(REPO)).train()  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     "sharded", [pytest.param(False, id="DDP"), pytest.param(True, id="FSDP", marks=pytest.mark.slow)]
 )
@@ -167,39 +149,11 @@ def test_two_processes_publish_what_they_trained_together(
 ) -> None:
     sharding = ["--sharded"] if sharded else []
     launch(2, SCRIPT, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
-    alone = tmp_path / "alone"
-    model = make_model("clip")
-    trainer(alone, model, PublishRevisions(REPO)).train()
-
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "epoch-002"]
     assert equal(served(tmp_path, "epoch-000", CLIPModel), make_model("clip"))
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    shapes = {name: value.shape for name, value in make_model("clip").state_dict().items()}
     assert {name: value.shape for name, value in served(tmp_path, "epoch-002").state_dict().items()} == shapes
     assert not equal(served(tmp_path, "epoch-002", CLIPModel), served(tmp_path, "epoch-001", CLIPModel))
-
-
-def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_step(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Steps(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            warned.append([one.message for one in caplog.records if one.name.startswith("hf_clipdyn")])
-
-    warned: list[list[str]] = []
-    processor = make_processor()
-    given = tmp_path / "given"
-    trainer(
-        given, make_model("clip"), PublishRevisions(REPO, processor=processor), Steps(), max_steps=2
-    ).train()
-    read = AutoProcessor.from_pretrained(given / "revisions" / "step-00000002")
-    assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
-    assert warned[0] == []
-    trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), Steps(), max_steps=2).train()
-    (said,) = warned[-1]
-    assert "publishes no processor" in said
-    assert "Give it `processor=…`, or give the Trainer `processing_class=…`." in said
-    with pytest.raises(ConfigError, match="processor is 'me/clip': give an object of transformers"):
-        trainer(tmp_path / "name", make_model("clip"), PublishRevisions(REPO, processor="me/clip")).train()
 
 
 def test_a_run_whose_checkpoint_was_not_loaded_whole_stops_and_goes_on_with_the_model_of_the_checkpoint(
@@ -291,12 +245,10 @@ def test_it_says_where_revisions_go_and_the_next_two_commands_which_work_as_prin
             main([*words[1:], *more])
         assert not stopped.value.code
 
-    trainer(Path("words"), make_model("language"), PublishRevisions(REPO), num_train_epochs=1).train()
-    *_, first, second = capsys.readouterr().out.splitlines()
-    assert (first, second.strip()) == ("Next: clipdyn revisions words", "clipdyn verify words")
 
-
-def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions(tmp_path: Path) -> None:
+def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A call with `padding=True` or `truncation=True` alters what the tokenizer saves of itself."""
     processor = make_processor()
 
@@ -307,25 +259,27 @@ def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions
 
     publish = PublishRevisions(REPO, processor=processor)
     trainer(tmp_path, make_model("clip"), Call(), publish).train()
+    assert "processor" not in caplog.text
     files = [path.read_bytes() for path in tmp_path.glob("revisions/*/tokenizer.json")]
     assert len(set(files)) > 1, "it saves what the last call was"
     assert verify(tmp_path, deep=True).findings == ()
+    read = AutoProcessor.from_pretrained(tmp_path / "revisions" / "epoch-002")
+    assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), max_steps=2).train()
+    assert caplog.text.count("publishes no processor") == 1
 
 
-def test_a_private_run_is_not_sent_to_a_public_repository(tmp_path: Path, hub: HubServer) -> None:
-    HfApi().create_repo(REPO)
-    publish = PublishRevisions(REPO, push_to_hub=True)
-    with pytest.raises(ConfigError, match=f"{REPO} exists and is public: make it private"):
-        trainer(tmp_path, make_model("clip"), publish, hub_private_repo=True).train()
-    assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
-
-
-def test_a_pushed_run_is_on_the_hub(
-    tmp_path: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
+def test_a_pushed_run_is_on_the_hub_and_a_private_one_not_in_a_public_repository(
+    tmp_path: Path, hub: HubServer
 ) -> None:
-    publish = PublishRevisions(REPO, push_to_hub=True)
-    trainer(tmp_path, make_model("clip"), publish, num_train_epochs=1).train()
-    said = capsys.readouterr().out
-    assert "and as branches of the same names on the Hub" in said
-    assert "2 of 2 revisions are published" in said
+    HfApi().create_repo(REPO)
+
+    def train(name: str, **settings: Any) -> None:
+        publish = PublishRevisions(REPO, push_to_hub=True)
+        trainer(tmp_path / name, make_model("clip"), publish, num_train_epochs=1, **settings).train()
+
+    with pytest.raises(ConfigError, match=f"{REPO} exists and is public"):
+        train("private", hub_private_repo=True)
+    assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
+    train("public")
     assert [one.name for one in list_revisions(REPO)] == ["epoch-000", "epoch-001"]

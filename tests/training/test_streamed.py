@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import forked
 import numpy as np
 import pyarrow as pa
@@ -75,6 +76,12 @@ def _write_shards(folder: Path, kind: str, *, count: int, samples: int) -> None:
             _write_tar(folder / f"{i}.tar", numbers)
         else:
             _write_parquet(folder / f"{i}.parquet", numbers, lambda n: [f"sample {n}"])
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` sleeps for five seconds after it has read Parquet in threads (apache/arrow#45214)."""
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0, raising=False)
 
 
 @pytest.fixture
