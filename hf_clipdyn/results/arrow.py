@@ -76,7 +76,7 @@ def open_table(path: Path, error: type[ClipDynError]) -> pq.ParquetFile:
         check_regular(path)
         schema = pq.read_schema(path)
         if missing := [name for name in SCHEMA.names if name not in (*schema.names, *DEFAULTS)]:
-            raise error(f"{path} lacks the columns {', '.join(missing)}")
+            raise error(f"{path} is not a table of results: it lacks the columns {', '.join(missing)}")
         texts = [one.name for one in schema if pa.types.is_string(one.type)]
         return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
 

@@ -32,38 +32,18 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
+JUDGE = "report --print verdicts --claims claims.yaml"
 VERDICTS, RESULTS = "not a table of verdicts", "not a table of results"
 CALLS = {
     "evaluate over trials": ("evaluate me/run -o in.trials/a.parquet", RESULTS),
     "report over a page of somebody": ("report in.parquet -o site", "not a page of hf_clipdyn"),
-    "verdicts over its input": (
-        "report --print verdicts in.parquet --claims claims.yaml -o in.parquet",
-        VERDICTS,
-    ),
-    "verdicts over its claims": (
-        "report --print verdicts in.parquet --claims claims.yaml -o claims.yaml",
-        VERDICTS,
-    ),
-    "verdicts over its input by a link": (
-        "report --print verdicts in.parquet --claims claims.yaml -o link.parquet",
-        VERDICTS,
-    ),
-    "verdicts over its input by a hard link": (
-        "report --print verdicts in.parquet --claims claims.yaml -o hard.parquet",
-        VERDICTS,
-    ),
-    "verdicts over the table of a folder": (
-        "report --print verdicts run --claims claims.yaml -o run/results.parquet",
-        VERDICTS,
-    ),
-    "verdicts over a table of somebody": (
-        "report --print verdicts in.parquet --claims claims.yaml -o mine.parquet",
-        VERDICTS,
-    ),
-    "verdicts over a text": (
-        "report --print verdicts in.parquet --claims claims.yaml -o notes.txt",
-        VERDICTS,
-    ),
+    "verdicts over its input": (f"{JUDGE} in.parquet -o in.parquet", VERDICTS),
+    "verdicts over its claims": (f"{JUDGE} in.parquet -o claims.yaml", VERDICTS),
+    "verdicts over its input by a link": (f"{JUDGE} in.parquet -o link.parquet", VERDICTS),
+    "verdicts over its input by a hard link": (f"{JUDGE} in.parquet -o hard.parquet", VERDICTS),
+    "verdicts over the table of a folder": (f"{JUDGE} run -o run/results.parquet", VERDICTS),
+    "verdicts over a table of somebody": (f"{JUDGE} in.parquet -o mine.parquet", VERDICTS),
+    "verdicts over a text": (f"{JUDGE} in.parquet -o notes.txt", VERDICTS),
     "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", RESULTS),
     "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
     "share over a page of somebody": ("share in.parquet -o shared", "not a page of hf_clipdyn"),
