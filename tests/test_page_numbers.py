@@ -355,9 +355,9 @@ def ease_of_both_cues() -> Iterator[str]:
         steps(f"{cue}-alone-{contrast}") for contrast in (70, 25) for cue in ("texture", "shape")
     )
     yield f"the easy texture alone needed {easy[0]} and {easy[1]} steps"
-    yield f"the shapes alone beside it {beside_easy[0]:,} and {beside_easy[1]:,}"
+    yield f"and shape alone, shown with the easy texture, {beside_easy[0]:,} and {beside_easy[1]:,}"
     assert hard == [None, None]
-    yield f"the shapes beside it in {beside_hard[0]} and {beside_hard[1]}"
+    yield f"shape alone, shown with the hard texture, needed {beside_hard[0]} and {beside_hard[1]}"
     assert all(fast <= 2 / 3 * slow for fast, slow in zip(easy, beside_easy, strict=True) if fast and slow)
     assert all(one and 1.5 * one <= 2000 for one in beside_hard)
 
@@ -423,7 +423,7 @@ def verdicts_of_the_second_study() -> Iterator[str]:
     yield photographs(1, "0.5 - early: {1}; late - early: {2}")
     yield photographs(1, "0.5 - early: {3}; late - early: {4}")
     yield photographs(5, "early - late, prompts: {1}; probe: {2}")
-    yield photographs(8, "people - late: {1}")
+    yield photographs(8, "humans - late: {1}")
     yield photographs(21, "{1}")
     yield photographs(22, "prompts: {1}; probe: {2}")
     yield photographs(23, "CKA: {1}; angular distance: {2}")
@@ -727,7 +727,7 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("interpretable.md", numbers_of_the_longer_run("in {unclear} of its {all} revisions")),
         (
             "benchmarks/zero-shot.md",
-            numbers_of_the_longer_run("reached {own} at", "and {last} with those of"),
+            numbers_of_the_longer_run("reached {own} at", "and {last} with the texts of"),
         ),
         (
             "benchmarks/saliency.md",
