@@ -57,9 +57,9 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("report", "/dev/zero", "--output", "out"), "it is not a regular file"),
     (("report", MARKUP, "--output", "out"), "does not exist"),
     (("evaluate", *STORED, "none", "--benchmarks", LONG), "xxx"),
-    (("evaluate", *STORED, "none", "--noise-conditions", MARKUP), "noise_conditions"),
+    (("evaluate", *STORED, "none", "--noise-conditions", MARKUP), "condition of noise"),
     (("evaluate", "open_clip:hf-hub:me/model@.", "--output", "out.parquet"), "hf-hub:me/model"),
-    *[(("prepare", name, "--output", "out"), "no data set") for name in (MARKUP, "../victim", "", LONG)],
+    *[(("prepare", name, "--output", "out"), "") for name in (MARKUP, "../victim", "", LONG)],
     *[
         ((*command, path), "")
         for command in (("verify", *STORED), ("revisions", *STORED), ("evaluate", *STORED), ("repair",))

