@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import Bools, Floats, Ints, columns, names
@@ -172,7 +171,7 @@ def order_of_runs(right: Bools, groups: Ints) -> dict[str, Any] | None:
         return None
 
     def correlations(kept: Bools) -> Floats:
-        between = np.corrcoef(rankdata(accessibility[:, kept], axis=1))
+        between = np.corrcoef(_ranks(accessibility[:, kept]))
         return np.array([between[pair] for pair in pairs])
 
     n_groups = int(groups.max()) + 1
@@ -186,4 +185,11 @@ def order_of_runs(right: Bools, groups: Ints) -> dict[str, Any] | None:
 def _spearman(x: Floats, y: Floats) -> float:
     if len(x) < _FEWEST_ITEMS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks along the last axis; ties share their mean."""
+    from scipy.stats import rankdata  # which takes half a second to load, and a report needs none
+
+    return np.asarray(rankdata(values, axis=-1))
