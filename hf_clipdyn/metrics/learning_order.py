@@ -171,7 +171,7 @@ def order_of_runs(right: Bools, groups: Ints) -> dict[str, Any] | None:
         return None
 
     def correlations(kept: Bools) -> Floats:
-        between = np.corrcoef(_ranks(accessibility[:, kept]))
+        between = np.atleast_2d(np.corrcoef(_ranks(accessibility[:, kept])))
         return np.array([between[pair] for pair in pairs])
 
     n_groups = int(groups.max()) + 1

@@ -105,7 +105,10 @@ def test_a_file_that_is_not_parquet_is_named_in_one_sentence(tmp_path, content):
 def test_the_columns_that_a_table_lacks_are_listed(tmp_path):
     path = tmp_path / "other.parquet"
     pd.DataFrame({"repo_id": ["me/x"], "value": [1.0], "n": [1]}).to_parquet(path)
-    with pytest.raises(ConfigError, match=r"other\.parquet is not a table of results: it lacks the columns revision, commit, kind"):
+    with pytest.raises(
+        ConfigError,
+        match=r"other\.parquet is not a table of results: it lacks the columns revision, commit, kind",
+    ):
         load([path])
 
 
