@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gmean
 
 from hf_clipdyn.metrics.checks import Floats
 from hf_clipdyn.metrics.influence import left_out_influence
@@ -172,6 +171,8 @@ def one_against_others(thresholds: Floats) -> dict[str, float]:
         >>> round(one_against_others(alike)["alignment"], 9)
         1.0
     """
+    from scipy.stats import gmean  # which takes half a second to load, and a report needs none
+
     found = [
         agreement(single, gmean(np.delete(thresholds, at, axis=1), axis=1))
         for at, single in enumerate(thresholds.T)
