@@ -367,7 +367,7 @@ def _rows(panel: Panel) -> dict[str, Any]:
 
 
 def _numbers_of_rows(rows: Sequence[Row]) -> dict[str, Any]:
-    """As `_numbers`; ``said``: what is said of a row instead of its numbers, where it differs."""
+    """As `_numbers`; ``said``: the words of a row in place of its numbers, where they differ."""
     ends = {name: np.array([getattr(row, name) for row in rows], float) for name in ("value", "low", "high")}
     numbers = {
         "name": rows[0].series,

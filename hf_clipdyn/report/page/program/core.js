@@ -139,7 +139,7 @@ function chosen(key) {
   return [...box.options].some(({ value: name }) => name === state.get(key)) ? state.get(key) : usualOf(box);
 }
 
-// Offers texts in a select; one alone is no choice and is hidden.
+// Offers texts in a select, which is hidden if there is one alone.
 function offer(key, names, usual) {
   const box = boxes.get(key);
   box.replaceChildren(...names.map((name) => new Option(name || "none", name, name === usual)));
