@@ -10,24 +10,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import datasets
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.benchmarks.sources import local_source
-from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, UnknownNameError
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery, Picture
 from hf_clipdyn.report.page.views import label_names
+
+if TYPE_CHECKING:
+    from hf_clipdyn.data.metadata import DatasetMetadata
 
 StimuliChoice = Literal["none", "thumbnails"]
 """What a report shows of the stimuli themselves; the answers to them are always shown."""
@@ -68,6 +65,11 @@ class Pictures:
             stimuli: what the reader chose.
             data_dirs: folders of data sets, by name.
         """
+        # They load `datasets`, which a report without trials does not need.
+        from hf_clipdyn.benchmarks.sources import local_source
+        from hf_clipdyn.data.load import find_locally
+        from hf_clipdyn.data.registry import builder_class
+
         name = str(cell.dataset)
         try:
             builder = builder_class(name)
@@ -119,6 +121,8 @@ class Pictures:
         """The name of a picture's thumbnail, the same for one file in any row and column; None if there is none."""
         if self.dataset is None:
             return None
+        import datasets
+
         column = picture.column
         if column not in self._files:  # to read a row of it reads no other column, and decodes nothing
             files = datasets.Image(decode=False)
@@ -132,7 +136,7 @@ class Pictures:
         return None if self._thumbnails[key] is None else key
 
 
-def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+def forbidden(facts: "DatasetMetadata", stimuli: StimuliChoice) -> str:
     """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
@@ -170,6 +174,8 @@ def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:
 
 def thumbnail(file: Mapping[str, Any] | None) -> Image.Image | None:
     """The small picture of an image of a data set; None if it is missing or cannot be decoded."""
+    from hf_clipdyn.data.images import decode_image
+
     if file is None:
         return None
     try:

@@ -3,20 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.sources import Source, local_source
-from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, read
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
+
+if TYPE_CHECKING:
+    from hf_clipdyn.benchmarks.sources import Source
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
@@ -76,13 +77,16 @@ def read_trials(study: Study, cell: Any, content: Callable[[pd.DataFrame], T]) -
         ) from error
 
 
-def label_names(source: Source | None) -> tuple[str, ...]:
+def label_names(source: "Source | None") -> tuple[str, ...]:
     """The names that the rows have for their classes; none if they have none."""
     return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
 
 
 def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the classes of a data set by their number; none if they are not known on this machine."""
+    from hf_clipdyn.benchmarks.sources import local_source
+    from hf_clipdyn.data.registry import builder_class
+
     with suppress(ClipDynError):
         known = tuple(getattr(builder_class(dataset), "classes", ()))
         return known or label_names(local_source(dataset, schemas))

@@ -268,8 +268,8 @@ def _program(try_it: str) -> str:
 
 def _json(data: Mapping[str, Any]) -> str:
     """JSON that may stand inside a script element: no sign in it can end the element or a line of a script."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII: one byte a sign in memory
+    for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
 
