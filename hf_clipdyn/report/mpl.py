@@ -5,6 +5,7 @@ Names of lines are in the right margin, each at the height where its line ends; 
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Literal
@@ -238,22 +239,23 @@ def _style(level: Level) -> dict[str, Any]:
 
 def _draw_rows(panel: Panel, ax: "Axes") -> None:
     """An interval each, from above; rows with one label are side by side, in the colours of their series."""
-    labels = list(dict.fromkeys(row.label for row in panel.rows))
+    labels = _row_labels(panel, _width(ax))
     series = list(dict.fromkeys(row.series for row in panel.rows))
-    step = 0.8 / len(series)
+    sizes = np.array([lines for _, lines in labels.values()])
+    middles = dict(zip(labels, np.cumsum(sizes) - (sizes + 1) / 2, strict=True))
     for title, start, end in panel.spans:
         ax.axvspan(start, end, color=GREY, alpha=0.2, linewidth=0, zorder=0.5, label=title)
     for row in panel.rows:
-        y = labels.index(row.label) + (series.index(row.series) - (len(series) - 1) / 2) * step
+        step = 0.8 * labels[row.label][1] / len(series)
+        y = middles[row.label] + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
             ax.vlines(level.height, y - step / 2, y + step / 2, zorder=4, label=level.title, **_style(level))
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)
         ax.lines[-1].set_label(level.title)
-    letters = letters_across("ytick.labelsize", _LABEL_SHARE * _width(ax))
-    ax.set_yticks(range(len(labels)), [textwrap.fill(label, letters) for label in labels])
-    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.set_yticks([*middles.values()], [text for text, _ in labels.values()])
+    ax.set_ylim(sizes.sum() - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")
     if panel.x.limits and not panel.x.log:
@@ -264,9 +266,19 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         ax.locator_params(axis="x", nbins=5, steps=_TICK_STEPS)
 
 
+def _row_labels(panel: Panel, width: float) -> dict[str, tuple[str, int]]:
+    """The labels of rows in lines that fit beside a panel of this width (inches), and how many lines each takes."""
+    letters = letters_across("ytick.labelsize", _LABEL_SHARE * width)
+    texts = {row.label: textwrap.fill(row.label, letters) for row in panel.rows}
+    beside = Counter(row.label for row in panel.rows)
+    return {label: (text, max(text.count("\n") + 1, beside[label])) for label, text in texts.items()}
+
+
 def _width(ax: "Axes") -> float:
-    """Of axes, in inches."""
-    return float(ax.get_window_extent().width / ax.figure.dpi)
+    """Of axes with their labels, in inches: a column of the figure."""
+    spec, figure = ax.get_subplotspec(), ax.get_figure(root=True)
+    assert figure is not None
+    return float(figure.get_figwidth() / (spec.get_gridspec().ncols if spec else 1))
 
 
 def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
@@ -512,10 +524,9 @@ def _title(panel: Panel, width: float) -> str:
 def _height(row: Sequence[Panel], titles: Sequence[str], columns: int, width: float) -> float:
     """Height of a row of panels in inches; rows of intervals need more if their labels have several lines."""
     lines = max(title.count("\n") + 1 for title in titles)
-    letters = letters_across("ytick.labelsize", _LABEL_SHARE * width)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     of_form = {"lines": curves + _TITLE_LINE * max(0, lines - 2), "map": _MAP_HEIGHT}
-    labels = [sum(max(1, len(textwrap.wrap(one.label, letters))) for one in panel.rows) for panel in row]
+    labels = [sum(lines for _, lines in _row_labels(panel, width).values()) for panel in row]
     heights = [
         of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * n)
         for panel, n in zip(row, labels, strict=True)
