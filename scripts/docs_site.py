@@ -2,7 +2,7 @@
 
 - A folder in `nav` is all of its pages.
 - Documents, reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
-- `<!-- docstrings: NAME NAME -->` becomes the docstrings, and names in the table of such a page become links to them.
+- `<!-- docstrings: NAME NAME -->` becomes the docstrings, and names in the list of such a page become links to them.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
 """
@@ -64,7 +64,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Correct links to files outside docs/ and the first lines of blocks, and name docstrings as mkdocstrings does."""
     for place in " ".join(_DOCSTRINGS.findall(markdown)).split():
         name = place.rpartition(".")[2]
-        markdown = markdown.replace(f"\n| `{name}` |", f"\n| [`{name}`](#{place}) |")
+        markdown = markdown.replace(f"\n- `{name}`:", f"\n- [`{name}`](#{place}):")
     markdown = _DOCSTRINGS.sub(_blocks, markdown)
     markdown = _INSIDE_LINK.sub(r"](\1", _OUTSIDE_LINK.sub(r"](\1", markdown))
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)

@@ -158,11 +158,20 @@ def test_readme_says_what_it_is_then_how_to_start_then_why_and_what_was_never_ru
 
 
 def test_the_recipes_that_status_calls_never_run_are_those_whose_cost_was_not_measured() -> None:
-    (said,) = re.findall(r"^\| the recipes (.*?) \|", STATUS, re.MULTILINE)
+    (said,) = re.findall(r"^- the recipes (.*?): ", STATUS, re.MULTILINE)
     unmeasured = [
         name for name in recipe_names() if "not measured" in recipe_path(name).read_text(encoding="utf-8")
     ]
     assert sorted(re.findall(r"`(.*?)`", said)) == sorted(unmeasured)
+
+
+def test_readme_and_index_name_what_status_says_was_never_run() -> None:
+    """Status has the list, with the short names in bold."""
+    listed = STATUS.partition("## What was never run")[2].partition("\n## ")[0]
+    names = sorted(re.findall(r"\*\*(.+?)\*\*", listed))
+    for text in (README, (DOCS / "index.md").read_text(encoding="utf-8")):
+        (said,) = re.findall(r"\*\*Never run\*\*: (.*?)\.(?: |$)", " ".join(text.split()))
+        assert sorted(said.split(", ")) == names
 
 
 def test_status_counts_the_runs_of_the_committed_tables() -> None:
@@ -172,8 +181,8 @@ def test_status_counts_the_runs_of_the_committed_tables() -> None:
 
     study, repeated = runs("study/results.parquet"), runs("study/repeated.parquet")
     main = int((study["arm"] == "").sum())
-    assert f"| {main} runs, {len(study) - main} of its arms, and the {len(repeated)} once more |" in STATUS
-    assert f"on photographs | {len(runs('real-study/results.parquet'))} runs |" in STATUS
+    assert f": {main} runs, {len(study) - main} of its arms, and the {len(repeated)} once more (" in STATUS
+    assert f"on photographs: {len(runs('real-study/results.parquet'))} runs (" in STATUS
 
 
 def test_what_was_never_tried_is_said_on_the_page_of_status_alone() -> None:
@@ -195,7 +204,7 @@ def test_contributing_names_the_tool_of_the_site_that_ends() -> None:
 
 def glossary() -> dict[str, str]:
     text = (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8")
-    return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", text, re.MULTILINE))
+    return dict(re.findall(r"^- \*\*(.+?)\*\*: (.+)$", text, re.MULTILINE))
 
 
 WORDS = ("study", "claim", "recipe", "Hub", "Space", "card", "linear probe", "projection", "relation")

@@ -1,6 +1,7 @@
 """Numbers that pages quote, computed again from the committed tables."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -327,8 +328,6 @@ def decodability_of_the_demo() -> Iterator[str]:
     yield f"with an accuracy of {two(texture[0])} before training and {ends}"
     yield f"{two(texture[1])} after one epoch, against {two(shape[1])} for shape"
     yield f"from {two(texture[4])} at epoch 4"
-    lead = of_demo("cue_learning-shape_bias", "shape_lead", reference="")[10]
-    yield f"half-rise of shape in the representation comes {two(lead)} octaves"
 
 
 def geometry_of_the_demo() -> Iterator[str]:
@@ -450,7 +449,7 @@ def verdicts_of_the_second_study() -> Iterator[str]:
 def sensitivities_of_the_second_study() -> Iterator[str]:
     """The reference lists those whose word is not the word of their contrast."""
     listed = (DOCS / "reference" / "verdicts.md").read_text(encoding="utf-8").partition("## Sensitivities")[2]
-    others = listed.partition("\n## ")[0].count("\n| ") - 2  # less the head
+    others = len(re.findall(r"\*[^*]+\*: ", listed.partition("\n## ")[0]))
     tables = [pd.read_parquet(SECOND / f"{part}-verdicts.parquet") for part in ("photographs", "worlds")]
     registered = sum((rows["role"] == "sensitivity").sum() for rows in tables)
     yield f"Of {registered} registered sensitivities these {others} have another word"
@@ -724,7 +723,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("interpretable.md", first_answers),
         ("study.md", peak_on_photographs),
         ("study.md", numbers_of_the_longer_run("in {unclear} of {all} revisions it is")),
-        ("interpretable.md", numbers_of_the_longer_run("in {unclear} of its {all} revisions")),
         (
             "benchmarks/zero-shot.md",
             numbers_of_the_longer_run("reached {own} at", "and {last} with the texts of"),

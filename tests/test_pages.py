@@ -161,10 +161,12 @@ def test_a_page_that_a_person_begins_says_from_where_on_it_is_written(
 
 def test_the_table_of_models_says_what_applies(written: dict[str, str]) -> None:
     lines = [line for line in written["reference/models.md"].splitlines() if line.startswith("| [`")]
-    assert [re.findall(r"`(\w+)`", line)[0] for line in lines] == [
-        one.name for one in sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
-    ]
-    ends = {re.findall(r"`(\w+)`", line)[0]: line.partition(") | ")[2] for line in lines}
+    ends = {
+        name: line.partition(") | ")[2]
+        for line in lines
+        for name in re.findall(r"`(\w+)`", line.partition(") | ")[0])
+    }
+    assert ends.keys() == kinds().keys()
     assert ends["retrieval"] == "yes | no | no |"
     assert ends["zero_shot"] == "yes | head | head |"
     assert ends["saliency"] == "yes | yes | yes, with `gradient_input`, `grad_cam` |"
@@ -192,9 +194,9 @@ PYTHON = [DOCS / "reference" / "python.md", *sorted((DOCS / "reference" / "pytho
 @pytest.mark.parametrize("page", PYTHON, ids=place)
 def test_a_page_that_explains_a_function_links_back_to_its_reference(page: Path) -> None:
     text = text_of(page)
-    names = re.findall(r"^\| `(\w+)` \|.*\[page\]\((\S+)\) \|$", text, re.MULTILINE)
+    names = re.findall(r"^- `(\w+)`: .*\[page\]\((\S+)\)$", text, re.MULTILINE)
     wanted = [(f"`{name}`", page.parent / path) for name, path in names]
-    wanted += [("", page.parent / path) for path in re.findall(r"\[The explanation\]\((\S+)\)", text)]
+    wanted += [("", page.parent / path) for path in re.findall(r"\[Explanation\]\((\S+)\)", text)]
     lacking = []
     for name, target in wanted:
         explained = text_of(target.resolve())
@@ -219,8 +221,8 @@ def test_the_site_fills_in_the_docstrings_and_links_the_names_to_them() -> None:
     assert found.loader is not None
     site = module_from_spec(found)
     found.loader.exec_module(site)
-    page = "| name |\n| --- |\n| `one` |\n\n<!-- docstrings: a.b.one a.two -->\n\n<!-- a note -->\n"
-    shown = "| name |\n| --- |\n| [`one`](#a.b.one) |\n\n::: a.b.one\n\n::: a.two\n\n<!-- a note -->\n"
+    page = "\n- `one`: a name\n\n<!-- docstrings: a.b.one a.two -->\n\n<!-- a note -->\n"
+    shown = "\n- [`one`](#a.b.one): a name\n\n::: a.b.one\n\n::: a.two\n\n<!-- a note -->\n"
     assert site.on_page_markdown(page) == shown
 
 
@@ -228,12 +230,12 @@ def test_every_public_function_says_which_page_explains_it(written: dict[str, st
     lacking = []
     for path, text in written.items():
         if re.match(r"reference/python(\.md|/(?!errors|metrics))", path):
-            lacking += re.findall(r"^\| `(\w+)` \|(?!.*\[page\])", text, re.MULTILINE)
+            lacking += re.findall(r"^- `(\w+)`:(?!.*\[page\])", text, re.MULTILINE)
     assert [name for name in lacking if name != "__version__"] == []
 
 
 def test_every_citation_of_a_data_set_is_once_in_the_file(written: dict[str, str]) -> None:
     keys = re.findall(r"^@\w+\{(\w+),", written["reference/data-sets.bib"], re.MULTILINE)
-    cited = re.findall(r"^- Cite: `(\w+)`", written["reference/data-sets.md"], re.MULTILINE)
+    cited = re.findall(r"^- Source: .* Cite: `(\w+)`\.$", written["reference/data-sets.md"], re.MULTILINE)
     assert len(keys) == len(set(keys))
     assert set(cited) == set(keys)

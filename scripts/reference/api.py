@@ -13,9 +13,7 @@ import hf_clipdyn.metrics
 from hf_clipdyn import errors
 
 from .explained import EXPLAINED, METRICS
-from .page import Page, line, summary_of, table
-
-_HEAD = ("name", "what it does", "explained in")
+from .page import Page, bullets, line, plain, summary_of
 
 _PACKAGES = {
     "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
@@ -48,13 +46,13 @@ on GitHub, read them in the code.
 """
     names = [name for name in hf_clipdyn.__all__ if not name.startswith("__")]
     objects = {name: getattr(hf_clipdyn, name) for name in names}
-    rows = [(f"`{name}`", summary_of(one), _explained(name, "..")) for name, one in objects.items()]
+    rows = [_row(name, summary_of(one), "..") for name, one in objects.items()]
     places = [f"{one.__module__}.{name}" for name, one in objects.items()]
     return Page(
         "reference/python.md",
         "hf_clipdyn",
         "The names that `import hf_clipdyn` offers.",
-        [text, table(_HEAD, rows), _docstrings(places)],
+        [text, bullets(rows), _docstrings(places)],
     )
 
 
@@ -126,12 +124,10 @@ def _metric_module(name: str) -> list[str]:
     ]
     listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
     documented = [name for name in listed if _is_documented(getattr(module, name))]
-    others = [f"`{one}`" for one in documented if one != name]
-    names = f" Names: {', '.join(others)}." if others else ""
     places = dict.fromkeys(f"{getattr(module, one).__module__}.{one}" for one in documented)
     return [
         f"## {name}",
-        f"{summary_of(module)} [The explanation](../../{METRICS[name]}).{names}",
+        f"{summary_of(module)} [Explanation](../../{METRICS[name]}).",
         _docstrings(places),
     ]
 
@@ -142,16 +138,20 @@ def _api_page(name: str, summary: str, names: Sequence[tuple[str, str]], title: 
 
 
 def _listed(names: Sequence[tuple[str, str]], with_meaning: bool = True) -> list[str]:
-    """A table of the names, and their docstrings."""
+    """A list of the names, and their docstrings."""
     # By the place of the definition: other modules may offer the name too.
-    rows: dict[str, tuple[str, ...]] = {}
+    rows: dict[str, str] = {}
     for module, one in names:
         value = getattr(import_module(module), one)
         meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
         meaning = meaning if with_meaning or not _is_documented(value) else ""
         place = f"{getattr(value, '__module__', module)}.{one}"
-        rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
-    return [table(_HEAD, rows.values()), _docstrings(rows)] if rows else []
+        rows.setdefault(place, _row(one, meaning, "../.."))
+    return [bullets(rows.values()), _docstrings(rows)] if rows else []
+
+
+def _row(name: str, meaning: str, up: str) -> str:
+    return f"`{name}`: " + " ".join(filter(None, (plain(meaning), _explained(name, up))))
 
 
 def _explained(name: str, up: str) -> str:

@@ -11,7 +11,7 @@ from hf_clipdyn.cli import command_class, command_names
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_of, name_of
 
-from .page import Page, line, table
+from .page import Page, bullets, line, plain
 
 _NOTES = {
     "evaluate": "Options of a kind, such as `--noise_levels`, are on the page of [that kind](../index.md#kinds). "
@@ -64,7 +64,7 @@ def _command(name: str, **example: str) -> Page:
             *_example(**example),
             "## Options",
             *(_by_group(command, listed) if listed else ["The command has no options."]),
-            *(["### What is measured", option_table(EvaluationConfig)] if name == "evaluate" else []),
+            *(["### What is measured", option_list(EvaluationConfig)] if name == "evaluate" else []),
         ],
     )
 
@@ -76,7 +76,7 @@ def _example(command: str, output: str = "", not_run: str = "") -> list[str]:
 
 
 def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]:
-    """A table of the options of each group, in the order of the help; first of those in no group."""
+    """The options of each group, in the order of the help; first those in no group."""
     parts, title = [], ""
     titles = {}
     for key, one in listed.items():
@@ -92,32 +92,36 @@ def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]
     return parts
 
 
-def option_table(options: type[Options], prefix: str = "") -> str:
-    """A table of options; empty if there are none."""
+def option_list(options: type[Options], prefix: str = "") -> str:
+    """A list of options; empty if there are none."""
     own = options.option_fields()
     if options is EvaluationConfig:  # without the settings of kinds
         own = {
             key: own[key]
             for key in map(name_of, options.model_fields, options.model_fields.values())
-            if key in own
+            if key in own and key not in options.positional
         }
     rows = [_row(options, key, one, prefix) for key, one in own.items()]
     return _options(rows) if rows else ""
 
 
 def _options(rows: Iterable[tuple[str, str, str]]) -> str:
-    return table(("option", "meaning", "default"), list(rows))
+    return bullets(
+        plain(f"{usage}: {meaning}" + (f" Default: {default}." if default else ""))
+        for usage, meaning, default in rows
+    )
 
 
 def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -> tuple[str, str, str]:
+    metavar = metavar_of(field)
     if key in options.positional:
         usage = _code(key.upper() + "..." * (form_of(field) == "values"))
     else:
-        usage = _code(f"--{prefix}{key} {metavar_of(field)}".strip())
+        usage = _code(f"--{prefix}{key} {metavar}".strip())
         also = [f"-{letter}" for name, letter in options.letters.items() if name == key]
         also += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
         usage = ", ".join([usage, *map(_code, also)])
-    limits = "; ".join(limits_of(field))
+    limits = "; ".join(limits_of(field)) if metavar != "N" else ""  # `--help` has those of whole numbers
     return (
         usage,
         line(field.description or "") + (f" {limits.capitalize()}." if limits else ""),

@@ -11,7 +11,7 @@ from hf_clipdyn.data.quality import QualityBuilder
 from hf_clipdyn.data.registry import builder_class, dataset_names
 
 from .kinds import fitting
-from .page import Page, TextFile, bullets, table
+from .page import Page, TextFile, bullets, plain, table
 from .places import kind_path
 
 _MOST_CONFIGS = 8
@@ -21,6 +21,7 @@ _CITATIONS = "data-sets.bib"
 def data_sets_page() -> Page:
     """What the data sets are and the columns of their rows, below what a person wrote."""
     builders = {name: builder_class(name) for name in dataset_names()}
+    shared = [f"`{name}`" for name, one in builders.items() if one.metadata.may_redistribute]
     rows = [_data_set_row(name, one.metadata) for name, one in builders.items()]
     return Page(
         "reference/data-sets.md",
@@ -28,7 +29,8 @@ def data_sets_page() -> Page:
         "Licence, size, source, files and columns of every data set, and what it is for.",
         [
             "## All data sets",
-            table(("data set", "benchmarks", "rows", "licence", "may be passed on"), rows),
+            table(("data set", "benchmarks", "licence"), rows),
+            f"{', '.join(shared)} may be passed on, the others may not.",
             *(part for name, one in builders.items() for part in _data_set(name, one)),
             "## Columns of the rows",
             *_columns(),
@@ -45,13 +47,13 @@ def citations() -> TextFile:
 
 
 def _columns() -> list[str]:
-    """The table of `hf_clipdyn.data.schemas`, and what is said below it."""
+    """The list of `hf_clipdyn.data.schemas`, and what is said below it."""
     _, body, rest = re.split(r"^(?:=+ +=+\n)", inspect.cleandoc(schemas.__doc__ or ""), flags=re.MULTILINE)[
         1:
     ]
     entries = re.findall(r"^``(\w+)`` +(.*?)(?=^``|\Z)", body, re.DOTALL | re.MULTILINE)
-    rows = [(f"`{name}`", meaning) for name, meaning in entries]
-    return [table(("kind", "columns"), rows), rest.replace("``", "`")]
+    kinds_listed = [plain(f"`{name}`: {meaning}") for name, meaning in entries]
+    return ["By kind:", bullets(kinds_listed), rest.replace("``", "`")]
 
 
 def _data_set_row(name: str, metadata: DatasetMetadata) -> tuple[str, ...]:
@@ -60,15 +62,17 @@ def _data_set_row(name: str, metadata: DatasetMetadata) -> tuple[str, ...]:
     ]
     if metadata.kind == "captions":
         uses.insert(0, "[training](../how-to/train.md)")
-    passes = "yes" if metadata.may_redistribute else "no"
-    return f"[`{name}`](#{name})", ", ".join(uses), _rows(metadata), metadata.licence, passes
+    return f"[`{name}`](#{name})", ", ".join(uses), metadata.licence
 
 
-def _rows(metadata: DatasetMetadata) -> str:
+def _rows(metadata: DatasetMetadata, described: str) -> str:
+    """The numbers of rows that the description lacks."""
     parts = [
-        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in metadata.rows.items()
+        f"{count:,}" if split == "total" else f"{split} {count:,}"
+        for split, count in metadata.rows.items()
+        if f"{count:,}" not in described
     ]
-    return ", ".join(parts) or "any"
+    return f"Rows: {', '.join(parts)}." if parts else ""
 
 
 def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
@@ -77,24 +81,22 @@ def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
     configs = [f"`{one.name}`" for one in builder.BUILDER_CONFIGS]
     if len(configs) > _MOST_CONFIGS:
         configs = [*configs[: _MOST_CONFIGS - 1], f"… {configs[-1]} ({len(configs)} in all)"]
+    described = inspect.cleandoc(builder.__doc__ or "").replace("``", "`")
+    described = f"**{metadata.description}.** {described}"
+    cited = f" Cite: `{_citation_key(metadata.citation)}`." if metadata.citation else ""
     facts = [
-        f"Source: {metadata.where}.",
+        _rows(metadata, described),
+        f"Source: {metadata.where}." + cited,
         f"Files: {', '.join(f'`{one}`' for one in builder.layout)}." if builder.layout else "",
-        f"Configurations: {', '.join(configs)}." if configs else "",
-        _direction(builder),
+        f"Configurations: {', '.join(configs)}." if any(one not in described for one in configs) else "",
+        "" if re.search(r"(higher|lower)[ -]is[ -]better", described) else _direction(builder),
         f"Pixels per degree of visual angle: {metadata.pixels_per_degree:g}."
         if metadata.pixels_per_degree
         else "",
         f"Published human values: {people}." if people else "",
         f"Caution: {metadata.caution}" if metadata.caution else "",
-        f"Cite: `{_citation_key(metadata.citation)}`." if metadata.citation else "",
     ]
-    described = inspect.cleandoc(builder.__doc__ or "").replace("``", "`")
-    return [
-        f"### {name}",
-        f"**{metadata.description}.** {described}",
-        bullets(filter(None, facts)),
-    ]
+    return [f"### {name}", described, bullets(filter(None, facts))]
 
 
 def _direction(builder: type[DataBuilder]) -> str:

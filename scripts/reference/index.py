@@ -32,7 +32,8 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
         [
             "Look up what a command, an option, a column, a metric or a function means.",
             "## Commands",
-            "`clipdyn COMMAND --help` prints the same text. Write options with dashes or with underscores.",
+            "`clipdyn COMMAND --help` prints the same text, and the limits of whole numbers. Write options with dashes "
+            "or with underscores.",
             bullets(rows(commands)),
             "## Kinds",
             "A benchmark is a kind on a data set: `noise/cifar10`. Metrics, columns and options are below the "

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.results.terms import Axis, KindTerms
 
-from .commands import option_table
+from .commands import option_list
 from .explained import functions
 from .page import Page, bullets, line, section, summary_of, table
 from .places import kind_path, relation_path
@@ -44,7 +45,7 @@ def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
     for path, parts in written:
         found.setdefault(path, []).extend(parts)
     return [
-        Page(path, "", "", [*parts, *section("## Functions", functions(path))], is_begun=True)
+        Page(path, "", "", [*parts, f"Functions: {functions(path)}."], is_begun=True)
         for path, parts in found.items()
     ]
 
@@ -55,12 +56,12 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     return [
         f"## Reference of `{kind.name}`",
         summary_of(kind),
-        bullets(_kind_facts(kind)),
+        " ".join(_kind_facts(kind)),
         "Metrics:",
         _metrics(terms),
         *section("Values of columns:", _names(terms, "conditions" in kind.settings.model_fields)),
         _references(terms),
-        *section("Options:", option_table(kind.settings, f"{kind.name}_")),
+        *section("Options:", option_list(kind.settings, f"{kind.name}_")),
         *_trials(details),
     ]
 
@@ -75,7 +76,7 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     return [
         f"## Reference of `{name}`",
         summary_of(relation),
-        bullets(facts),
+        " ".join(facts),
         "Metrics:",
         _metrics(relation.terms),
         _references(relation.terms),
@@ -128,22 +129,48 @@ def _perception(terms: KindTerms) -> list[str]:
 
 
 def _metrics(terms: KindTerms) -> str:
-    """One entry for each meaning: metrics of images and of texts share theirs."""
+    """One entry for each meaning: metrics of images and of texts share theirs, and those at 1, 5 and 10."""
     alike: dict[tuple[object, ...], list[str]] = {}
     for name, one in terms.terms.items():
-        alike.setdefault((one.meaning or name, one.unit, one.limits, one.better), []).append(name)
-    return bullets(
-        _metric(names, [terms.terms[name].title for name in names], terms) for names in alike.values()
-    )
+        meaning = one.meaning or name
+        if ends := re.search(r"_at_(\d+)$", name):
+            meaning = _at_k(meaning, ends[1])
+        alike.setdefault((meaning, one.unit, one.limits, one.better), []).append(name)
+    listed = {
+        names[0]: _metric(names, [terms.terms[name].title for name in names], terms)
+        for names in alike.values()
+    }
+    often = _said_often(listed)
+    return bullets([*listed.values(), *often])
+
+
+def _said_often(listed: dict[str, str]) -> list[str]:
+    """Sentences that three or more metrics share, which are taken out of their entries."""
+    shared = Counter(one for words in listed.values() for one in _SENTENCE.findall(words))
+    often = [sentence for sentence, count in shared.items() if count >= 3]
+    found = []
+    for sentence in often:
+        names = [name for name, words in listed.items() if sentence in words]
+        for name in names:
+            listed[name] = listed[name].replace(sentence, "")
+        found.append(f"{_listed(names)}:{sentence}")
+    return found
 
 
 def _metric(names: Sequence[str], titles: Sequence[str], terms: KindTerms) -> str:
     term = terms.terms[names[0]]
     title = titles[0] if len(titles) == 1 else titles[0].rpartition(", ")[0]
     meaning = line(f"{title}. {term.meaning}" if term.meaning else f"{title}.")
-    limits = "" if term.limits is None else f"{term.limits[0]:g} to {term.limits[1]:g}"
+    if len(names) > 1 and (ends := re.search(r"_at_(\d+)$", names[0])):
+        meaning = _at_k(line(f"{titles[0]}. {term.meaning}"), ends[1])
+    is_share = term.meaning.startswith("Share of") and term.limits == (0, 1)
+    limits = "" if term.limits is None or is_share else f"{term.limits[0]:g} to {term.limits[1]:g}"
     facts = ", ".join(filter(None, (term.unit, limits, term.better and f"{term.better} is better")))
     return f"{_listed(names)}: {meaning[:1].upper()}{meaning[1:]}{facts and f' ({facts})'}"
+
+
+def _at_k(words: str, number: str) -> str:
+    return re.sub(rf"\b{number}\b", "k", words)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -183,6 +210,9 @@ def _references(terms: KindTerms) -> str:
     ]
     return f"Reference values, by `role`: {'; '.join(rows)}." if rows else ""
 
+
+_SENTENCE = re.compile(r"(?<=\.) [A-Z][^.]*\.")
+"""One that follows another."""
 
 _WHY = {
     "embedded": "Needs no download: a first look, and a check that everything works.",

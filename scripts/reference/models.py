@@ -26,13 +26,11 @@ _NO = "no"
 def models_page() -> Page:
     """A table of kinds of models and kinds of benchmarks."""
     summary = "Which benchmarks apply to which kind of model."
-    rows = [
-        (
-            f"[`{kind.name}`](../{kind_path(kind.name)})",
-            *(_applies(kind, *model) for model in _MODELS.values()),
-        )
-        for kind in measured()
-    ]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for kind in measured():
+        applies = tuple(_applies(kind, *model) for model in _MODELS.values())
+        alike.setdefault(applies, []).append(f"[`{kind.name}`](../{kind_path(kind.name)})")
+    rows = [(", ".join(names), *applies) for applies, names in alike.items()]
     of_weights = [f"`{name}`" for name, one in relations().items() if one.reads == WEIGHTS]
     notes = [
         "A model of image and text: CLIP, SigLIP, ALIGN and others. A vision transformer: ViT, DINOv2. A convolutional "
@@ -47,7 +45,7 @@ def models_page() -> Page:
         "reference/models.md",
         "Models and benchmarks",
         summary,
-        [table(("kind", *_MODELS), rows), bullets(notes)],
+        [table(("kinds", *_MODELS), rows), bullets(notes)],
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 NOTE = "<!-- `make docs` writes this page. -->"
-BELOW = "<!-- `make docs` writes what follows from the declarations in the code: change those. -->"
+BELOW = "<!-- `make docs` writes what follows. -->"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text in a cell: no line ends, and neither columns nor HTML of its own."""
-    parts = re.split(r"(`[^`]*`)", line(text).replace("|", "\\|"))
+    """A text in a cell: no columns of its own."""
+    return plain(text.replace("|", "\\|"))
+
+
+def plain(text: str) -> str:
+    """A text in one line, without HTML of its own."""
+    parts = re.split(r"(`[^`]*`)", line(text))
     return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from .page import Page, table
+from .page import Page, bullets, table
 
 COMMIT = "7d1a4bfc"
 """It has all code of both studies: it trains, measures and judges their runs again."""
@@ -81,21 +81,18 @@ def _both_studies() -> Page:
     text = f"""
 What both studies found about each claim, from the committed tables, which are frozen: commit {COMMIT} has all code of
 both studies. Verdicts of the first study follow the [rule of five words](../explanation/claims.md#the-rule), verdicts
-of the second use [ten words](#the-words). A dash is a claim that the study does not test. The
-[first](../explanation/study.md) and the [second study](../explanation/second-study.md) interpret them.
+of the second use [ten words](#the-words). A dash is a claim that the study does not test; codes in brackets are from
+the [plan](../../model_cards/second-study/plan.md). The pages of the [first](../explanation/study.md) and the [second
+study](../explanation/second-study.md) have the contrasts, and [a
+command](../explanation/second-study.md#compute-the-verdicts-again) prints them with their detectable effects.
 """
     parts = [text, table(("claim", *(f"{study}, {data}" for study, data in tables)), rows)]
-    for (study, data), one in tables.items():
-        if study == "second":
-            head = ("claim", "contrast", "estimate and interval", "δ", "detectable", "seeds", "verdict")
-            parts += [f"## The second study, {data}", table(head, _contrasts(one))]
     seconds = {data: one for (study, data), one in tables.items() if study == "second"}
-    head = ("claim", "contrast", "its word", "sensitivity", "came out as")
     parts += [
         "## Sensitivities with another word",
         "Registered other ways to compute a contrast: another metric, other texts, another window, or the items held "
-        "fixed. They never change a verdict.",
-        table(head, [row for data, one in seconds.items() for row in _sensitivities(data, one)]),
+        "fixed. They never change a verdict. In brackets is the word of the contrast.",
+        bullets(line for data, one in seconds.items() for line in _sensitivities(data, one)),
         _WORDS,
     ]
     return Page(
@@ -122,31 +119,18 @@ def _words(verdicts: pd.DataFrame, file: Path) -> dict[int, str]:
     }
 
 
-def _contrasts(verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """What decides, and the differences of readouts."""
-    counted = verdicts[(verdicts["part"] > 0) & (verdicts["role"] != "sensitivity")]
-    for row in counted.itertuples():
-        yield (
-            f"{row.claim}",
-            _digits(str(row.part_title)),
-            f"{_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]",
-            "" if math.isnan(row.smallest_effect) else f"{row.smallest_effect:g}",
-            "" if row.role == "difference" else _number(row.minimum_detectable_effect),
-            f"{row.n_seeds}",
-            "difference of the readouts" if row.role == "difference" else row.part_verdict,
-        )
-
-
-def _sensitivities(data: str, verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """Those whose word is not the word of their contrast."""
+def _sensitivities(data: str, verdicts: pd.DataFrame) -> Iterator[str]:
+    """Of each contrast, those whose word is not its word."""
     contrasts = verdicts[verdicts["role"] == "contrast"].set_index(["claim", "part_title"])["part_verdict"]
+    found: dict[tuple[int, str], list[str]] = {}
     for row in verdicts[verdicts["role"] == "sensitivity"].itertuples():
         how, _, title = row.part_title.partition(": ")
-        word = contrasts[row.claim, title]
-        if word != row.part_verdict:
+        if contrasts[row.claim, title] != row.part_verdict:
             interval = f" {_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]"
-            found = row.part_verdict + ("" if math.isnan(row.value) else interval)
-            yield f"{row.claim}, {data}", _digits(title), word, _digits(how), found
+            came_out = row.part_verdict + ("" if math.isnan(row.value) else interval)
+            found.setdefault((row.claim, title), []).append(f"*{_digits(how)}*: {came_out}")
+    for (claim, title), others in found.items():
+        yield f"{claim}, {data}, {_digits(title)} ({contrasts[claim, title]}). {'; '.join(others)}"
 
 
 def _digits(title: str) -> str:

@@ -13,7 +13,7 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.manifest import Row as ManifestRow
 from hf_clipdyn.statistics.verdicts import VerdictRow
 
-from .page import Page, table
+from .page import Page, bullets, plain
 
 _JSON = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -25,8 +25,8 @@ def table_pages() -> list[Page]:
 
 def _tables() -> Page:
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
-    results = [(f"`{name}`", keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
-    verdicts = [(f"`{name}`", meaning) for name, _, meaning in column_table(VerdictRow)]
+    results = [_entry(name, keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
+    verdicts = [_entry(name, "", meaning) for name, _, meaning in column_table(VerdictRow)]
     text = """
 Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is
 one number: [read the table](../how-to/read-the-table.md).
@@ -57,10 +57,10 @@ Both files have the key `hf_clipdyn.provenance` (JSON) in their metadata:
             text,
             "## Results",
             of_results,
-            table(("column", "key", "meaning"), results),
+            bullets(results),
             "## Verdicts",
             of_verdicts,
-            table(("column", "meaning"), verdicts),
+            bullets(verdicts),
             "## Provenance",
             provenance,
         ],
@@ -73,9 +73,8 @@ def _manifest() -> Page:
 Each revision contains the manifest as of its publication; `main` has the newest one. It names no commits, since a file
 cannot name the commit that contains it.
 """
-    run = [row for row in _attributes(Manifest) if row[0] != "`revisions`"]
-    run.append(("`revisions`", "list", "The revisions in training order, as below."))
-    head = ("key", "type", "meaning")
+    run = [_entry(*row) for row in _attributes(Manifest) if row[0] != "revisions"]
+    run.append(_entry("revisions", "list", "The revisions in training order, as below."))
     return Page(
         "reference/revision-names.md",
         "Revisions: names and manifest",
@@ -83,12 +82,16 @@ cannot name the commit that contains it.
         [
             "## The manifest",
             text,
-            table(head, run),
+            bullets(run),
             "### Keys of a revision",
-            table(head, _attributes(ManifestRow)),
+            bullets(_entry(*row) for row in _attributes(ManifestRow)),
         ],
         is_begun=True,
     )
+
+
+def _entry(name: str, kind: str, meaning: str) -> str:
+    return plain(f"`{name}`{kind and f' ({kind})'}: {meaning}")
 
 
 def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
@@ -97,7 +100,7 @@ def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
     meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", described, re.MULTILINE))
     return [
         (
-            f"`{name}`",
+            name,
             " or ".join(_JSON.get(kind, "object") for kind in _kinds(field.annotation)),
             " ".join(meanings[name].split()).replace("None", "null"),
         )

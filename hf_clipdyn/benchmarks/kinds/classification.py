@@ -39,8 +39,8 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     """Zero-shot decisions among 16 classes on the subsets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
-    the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16; earlier
-    versions lacked it). ``protocol`` is the name of a prompt set ("" is the default one), ``head`` (of a classifier) or
+    the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16).
+    ``protocol`` is the name of a prompt set ("" is the default one), ``head`` (of a classifier) or
     ``human``. For ``human``, ``decision`` is the answer of ``observer``.
     """
 

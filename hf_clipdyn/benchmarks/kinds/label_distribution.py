@@ -34,8 +34,8 @@ class LabelDistribution(LabelledKind[KindSettings]):
     A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceiling compares one
     half of the people with the other half (200 random splits).
 
-    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol (which earlier
-    versions lacked). A classifier's own head has the protocol ``head``, its logits as cosines, and the scale 1.
+    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol.
+    A classifier's own head has the protocol ``head``, its logits as cosines, and the scale 1.
     """
 
     name = "label_distribution"

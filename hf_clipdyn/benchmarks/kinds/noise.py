@@ -107,8 +107,7 @@ class Noise(LabelledKind[NoiseSettings]):
     images, null if the condition has only one level), decision (class id), probe_decision (class id from a linear
     probe that has not seen the item; -1 if the class has no other image; null with the texts of another revision, which
     a probe does not read), n_classes, human_accuracy (of people at that level, on their own photographs; null unless
-    the classes are the same), protocol (``head`` if a classifier's own head decided; empty for prompts). Earlier
-    versions had neither of the last two.
+    the classes are the same), protocol (``head`` if a classifier's own head decided; empty for prompts).
     """
 
     name = "noise"

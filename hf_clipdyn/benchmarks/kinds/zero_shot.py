@@ -24,7 +24,7 @@ class ZeroShot(LabelledKind[KindSettings]):
     """Top-1 and top-5 accuracy on labelled images.
 
     Trials: item, label, ranking (the best five class ids), n_classes, protocol (``head`` if a classifier's own head
-    ranked them; empty for prompts; earlier versions had no such column).
+    ranked them; empty for prompts).
     """
 
     name = "zero_shot"
