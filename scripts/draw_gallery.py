@@ -81,9 +81,9 @@ SCREENS = {
     "first-screen-dark": Screen(dark=True),
     "first-screen-narrow": Screen(width=400),
     "stimuli": Screen(place="#stimuli"),
-    "confusion": Screen(place='[data-view="confusion"]'),
-    "categories": Screen(place='[data-view="categories"]'),
-    "psychometric": Screen(place='[data-view="psychometric"]'),
+    "confusion": Screen(place='[data-view="Decisions by class"]'),
+    "categories": Screen(place='[data-view="Decisions by class: class by class"]'),
+    "psychometric": Screen(place='[data-view="Response over contrast"]'),
     "models": Screen(report="classifier"),
 }
 OPEN_TABS = """async (place) => {

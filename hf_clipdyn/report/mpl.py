@@ -304,7 +304,7 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     given: dict[str, Any] = {"cmap": colours, "norm": norm, "origin": "lower" if cells.first_up else "upper"}
     image = ax.imshow(np.ma.masked_invalid(cells.values[-1]), aspect="auto", interpolation="nearest", **given)
     ax.grid(visible=False)
-    width = 0.7 * _width(ax)
+    width = 0.55 * _width(ax)
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
     for names, axis, most in ((panel.x.names, ax.xaxis, across), (panel.y.names, ax.yaxis, _MOST_TICKS)):
         ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
