@@ -25,3 +25,25 @@ def decisions(right):
     best = np.where(right, labels, (labels + 1) % 10)
     ranking = [[int(first), *[k for k in range(10) if k != first][:4]] for first in best]
     return pd.DataFrame({"item": np.arange(len(right)), "label": labels, "ranking": ranking, "n_classes": 10})
+
+
+def noise_decisions(right):
+    """Noise trials of ten classes: which rows are right, by level."""
+    blocks = []
+    for sigma, of_level in right.items():
+        n = len(of_level)
+        labels = np.arange(n) % 10
+        block = pd.DataFrame({"item": np.arange(n), "label": labels})
+        blocks.append(
+            block.assign(
+                condition="gaussian" if sigma else "none",
+                level=sigma,
+                decision=np.where(of_level, labels, (labels + 1) % 10),
+                probe_decision=pd.array([None] * n, "Int64"),
+                distance=0.1,
+                mean_pairwise_distance=1.0,
+                n_classes=10,
+                rms=sigma,
+            )
+        )
+    return pd.concat(blocks, ignore_index=True)

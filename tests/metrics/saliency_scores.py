@@ -27,10 +27,6 @@ def cc(saliency_map: Any, density: Any) -> float:
     return _score("cc", saliency_map, density=density)
 
 
-def sim(saliency_map: Any, density: Any) -> float:
-    return _score("sim", saliency_map, density=density)
-
-
 def kl_divergence(saliency_map: Any, density: Any) -> float:
     return _score("kl", saliency_map, density=density)
 

@@ -42,30 +42,6 @@ def test_independent_data_of_any_number_are_at_zero_within_the_interval(n):
     assert high - low < 0.2
 
 
-def test_resampled_duplicates_make_independent_data_alike():
-    x, y = independent(100, 512)
-    drawn = np.random.default_rng(1).integers(0, 100, 100)
-    assert value(x[drawn], y[drawn]) > 0.8
-
-
-def test_the_value_does_not_depend_on_the_number_of_items():
-    found = []
-    for n in (50, 200, 800):
-        x, noise = independent(n, 64, seed=2)
-        found.append(value(x, x + noise))
-    assert found == pytest.approx([0.5] * 3, abs=0.05)
-
-
-def test_the_interval_covers_the_value_of_the_population():
-    """Of x and x plus independent noise, the covariances are I, I and 2 I: their CKA is 1/2."""
-    covered = 0
-    for seed in range(100):
-        x, noise = independent(60, 8, seed)
-        low, high = cka(x, x + noise).report()["cka_debiased_ci"]
-        covered += low <= 0.5 <= high
-    assert covered >= 92
-
-
 def test_equal_data_up_to_rotation_scale_and_place_are_equal():
     x = independent(30, 6)[0]
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]

@@ -6,12 +6,8 @@ it and draws one design again, `make test-slow` all of them.
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from coverage_designs import all_designs, covered, fault, read_coverage
-from coverage_observers import crossed, of_cues
-
-from hf_clipdyn.metrics.scores import interval
 
 TABLE = read_coverage()
 DESIGNS = all_designs()
@@ -50,14 +46,3 @@ def test_one_design_is_covered_as_in_the_table():
 @pytest.mark.parametrize("name", DESIGNS)
 def test_all_designs_are_covered_as_in_the_table(name):
     as_in_the_table(name)
-
-
-def test_the_same_draws_are_not_covered_when_rows_count_as_independent():
-    """Why exemplars are asked for."""
-    hits = []
-    for seed in range(200):
-        *answers, _ = crossed(np.random.default_rng(seed), 48, (0.3, 0.3), (0.4, 0.7))
-        bias = of_cues((*answers, None))["shape_bias"]
-        low, high = interval(bias.value, bias.influence, bias.scale)
-        hits.append(low <= 0.5 <= high)
-    assert np.mean(hits) < 0.7

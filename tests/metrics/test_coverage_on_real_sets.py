@@ -4,9 +4,7 @@ Materials and exemplars are drawn again and again from normal models, which imag
 draws a few times, `make test-slow` a thousand times; seeds are fixed.
 """
 
-import csv
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -76,17 +74,6 @@ def test_two_afc_covers_for_triplets_of_the_hundred_materials(
     assert coverage(draw, truth, n_draws) >= least
 
 
-@pytest.mark.slow
-def test_clusters_of_references_do_not_cover_on_the_same_triplets(materials):
-    """Why all images are asked for."""
-    triplets, votes = materials
-
-    def draw(rng):
-        return interval_of(of_two_afc((*judged(rng, triplets, votes, 3, 0.7), triplets[:, 0]))["two_afc"])
-
-    assert coverage(draw, 0.6857, 300) < 0.8
-
-
 def conflicts_of(names):
     rows = pd.DataFrame([name.split("-") for name in names], columns=["shape_exemplar", "texture_exemplar"])
     for cue in ("shape", "texture"):
@@ -100,18 +87,6 @@ def quarter(real_data):
     return conflicts_of(sorted(path.stem for path in real_data("cue-conflict").rglob("*.png")))
 
 
-@pytest.fixture(scope="module")
-def whole(real_data):
-    """All 1,200 conflict images, named in the trials of the people who saw them."""
-    folder = real_data("cue-conflict-human-trials")
-    prefix = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
-    names = set()
-    for path in folder.glob("*.csv"):
-        with path.open() as file:
-            names |= {prefix.sub("", row["imagename"]).removesuffix(".png") for row in csv.DictReader(file)}
-    return conflicts_of(sorted(names))
-
-
 def planted(rng, rows, of_shape, of_texture, of_image, of_class):
     """Embeddings around a common direction, as CLIP's are: classes that stay, exemplars and images that are drawn."""
     classes = np.random.default_rng(7)
@@ -123,7 +98,7 @@ def planted(rng, rows, of_shape, of_texture, of_image, of_class):
     return embedding
 
 
-def preference_coverage(rows, spread, n_draws, *, mates=True):
+def preference_coverage(rows, spread, n_draws):
     """Coverage; the truth is the mean of many draws, as the classes stay."""
     exemplars = rows[["shape_exemplar", "texture_exemplar"]].to_numpy()
     cues = [rows[name] for name in ("shape", "texture", "shape_exemplar", "texture_exemplar")]
@@ -134,7 +109,7 @@ def preference_coverage(rows, spread, n_draws, *, mates=True):
         )
         anchors = ~np.isnan(preferences)
         values.append(preferences[anchors].mean())
-        influence = np.where(anchors, preferences - values[-1], 0.0) + mates * effects
+        influence = np.where(anchors, preferences - values[-1], 0.0) + effects
         intervals.append(interval(values[-1], over(influence / anchors.sum(), exemplars), "share"))
     return np.mean([low <= np.mean(values) <= high for low, high in intervals])
 
@@ -145,14 +120,3 @@ SPREADS = [((1, 1, 1, 1),), ((2, 2, 0.5, 1),), ((0.3, 1, 0.3, 1),), ((1, 1, 0.3,
 @sample_and_all(("spread",), SPREADS, 40, 500)
 def test_cue_preference_covers_for_the_exemplars_of_the_test_images(quarter, spread, n_draws, least):
     assert preference_coverage(quarter, spread, n_draws) >= least
-
-
-@pytest.mark.slow
-def test_cue_preference_covers_for_all_1200_conflict_images(whole):
-    assert len(whole) == 1200
-    assert preference_coverage(whole, (1, 1, 1, 1), 200) >= 0.92
-
-
-@pytest.mark.slow
-def test_clusters_of_anchors_alone_do_not_cover_on_the_same_images(quarter):
-    assert preference_coverage(quarter, (0.3, 1, 0.3, 1), 300, mates=False) < 0.88

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference, triplet_preferences
 from hf_clipdyn.metrics.scores import interval, left_out, over
 
@@ -40,35 +39,6 @@ def test_the_rows_of_an_anchor_are_averaged_first(rows):
         )
         of_anchors = np.bincount(np.unique(names, return_inverse=True)[1], result.influence)
         assert of_anchors == pytest.approx(without)
-
-
-@given(ROWS, st.randoms(use_true_random=False))
-def test_the_order_of_the_rows_changes_nothing(agree, rows, random):
-    def compute(chosen):
-        to_shape, to_texture, anchor = zip(*chosen, strict=True)
-        return cue_preference(to_shape, to_texture, anchors=anchor).report(anchor)
-
-    agree(compute(random.sample(rows, len(rows))), compute(rows))
-
-
-@given(ROWS)
-def test_swapping_the_cues_mirrors_the_preference_and_a_monotone_transform_changes_nothing(agree, rows):
-    to_shape, to_texture, _ = (np.array(column) for column in zip(*rows, strict=True))
-    result = cue_preference(to_shape, to_texture).report()
-    swapped = cue_preference(to_texture, to_shape)["shape_preference"]
-    assert swapped.value == pytest.approx(1 - result["shape_preference"])
-    agree(cue_preference(np.exp(to_shape), np.exp(to_texture)).report(), result)
-
-
-def test_embeddings_that_have_collapsed_prefer_neither_cue():
-    result = cue_preference(np.zeros(100), np.zeros(100))
-    assert result["shape_preference"].value == 0.5
-    assert result.facts["n_ties"] == 100
-
-
-def test_a_planted_encoder_of_the_silhouette_prefers_the_shape_always_with_an_interval_of_some_width():
-    low, high = cue_preference(np.zeros(200), np.ones(200)).report()["shape_preference_ci"]
-    assert 0.9 < low < high == 1
 
 
 def triplets_of(shapes, textures):
@@ -116,19 +86,6 @@ def test_preferences_and_mate_effects_are_those_of_a_triple_loop_over_images(see
         assert score.cause == "no image has both a shape and a texture mate"
 
 
-def test_preferences_counted_by_the_caller_are_those_of_the_triplets_written_out():
-    rng = np.random.default_rng(0)
-    wins = rng.integers(0, 5, size=72)  # of four triplets each
-    to_shape = np.concatenate([np.repeat([0.0, 2.0], [w, 4 - w]) for w in wins])
-    anchors = np.repeat(np.arange(72), 4)
-    triplets = cue_preference(to_shape, np.ones(288), anchors=anchors)
-    counted = anchor_preference(wins / 4)
-    assert counted["shape_preference"].value == pytest.approx(triplets["shape_preference"].value)
-    of_anchors = np.bincount(anchors, triplets["shape_preference"].influence)
-    assert counted["shape_preference"].influence == pytest.approx(of_anchors)
-    assert counted.facts == {"n": 72}
-
-
 def test_what_images_do_as_mates_widens_the_interval():
     rng = np.random.default_rng(0)
     images = [(f"{s}{i}", f"{t}{j}") for s in "abc" for i in range(4) for t in "xyz" for j in range(4)]
@@ -144,17 +101,3 @@ def test_what_images_do_as_mates_widens_the_interval():
         for one in (anchor_preference(preferences, of)["shape_preference"] for of in (effects, None))
     ]
     assert np.ptp(ends[0]) > 1.2 * np.ptp(ends[1])
-
-
-@pytest.mark.parametrize(
-    ("function", "wrong", "message"),
-    [
-        (cue_preference, ([1.0, 2.0], [1.0]), r"distances_shape \(2,\), distances_texture \(1,\)"),
-        (cue_preference, ([np.nan, 1.0], [1.0, 2.0]), "distances_shape must be finite"),
-        (anchor_preference, ([0.5, 1.5],), r"preferences must be in \[0, 1\]"),
-        (anchor_preference, ([0.5, 1.0], [0.0]), r"preferences \(2,\), mate_effects \(1,\)"),
-    ],
-)
-def test_a_wrong_argument_is_named(function, wrong, message):
-    with pytest.raises(MetricError, match=message):
-        function(*wrong)

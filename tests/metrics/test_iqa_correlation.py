@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import optimize, stats
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.scores import left_out
 
@@ -55,30 +54,6 @@ def test_correlations_equal_scipys(columns):
     assert result["plcc"] == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
 
 
-@given(COLUMNS, st.randoms(use_true_random=False))
-def test_the_order_of_the_rows_changes_nothing(agree, columns, random):
-    x, y = columns
-    order = random.sample(range(len(x)), len(x))
-    expected = iqa_correlation(x, y, groups=x)
-    agree(iqa_correlation(x[order], y[order], groups=x[order]), expected)
-
-
-@given(COLUMNS)
-def test_a_monotone_transform_leaves_the_rank_correlations_alone(columns):
-    x, y = columns
-    before, after = iqa_correlation(x, y).report(), iqa_correlation(np.exp(x / 3), y**3).report()
-    for key in ("srcc", "krcc", "alignment", "srcc_ci", "krcc_ci", "alignment_ci"):
-        assert after[key] == pytest.approx(before[key], abs=1e-9, nan_ok=True)
-
-
-def test_negated_predictions_flip_the_signs():
-    x, y, groups = quality_data()
-    result, flipped = (iqa_correlation(values, y, groups=groups).report() for values in (x, -x))
-    for key in ("srcc", "krcc", "plcc", "alignment"):
-        assert flipped[key] == pytest.approx(-result[key])
-        assert flipped[f"{key}_ci"] == pytest.approx([-high for high in reversed(result[f"{key}_ci"])])
-
-
 @pytest.mark.parametrize(
     ("predictions_are", "higher_is_better", "sign"),
     [("distance", True, -1), ("distance", False, 1), ("score", True, 1), ("score", False, -1)],
@@ -118,21 +93,6 @@ def test_the_interval_is_students_on_fishers_z_over_references():
     assert found.report(groups)["plcc_ci"] == pytest.approx(np.tanh([z - half, z + half]))
 
 
-def test_intervals_over_references_are_wider_than_over_rows():
-    x, y, groups = quality_data(n_groups=81)
-    over_references = iqa_correlation(x, y, groups=groups).report()
-    over_rows = iqa_correlation(x, y).report()
-    assert over_rows["n_groups"] == len(x)
-    for key in ("srcc_ci", "krcc_ci", "plcc_ci"):
-        assert np.ptp(over_references[key]) > 1.5 * np.ptp(over_rows[key])
-
-
-def test_group_names_may_be_strings_and_their_order_does_not_matter(agree):
-    x, y, groups = quality_data()
-    names = np.array([f"I{24 - g:02d}.png" for g in groups])
-    agree(iqa_correlation(x, y, groups=names), iqa_correlation(x, y, groups=groups))
-
-
 def test_the_interval_of_very_many_rows_has_the_width_of_the_formula():
     rng = np.random.default_rng(0)
     x = rng.normal(size=6000)
@@ -141,22 +101,6 @@ def test_the_interval_of_very_many_rows_has_the_width_of_the_formula():
     assert found["n_groups"] == 6000
     expected = stats.pearsonr(x, y).confidence_interval(0.95)
     assert np.ptp(found["plcc_ci"]) == pytest.approx(expected.high - expected.low, rel=0.15)
-
-
-def test_the_fit_is_the_same_for_a_quality_measure_and_its_negative():
-    x, y, _ = quality_data()
-    one, other = (iqa_correlation(values, y, logistic=4).report() for values in (x, -x))
-    assert one["plcc_logistic"] == pytest.approx(other["plcc_logistic"], abs=1e-6)
-    assert one["rmse_logistic"] == pytest.approx(other["rmse_logistic"], abs=1e-6)
-    assert one["plcc_logistic"] >= abs(one["plcc"]) - 1e-6
-
-
-def test_four_parameters_recover_the_curve_that_made_the_data():
-    x = np.linspace(-3, 8, 60)
-    y = (9 - 2) / (1 + np.exp(-(x - 2.5) / 0.8)) + 2
-    found = iqa_correlation(x, y, logistic=4)
-    assert found["rmse_logistic"].value == pytest.approx(0, abs=1e-6)
-    assert found["plcc_logistic"].value == pytest.approx(1)
 
 
 @pytest.mark.parametrize("unit", [1e-10, 1e-7, 1.0, 100.0])
@@ -201,14 +145,6 @@ def test_constant_scores_have_no_correlation(x, y, cause):
         assert np.isnan(result[key])
 
 
-def test_the_nearly_constant_distances_of_an_untrained_model_are_correlated_without_a_warning():
-    scores = np.random.default_rng(0).normal(size=100)
-    distances = 1e-3 - 1e-15 * scores
-    result = iqa_correlation(distances, scores, logistic=4)
-    assert result["srcc"].value < -0.9
-    assert result["plcc"].value < -0.9
-
-
 def test_the_published_opinion_scores_are_oriented_as_documented(real_data):
     """Levels of distortion run from weak to strong, so a level is a distance that agrees with people."""
     for name, higher_is_better, level in (
@@ -228,16 +164,9 @@ def test_the_published_opinion_scores_are_oriented_as_documented(real_data):
         assert result.facts["n_groups"] == {"TID2013": 25, "KADID-10k": 81, "CSIQ": 30}[name]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"references": [1.0]}, r"predictions \(3,\), references \(1,\)"),
-        ({"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
-        ({"groups": [1, 2]}, r"groups \(2,\)"),
-        ({"predictions_are": "similarity"}, "'distance' or 'score'"),
-        ({"logistic": 5}, "None or 4"),
-    ],
-)
-def test_a_wrong_argument_is_named(wrong, message):
-    with pytest.raises(MetricError, match=message):
-        iqa_correlation(**{"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]} | wrong)
+def test_the_nearly_constant_distances_of_an_untrained_model_are_correlated_without_a_warning():
+    scores = np.random.default_rng(0).normal(size=100)
+    distances = 1e-3 - 1e-15 * scores
+    result = iqa_correlation(distances, scores, logistic=4)
+    assert result["srcc"].value < -0.9
+    assert result["plcc"].value < -0.9

@@ -5,7 +5,6 @@ import pytest
 from recipes import trials
 from scipy import stats
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
 from hf_clipdyn.metrics.scores import interval, over
 
@@ -68,25 +67,8 @@ def test_the_influences_are_those_of_leaving_one_item_out(order):
         assert score.influence == pytest.approx((without.mean() - without) * (1 - 1 / 40), abs=2e-12), name
 
 
-def test_intervals_over_clusters_of_items_are_wider():
-    hard = np.repeat(np.random.default_rng(1).random(60), 5)
-    right = np.random.default_rng(2).random((2, 4, 300)) < np.round(hard)
-    result = learning_order(right)
-    alone, clustered = result.report(), result.report(np.repeat(np.arange(60), 5))
-    for name in ("never_learned", "unforgettable"):
-        assert np.diff(clustered[f"{name}_ci"]) > 1.5 * np.diff(alone[f"{name}_ci"])
-        low, high = clustered[f"{name}_ci"]
-        assert low < alone[name] < high
-
-
 def test_half_of_the_items_that_are_never_learned_have_no_median():
     assert np.isnan(learning_order([[[0, 0, 1]]]).facts["median_first_learned"]).all()
-
-
-@pytest.mark.parametrize("right", [[[1, 0]], [[[1, 0], [1]]], [[[1, np.nan], [1, 0]]], [[[0.5]]]])
-def test_what_is_not_right_or_wrong_of_runs_revisions_and_items_is_refused(right):
-    with pytest.raises(MetricError, match=r"right must (have the shape|be True or False)"):
-        learning_order(right)
 
 
 # --- rank correlation ------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, odd_one_out_scores
 
 
@@ -14,12 +13,6 @@ def test_a_tie_shares_the_choice():
     scores, chosen = odd_one_out_scores([[0, 0, 1], [1, 1, 0], [2, 2, 2], [1, 1, 0]], [2, 1, 0, 2])
     assert scores.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 0])
     assert chosen.tolist() == [2, -1, -1, -1]
-
-
-def test_a_random_similarity_scores_a_third():
-    rng = np.random.default_rng(0)
-    scores, _ = odd_one_out_scores(rng.random((20_000, 3)), rng.integers(0, 3, 20_000))
-    assert scores.mean() == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_each_answer_is_compared_with_the_mode_of_the_others():
@@ -48,13 +41,6 @@ def test_each_answer_is_compared_with_the_mode_of_the_others():
     assert low < ceiling.value < high
 
 
-def test_the_ceiling_of_random_answers_is_a_third():
-    rng = np.random.default_rng(2)
-    objects = np.repeat(np.arange(300)[:, None] * 3 + np.arange(3), 40, axis=0)
-    found = leave_one_out_ceiling(objects, rng.integers(0, 3, len(objects)))
-    assert found["ceiling"].value == pytest.approx(1 / 3, abs=0.015)
-
-
 def test_no_repeated_triplet_leaves_the_ceiling_undefined_with_a_cause():
     found = leave_one_out_ceiling([[0, 1, 2], [0, 1, 3]], [0, 1])
     assert np.isnan(found["ceiling"].value)
@@ -73,20 +59,3 @@ def test_objects_that_occur_together_make_the_interval_wider_than_triplets_do():
         np.diff(found.report(images=images)["accuracy_ci"])[0] for images in (objects, None)
     )
     assert over_objects > 3 * over_triplets
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: odd_one_out_scores([[0, 1]], [0]), "three numbers per triplet"),
-        (lambda: odd_one_out_scores([], []), "at least one"),
-        (lambda: odd_one_out_scores([[0, 1, np.nan]], [0]), "must be finite"),
-        (lambda: odd_one_out_scores([[0, 1, 2]], [3]), r"odd must be in \[0, 2\]"),
-        (lambda: odd_one_out_scores([[0, 1, 2]], [0.5]), "0, 1 or 2"),
-        (lambda: leave_one_out_ceiling([[0, 1, 2]], [3]), r"odd must be in \[0, 2\]"),
-        (lambda: leave_one_out_ceiling([[0, 1]], [1]), "three names per triplet"),
-    ],
-)
-def test_wrong_input_is_refused_in_one_sentence(call, message):
-    with pytest.raises(MetricError, match=message):
-        call()

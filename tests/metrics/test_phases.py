@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.phases import half_rise
 
 SAMPLES = 2.0 ** np.arange(8)
@@ -28,10 +27,6 @@ def test_one_lucky_revision_does_not_decide_when_a_number_rises():
     assert half_rise(curve, SAMPLES, EARLY, LATE).value > 3.5
 
 
-def test_a_flat_half_counts_with_its_middle():
-    assert half_rise([0, 0.5, 0.5, 1], [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1]).value == 1.5
-
-
 def test_what_does_not_rise_has_no_half():
     falling = half_rise(-logistic(3), SAMPLES, EARLY, LATE)
     assert np.isnan(falling.value)
@@ -43,14 +38,5 @@ def test_what_does_not_rise_has_no_half():
     assert result.cause == "the number is undefined at a revision"
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: half_rise([1, 2], [0, 1], [1, 0], [0, 1]), "above 0 from the early window"),
-        (lambda: half_rise([1, 2], [1, 2], [0, 0], [0, 1]), "at least one each"),
-        (lambda: half_rise([1, 2], [1, 2], [0, 1], [1, 0]), "late must not come before early"),
-    ],
-)
-def test_wrong_input_is_refused(call, message):
-    with pytest.raises(MetricError, match=message):
-        call()
+def test_a_flat_half_counts_with_its_middle():
+    assert half_rise([0, 0.5, 0.5, 1], [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1]).value == 1.5

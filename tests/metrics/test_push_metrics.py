@@ -1,6 +1,5 @@
 """Spaces for the metrics: complete, pushed once, and loadable where this package is not installed."""
 
-import ast
 import importlib.util
 import json
 import os
@@ -12,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from module_examples import example
 
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 
@@ -26,23 +26,6 @@ def push_metrics(checkout) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_main_file_of_a_space_imports_every_other_module_relatively(push_metrics, name):
-    files = push_metrics.space_files(name, "org")
-    modules = {path.removesuffix(".py") for path in files if path.startswith("hf_clipdyn_")}
-    file = {"representation_similarity": "cka"}.get(name, name)
-    assert {f"hf_clipdyn_metrics_{file}", "hf_clipdyn_metric_module", "hf_clipdyn_errors"} <= modules
-    for path, content in files.items():
-        if path.endswith(".py"):
-            imports = [node for node in ast.walk(ast.parse(content)) if isinstance(node, ast.ImportFrom)]
-            assert not [
-                node.module for node in imports if not node.level and "hf_clipdyn" in str(node.module)
-            ]
-            assert {node.module for node in imports if node.level} <= modules
-    assert f'evaluate.load("org/{name}")'.encode() in files["README.md"]
-    assert b"@" in files["hf_clipdyn_references.py"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,40 +83,7 @@ calls = json.loads(sys.stdin.read())
 print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, call in calls.items()}))
 """
 
-CALLS = {
-    "shape_bias": {"predictions": ["cat", "cat"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
-    "cue_preference": {"distances_shape": [1.0, 2.0, 0.5], "distances_texture": [2.0, 1.0, 1.0]},
-    "contrastive_geometry": {
-        "images": [[1, 0], [0, 1], [3, 4], [4, -3]],
-        "texts": [[4, 3], [-3, 4], [0, 1], [1, 0]],
-    },
-    "representation_similarity": {"x": [[0, 0], [1, 0], [0, 2], [3, 1]], "y": [[0], [1], [2], [4]]},
-    "error_consistency": {"predictions": [True, False, True], "references": [True, False, False]},
-    "iqa_correlation": {
-        "predictions": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-        "references": [1.0, 1.1, 1.6, 1.3, 2.4, 3.5, 4.7, 4.5, 4.9, 5.0],
-        "logistic": 4,
-    },
-    "two_afc": {
-        "distances_0": [1.0, 2.0, 3.0],
-        "distances_1": [2.0, 1.0, 1.0],
-        "judgements": [0.5, 0.0, 1.0],
-    },
-    "learning_order": {"right": [[[0, 1], [1, 1]], [[1, 0], [1, 0]]]},
-    "jnd_map": {"distances": [1.0, 2.0, 3.0], "same": [1.0, 0.5, 0.0]},
-    "saliency": {
-        "predictions": [[[0.0, 1.0], [2.0, 0.0]]],
-        "fixations": [[[0, 1]]],
-        "metrics": ["nss", "auc"],
-    },
-    "noise_robustness": {
-        "predictions": [1, 1],
-        "references": [1, 0],
-        "sigmas": [0.0, 0.1],
-        "n_classes": 1000,
-    },
-    "zero_shot_accuracy": {"predictions": [[0, 1], [1, 0]], "references": [0, 0]},
-}
+CALLS = {name: {**inputs, **keywords} for name in NAMES for inputs, keywords in [example(name)]}
 
 
 def environment(folder: Path, *packages: str) -> Path:

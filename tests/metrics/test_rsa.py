@@ -8,7 +8,6 @@ from recipes import grid, mix
 from scipy import stats
 from scipy.spatial import distance
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.rsa import noise_ceiling, rsa, rsa_of_models
 
 
@@ -82,26 +81,6 @@ def test_constant_dissimilarities_are_undefined_with_a_cause(data):
     found = rsa(np.ones(36), data[1])["alignment"]
     assert np.isnan(found.value)
     assert found.cause == "the dissimilarities are constant"
-
-
-@pytest.mark.parametrize(
-    ("predictions", "references", "says"),
-    [
-        (np.ones(35), np.ones((2, 35)), "do not form the upper triangle"),
-        (np.ones(36), np.ones((2, 28)), "give the same pairs"),
-        (np.full(36, np.nan), np.ones((2, 36)), "predictions must be finite"),
-        (np.ones(36), np.ones(36), r"shape \(36,\)"),
-        (np.ones(36), [["a"]], "must be numbers"),
-    ],
-)
-def test_wrong_input_is_one_sentence(predictions, references, says):
-    with pytest.raises(MetricError, match=says):
-        rsa(predictions, references)
-
-
-def test_a_ceiling_needs_two_people():
-    with pytest.raises(MetricError, match="at least two"):
-        noise_ceiling(np.arange(36.0)[None])
 
 
 PUBLISHED = {

@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.checks import columns, names, within
+from hf_clipdyn.metrics.cue_preference import cue_preference
 from hf_clipdyn.metrics.influence import Influence
+from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.scores import (
     Score,
     Scores,
@@ -20,6 +21,9 @@ from hf_clipdyn.metrics.scores import (
     ratio,
     root_interval,
 )
+from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 RNG = np.random.default_rng(5)
 VALUES = RNG.normal(2, 1, size=12)
@@ -127,36 +131,6 @@ def test_a_report_has_values_intervals_facts_and_causes():
     assert "b_ci" not in report
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: columns(distances=["a"]), "distances must be numbers"),
-        (lambda: columns(distances=[[1.0], [1.0, 2.0]]), "distances must be numbers"),
-        (lambda: columns(distances=[1.0, math.nan]), "distances must be finite"),
-        (lambda: columns(a=[1.0, 2.0], b=[1.0]), r"a \(2,\), b \(1,\)"),
-        (lambda: columns(a=[]), r"a \(0,\)"),
-        (lambda: columns(a=3.0), r"a \(\)"),
-        (lambda: names(people=["a", None]), "people must not have missing"),
-        (lambda: names(people=["a"], images=["a", "b"]), r"people \(1,\), images \(2,\)"),
-        (
-            lambda: within(0, 1, shares=np.array([0.5, 1.5])),
-            r"shares must be in \[0, 1\], but has 0.5 to 1.5",
-        ),
-    ],
-)
-def test_a_wrong_argument_is_named(call, message):
-    with pytest.raises(MetricError, match=message):
-        call()
-
-
-def test_rows_may_be_vectors_and_names_of_any_type():
-    (rows,) = columns(images=[[1, 2], [3, 4]])
-    assert rows.dtype == np.float64
-    people, ids = names(people=("b", "a"), ids=[3, 4])
-    assert people.tolist() == ["b", "a"]
-    assert ids.tolist() == [3, 4]
-
-
 @pytest.mark.parametrize("truth", [0.0, 0.1, 1.0])
 def test_the_interval_of_a_root_mean_square_covers_also_near_0(truth):
     rng, covered = np.random.default_rng(1), []
@@ -168,11 +142,6 @@ def test_the_interval_of_a_root_mean_square_covers_also_near_0(truth):
         assert 0 <= low <= value <= high
         covered.append(low <= truth <= high)
     assert np.mean(covered) >= 0.92
-
-
-def test_a_root_mean_square_of_one_cluster_has_no_interval():
-    assert np.isnan(root_interval(0.2, [0.2])).all()
-    assert np.isnan(root_interval(0.2, [0.2, math.nan, 0.1])).all()
 
 
 def test_few_clusters_are_noted_also_where_few_of_many_decide():
@@ -190,3 +159,23 @@ def test_few_clusters_are_noted_also_where_few_of_many_decide():
     triplets = np.array([RNG.choice(20, 3, replace=False) for _ in range(300)])
     assert "(20, " in few_clusters(over(values, images=triplets))
     assert few_clusters(Influence.unknown("no items")) == ""
+
+
+@pytest.mark.parametrize(
+    ("metric", "columns", "name"),
+    [
+        (zero_shot_accuracy, ([[0, 1, 2, 3, 4]] * 60, [0] * 60), "top1"),
+        (two_afc, (np.zeros(60), np.ones(60), np.zeros(60)), "two_afc"),
+        (recall_at_k, (np.eye(60), np.arange(60)), "image_to_text_recall_at_1"),
+        (cue_preference, (np.zeros(60), np.ones(60)), "shape_preference"),
+        (shape_bias, (["cat"] * 60, ["cat"] * 60, ["dog"] * 60), "shape_bias"),
+    ],
+)
+def test_a_share_of_all_rows_keeps_an_interval_of_some_width(metric, columns, name):
+    low, high = metric(*columns).report()[f"{name}_ci"]
+    assert 0.9 < low < high == 1
+
+
+def test_a_root_mean_square_of_one_cluster_has_no_interval():
+    assert np.isnan(root_interval(0.2, [0.2])).all()
+    assert np.isnan(root_interval(0.2, [0.2, math.nan, 0.1])).all()

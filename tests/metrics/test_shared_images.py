@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 
@@ -42,12 +41,6 @@ def test_clusters_of_one_size_have_the_jackknife_over_clusters():
     assert found == pytest.approx(11 / 12 * np.square(left_out - values.mean()).sum())
 
 
-def test_the_variance_of_independent_rows_is_that_of_a_mean():
-    values = np.random.default_rng(0).normal(size=50)
-    found = SharedImages(np.arange(50)[:, None]).variance((values - values.mean())[:, None] / 50)[0]
-    assert np.sqrt(found) == pytest.approx(stats.sem(values))
-
-
 @given(st.lists(st.tuples(*[st.integers(0, 25)] * 3), min_size=2, max_size=12))
 def test_clusters_are_found_where_no_row_shares_images_with_rows_that_share_none(rows):
     sets = [set(row) for row in rows]
@@ -61,13 +54,6 @@ def test_clusters_are_found_where_no_row_shares_images_with_rows_that_share_none
         assert transitive
         assert (shares == (clusters[:, None] == clusters)).all()
         assert n == len(set(clusters.tolist()))
-
-
-def test_an_image_in_every_row_leaves_no_variance():
-    images = np.column_stack([np.zeros(30, int), 1 + np.arange(30), 1 + (np.arange(30) + 1) % 30])
-    shared = SharedImages(images)
-    assert shared.is_one
-    assert np.isnan(shared.variance(np.random.default_rng(0).random((30, 1)))).all()
 
 
 def test_twenty_thousand_triplets_take_little_time_and_memory():

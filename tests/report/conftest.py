@@ -92,19 +92,6 @@ def crossed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return plant
 
 
-@pytest.fixture
-def clipdyn(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`clipdyn("report", table)`: the exit code of a command, what it printed, and its errors."""
-    from hf_clipdyn.cli import main
-
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main([str(word) for word in words])
-        return stopped.value.code, *capsys.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="session")
 def violations() -> "Callable[[Page], list[tuple[str, list[str]]]]":
     """What axe finds on a page as it stands: the rule, and the first elements that break it."""

@@ -39,9 +39,3 @@ def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(
     with figure_style():
         figure = Arms.draw(study, 7.0)
     assert len([cell for cell in figure.axes if cell.get_visible()]) == 5
-
-
-def test_few_arms_are_in_every_figure(read):
-    study = read(_rows(2))
-    assert Arms.panels(study) == []
-    assert Arms.draw(study, 7.0) is None

@@ -35,21 +35,6 @@ def plugged(tmp_path, monkeypatch):
     return plug
 
 
-def test_the_package_finds_its_own_charts():
-    assert set(charts()) == {
-        *(
-            "agreement",
-            "arms",
-            "claims",
-            "decisions",
-            "differences",
-            "gap",
-            "items",
-            "psychometric",
-        )
-    }
-
-
 def test_a_plug_in_of_one_file_adds_its_panels_to_the_page(browse, read, study, plugged):
     load_plugin(plugged("twice.py", _PLANNED))
     page = browse(render(read(study())), fragment="noise-procedural-accuracy-once-more")
@@ -75,12 +60,3 @@ def test_the_charts_of_the_how_to_are_on_the_page_and_figures(browse, read, stud
     assert all(row.label[:20] in labels for row in rows)
     with figure_style(printed=True):
         assert all(known[name].draw(one, 6.0) is not None for name in ("accuracies", "greatest"))
-
-
-def test_the_panels_of_a_plug_in_are_a_figure(write, study, plugged, tmp_path, clipdyn):
-    code, *_ = clipdyn(
-        *("report", write(study()), "-o", tmp_path / "out", "--plugin", plugged("planned_only.py", _PLANNED)),
-        *("--figure-formats", "png", "--stimuli", "none"),
-    )
-    assert code == 0
-    assert (tmp_path / "out" / "figures" / "planned_only.png").stat().st_size > 5000

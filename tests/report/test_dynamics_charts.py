@@ -1,6 +1,5 @@
 """Charts of relations: what they show follows from the kept trials, or says what is not known."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -18,7 +17,6 @@ from hf_clipdyn.report.answers import RunAnswers
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.charts.agreement import of_answers
 from hf_clipdyn.report.charts.items import learning_of
-from hf_clipdyn.report.figures import plan_figures
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Vocabulary
@@ -93,23 +91,6 @@ def test_without_trials_the_matrix_has_the_pairs_of_the_table(study, table, tmp_
     assert not charts()["items"].panels(alone)
 
 
-def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study):
-    rows = study.results.rows
-    of_last = rows[(rows["kind"] == AGREEMENT.partition("/")[0]) & (rows["metric"] == "kappa")]
-    of_last = of_last[(of_last["role"] == "value") & (of_last["reference"] == "last")]
-    sorts = {"last": "last", "seed 7": "people", "people": "people", "seed 8": "seeds", "arm noise": "seeds"}
-    given = [
-        of_last.assign(
-            reference=name, cell=of_last["cell"].astype(str) + name, settings=json.dumps({"with": sort})
-        )
-        for name, sort in sorts.items()
-    ]
-    alone = replace(study, results=study.results.with_rows(pd.concat(given)))
-    panel = panel_of(replace(alone, results=replace(alone.results, files=())), "agreement", AGREEMENT)
-    assert panel.y.names[-1] == "seed 7"
-    assert panel.cells.values[0, -1, :3].tolist() == of_last["value"].tolist()
-
-
 def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.report.charts.items.class_names", lambda *_: ("cup",))
     panel = panel_of(study, "items", ITEMS)
@@ -142,16 +123,6 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
 def trials(right):
     labels = np.arange(len(right))
     return pd.DataFrame({"item": labels, "label": labels, "decision": np.where(right, labels, labels + 1)})
-
-
-@pytest.mark.parametrize("name", ["agreement", "items"])
-def test_the_figure_has_a_map_for_each_benchmark(study, name):
-    titles = [title for cell in figure_of(study, name).axes if (title := cell.get_title(loc="left"))]
-    assert [title.split(", ")[1] for title in titles] == [
-        "Sensitivity to noise\nembedded world (synthetic)",
-        "Texture-shape bias\nembedded world (synthetic)",
-        "Zero-shot classification\nembedded world (synthetic)",
-    ]
 
 
 def figure_of(study, name):
@@ -199,11 +170,3 @@ def test_layers_are_rows_from_the_bottom_and_one_alone_is_no_map(study):
         True,
     )
     assert not maps(rows[:1])
-
-
-def test_numbers_of_a_whole_run_have_no_figure_of_one_dot(study):
-    rows, name = study.results.rows, "cue-learning-shape-bias-procedural"
-    assert name in plan_figures(study)
-    others = rows["kind"] != "cue_learning-shape_bias"
-    alone = rows[others | rows["metric"].str.endswith("half_rise")]
-    assert name not in plan_figures(read_study(alone))

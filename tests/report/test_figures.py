@@ -3,9 +3,7 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -14,8 +12,6 @@ from result_rows import row, write_rows
 from study_rows import rows_of_seeds
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.report import figures
-from hf_clipdyn.report.charts.arms import Arms
 from hf_clipdyn.report.figures import (
     COLUMN,
     FORMATS,
@@ -28,7 +24,7 @@ from hf_clipdyn.report.figures import (
 )
 from hf_clipdyn.report.mpl import grid
 from hf_clipdyn.report.study import read_study
-from hf_clipdyn.report.style import figure_style, read_style
+from hf_clipdyn.report.style import figure_style
 
 
 def _rows():
@@ -66,48 +62,6 @@ def test_a_figure_is_exactly_as_wide_as_a_column_or_a_page(folder, width, size):
     assert float(box) == pytest.approx(size.width * 72)
 
 
-def test_by_default_the_number_of_panels_gives_the_width_and_there_are_two_formats(
-    read, tmp_path, monkeypatch
-):
-    study = read([row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)])
-    (panel,) = plan_figures(study)["zero-shot-x"]
-    monkeypatch.setattr(figures, "plan_figures", lambda *_: {"two": [panel] * 2, "three": [panel] * 3})
-    write_figures(study, tmp_path / "out")
-    names = {f"{name}.{suffix}" for name in ("two", "three") for suffix in ("png", "pdf")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*names, ".figures.json"}
-    for name, size in (("two", COLUMN), ("three", PAGE)):
-        with Image.open(tmp_path / "out" / f"{name}.png") as image:
-            assert image.width == pytest.approx(size.width * 300, abs=1)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"formats": ["pgn"]}, "figure format 'pgn'. Did you mean 'png'"),
-        ({"width": "pages"}, "figure width 'pages'"),
-    ],
-)
-def test_an_unknown_format_or_width_is_one_sentence(read, tmp_path, options, says):
-    with pytest.raises(UnknownNameError, match=says):
-        write_figures(read([row("zero_shot/x", "top1", 0.5)]), tmp_path, **options)
-
-
-def test_letters_have_7_to_8_points_and_are_text(folder):
-    for path in folder.glob("*/*.svg"):
-        document = path.read_text()
-        sizes = {float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", document)}
-        assert sizes
-        assert all(7 <= size <= 8 for size in sizes)
-        assert "<text" in document
-        assert "font-family: 'Arial', 'Helvetica', 'Liberation Sans', 'Arimo'," in document
-
-
-def test_no_line_is_thinner_than_three_quarters_of_a_point(folder):
-    for path in folder.glob("*/*.svg"):
-        widths = {float(width) for width in re.findall(r"stroke-width: ([\d.]+)", path.read_text())}
-        assert min(widths) >= 0.75
-
-
 def test_a_pdf_embeds_its_fonts_as_truetype_and_has_no_date(folder):
     for path in folder.glob("*/*.pdf"):
         content = path.read_bytes()
@@ -131,16 +85,6 @@ def test_another_process_writes_the_same_bytes(folder, tmp_path, write):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_the_same_figure_gives_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        with figure_style(printed=True):
-            figure = Figure(figsize=(1, 1))
-            figure.subplots().plot([0, 1])
-            FigureFolder(tmp_path / name).save(figure, "x", FORMATS)
-    for suffix in FORMATS:
-        assert (tmp_path / "a" / f"x.{suffix}").read_bytes() == (tmp_path / "b" / f"x.{suffix}").read_bytes()
-
-
 def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(tmp_path):
     (tmp_path / "mine.png").write_bytes(b"mine")
     for names in ("ab", "b"):
@@ -149,30 +93,6 @@ def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(tmp_p
             folder.save(Figure(figsize=(1, 1)), name)
         folder.sweep()
     assert {path.name for path in tmp_path.glob("*.p*")} == {"mine.png", "b.png", "b.pdf"}
-
-
-def test_a_style_is_laid_over_the_projects_and_leaves_no_trace(read):
-    before = dict(mpl.rcParams)
-    study = read([row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)])
-    with figure_style(read_style("dark_background"), printed=True):
-        figure = grid(plan_figures(study)["zero-shot-x"], 3.35, 1)
-        document = saved(figure).decode()
-    assert dict(mpl.rcParams) == before
-    assert figure.get_facecolor() == (0, 0, 0, 1)
-    assert "#8dd3c7" in document, "the style's first colour"
-    assert "7px" in document, "the project's size stays, since the style does not set it"
-
-
-def test_what_a_style_cannot_change():
-    style = {"text.usetex": True, "svg.fonttype": "path", "pdf.fonttype": 3, "text.parse_math": True}
-    with figure_style(style, printed=True):
-        kept = {name: mpl.rcParams[name] for name in style}
-    assert kept == {
-        "text.usetex": False,
-        "svg.fonttype": "none",
-        "pdf.fonttype": 42,
-        "text.parse_math": False,
-    }
 
 
 def test_a_name_that_is_markup_is_text_in_the_files(read):
@@ -188,24 +108,6 @@ def test_a_name_that_is_markup_is_text_in_the_files(read):
     assert "<script" not in document
     assert "me/&lt;script&gt;alert(1)" in document
     assert "cript&gt;&amp;$x^2$" in document, "a long name goes on in the next line"
-
-
-def test_benchmarks_whose_names_are_alike_have_files_of_their_own(read):
-    rows = [row(f"noise/{name}", "area", 0.5) for name in ("a b", "a-b", "../../etc", "\u6f22")]
-    names = list(plan_figures(read(rows)))
-    assert names == ["summary", "noise-a-b", "noise-a-b-2", "noise-etc", "noise"]
-
-
-def test_single_models_are_rows_with_their_intervals(read):
-    study = read([row("zero_shot/x", "top1", 0.5, 0.1, repo_id=f"me/{name}") for name in "ab"])
-    (panel,) = plan_figures(study)["zero-shot-x"]
-    assert [(one.label, one.value, one.low, one.high) for one in panel.rows] == [
-        ("me/a", 0.5, 0.4, 0.6),
-        ("me/b", 0.5, 0.4, 0.6),
-    ]
-    with figure_style(printed=True):
-        (cell,) = grid([panel], 3.35, 1).axes
-    assert [label.get_text() for label in cell.get_yticklabels()] == ["me/a", "me/b"]
 
 
 @pytest.fixture
@@ -244,59 +146,3 @@ def test_plot_draws_a_metric_over_training_or_against_another_one(two_metrics):
         plot(two_metrics, "top1")
     with pytest.raises(UnknownNameError):
         plot(two_metrics, "top2")
-
-
-def test_other_modules_add_figures(read, tmp_path, monkeypatch):
-    def draw(study, width):
-        return Figure(figsize=(width, 1)) if width == COLUMN.width else None
-
-    monkeypatch.setattr("hf_clipdyn.report.charts.claims.ClaimsChart.draw", draw)
-    monkeypatch.setattr(figures, "plan_figures", lambda *_: {})
-    study = read([row("zero_shot/x", "top1", 0.5)])
-    write_figures(study, tmp_path, width="column")
-    assert {path.name for path in tmp_path.glob("claims.*")} == {"claims.png", "claims.pdf"}
-    write_figures(study, tmp_path)
-    assert not list(tmp_path.glob("claims.*")), "what the study no longer has"
-
-
-def _arms(n_arms):
-    rows = [
-        row(
-            "zero_shot/x",
-            "top1",
-            0.2 + 0.1 * epoch,
-            0.02,
-            repo_id=f"me/{scale}{arm}{seed}",
-            scale=scale,
-            arm=arm,
-            seed=seed,
-            epoch=epoch,
-        )
-        for scale, arms in (("tiny", ["", *(f"arm{index}" for index in range(n_arms))]), ("small", [""]))
-        for arm in arms
-        for seed in (0, 1)
-        for epoch in range(3)
-    ]
-    return [*rows, *(replace(one, role="chance", value=0.125) for one in rows if one.role == "value")]
-
-
-def test_few_arms_are_in_every_figure_with_dashes(read):
-    study = read(_arms(2))
-    assert Arms.draw(study, PAGE.width) is None
-    (summary,) = plan_figures(study)["summary"]
-    assert [(line.label, line.place) for line in summary.values] == [
-        ("tiny, main", 0),
-        ("tiny, arm0", 4),
-        ("tiny, arm1", 5),
-        ("small, main", 1),
-    ]
-
-
-def test_a_wrong_style_is_one_sentence_before_anything_is_drawn(write, tmp_path, clipdyn):
-    table = write([row("zero_shot/x", "top1", 0.5)])
-    code, _, said = clipdyn("report", table, "--output", tmp_path / "out", "--style", "ggplott")
-    assert code == 2
-    assert said.startswith(
-        "clipdyn: error: There is no matplotlib style or file 'ggplott'. Did you mean 'ggplot'?"
-    )
-    assert not list((tmp_path / "out").glob("*.html"))

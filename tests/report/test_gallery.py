@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
 from hf_clipdyn.report.charts.psychometric import curves
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, most_frequent, read, shares_below
+from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, read, shares_below
 from hf_clipdyn.results.cells import CellStore
 
 
@@ -54,22 +54,6 @@ def test_the_curves_of_psychophysics_are_means_over_exemplars():
         assert curve.responses == pytest.approx(means.to_numpy() / criterion)
 
 
-def test_a_gallery_in_which_a_stimulus_has_two_answers_is_an_error():
-    with pytest.raises(ValueError, match="two answers"):
-        Gallery(
-            pictures=(),
-            answer="value",
-            answers={"cosine": pd.Series([1.0, 2.0], index=[3, 3])},
-            check=pd.DataFrame(index=[3]),
-        )
-
-
-def test_a_kept_map_is_the_mean_over_equal_cells_at_the_scale_of_its_maximum():
-    fine = np.kron(np.arange(192.0).reshape(KEPT_MAP), np.ones((5, 3)))
-    kept = np.frombuffer(kept_map(fine, (0, 0), (48, 60)), np.uint8).reshape(KEPT_MAP)
-    assert np.array_equal(kept, np.rint(255 * np.arange(192) / 191).reshape(KEPT_MAP))
-
-
 def test_a_kept_map_of_a_size_that_no_grid_divides_keeps_its_total():
     rng = np.random.default_rng(0)
     fine = rng.uniform(size=(37, 53))
@@ -97,18 +81,6 @@ def test_a_kept_map_of_a_part_lies_where_the_part_is():
     assert (kept[6:, 8:] == 255).all()
     assert kept[:6].max() == 0
     assert kept[:, :8].max() == 0
-
-
-def test_an_empty_map_stays_empty_and_a_constant_one_is_at_its_maximum():
-    assert set(kept_map(np.zeros((30, 40)), (0, 0), (40, 30))) == {0}
-    assert set(kept_map(np.full((30, 40), 0.2), (0, 0), (40, 30))) == {255}
-
-
-def test_the_most_frequent_answer_has_its_share_and_ties_go_by_the_alphabet():
-    answers = pd.DataFrame({"item": [3, 3, 3, 5, 5], "decision": ["cat", "dog", "dog", "key", "boat"]})
-    answer, share = most_frequent(answers)
-    assert answer.to_dict() == {3: "dog", 5: "boat"}
-    assert share.to_dict() == pytest.approx({3: 2 / 3, 5: 0.5})
 
 
 def test_places_run_from_zero_to_one_with_ties_in_their_middle():

@@ -85,17 +85,3 @@ def test_a_text_that_looks_like_a_name_of_a_shared_value_stays_a_text(data):
     assert [run["name"] for run in found["runs"]] == ["$0", "#1", "@hue 1"]
     assert [line["name"] for line in _lines(found)] == ["$0", "#1", "&#64;hue 1"]
     assert [line["meta"]["run"] for line in _lines(found)] == ["$0", "#1", "@hue 1"]
-
-
-def test_runs_can_be_aligned_by_their_zero_shot_accuracy(data):
-    found = data([row("zero_shot/x", "top1", 0.1 + epoch / 10, epoch=epoch) for epoch in (0, 1)])
-    assert found["meta"]["axes"]["accuracy"]["of"]["me/fixture"] == pytest.approx([0.1, 0.2])
-
-
-def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_steps(data):
-    steps = [0, 1, 2, 4, 8, 16, 32, 1000]
-    found = data(
-        [row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{step}", step=step) for step in steps]
-    )
-    assert found["meta"]["axis"] == "logsteps"
-    assert found["meta"]["axes"]["logsteps"]["layout"]["type"] == "log"

@@ -1,7 +1,5 @@
 """How people stand beside a model: as a curve over levels, beside each row, and never at chance."""
 
-from dataclasses import replace
-
 import pytest
 from result_rows import row
 
@@ -59,55 +57,6 @@ def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(p
     (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
     assert sorted(people.get_ydata()[:3]) == [0.6, 0.8, 0.86]
     assert sorted(text.get_text() for text in cell.texts) == [*revisions, "people"]
-
-
-def test_people_are_a_curve_beside_the_one_of_a_single_revision_too(planned):
-    (curves,) = _curves(planned(by_level(epochs=[3])))
-    model, people = curves.lines
-    assert dict(zip(model.x, model.y, strict=True)) == pytest.approx({1.0: 0.3, 0.3: 0.09, 0.1: 0.03})
-    assert (people.role, dict(zip(people.x, people.y, strict=True))) == ("human", LEVELS)
-
-
-def by_subset(epochs, interpretable=True):
-    found = []
-    for subset, human in {"edge": 0.32, "silhouette": 0.48, "sketch": 0.37}.items():
-        place = {"subset": subset, "condition": ""}
-        found += rows_of(
-            "error_consistency", lambda epoch: epoch / 100, epochs, interpretable=interpretable, **place
-        )
-        found += rows_of("error_consistency", lambda epoch, human=human: human, epochs, **place, **PEOPLE)
-        for role, value in (("lower_bound", -0.3), ("upper_bound", human + 0.1)):
-            found += rows_of(
-                "error_consistency", lambda epoch, value=value: value, epochs, role=role, **place
-            )
-    return found
-
-
-def test_lines_with_many_references_of_their_own_have_a_panel_each(planned):
-    panels = [panel for panel in planned(by_subset(range(3))) if len(panel.values) == 1]
-    people = {"edges": 0.32, "silhouettes": 0.48, "sketch": 0.37}
-    assert [panel.choices["subset"] for panel in panels] == list(people)
-    for panel, human in zip(panels, people.values(), strict=True):
-        assert {level.title: level.height for level in panel.levels} == pytest.approx(
-            {"chance": 0.0, "people": human, "lowest possible": -0.3, "highest possible": human + 0.1}
-        )
-
-
-def test_a_reference_of_a_row_stands_across_this_row_alone(planned):
-    rows = by_subset([3]) + [replace(one, repo_id="me/b", value=one.value + 0.02) for one in by_subset([3])]
-    panel = next(panel for panel in planned(rows) if panel.choices["subset"] == "edges")
-    cell = _drawn(panel)
-    people = [one for one in cell.collections if one.get_label() == "people"]
-    spans = [[list(point) for point in one.get_segments()[0]] for one in people]
-    assert [span[0][0] for span in spans] == pytest.approx([0.32, 0.34])
-    assert [point[1] for span in spans for point in span] == pytest.approx([-0.4, 0.4, 0.6, 1.4])
-
-
-@pytest.mark.parametrize("epochs", [range(3), [3]])
-def test_a_kappa_at_chance_is_not_drawn(planned, epochs):
-    for panel in planned(by_subset(epochs, interpretable=False)):
-        marks = [line for line in _drawn(panel).lines if line.get_marker() not in ("", "None", None)]
-        assert not [mark for mark in marks if not all(value != value for value in mark.get_ydata())]
 
 
 def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(planned):

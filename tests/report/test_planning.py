@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from result_rows import VOCABULARY, row
+from result_rows import row
 from scipy import stats
 from study_rows import rows_of_seeds
 
-from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.lines import against, over_clock
-from hf_clipdyn.report.panel import Line, Panel, Scale
 
 
 @pytest.fixture
@@ -41,28 +39,6 @@ def test_the_mean_over_seeds_has_students_interval_and_keeps_its_seeds(planned):
     assert tiny.words(0).endswith("3 seeds")
 
 
-def test_where_a_seed_is_not_interpretable_the_mean_is_hollow_without_an_interval(planned):
-    rows = rows_of_seeds(scales=("tiny",))
-    silent = {("me/tiny-1", 2), ("me/tiny-2", 2)}
-    rows = [
-        row("zero_shot/x", one.metric, one.value, 0.02, epoch=one.epoch, repo_id=one.repo_id, scale="tiny")
-        if (one.repo_id, one.epoch) not in silent
-        else row(
-            "zero_shot/x", "top1", one.value, epoch=2, repo_id=one.repo_id, scale="tiny", interpretable=False
-        )
-        for one in rows
-        if one.kind == "zero_shot" and one.role == "value"
-    ]
-    for at, one in enumerate(rows):
-        object.__setattr__(one, "seed", at // 4)
-    (line,) = _of(planned(rows), "zero_shot/x").values
-    assert line.usable.tolist() == [True, True, False, True]
-    assert line.hollow.tolist() == [False, False, True, False]
-    assert math.isnan(line.low[2])
-    assert line.y[2] == pytest.approx(0.4), "the mean of those that are interpretable"
-    assert line.note(2) == "1 of 3 seeds are interpretable"
-
-
 def test_main_metrics_come_first_and_what_is_undefined_last(planned):
     rows = [
         row(
@@ -89,16 +65,6 @@ def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, st
     assert last.x.tolist() == [0.05, 0.1, 0.2, 0.4]
     assert last.y.tolist() == [line.y[-1] for line in ramp.values]
     assert curves.x.title.startswith("sigma")
-
-
-def test_several_groups_have_a_panel_a_level_and_a_curve_each_at_every_stop(planned):
-    planner = planned(rows_of_seeds())
-    noise = planner.benchmarks["noise/x"]
-    assert [panel.choices.get("level", "") for panel in noise].count("") == 1
-    curves = next(panel for panel in noise if "level" not in panel.choices)
-    assert {line.label for line in curves.values} == {"tiny", "small"}
-    assert sorted({line.frame for line in curves.values}) == [0, 1, 2, 3]
-    assert curves.values[0].n.tolist() == [3, 3, 3]
 
 
 def test_references_are_found_by_the_columns_that_they_join(planned, study):
@@ -175,27 +141,6 @@ def test_early_revisions_make_the_axis_logarithmic_with_a_place_for_the_untraine
     assert places[1:].tolist() == samples[1:]
 
 
-def test_a_line_breaks_where_nobody_measured_for_long():
-    x = np.array([0, 1, 2, 3, 20, 21.0])
-    known = {name: np.zeros(6) for name in ("y", "low", "high")} | {"usable": np.ones(6, bool)}
-    line = Line(label="a", x=x, at=np.arange(6), n=np.ones(6, int), n_clusters=np.ones(6, int), **known)
-    assert line.breaks(Scale()).tolist() == [False, False, False, False, True, False]
-
-
-def test_the_alternative_text_says_the_ends_of_each_line(planned):
-    rows = [row("zero_shot/x", "top1", 0.2 + epoch / 10, 0.05, epoch=epoch) for epoch in range(3)]
-    (panel,) = planned(rows).benchmarks["zero_shot/x"]
-    assert panel.alt.endswith(
-        "me/fixture: from 0.200 [0.150, 0.250] at epoch 0 to 0.400 [0.350, 0.450] at epoch 2."
-    )
-    assert Panel(title="nothing").alt == "nothing."
-
-
-def test_places_are_evenly_spaced_with_both_ends():
-    assert evenly(11, 5).tolist() == [0, 2, 5, 8, 10]
-    assert evenly(3, 5).tolist() == [0, 1, 2]
-
-
 # --- what shares a panel, and what gives it a scale ------------------------------------------------------------
 
 
@@ -218,49 +163,6 @@ def _scales(panel):
     return own | {line.label: line.y[0] for line in panel.lines if line.role != "value"}
 
 
-def test_every_metric_has_a_panel_but_one_that_mirrors_another(planned, study):
-    panels = planned(study()).benchmarks["shape_bias/procedural"]
-    assert [panel.metric for panel in panels] == [
-        "shape_bias",
-        "shape_preference",
-        "cue_accuracy",
-        "shape_accuracy",
-    ]
-    assert [panel.main for panel in panels] == [True, True, True, False]
-
-
-def test_the_main_metrics_are_those_of_the_overview_and_what_they_rest_on():
-    terms = VOCABULARY.kinds["shape_bias"]
-    assert terms.main_metrics(list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
-    assert terms.main_metrics(["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
-
-
-def test_a_reference_without_a_declaration_scales_what_has_its_whole_key(read):
-    rows = [*_series("new/x", "glow", 0.5), *_series("new/x", "glow", 0.4, subset="a")]
-    rows += _series("new/x", "glow", 0.1, role="baseline", reference="lamp_light", probe="")
-    planner = read(rows, vocabulary=None).planner
-    assert _scales(_of(planner, "new/x", subset="all items")) == {"lamp light": 0.1}
-    assert _scales(_of(planner, "new/x", subset="a")) == {}
-
-
-def test_steps_are_in_the_order_of_their_strength(planned, filtered):
-    rows = _of_values("level", (0.4, 0.05, 0.2), "noise/x", "accuracy", 0.5, condition="gaussian")
-    ramp = _of(planned(rows), "noise/x", level="all, a line each")
-    assert list(_lines(ramp)) == ["sigma 0.05", "sigma 0.2", "sigma 0.4"]
-    down = _of(filtered((0.5, 3.0, np.inf), epochs=(0, 1)).planner, "noise/x", level="all, a line each")
-    assert list(_lines(down)) == ["sigma ∞", "sigma 3", "sigma 0.5"]
-
-
-def test_conditions_with_levels_of_their_own_are_never_mixed_in_one_panel(planned):
-    levels = [
-        one
-        for condition in ("gaussian", "blur")
-        for one in _of_values("level", (1.0, 2.0), "noise/x", "accuracy", 0.5, condition=condition)
-    ]
-    panels = [panel for panel in planned(levels).benchmarks["noise/x"] if panel.ramp]
-    assert [list(_lines(panel)) for panel in panels] == [["sigma 1", "sigma 2"], ["width 1 px", "width 2 px"]]
-
-
 @pytest.mark.parametrize(
     ("column", "values", "words"),
     [
@@ -278,36 +180,6 @@ def test_settings_and_states_of_the_data_are_never_mixed_in_one_panel(planned, c
     panels = planned(_of_values(column, values, "noise/x", "area", 0.5)).benchmarks["noise/x"]
     assert [panel.choices["setup"] for panel in panels] == words
     assert [len(panel.lines) for panel in panels] == [1, 1]
-
-
-def test_runs_of_different_resolution_share_a_panel(planned):
-    rows = [
-        one
-        for name in "ab"
-        for one in _series("noise/x", "area", 0.5, repo_id=f"me/{name}", data_fingerprint=name)
-    ]
-    (panel,) = planned(rows).benchmarks["noise/x"]
-    assert list(_lines(panel)) == ["me/a", "me/b"]
-
-
-def test_a_precision_that_one_run_has_beside_another_is_a_panel_of_its_own(planned):
-    rows = [*_series("zero_shot/t", "top1", 0.5, dtype="float32")]
-    rows += _series("zero_shot/t", "top1", 0.6, dtype="bfloat16")
-    rows += _series("zero_shot/t", "top1", 0.7, repo_id="me/other")
-    panels = planned(rows).benchmarks["zero_shot/t"]
-    assert [list(_lines(panel).values()) for panel in panels] == [[0.5, 0.7], [0.6]]
-
-
-def test_a_chance_level_of_only_some_lines_of_a_panel_names_them(planned):
-    rows = [*_series("shape_bias/x", "shape_accuracy", 0.2)]
-    rows += _series("shape_bias/x", "shape_accuracy", 0.3, probe="linear_probe")
-    rows += _series("shape_bias/x", "shape_accuracy", 0.1, probe="linear_probe", role="chance")
-    both = {"probe": "all, a line each"}
-    assert _scales(_of(planned(rows), "shape_bias/x", **both)) == {"chance, linear probe": 0.1}
-    assert _scales(_of(planned(rows), "shape_bias/x", probe="linear probe")) == {"chance": 0.1}
-    assert _scales(_of(planned(rows), "shape_bias/x", probe="projection")) == {}
-    rows += _series("shape_bias/x", "shape_accuracy", 0.1, role="chance")
-    assert _scales(_of(planned(rows), "shape_bias/x", **both)) == {"chance": 0.1}
 
 
 def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_panels(planned):
@@ -346,24 +218,6 @@ def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(
     assert _scales(panel) == {"least possible": -0.2, "most possible": 0.4, "people": 0.3}
 
 
-def test_a_reference_that_differs_between_the_texts_stands_beside_its_texts(planned):
-    rows = []
-    for texts, null in (("own", (0.1, 0.2)), ("last", (0.3, 0.4))):
-        rows += _series("shape_bias/x", "cue_accuracy", 0.5, texts=texts)
-        rows += [
-            row("shape_bias/x", "cue_accuracy", value, epoch=epoch, texts=texts, role="null")
-            for epoch, value in enumerate(null)
-        ]
-    planner = planned(rows)
-    own, last = (_of(planner, "shape_bias/x", texts=f"of {texts} revision") for texts in ("each", "the last"))
-    assert [line.y.tolist() for panel in (own, last) for line in panel.lines] == [
-        [0.5, 0.5],
-        [0.1, 0.2],
-        [0.5, 0.5],
-        [0.3, 0.4],
-    ]
-
-
 def test_the_people_of_a_data_set_are_a_level_of_its_photographs_only(planned, study):
     photographs = _of(planned(study(dataset="cue_conflict")), "shape_bias/cue_conflict")
     assert _scales(photographs) == {"people": 0.9587}
@@ -383,70 +237,10 @@ def test_arms_are_never_averaged_and_come_after_all_scales_in_the_palette(planne
     ]
 
 
-@pytest.mark.parametrize("columns", [{"scale": "tiny", "seed": 0}, {}])
-def test_runs_that_share_a_seed_or_have_none_are_no_group(planned, columns):
-    rows = [row("zero_shot/x", "top1", 0.5, repo_id=name, **columns) for name in ("me/a", "me/b")]
-    groups = planned(rows).groups
-    assert [(group.title, group.runs) for group in groups] == [("me/a", ("me/a",)), ("me/b", ("me/b",))]
-
-
-def test_a_revision_that_a_seed_lacks_has_no_interpretable_mean(planned):
-    rows = [
-        row("zero_shot/x", "top1", 0.5, epoch=epoch, repo_id=f"me/{seed}", scale="tiny", seed=seed)
-        for seed in (0, 1)
-        for epoch in range(3)
-        if (seed, epoch) != (1, 2)
-    ]
-    (line,) = _of(planned(rows), "zero_shot/x").values
-    assert line.usable.tolist() == [True, True, False]
-    assert line.note(2) == "1 of 2 seeds are interpretable"
-
-
 # --- the study at a glance -------------------------------------------------------------------------------------
 
 
-def test_the_glance_shows_real_images_first_and_a_run_has_one_place_in_the_palette(planned, study):
-    planner = planned([*study("me/a", "cue_conflict"), *study("me/b")])
-    datasets = [panel.benchmark.split("/")[1] for panel in planner.glance]
-    assert datasets == sorted(datasets), "cue_conflict before procedural"
-    assert {(line.run, line.place) for panel in planner.glance for line in panel.values} == {
-        ("me/a", 0),
-        ("me/b", 1),
-    }
-
-
-def test_the_glance_shows_the_condition_and_the_level_of_the_term_on_the_projection(planned, study):
-    (drop,) = [panel for panel in planned(study()).glance if panel.benchmark == "noise/procedural"]
-    assert drop.title == "accuracy drop, chance-corrected, Gaussian noise, sigma 0.2"
-    assert drop.place == "embedded world (synthetic)"
-    rows = _of_values(
-        "layer", range(3), "quality/t", "alignment", 0.4, variant="cosine", probe="hidden_state"
-    )
-    rows += _series("quality/t", "alignment", 0.5, variant="cosine")
-    (panel,) = planned(rows).glance
-    assert _lines(panel) == {"me/fixture": 0.5}
-
-
-def test_of_data_sets_of_one_rank_the_glance_shows_the_first_with_a_number(planned):
-    rows = [*_series("zero_shot/a", "top1", math.nan), *_series("zero_shot/b", "top1", 0.5)]
-    rows += _series("zero_shot/a", "top1", 0.1, role="chance")
-    assert planned(rows).overview == [("zero_shot/b", 0)]
-
-
 # --- axes --------------------------------------------------------------------------------------------------------
-
-
-def test_without_clocks_the_axis_has_the_names_of_the_revisions(planned):
-    planner = planned(
-        [row("zero_shot/x", "top1", 0.5, revision=name, epoch=None) for name in ("epoch_10x", "b10", "b9")]
-    )
-    assert (planner.clock, planner.x.names) == ("order", ("b9", "b10", "epoch_10x"))
-
-
-def test_checkpoints_inside_an_epoch_are_placed_by_their_samples(planned):
-    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1, 2)]
-    rows.append(row("zero_shot/x", "top1", 0.5, revision="step-00000050", epoch=0, step=50, samples_seen=50))
-    assert (planned(rows).clock, planned(rows).log) == ("samples_seen", False)
 
 
 @pytest.mark.parametrize(
@@ -455,9 +249,3 @@ def test_checkpoints_inside_an_epoch_are_placed_by_their_samples(planned):
 def test_checkpoints_of_others_at_powers_of_two_ask_for_a_logarithm_of_the_steps(planned, steps, log):
     rows = [row("zero_shot/x", "top1", 0.5, revision=f"step{step}", epoch=None, step=step) for step in steps]
     assert (planned(rows).clock, planned(rows).log) == ("step", log)
-
-
-def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(planned):
-    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1)]
-    public = row("zero_shot/x", "top1", 0.6, repo_id="org/clip", revision="main", epoch=None)
-    assert planned([*rows, public]).clock == "epoch"

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi, RepoCard, SpaceCardData
 from result_rows import row
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.report import cards, push_space, write_report
+from hf_clipdyn.report import push_space, write_report
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -45,29 +45,6 @@ def test_the_page_becomes_a_static_space_in_one_commit(results, hub, tmp_path):
     page = write_report(results, tmp_path, figures=False)
     assert _file("index.html") == page.read_text(encoding="utf-8")
     assert "3 revisions of 1 run on 1 benchmark" in _file("README.md")
-
-
-def test_the_same_content_makes_no_new_commit(results, hub):
-    assert push_space(results, "me/study")
-    assert push_space(results, "me/study") is None
-    assert len(_commits(hub)) == 2
-
-
-def test_models_are_linked_if_the_hub_has_what_was_measured(write, hub):
-    api = HfApi()
-    commits = {}
-    for repo_id in ("me/run", "me/other"):
-        api.create_repo(repo_id)
-        commits[repo_id] = api.repo_info(repo_id).sha
-    rows = [row("zero_shot/x", "top1", 0.5, repo_id="me/run", commit=commits["me/run"])]
-    rows += [row("zero_shot/x", "top1", 0.5, repo_id=name) for name in ("me/other", "a-folder", "me/no/name")]
-    api.create_repo("me/results", repo_type="dataset")
-    push_space(write(rows), "me/study", results_dataset="me/results", licence="cc-by-4.0")
-    head = _head(_file("README.md"))
-    assert head["models"] == ["me/run"]
-    assert head["datasets"] == ["me/results"]
-    assert head["license"] == "cc-by-4.0"
-    assert "[me/results](https://huggingface.co/datasets/me/results)" in _file("README.md")
 
 
 def test_a_person_may_edit_the_readme(write, results, hub):
@@ -112,37 +89,12 @@ def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, pat
     assert push_space(results, "me/study")
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, patience, crossed):
-    patience(30)
-    push_space(results, "me/study")
-    more = "# Training dynamics and more"
-    crossed(lambda text: text.replace("# Training dynamics", more), repo_id="me/study", repo_type="space")
-    push_space(write([*_ROWS, row("zero_shot/x", "top1", 0.5)], "more.parquet"), "me/study")
-    assert "# Training dynamics and more" in _file("README.md")
-    assert "on 2 benchmarks" in _file("README.md")
-
-
 def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(results, hub):
     push_space(results, "me/hidden", private=True)
     assert HfApi().repo_info("me/hidden", repo_type="space").private
     push_space(results, "me/study")
     with pytest.raises(ConfigError, match="me/study exists and is public: make it private"):
         push_space(results, "me/study", private=True)
-
-
-def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeypatch):
-    monkeypatch.setattr(cards, "write_report", None)
-    with pytest.raises(PublishError, match="There is no token for the Hub"):
-        push_space(results, "me/study")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        PublishError, match="The page cannot be pushed to me/study while HF_HUB_OFFLINE is set"
-    ):
-        push_space(results, "me/study")
-    with pytest.raises(ConfigError, match="space is 'study', which"):
-        push_space(results, "study")
-    with pytest.raises(ConfigError, match="results_dataset is 'a/b/c', which the Hub does not accept"):
-        push_space(results, "me/study", results_dataset="a/b/c")
 
 
 def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, clipdyn):
@@ -164,30 +116,6 @@ def test_the_command_pushes_the_space_beside_the_runs_or_alone(results, hub, cli
     assert said.endswith("The Space me/study is up to date.\n")
     code, _, error = clipdyn("share", results, "--hub-private-repo", "--output", "x")
     assert (code, "hub_private_repo requires push_to_hub or space" in error) == (2, True)
-
-
-@pytest.mark.parametrize("way", [["--push_to_hub"], ["--space", "me/study"], ["--output", "there"]])
-def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, clipdyn, way):
-    asked = {}
-
-    def write(study, *_, **given):
-        asked.update(given, file=study.claims_file)
-        return {}
-
-    for name in ("push_runs", "push_space", "write_runs"):
-        monkeypatch.setattr(cards, name, write)
-    options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
-    assert clipdyn("share", results, *way, *options)[0] == 0
-    assert asked["stimuli"] == "none"
-    assert asked["data_dirs"] == {"cifar10": tmp_path}
-    assert asked["file"] == Path("mine.yaml")
-    code, _, error = clipdyn("share", results, *way, "--stimuli", "all")
-    assert (code, "none" in error) == (2, True)
-
-
-def test_the_options_reach_the_page(results, hub):
-    with pytest.raises(ConfigError, match=r"missing\.yaml"):
-        push_space(results, "me/study", claims="missing.yaml")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from result_rows import row
 
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report import read_study, write_report
 from hf_clipdyn.report.page import pictures
 from hf_clipdyn.report.page.stimuli import payload
@@ -277,16 +276,6 @@ def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
     part = payload(read_study(table))["shape_bias/cue_conflict"]
     assert list(part["runs"]) == ["me/run"]
     assert part["strangers"] == ["me/strange"]
-
-
-def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path):
-    table = _table(tmp_path, {("me/run", 0): pd.concat([_trials(_decided("SSSSSS"))] * 2)})
-    with pytest.raises(EvaluationError, match="do not match this kind of benchmark: evaluate it again"):
-        payload(read_study(table))
-
-
-def test_a_table_without_trials_has_no_stimuli(read, study):
-    assert payload(read(study())) is None
 
 
 @pytest.mark.parametrize("version", [1, 2])

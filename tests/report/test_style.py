@@ -1,8 +1,5 @@
 """The palette, as people with and without colour blindness see it, and styles of matplotlib over it."""
 
-import os
-import subprocess
-import sys
 from itertools import combinations
 
 import matplotlib as mpl
@@ -17,13 +14,9 @@ from hf_clipdyn.report.style import (
     GREY,
     HUES,
     HUMAN,
-    MARKERS,
     PAPER,
     SHADES,
-    STROKES,
-    cycle_colour,
     figure_style,
-    look,
     read_style,
     twins,
 )
@@ -78,38 +71,11 @@ def test_hues_people_and_grey_can_be_distinguished_by_people_with_colour_blindne
     assert apart.min() >= APART, dict(zip(combinations(colours, 2), apart, strict=True))
 
 
-@pytest.mark.parametrize("vision", SEEN_WITH)
-@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
-def test_no_step_of_a_ramp_is_near_the_colour_of_people(vision, dark):
-    ramp = [twins(colour)[dark] for colour in SHADES]
-    assert distances([twins(HUMAN)[dark]], ramp, vision).min() >= APART
-
-
-def test_every_place_of_the_palette_looks_different():
-    looks = list(map(look, range(len(HUES) * len(STROKES) * len(MARKERS))))
-    assert len(set(looks)) == len(looks) == 96
-    assert len({one.dash for one in looks}) == 4
-    assert len({one.symbol for one in looks}) == 6
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
 def test_names_in_the_colour_of_their_line_can_be_read(dark):
     paper = twins(PAPER)[dark]
     assert min(contrast(twins(colour)[dark], paper) for colour in (*HUES, HUMAN, GREY)) >= 4.5
     assert min(contrast(twins(colour)[dark], paper) for colour in SHADES) >= 3
-
-
-def test_a_style_by_name_gives_its_colours_to_the_runs():
-    with figure_style(read_style("tableau-colorblind10")):
-        assert cycle_colour(0) == "#006ba4"
-    with figure_style():
-        assert cycle_colour(0) == HUES[0]
-
-
-def test_every_style_of_matplotlib_can_be_laid_over_the_projects():
-    for name in [*mpl.style.available, "default"]:
-        with figure_style(read_style(name)):
-            assert to_rgb(cycle_colour(7)), name
 
 
 @pytest.fixture
@@ -137,18 +103,3 @@ def test_a_file_of_a_user_is_respected_and_runs_no_program(style_file):
 def test_an_address_is_never_fetched():
     with pytest.raises(ConfigError):
         read_style("https://example.org/a.mplstyle")
-
-
-def test_a_backend_of_the_environment_that_matplotlib_does_not_know_is_one_sentence():
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from hf_clipdyn.cli import main; main(['report', 'none.parquet', '--print', 'numbers'])",
-        ],
-        env=os.environ | {"MPLBACKEND": "nonsense"},
-        capture_output=True,
-        text=True,
-    )
-    said = "clipdyn: error: MPLBACKEND is 'nonsense', which is not a backend of matplotlib: unset it.\n"
-    assert (done.returncode, done.stderr) == (2, said)

@@ -4,16 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study, zero_shot_trials
+from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study
 from result_rows import pick
 
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
-from hf_clipdyn.report.charts.decisions import Decisions, _Classes, _decided
-from hf_clipdyn.report.charts.psychometric import Psychometric, curves
-from hf_clipdyn.report.gallery import read
+from hf_clipdyn.report.charts.decisions import Decisions
+from hf_clipdyn.report.charts.psychometric import Psychometric
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -67,19 +65,6 @@ def test_people_have_a_matrix_of_their_own(panels):
     assert shown[at, at] == pytest.approx((boats["decision"] == "boat").mean())
 
 
-def test_a_level_of_the_noise_has_its_matrices(planted, panels):
-    shown = matrices(panels, "noise/cifar10", asked="Gaussian noise 0.05")
-    at = {"metric": "accuracy", "condition": "gaussian", "level": 0.05}
-    expected = table_value(planted, EPOCHS - 1, **at)
-    assert np.trace(shown[-1]) / 10 == pytest.approx(expected)
-
-
-def test_classes_with_numbers_have_the_names_of_their_data_set(panels):
-    panel = next(one for one in panels if one.benchmark == "zero_shot/cifar10")
-    assert panel.y.names[:3] == ("airplane", "automobile", "bird")
-    assert panel.x.names == (*panel.y.names, "any other")
-
-
 def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_people(panels):
     (panel,) = [one for one in panels if one.form == "rows"]
     trials = cue_conflict_trials(0, 0.2)
@@ -97,36 +82,6 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
         assert row.low <= row.value <= row.high
         if row.series != "people":
             assert row.high - row.low > 0.1, "few exemplars leave a wide interval"
-
-
-def test_a_class_without_a_decision_for_either_cue_has_no_share():
-    trials = cue_conflict_trials(0, 1.0)
-    cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
-    gallery = read(ShapeBias, trials.assign(decision=trials["decision"].mask(cat, "bear")))
-    classes = _Classes.of([gallery], [])
-    sides = _decided(gallery, gallery.answers["prompts"])
-    shares = dict(zip(classes.titles, classes.shares(gallery, sides, 0.95), strict=True))
-    assert np.isnan(shares["cat"]).all()
-    assert shares["dog"][0] == 1.0
-    shown = classes.matrix(sides["shape"], sides[""])
-    assert shown[classes.titles.index("cat"), -1] == 1.0, "bear is no class of these images: any other answer"
-
-
-def test_of_many_classes_those_with_most_confusions_stay(tmp_path, monkeypatch):
-    def planted(run, epoch, classes):
-        trials = zero_shot_trials(epoch, 0.9, n_classes=100, n=2_000)
-        ranking = [
-            [9, 1, 2, 3, 4] if label in (7, 8) else usual
-            for label, usual in zip(trials["label"], trials["ranking"], strict=True)
-        ]
-        return [(ZeroShot, "cifar100", trials.assign(ranking=ranking))]
-
-    monkeypatch.setattr("planted_study._planted", planted)
-    panel = next(iter(Decisions.panels(read_study(write_study(tmp_path)))))
-    assert len(panel.y.names) == 24
-    from hf_clipdyn.data.sets.cifar import Cifar100
-
-    assert {Cifar100.classes[one] for one in (7, 8, 9)} <= set(panel.y.names)
 
 
 def test_hostile_names_of_classes_are_kept_as_they_are(tmp_path):
@@ -156,11 +111,3 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
     known = [one for one in reached if np.isfinite(one)]
     np.testing.assert_allclose(sorted(known), sorted(expected), rtol=0.003)
     assert len(known) > 20
-
-
-def test_a_silent_criterion_has_no_curve():
-    from planted_study import psychophysics_trials
-
-    trials = psychophysics_trials(0)
-    silent = trials.assign(value=trials["value"].mask(trials["probe"] == "projection", 0.0))
-    assert {reference for _, reference in curves(silent)} == {"pixels"}

@@ -1,7 +1,5 @@
 """Cells are files and the table is derived from them: whole after a kill, written by several, in a stable order."""
 
-import itertools
-import json
 import os
 import shutil
 import signal
@@ -78,18 +76,6 @@ def test_a_cell_is_replaced_and_others_stay(output):
     assert pq.read_table(output)["value"].to_pylist() == [0.5, 0.7], "what was written last is last"
 
 
-def test_the_files_of_a_cell_have_its_key_and_say_what_they_are(output):
-    store = CellStore(output)
-    one = cell()
-    put(store, one)
-    for folder in (cells_folder(output), trials_folder(output)):
-        assert [file.name for file in folder.iterdir()] == [f"{one.key}.parquet"]
-        header = json.loads(pq.read_metadata(folder / f"{one.key}.parquet").metadata[b"hf_clipdyn.cell"])
-        assert header["cell"]["revision"] == "epoch-001"
-    words = pq.read_metadata(cells_folder(output) / f"{one.key}.parquet").metadata[VOCABULARY_KEY]
-    assert Vocabulary.loads(words, "here") == WORDS
-
-
 def test_without_an_output_all_is_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = CellStore(None)
@@ -126,18 +112,6 @@ def test_the_table_is_rebuilt_from_the_cells(output):
     )
 
 
-def test_a_copied_folder_is_the_same_evaluation(output, tmp_path):
-    store = CellStore(output)
-    put(store, cell("epoch-001"))
-    store.rebuild()
-    put(store, cell("epoch-002"))  # the process ends before the table is rebuilt
-    shutil.copytree(output.parent, tmp_path / "copy", copy_function=shutil.copyfile)
-    copy = CellStore(tmp_path / "copy" / output.name)
-    copy.rebuild()
-    store.rebuild()
-    assert pd.read_parquet(tmp_path / "copy" / output.name).equals(pd.read_parquet(output))
-
-
 def test_rows_without_a_cell_are_kept_and_count_as_done(output):
     """A table that was downloaded can be continued."""
     store = CellStore(output)
@@ -156,17 +130,6 @@ def test_rows_without_a_cell_are_kept_and_count_as_done(output):
     table = pd.read_parquet(output)
     assert table["revision"].tolist() == ["epoch-002", "epoch-003", "epoch-001"]
     assert table["value"].tolist() == [0.2, 0.3, 0.4]
-
-
-def test_a_part_of_a_table_that_pandas_wrote_is_continued(output):
-    store = CellStore(output)
-    put(store, cell("epoch-001"))
-    put(store, cell("epoch-002"))
-    store.rebuild()
-    shutil.rmtree(cells_folder(output))
-    table = pd.read_parquet(output)
-    table[table["revision"] == "epoch-002"].to_parquet(output)
-    assert CellStore(output).keys() == {cell("epoch-002").key}
 
 
 def test_cells_and_tables_from_before_the_classes_were_recorded_are_continued(output):
@@ -243,13 +206,6 @@ def test_scoring_again_does_not_make_replaced_cells_the_newest(output):
         assert newest(found.cells()) == new
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    store = CellStore(tmp_path / "file" / "r.parquet")
-    with pytest.raises(NotADirectoryError, match="file"):
-        store.check_writable()
-
-
 def test_a_full_disk_leaves_everything_as_it_was(output, monkeypatch):
     def full(table, where):
         Path(where).write_bytes(b"half")
@@ -265,17 +221,6 @@ def test_a_full_disk_leaves_everything_as_it_was(output, monkeypatch):
     assert output.read_bytes() == before
     assert [file.stem for file in cells_folder(output).iterdir()] == [cell("epoch-001").key]
     assert not list(output.parent.rglob(".*"))
-
-
-def test_the_table_is_rebuilt_at_most_once_a_minute_while_cells_are_written(output, monkeypatch):
-    clock = itertools.count(0.0, 15.0)
-    monkeypatch.setattr("hf_clipdyn.results.cells.time.monotonic", lambda: next(clock))
-    store = CellStore(output)
-    versions = []
-    for number in range(10):
-        put(store, cell(f"epoch-{number:03d}"))
-        versions.append(output.stat().st_mtime_ns if output.exists() else 0)
-    assert 1 <= len(set(versions) - {0}) <= 3
 
 
 def test_a_rebuild_reads_only_the_cells_that_it_does_not_know(output, monkeypatch):
@@ -390,3 +335,15 @@ def test_sigkill_at_any_moment_loses_no_cell_that_was_done(output):
         assert len(revisions) == 50 * len(cells), "a cell is half there"
         store = CellStore(output)
         assert all(store.trials(one.key) is not None for one in store.cells())
+
+
+def test_a_copied_folder_is_the_same_evaluation(output, tmp_path):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    store.rebuild()
+    put(store, cell("epoch-002"))  # the process ends before the table is rebuilt
+    shutil.copytree(output.parent, tmp_path / "copy", copy_function=shutil.copyfile)
+    copy = CellStore(tmp_path / "copy" / output.name)
+    copy.rebuild()
+    store.rebuild()
+    assert pd.read_parquet(tmp_path / "copy" / output.name).equals(pd.read_parquet(output))

@@ -6,40 +6,23 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from result_rows import row, write_rows
+from result_rows import cell, row, write_rows
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results import provenance
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, package, utc, utc_of
-from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, load_results, write_results
 from hf_clipdyn.results.terms import Vocabulary
 
 _BEGAN = "2026-11-26T06:20:00+00:00"
 
 
-def _cell(run: str, revision: str) -> Cell:
-    return Cell(
-        repo_id=run,
-        revision=revision,
-        commit="c" * 40,
-        kind="zero_shot",
-        dataset="cifar10",
-        split="test",
-        data_fingerprint="f" * 64,
-        observe_version=1,
-        score_version=1,
-        preprocess="processor",
-        dtype="float32",
-        texts="own",
-        seconds=60.0,
-    )
-
-
-def _put(store: CellStore, cell: Cell, *began: str) -> None:
-    store.write(cell, [Row(**vars(cell), metric="top1", value=0.5)], None, Vocabulary(), *began)
+def _put(store: CellStore, run: str, revision: str, *began: str) -> None:
+    one = cell(revision, repo_id=run, seconds=60.0)
+    store.write(one, [Row(**vars(one), metric="top1", value=0.5)], None, Vocabulary(), *began)
 
 
 def _recorded(path: Path) -> Provenance:
@@ -52,9 +35,9 @@ def test_a_table_names_its_package_and_the_start_of_each_run_also_when_it_is_bui
     output = tmp_path / "results.parquet"
     monkeypatch.setattr("time.time", lambda: 1_795_674_120.0)  # 06:22:00
     store = CellStore(output)
-    _put(store, _cell("me/a", "epoch-000"), _BEGAN)
-    _put(store, _cell("me/a", "epoch-001"), _BEGAN)
-    _put(store, _cell("me/b", "epoch-000"))
+    _put(store, "me/a", "epoch-000", _BEGAN)
+    _put(store, "me/a", "epoch-001", _BEGAN)
+    _put(store, "me/b", "epoch-000")
     store.rebuild()
     written = _recorded(output)
     assert written.package == package()
@@ -63,7 +46,7 @@ def test_a_table_names_its_package_and_the_start_of_each_run_also_when_it_is_bui
         RunOrigin(run="me/a", packages=(package(),), began=_BEGAN, measured="2026-11-26T06:21:00+00:00"),
         RunOrigin(run="me/b", packages=(package(),), measured="2026-11-26T06:21:00+00:00"),
     )
-    _put(CellStore(output), _cell("me/a", "epoch-000"))  # as when it is scored again
+    _put(CellStore(output), "me/a", "epoch-000")  # as when it is scored again
     output.unlink()
     CellStore(output).rebuild()
     assert {one.run: one for one in _recorded(output).runs} == {one.run: one for one in written.runs}
@@ -71,7 +54,7 @@ def test_a_table_names_its_package_and_the_start_of_each_run_also_when_it_is_bui
         file.unlink()
     copy = CellStore(output)  # a downloaded table
     monkeypatch.setattr(copy, "_package", "9.9.9")
-    _put(copy, _cell("me/b", "epoch-001"))
+    _put(copy, "me/b", "epoch-001")
     copy.rebuild()
     assert {one.run: one.packages for one in _recorded(output).runs} == {
         "me/a": (package(),),
@@ -81,7 +64,7 @@ def test_a_table_names_its_package_and_the_start_of_each_run_also_when_it_is_bui
 
 def test_the_origin_of_each_run_survives_when_tables_are_read_and_written_as_one(tmp_path):
     store = CellStore(tmp_path / "new.parquet")
-    _put(store, _cell("me/new", "epoch-000"), _BEGAN)
+    _put(store, "me/new", "epoch-000", _BEGAN)
     store.rebuild()
     old = write_rows([row("zero_shot/cifar10", "top1", 0.5)], tmp_path / "old.parquet")
     results = load([tmp_path / "new.parquet", old])
@@ -112,8 +95,8 @@ def test_two_tables_of_one_run_give_its_earliest_times_unless_one_did_not_record
     ("metadata", "says"),
     [
         ("[", "Invalid JSON"),
-        ('{"runs": 3}', "runs is 3: Input should be"),
-        ('{"claims": "abc"}', "claims is 'abc': String should match"),
+        ('{"runs": 3}', "runs is 3"),
+        ('{"claims": "abc"}', "claims is 'abc'"),
         ('{"package": "0.2.0+\\u001b[2J"}', "package is"),
         (json.dumps({"runs": [{"run": "me/a", "began": "now" * 9999}]}), "runs.0.began is"),
     ],

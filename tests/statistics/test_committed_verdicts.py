@@ -143,29 +143,18 @@ def test_the_words_are_those_that_the_rule_gives(study: str, claim: str, word: s
     assert judged(study)[0][claim].word == word
 
 
+GAZE = ("gradient energy", "a Gaussian at the centre", "the centre bias")
+WORLDS_1 = {"shape bias interpretable": False, "zero-shot accuracy at least twice chance": True}
+
+
 @pytest.mark.parametrize(
     ("study", "claim", "committed"),
     [
-        (
-            "worlds",
-            "1",
-            {"shape bias interpretable": False, "zero-shot accuracy at least twice chance": True},
-        ),
+        ("worlds", "1", WORLDS_1),
         ("worlds", "5", {"clean accuracy at least twice chance": True}),
         ("photographs", "1", {"shape bias interpretable": False, "accuracy at least twice chance": False}),
         ("photographs", "3", {"peak above pixels": False}),
-        (
-            "photographs",
-            "4",
-            dict.fromkeys(
-                (
-                    "peak above gradient energy",
-                    "peak above a Gaussian at the centre",
-                    "peak above the centre bias",
-                ),
-                False,
-            ),
-        ),
+        ("photographs", "4", {f"peak above {one}": False for one in GAZE}),
         ("second worlds", "6 by prompts", {"clean_of_both": True}),
         ("second worlds", "12 by prompts", {"bias_at_accuracy": True}),
         ("second photographs", "24 by pixels", {"information": True}),
