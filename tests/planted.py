@@ -4,6 +4,7 @@ Nothing here was measured. Every value of a run is its truth plus the noise of i
 revisions of all seeds are shown the same items, so what is hard about an item is common to them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from kept_cells import keep_scored
 from numpy.typing import NDArray
+from result_rows import cell
 from scipy import stats
 
 from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
-from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
-from hf_clipdyn.benchmarks.registry import kind_named, vocabulary
-from hf_clipdyn.evaluation.score import rows_of, score
+from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell
 
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""
@@ -139,10 +140,10 @@ def write_study(
 def _write_cell(
     store: CellStore, run: Run, at: int, share: float, kind: type[Kind[Any]], trials: pd.DataFrame
 ) -> None:
-    common = Common()
-    cell = Cell(
+    one = cell(
+        f"epoch-{at:03d}",
+        f"{kind.name}/procedural",
         repo_id=run.repo_id,
-        revision=f"epoch-{at:03d}",
         commit=f"{run.repo_id}@{at}".encode().hex()[:40].ljust(40, "0"),
         epoch=at,
         step=round(1000 * share),
@@ -150,20 +151,12 @@ def _write_cell(
         scale=run.scale,
         seed=run.seed,
         arm=run.arm,
-        kind=kind.name,
-        dataset="procedural",
-        split="test",
         data_fingerprint="planted",
         observe_version=kind.observe_version,
         score_version=kind.score_version,
-        preprocess="processor",
-        dtype="float32",
-        texts="own",
+        seconds=math.nan,
     )
-    words = vocabulary([Benchmark(kind, "procedural", kind.settings())])
-    store.write(
-        cell, rows_of(cell, kind.terms, score(kind, trials, common), common.confidence_level), trials, words
-    )
+    keep_scored(store, one, trials)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,28 +1,26 @@
 """A study of planted observers with its trials: made-up answers, scored and stored as `clipdyn evaluate` does it."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from kept_cells import keep_scored
+from result_rows import cell
 
 from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
-from hf_clipdyn.benchmarks.kind import Common, Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
-from hf_clipdyn.benchmarks.registry import vocabulary
-from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell
 
 EPOCHS = 4
 HOSTILE = ("</script><script>throw 1</script>", "a,b;c", "<img src=x onerror=throw>", "\u2028&amp;")
 """Names of classes that would break a page that trusts them."""
-
-_COMMON = Common()
 
 
 def cue_conflict_trials(
@@ -146,24 +144,17 @@ def write_study(
             for kind, dataset, trials in _planted(number, epoch, classes):
                 if kinds is not None and kind not in kinds:
                     continue
-                cell = Cell(
+                one = cell(
+                    f"epoch-{epoch:03d}",
+                    f"{kind.name}/{dataset}",
                     repo_id=run,
-                    revision=f"epoch-{epoch:03d}",
                     commit=f"{number}{epoch}" * 20,
                     epoch=epoch,
                     step=100 * epoch,
                     samples_seen=6400 * epoch,
-                    kind=kind.name,
-                    dataset=dataset,
-                    split="test",
-                    data_fingerprint="f" * 64,
                     score_version=kind.score_version,
-                    observe_version=1,
-                    preprocess="processor",
-                    dtype="float32",
-                    texts="own",
+                    seconds=math.nan,
                 )
-                rows = rows_of(cell, kind.terms, score(kind, trials, _COMMON), _COMMON.confidence_level)
-                store.write(cell, rows, trials, vocabulary([kind.on(dataset)]))
+                keep_scored(store, one, trials)
     store.rebuild()
     return output

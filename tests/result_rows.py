@@ -136,6 +136,16 @@ VOCABULARY = Vocabulary(
 )
 
 
+_USUAL: dict[str, Any] = {
+    "split": "test",
+    "observe_version": 1,
+    "score_version": 1,
+    "preprocess": "processor",
+    "dtype": "float32",
+    "texts": "own",
+}
+
+
 def row(
     benchmark: str,
     metric: str,
@@ -155,7 +165,7 @@ def row(
     """
     kind, _, dataset = benchmark.partition("/")
     name = revision or f"epoch-{epoch:03d}"
-    defaults: dict[str, Any] = {
+    defaults: dict[str, Any] = _USUAL | {
         "repo_id": repo_id,
         "revision": name,
         "commit": f"{repo_id}@{name}".encode().hex()[:40],
@@ -164,13 +174,7 @@ def row(
         "samples_seen": None if epoch is None else epoch * 6400,
         "kind": kind,
         "dataset": dataset,
-        "split": "test",
         "data_fingerprint": "fixture0123",
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
         "versions": '{"hf_clipdyn": "0.1.0", "torch": "2.6"}',
         "metric": metric,
         "value": value,
@@ -219,19 +223,13 @@ def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
 def cell(revision: str = "epoch-001", benchmark: str = "zero_shot/cifar10", **columns: Any) -> Cell:
     """One made-up cell; every column can be overridden."""
     kind, _, dataset = benchmark.partition("/")
-    given: dict[str, Any] = {
+    given: dict[str, Any] = _USUAL | {
         "repo_id": "me/run",
         "revision": revision,
         "commit": revision[-1] * 40,
         "kind": kind,
         "dataset": dataset,
-        "split": "test",
         "data_fingerprint": "f" * 64,
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
         "seconds": 1.0,
     }
     return Cell(**(given | columns))

@@ -1,11 +1,9 @@
-"""`scripts/by_feature`: each script runs, and is the base script with one marked feature, or a Trainer's."""
+"""`scripts/by_feature`: each script runs; each of one feature trains as the base script does."""
 
-import ast
 import os
 import re
 import sys
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import forked
@@ -33,14 +31,6 @@ def _run(script: Path, output: Path, *arguments: str) -> str:
 
 def _losses(printed: str) -> list[float]:
     return [float(loss) for loss in re.findall(r"(?m)^epoch \d+: loss (\S+)$", printed)]
-
-
-def _code(script: Path) -> list[str]:
-    """The lines of a script after its docstring."""
-    text = script.read_text(encoding="utf-8")
-    docstring = ast.parse(text).body[0]
-    assert docstring.end_lineno is not None
-    return text.splitlines()[docstring.end_lineno :]
 
 
 @pytest.fixture(scope="module")
@@ -82,28 +72,6 @@ def test_a_feature_runs(script: Path, base: tuple[str, Path], tmp_path: Path) ->
         assert _losses(printed) == pytest.approx(_losses(base[0]), abs=2e-4)
     if script.stem == "evaluate_each_epoch":
         assert set(load_results(tmp_path / "run" / "results.parquet")["epoch"]) == {0, 1, 2}
-
-
-@pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)
-def test_a_feature_script_differs_from_the_base_in_its_marked_lines_alone(script: Path) -> None:
-    """Lines between ``# >>> name`` and ``# <<< name``, and lines that end in ``# new``, are the feature."""
-    base, lines = _code(BASE), _code(script)
-    marked, inside = set(), False
-    for number, line in enumerate(lines):
-        inside = inside or line.strip() == f"# >>> {script.stem}"
-        if inside or "  # new" in line:
-            marked.add(number)
-        inside = inside and line.strip() != f"# <<< {script.stem}"
-    assert not inside
-    removed = 0
-    for tag, first, last, start, end in SequenceMatcher(None, base, lines, autojunk=False).get_opcodes():
-        if tag == "equal":
-            continue
-        new = [number for number in range(start, end) if lines[number].strip()]
-        assert new, f"{script.name} leaves out {base[first:last]}"
-        assert set(new) <= marked, f"{script.name}: unmarked {[lines[n] for n in new if n not in marked]}"
-        removed += last - first
-    assert removed <= 3
 
 
 @pytest.mark.slow

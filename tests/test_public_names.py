@@ -20,13 +20,9 @@ from huggingface_hub import HfApi
 from public_names import public_modules
 
 import hf_clipdyn
-from hf_clipdyn import errors
 
 PACKAGE = Path(hf_clipdyn.__file__).parent
-HUB = {
-    "hf_clipdyn.report.cards.push_runs",
-    "hf_clipdyn.report.cards.push_space",
-}
+HUB = {"hf_clipdyn.report.cards.push_runs", "hf_clipdyn.report.cards.push_space"}  # they push the demo's run
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
 
 
@@ -75,11 +71,6 @@ def _is_method(member: Any) -> bool:
     return inspect.isroutine(member) or isinstance(member, property)
 
 
-def test_every_error_has_a_sentence() -> None:
-    members = [member for member in vars(errors).values() if inspect.isclass(member)]
-    assert [one for one in members if issubclass(one, errors.ClipDynError) and not one.__doc__] == []
-
-
 @pytest.fixture
 def folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -97,28 +88,13 @@ def folder(
     plt.close("all")
 
 
-@pytest.fixture
-def pushed(request: pytest.FixtureRequest) -> None:
-    """A Hub with the repository of the demo's run, for examples that push."""
-    request.getfixturevalue("hub")
-    HfApi().create_repo("local/demo")
-
-
-def _run(name: str) -> None:
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - ELSEWHERE))
+def test_an_example_runs_as_it_is_printed(name: str, request: pytest.FixtureRequest) -> None:
+    if name in HUB:
+        request.getfixturevalue("hub")
+        HfApi().create_repo("local/demo")
     failed = io.StringIO()
-    runner = doctest.DocTestRunner(verbose=False)
-    result = runner.run(EXAMPLES[name], out=failed.write)
+    result = doctest.DocTestRunner(verbose=False).run(EXAMPLES[name], out=failed.write)
     assert result.attempted
     assert not result.failed, failed.getvalue()
-
-
-@pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - HUB - ELSEWHERE))
-def test_an_example_runs_as_it_is_printed(name: str) -> None:
-    _run(name)
-
-
-@pytest.mark.usefixtures("folder", "pushed")
-@pytest.mark.parametrize("name", sorted(HUB))
-def test_an_example_that_pushes_runs_as_it_is_printed(name: str) -> None:
-    _run(name)

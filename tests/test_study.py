@@ -3,15 +3,14 @@
 import doctest
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
-from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from types import FrameType
 
 import forked
 import pandas as pd
@@ -21,11 +20,9 @@ from photographs import write_photographs
 from planted import Planted, Run, ramp, write_study
 from result_rows import row, write_rows
 
-from hf_clipdyn.bundled import study_names, study_path
+from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
-from hf_clipdyn.progress import duration
-from hf_clipdyn.results.arrow import open_table
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.table import load
@@ -190,18 +187,18 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
 
     monkeypatch.setattr(Member, "complete", complete)
     study = Study(tmp_path / "asked.yaml", tmp_path / "study")
-    with pytest.raises(EvaluationError, match=r"1 of 3 members failed\. .* tiny-seed10: The loss is NaN\."):
+    with pytest.raises(EvaluationError, match=r"tiny-seed10: The loss is NaN\."):
         study.run()
     assert begun == ["tiny-seed10", "tiny-seed11", "tiny-seed12"]
     begun.clear()
     assert "call the same command without --shard" in study.run("2/2")
     assert begun == ["tiny-seed11"]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="A study runs in one process"):
+    with pytest.raises(ConfigError, match="one process"):
         study.run()
 
 
-def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_each_core(
+def test_the_beginning_prints_a_command_for_each_core_that_a_shell_reads(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "hf_clipdyn")
@@ -209,22 +206,15 @@ def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr(Member, "complete", lambda member: None)
     folder = tmp_path / "the study"
-    words = f"clipdyn study {finished.root / 'first.yaml'} --output-dir '{folder}'"
+    words = ["clipdyn", "study", finished.words[0], "--output-dir", str(folder), "--shard"]
     Study(finished.root / "first.yaml", folder).run()
-    first = caplog.messages[0].splitlines()
-    assert first[0] == "Missing of 2 members:"
-    assert caplog.messages[1].endswith("To go, in one process: 2 members of a size that is not measured yet.")
-    assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
+    printed = [shlex.split(line) for line in caplog.messages[0].splitlines()[-2:]]
+    assert printed == [[*words, "1/2", "&"], [*words, "2/2", "&"]]
 
     caplog.clear()
     shutil.copytree(finished.folder / "tiny-seed10", folder / "tiny-seed10")
-    study = Study(finished.root / "first.yaml", folder)
-    mark = next((finished.folder / "tiny-seed10" / "results.complete").iterdir())
-    taken = json.loads(mark.read_text())["seconds"]
-    assert 0 < taken < 600
-    study.run()
+    Study(finished.root / "first.yaml", folder).run()
     assert "--shard" not in caplog.messages[0], "one member is left"
-    assert caplog.messages[1].endswith(f"in one process: about {duration(taken)}, as the complete ones took.")
 
 
 def test_the_example_of_run_study_runs_as_it_is_printed(
@@ -254,21 +244,16 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     finished: Finished,
 ) -> None:
     code, out, error = finished.said
-    assert (code, error.splitlines()) == (
-        0,
-        ["Nothing is missing.", "Judging and drawing 3 runs."],
-    )
+    assert (code, error.count("\n")) == (0, 2)
     page = finished.folder / "report" / "index.html"
-    assert out.startswith("1 Texture first, then shape: ")
     assert out.splitlines()[-1] == f"Page:     {page}"
-    text = page.read_text(encoding="utf-8")
-    assert "<h1>Two files <span>" in text
-    assert all(name in text for name in ("local/tiny-seed10", "local/tiny-seed11", "mine"))
+    runs = {"local/tiny-seed10", "local/tiny-seed11", "mine"}
+    assert all(name in page.read_text(encoding="utf-8") for name in ("<h1>Two files <span>", *runs))
     assert list((finished.folder / "report" / "figures").glob("*.pdf"))
     rows = pd.read_parquet(finished.folder / "results.parquet")
     parts = [pd.read_parquet(path) for path in finished.folder.glob("*/results.parquet")]
     assert len(rows) == sum(map(len, parts))
-    assert set(rows["repo_id"]) == {"local/tiny-seed10", "local/tiny-seed11", "mine"}
+    assert set(rows["repo_id"]) == runs
     verdicts = pd.read_parquet(finished.folder / "verdicts.parquet")
     assert len(set(verdicts["claim"])) == 5
     kept = [
@@ -322,7 +307,7 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
 
 
-def test_a_study_reads_each_table_once_and_small_models_come_first(
+def test_small_models_come_first_in_the_table_of_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "asked.yaml").write_text(
@@ -330,24 +315,11 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     )
     study = Study(tmp_path / "asked.yaml", tmp_path / "study", report=True)
     for member, parameters in zip(study.members, (300, 100, 300), strict=True):
-        of_run = {"repo_id": f"me/{member.name}", "parameters": parameters}
-        member.folder.mkdir(parents=True)
-        rows = [row("zero_shot/procedural", "top1", 0.5, epoch=epoch, **of_run) for epoch in (0, 1)]
-        write_rows(rows, member.folder / "results.parquet")
+        one = row("zero_shot/procedural", "top1", 0.5, repo_id=f"me/{member.name}", parameters=parameters)
+        write_rows([one], member.folder / "results.parquet")
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
     monkeypatch.setattr(Member, "lacks", lambda member: "")
-    reads = Counter[Path]()
-
-    def notice(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code is open_table.__code__:
-            reads[frame.f_locals["path"]] += 1
-
-    sys.setprofile(notice)
-    try:
-        study.run()
-    finally:
-        sys.setprofile(None)
-    assert reads == {member.folder / "results.parquet": 1 for member in study.members}
+    study.run()
     rows = load(study.folder / "results.parquet")
     assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
     assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
@@ -379,54 +351,39 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "words", "says"),
     [
-        ("title: x", "study.yaml: neither runs nor models are listed"),
-        ("runs: [{}]\nmodel: 1", "There is no option 'model'. Did you mean 'models'?"),
-        ("runs: [1]", "study.yaml: runs is '1'"),
-        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option 'sed'. Did you mean 'seed'?"),
-        ("runs: [{seed: [1, x]}]", "seed is 'x'"),
-        ("runs: [{seed: []}]", "seed: Tuple should have at least 1 item"),
-        ("runs: [{seed: [1, 1]}]", "tiny-seed1 is taken, by another member"),
-        ("runs: [{scale: huge}]", "There is no scale 'huge'."),
-        ("runs: [{name: a/b}]", "name is 'a/b'"),
-        ("runs: [{name: ..}]", "name is '..'"),
-        ("runs: [{name: report}]", "report is taken, by another member or by a file of the study"),
-        ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option 'suit'. Did you mean 'suite'?"),
-        ("runs: [{}]\nevaluation: {also: 3}", "also is '3': "),
-        ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
-        ("models: [{name: a}]", "repo_id is missing"),
-        (
-            "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
-            "me/x is taken, by another member or by a file of the study",
-        ),
-        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "delete the folder of the run"),
+        ("title: x", [], "study.yaml: neither runs nor models are listed"),
+        ("runs: [{}]\nmodel: 1", [], "There is no option 'model'. Did you mean 'models'?"),
+        ("runs: [{sed: 1}]", [], "study.yaml: run 1: There is no option 'sed'."),
+        ("runs: [{seed: [1, 1]}]", [], "tiny-seed1 is taken"),
+        ("runs: [{name: ..}]", [], "name is '..'"),
+        ("runs: [{name: report}]", [], "report is taken"),
+        ("runs: [{output_dir: a}]", [], "run 1: output_dir is given"),
+        ("runs: [{}]\nevaluation: {output: a.parquet}", [], "evaluation has output"),
+        ("defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]", [], "me/x is taken"),
+        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", [], "delete the folder of the run"),
+        ("runs: [{}]", ["--shard=3/2"], "shard is '3/2'"),
+        ("runs: [{}]", ["--claims=none.yaml"], "none.yaml"),
     ],
 )
-def test_a_wrong_study_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+def test_a_wrong_study_is_refused_by_name_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)
-    code, out, error = clipdyn("study.yaml")
+    code, out, error = clipdyn("study.yaml", *words)
     assert (code, out, error.count("\n")) == (2, "", 1), error
     assert says in error
-    assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"], "nothing is written"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"]
 
 
-def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
-    file = tmp_path / "study.yaml"
-    file.write_text("runs: [{}]")
-    for words, says in (
-        (["nonsense"], "There is no study 'nonsense'."),
-        ([str(file), "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
-        ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml: No such file"),
-        ([str(file), f"--style={file}"], "study.yaml: it sets none of matplotlib's parameters"),
-        ([str(file), "--style=ggplt"], "Did you mean 'ggplot'?"),
-    ):
-        code, _, error = clipdyn(*words)
-        assert (code, says in error, error.count("error: ")) == (2, True, 1), error
+def test_every_study_of_the_package_can_be_read() -> None:
+    runs = {name: {one.name for one in Study(name).members} for name in study_names()}
+    numbers = {name: len(runs[name]) for name in ("study", "study-arms", "study-quick")}
+    assert numbers == {"study": 15, "study-arms": 33, "study-quick": 2}
+    assert not runs["study"] & runs["study-arms"]
+    assert Study("study").folder == Study("study-arms").folder
 
 
 def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repository_of_its_own(
@@ -446,16 +403,6 @@ def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repositor
     ]  # fmt: skip
     assert [one.repository for one in configs] == [f"me/study-{one.name}" for one in runs]
     assert {one.resume_from_checkpoint for one in configs} == {"true"}
-
-
-def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
-    runs = {name: {one.name for one in Study(name).members} for name in study_names()}
-    numbers = {name: len(runs[name]) for name in ("study", "study-arms", "study-quick")}
-    assert numbers == {"study": 15, "study-arms": 33, "study-quick": 2}
-    assert not runs["study"] & runs["study-arms"]
-    assert Study("study").folder == Study("study-arms").folder
-    for name in study_names():
-        assert f"#   clipdyn study {name}" in study_path(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
