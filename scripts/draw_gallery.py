@@ -67,18 +67,19 @@ class Screen:
         report: as in `FIGURES`.
         place: CSS selector of what is shown; empty for the first screen.
         dark: in the dark palette.
-        width: pixels of the window.
+        width, height: pixels of the window.
     """
 
     report: str = "demo"
     place: str = ""
     dark: bool = False
     width: int = 1200
+    height: int = 880
 
 
 SCREENS = {
-    "first-screen": Screen(),
-    "first-screen-dark": Screen(dark=True),
+    "first-screen": Screen(height=1100),
+    "first-screen-dark": Screen(dark=True, height=1100),
     "first-screen-narrow": Screen(width=400),
     "stimuli": Screen(place="#stimuli"),
     "confusion": Screen(place='[data-view="Decisions by class"]'),
@@ -98,8 +99,8 @@ OPEN_TABS = """async (place) => {
 
 
 NUMBERED = (
-    *((18, 75), (18, 118), (18, 147), (18, 185), (1030, 185), (975, 32)),
-    *((224, 264), (100, 298), (300, 262), (405, 228), (302, 346), (110, 616), (18, 792)),
+    *((18, 62), (18, 118), (18, 147), (18, 185), (1030, 185), (968, 32)),
+    *((214, 332), (861, 328), (362, 298), (355, 252), (353, 380), (18, 957)),
 )
 """Where the numbers are on the first screen, in pixels."""
 
@@ -129,7 +130,7 @@ def chromium() -> "Iterator[Browser]":
 def photograph(browser: "Browser", report: Path, screen: Screen) -> Image.Image:
     """What a reader sees of a report."""
     context = browser.new_context(
-        viewport={"width": screen.width, "height": 880},
+        viewport={"width": screen.width, "height": screen.height},
         color_scheme="dark" if screen.dark else "light",
         offline=True,
     )

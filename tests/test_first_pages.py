@@ -64,8 +64,8 @@ def test_status_counts_the_runs_of_the_committed_tables() -> None:
     status = (CHECKOUT / "docs" / "explanation" / "status.md").read_text(encoding="utf-8")
     study, repeated = runs("study/results.parquet"), runs("study/repeated.parquet")
     main = int((study["arm"] == "").sum())
-    assert f"| {main} runs, {len(study) - main} of its arms, and the {len(repeated)} once more |" in status
-    assert f"on photographs | {len(runs('real-study/results.parquet'))} runs |" in status
+    assert f": {main} runs, {len(study) - main} of its arms, and the {len(repeated)} once more (" in status
+    assert f"on photographs: {len(runs('real-study/results.parquet'))} runs (" in status
 
 
 def test_readme_and_index_name_what_status_says_was_never_run() -> None:
