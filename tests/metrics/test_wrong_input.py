@@ -80,6 +80,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (names, {"people": ["a", None]}, "people"),
     (names, {"people": ["a"]}, r"people \(1,\), images \(2,\)"),
     (cka, {"x": MAP, "y": MAP}, "at least 4"),
+    (cka, {"x": [1.0, 2.0, 3.0, 4.0]}, r"\(4,\)"),
     (cka, {"y": MAP}, r"x \(4, 4\), y \(3, 3\)"),
     (contrastive_geometry, {"texts": np.ones((3, 2))}, "3 and 2"),
     (contrastive_geometry, {"images": MAP - np.diag([0, 1, 0])}, "Row 1 of images"),
