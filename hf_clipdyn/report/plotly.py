@@ -361,6 +361,7 @@ def _rows(panel: Panel) -> dict[str, Any]:
         "yaxis": _axis(Scale(names=tuple(labels)), len(labels) - 0.4, -0.6) | {"showgrid": False},
         "shapes": [_level(level, "x") for level in panel.levels],
         "annotations": [_note(panel.x, level) for level in panel.levels],
+        "margin": {"t": 26 if panel.levels else 10},  # above the axes, for the names of levels
         "height": 90 + 26 * len(labels) * max(1, len(series) // 2),
     }
     return {"lines": list(map(_numbers_of_rows, by_series)), "data": data, "layout": layout}
