@@ -5,6 +5,7 @@ text of a table passes through `safe`, since Plotly reads a few tags and fills i
 """
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -345,6 +346,8 @@ def _rows(panel: Panel) -> dict[str, Any]:
     labels = list(dict.fromkeys(row.label for row in panel.rows))
     series = list(dict.fromkeys(row.series for row in panel.rows))
     gap = 0.8 / len(series) if series else 0.0
+    texts = [textwrap.wrap(label, _LONGEST_NAME) or [""] for label in labels]
+    lines = max(map(len, texts), default=1)
 
     def height(row: Row) -> float:
         return labels.index(row.label) + gap * (series.index(row.series) - (len(series) - 1) / 2)
@@ -358,11 +361,13 @@ def _rows(panel: Panel) -> dict[str, Any]:
     places = np.array([end for row in panel.rows for end in (row.value, row.low, row.high)] + levels, float)
     layout = {
         "xaxis": _axis(panel.x, *_across(panel.x, places)),
-        "yaxis": _axis(Scale(names=tuple(labels)), len(labels) - 0.4, -0.6) | {"showgrid": False},
+        "yaxis": _axis(Scale(), len(labels) - 0.4, -0.6)
+        | {"showgrid": False, "tickvals": list(range(len(labels)))}
+        | {"ticktext": ["<br>".join(map(safe, text)) for text in texts]},
         "shapes": [_level(level, "x") for level in panel.levels],
         "annotations": [_note(panel.x, level) for level in panel.levels],
         "margin": {"t": 26 if panel.levels else 10},  # above the axes, for the names of levels
-        "height": 90 + 26 * len(labels) * max(1, len(series) // 2),
+        "height": 90 + max(26, 10 + 15 * lines) * len(labels) * max(1, len(series) // 2),
     }
     return {"lines": list(map(_numbers_of_rows, by_series)), "data": data, "layout": layout}
 
@@ -398,6 +403,7 @@ def _intervals(rows: Sequence[Row], at: int, height: Any) -> Trace:
     return {
         "meta": {"kind": "rows", "line": at, "points": list(range(len(rows)))},
         "mode": "markers",
+        "cliponaxis": False,  # what lies beyond the axis stands whole at its end
         "name": safe(rows[0].series),
         "x": short(values),
         "y": [round(height(row), 3) for row in rows],

@@ -156,7 +156,7 @@ def test_any_two_metrics_can_be_drawn_against_each_other(opened):
     page = opened("shape-bias-cue-conflict-explorer", t=1)
     page.locator("#scatter > summary").click()
     across = page.locator("#scatter").get_by_label("Across", exact=True)
-    titles = across.locator("option").all_inner_texts()
+    titles = across.locator("option").all_text_contents()  # also before the fold is drawn
     assert any(title.startswith("noise threshold") for title in titles), "not only those of the first screen"
     across.select_option(label=next(title for title in titles if title.startswith("area under")))
     up = page.locator("#scatter").get_by_label("Up", exact=True)

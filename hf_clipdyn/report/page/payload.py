@@ -319,8 +319,11 @@ def _views(
         layers = [panel for panel in planned if panel.form == "map"]
         found[name] |= {("", "Layer by layer"): layers} if layers else {}
     for title, panels in charts.items():
+        forms = {panel.form for panel in panels}
+        beside = {("rows", "map"): "class by class", ("lines", "rows"): "over training"}
         for panel in panels:
-            view = {"map": title, "rows": f"{title}: class by class"}.get(panel.form, title)
+            words = [said for (form, other), said in beside.items() if form == panel.form and other in forms]
+            view = ": ".join([title, *words])
             confused = panel.form == "map" and panel.y.names and panel.x.title == "answer"
             views = found.setdefault(panel.benchmark if panel.benchmark in planner.benchmarks else title, {})
             views.setdefault(("stimuli" if confused else "", view), []).append(panel)
