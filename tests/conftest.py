@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 import forked  # noqa: E402
 from hub_server.fixtures import hub  # noqa: E402, F401
 from in_browser import chromium  # noqa: E402
+from skips import complete  # noqa: E402
 from study_rows import filtered, read, report, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -83,6 +84,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in ("benchmarks", "data", "evaluation", "statistics"):
             item.add_marker(mark, append=False)  # a test's own filter comes after it and counts
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test is skipped for a reason that is listed, or fails."""
+    return complete((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So is a file."""
+    return complete((yield))
 
 
 def pytest_collection_finish() -> None:

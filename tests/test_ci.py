@@ -1,4 +1,4 @@
-"""CI needs a browser: it ends without one, and tests that would skip elsewhere fail there."""
+"""CI needs a browser: it ends without one, and a test that is skipped there for a reason that is not listed fails."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from in_browser import chromium
+from skips import complete
 
 
 def _run(checkout: Path, folder: Path, **programs: str) -> tuple[int, str]:
@@ -27,25 +28,32 @@ def _run(checkout: Path, folder: Path, **programs: str) -> tuple[int, str]:
     return done.returncode, said.read_text()
 
 
-MAKE = 'echo "$1 $CLIPDYN_BROWSER" >> "$SAID"'
+MAKE = 'echo "$1 $CLIPDYN_TESTS" >> "$SAID"'
 
 
 def test_ci_ends_if_chromium_cannot_be_installed(checkout: Path, tmp_path: Path) -> None:
     assert _run(checkout, tmp_path, make=MAKE, apt_get='[ "$1" = update ]') == (1, "")
 
 
-def test_ci_requires_the_browser_in_all_that_it_runs(checkout: Path, tmp_path: Path) -> None:
-    said = "test required\nlint required\ndocs required\n"
+def test_ci_runs_all_tests_the_linters_and_the_site(checkout: Path, tmp_path: Path) -> None:
+    said = "test complete\nlint complete\ndocs complete\n"
     assert _run(checkout, tmp_path, make=MAKE, chromium="exit 1") == (0, said)
 
 
-def test_a_missing_browser_skips_a_test_and_fails_it_where_it_is_required(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("no Chromium on the PATH", "failed"), ("TRL is not installed", "skipped")]
+)
+def test_a_test_that_is_skipped_fails_in_ci_unless_its_reason_is_listed(
+    reason: str, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def report() -> pytest.TestReport:
+        said = ("test_x.py", 1, f"Skipped: {reason}")
+        return pytest.TestReport("test_x.py::test", said, {}, "skipped", said, "setup")
+
+    monkeypatch.delenv("CLIPDYN_TESTS", raising=False)
+    assert complete(report()).outcome == "skipped"
+    monkeypatch.setenv("CLIPDYN_TESTS", "complete")
+    assert complete(report()).outcome == outcome
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
-    monkeypatch.delenv("CLIPDYN_BROWSER", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no Chromium"):
-        chromium()
-    monkeypatch.setenv("CLIPDYN_BROWSER", "required")
-    with pytest.raises(pytest.fail.Exception, match="no Chromium"):
         chromium()
