@@ -162,7 +162,8 @@ def read_style(style: str | Path) -> dict[str, Any]:
     if not Path(style).is_file():  # nor an address, which matplotlib would fetch
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
     with naming(style, ConfigError):
+        lines = Path(style).read_text(encoding="utf-8").splitlines()
+        if not any(line.partition(":")[0].strip() in mpl.rcParams for line in lines):
+            raise ConfigError("it sets none of matplotlib's parameters.")  # which would warn of every line
         settings = mpl.rc_params_from_file(Path(style), fail_on_error=True, use_default_template=False)
-        if not settings:  # matplotlib only warns of lines that it does not know
-            raise ConfigError("it sets none of matplotlib's parameters.")
     return dict[Any, Any](settings)

@@ -100,6 +100,12 @@ def test_a_file_of_a_user_is_respected_and_runs_no_program(style_file):
         read_style(style_file("font.size: large letters\n"))
 
 
+def test_a_file_that_is_no_style_is_one_error_without_a_warning_a_line(style_file, caplog):
+    with pytest.raises(ConfigError, match=r"own\.mplstyle: it sets none"):
+        read_style(style_file("# A page\n\nruns: [{}]\nwords without a colon\n"))
+    assert caplog.messages == []
+
+
 def test_an_address_is_never_fetched():
     with pytest.raises(ConfigError):
         read_style("https://example.org/a.mplstyle")
