@@ -23,7 +23,7 @@ from hf_clipdyn.evaluation.publish import _stage
 from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import print_results, read_study, summarize, write_cards, write_report
 from hf_clipdyn.report.figures import draw_planned, plan_figures
-from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.page.payload import payload, story
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY, Row
@@ -57,7 +57,7 @@ def test_a_committed_table_loads_and_draws_with_its_own_words(table: Path) -> No
     assert {kind for kind, _ in study.measured} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)
     left = [name for name in study.planner.benchmarks if re.split("[-/]", name)[0] not in known]
-    drawn = payload(study.planner, dict.fromkeys(study.runs), {})["benchmarks"]
+    drawn = payload(study.planner, dict.fromkeys(study.runs), {}, story(study.planner))["benchmarks"]
     shown = {one["name"]: f"{one['title']} {one['of']}" for one in drawn}
     assert all(words.kind(name.partition("/")[0]).title in one for name, one in shown.items())
     for name in left:

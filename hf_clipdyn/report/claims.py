@@ -49,12 +49,12 @@ def endpoint_panels(study: Study) -> Iterator[Panel]:
         level = next(iter(endpoint.levels), None)
         wanted = endpoint.model_dump(exclude={"levels"}) | {"level": level, "role": "value"}
         columns = attrgetter(*wanted)
-        fits = [one for one in planner.courses if columns(one) == tuple(wanted.values())]
+        fits = [course for course in planner.courses if columns(course) == tuple(wanted.values())]
         panel = planner.panel(fits) if fits else None
         if panel is None or panel.form != "lines":
             continue
         windows = dict.fromkeys(
-            one for part in parts if part.part.endpoint == name for one in part.part.weights
+            window for part in parts if part.part.endpoint == name for window in part.part.weights
         )
         spans = [span for window in windows for span in _span(study, judge, name, window)]
         shaded = f"shaded: {', '.join(span.title for span in spans)}" if spans else ""

@@ -351,7 +351,11 @@ class Courses:
             offered: at least one value, in the order of preference: the first with a value gives benchmark and metric.
         """
         first = next(filter(self.defined, offered), offered[0])
-        asked = [one for one in offered if (one.benchmark, one.metric) == (first.benchmark, first.metric)]
+        asked = [
+            course
+            for course in offered
+            if (course.benchmark, course.metric) == (first.benchmark, first.metric)
+        ]
         nearest = course_key(self.preferred(asked)[0], "setup")
         alike = [course for course in asked if course_key(course, "setup") == nearest]
         return [own[0] for own in split_by(alike, lambda course: course.run).values()]

@@ -130,10 +130,10 @@ def verdicts(table: Path) -> pd.DataFrame:
 def page(table: Path) -> dict[str, Any]:
     """What the page's program draws from a table."""
     from hf_clipdyn.report import read_study
-    from hf_clipdyn.report.page.payload import payload
+    from hf_clipdyn.report.page.payload import payload, story
 
     study = read_study(table)
-    return payload(study.planner, dict.fromkeys(study.runs), {})
+    return payload(study.planner, dict.fromkeys(study.runs), {}, story(study.planner))
 
 
 def texts() -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import math
 import pytest
 from result_rows import row
 
-from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.page.payload import payload, story
 
 
 def _whole(data):
@@ -37,7 +37,9 @@ def data(read):
     def made(rows):
         study = read(rows)
         seeds = dict.fromkeys(study.runs)
-        return _whole(json.loads(json.dumps(payload(study.planner, seeds, {}), allow_nan=False)))
+        return _whole(
+            json.loads(json.dumps(payload(study.planner, seeds, {}, story(study.planner)), allow_nan=False))
+        )
 
     return made
 

@@ -32,7 +32,7 @@ class Decisions(Chart):
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
         """A matrix for each run, way of asking and cue, a frame each revision; people's; and the classes at last."""
-        return [panel for one in kind_cells(study) for panel in _panels(study, *one)]
+        return [panel for kind, cells in kind_cells(study) for panel in _panels(study, kind, cells)]
 
 
 class _Asked(NamedTuple):
@@ -130,14 +130,20 @@ def _rows_of_people(
     means = np.stack([np.ma.filled(end, np.nan) for end in ends], axis=1)
     rows = _rows(classes, means, series="people", place=-1)
     for row, own in zip(rows, shares.T.tolist(), strict=True):
-        levels = [Level(title=name, height=one, role="human") for name, one in zip(people, own, strict=True)]
+        levels = [
+            Level(title=name, height=share, role="human") for name, share in zip(people, own, strict=True)
+        ]
         yield replace(row, beside=tuple(level for level in levels if math.isfinite(level.height)))
 
 
 def _galleries(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> list[tuple[Any, Gallery]]:
     """The cells whose gallery has decisions among classes."""
     read = ((cell, read_gallery(study, kind, cell)) for cell in cells.itertuples(index=False))
-    return [(cell, one) for cell, one in read if one and one.answer == "class" and "truth" in one.facts]
+    return [
+        (cell, gallery)
+        for cell, gallery in read
+        if gallery and gallery.answer == "class" and "truth" in gallery.facts
+    ]
 
 
 def _cues(gallery: Gallery) -> "dict[str, pd.Series[Any]]":
@@ -173,7 +179,7 @@ class _Classes:
         cues = [cue.astype(object) for gallery in last for cue in _cues(gallery).values()]
         every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
         if len(every) > _MOST_CLASSES:
-            sides = [_decided(one, next(iter(one.answers.values()))) for one in last]
+            sides = [_decided(gallery, next(iter(gallery.answers.values()))) for gallery in last]
             wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
             counts = wrong.value_counts().reindex(every, fill_value=0)
             every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))

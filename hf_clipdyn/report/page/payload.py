@@ -50,7 +50,10 @@ _SELECTS = {
 
 
 def payload(
-    planner: Planner, seeds: Mapping[str, float | None], charts: Mapping[str, Sequence[Panel]]
+    planner: Planner,
+    seeds: Mapping[str, float | None],
+    charts: Mapping[str, Sequence[Panel]],
+    first_screen: Sequence[Panel],
 ) -> dict[str, Any]:
     """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``metrics``, ``overview``.
 
@@ -62,6 +65,7 @@ def payload(
         planner: of the table.
         seeds: of each run, in the order of the table; NaN or None for none.
         charts: by title, panels beside those of the planner; those of a benchmark are views of it.
+        first_screen: see `story`.
 
     Returns:
         Built-in types only, without NaN, ready for `json.dumps`.
@@ -90,7 +94,7 @@ def payload(
             for name, own in alone.items()
         ],
         "metrics": list(_metrics(planner, shared)),
-        "overview": [packed(panel, planner, shared) for panel in story(planner)],
+        "overview": [packed(panel, planner, shared) for panel in first_screen],
         "values": shared.values,
         "names": shared.names,
     }
@@ -124,7 +128,7 @@ class _Shared:
                 self.names.append(list(key))
             packed = [self._objects[key], *map(self, given.values())]
         elif isinstance(given, list | tuple):
-            packed = [one if one.__class__ in _NUMBERS else self(one) for one in given]
+            packed = [value if value.__class__ in _NUMBERS else self(value) for value in given]
         else:
             return given
         if len(packed) < 2:
@@ -155,8 +159,8 @@ def story(planner: Planner) -> list[Panel]:
         panel = planner.benchmarks[name][at]
         story.append(_clean_and_disturbed(planner, name, panel) or panel)
         if len(story) == 1 and name.startswith("zero_shot/"):
-            losses = (one for one in planner.benchmarks.get(_LOSS[0], ()) if one.metric == _LOSS[1])
-            story += [one for one in losses if one.defined and one.form == "lines"][:1]
+            losses = (loss for loss in planner.benchmarks.get(_LOSS[0], ()) if loss.metric == _LOSS[1])
+            story += [loss for loss in losses if loss.defined and loss.form == "lines"][:1]
     return story
 
 
@@ -191,7 +195,7 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
 
 def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
     """The number that stands for a metric of a benchmark, of every run."""
-    return planner.main_number([one for one in planner.values[benchmark] if one.metric == metric])
+    return planner.main_number([course for course in planner.values[benchmark] if course.metric == metric])
 
 
 def _metrics(planner: Planner, shared: _Shared) -> Iterator[dict[str, Any]]:
@@ -319,11 +323,13 @@ def _views(
         layers = [panel for panel in planned if panel.form == "map"]
         found[name] |= {("", "Layer by layer"): layers} if layers else {}
     for title, panels in charts.items():
-        forms = {panel.form for panel in panels}
-        beside = {("rows", "map"): "class by class", ("lines", "rows"): "over training"}
+        forms, called = {panel.form for panel in panels}, dict[str, str]()
+        if "map" in forms:
+            called["rows"] = f"{title}: class by class"
+        if "rows" in forms:
+            called["lines"] = f"{title}: over training"
         for panel in panels:
-            words = [said for (form, other), said in beside.items() if form == panel.form and other in forms]
-            view = ": ".join([title, *words])
+            view = called.get(panel.form, title)
             confused = panel.form == "map" and panel.y.names and panel.x.title == "answer"
             views = found.setdefault(panel.benchmark if panel.benchmark in planner.benchmarks else title, {})
             views.setdefault(("stimuli" if confused else "", view), []).append(panel)

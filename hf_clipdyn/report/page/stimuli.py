@@ -57,7 +57,8 @@ def payload(
           revision; ``maps``: sheets.
     """
     stimuli = stimuli_choice(stimuli)
-    albums = [album for one in kind_cells(study) if (album := _album(study, *one)) is not None]
+    candidates = (_album(study, kind, cells) for kind, cells in kind_cells(study))
+    albums = [album for album in candidates if album is not None]
     parts: dict[str, Any] = {}
     left = most_bytes - 2
     for at, album in enumerate(albums):
@@ -346,7 +347,8 @@ class _Names:
         """What the page calls each class."""
         numbered = dict(enumerate(classes))
         return [
-            one[:100] if isinstance(one, str) else numbered.get(one, f"class {one}") for one in self.known
+            name[:100] if isinstance(name, str) else numbered.get(name, f"class {name}")
+            for name in self.known
         ]
 
     def positions(self, values: "pd.Series[Any]") -> list[Any]:

@@ -138,7 +138,7 @@ def _sorts(part: Mapping[str, Any], group: str) -> Iterator[dict[str, str]]:
 
 def choices(part: Mapping[str, Any]) -> list[tuple[str, str, list[tuple[Any, str]]]]:
     """The selects of the browser: key, label, options."""
-    offered = {name: [(one["name"], one["title"]) for one in part[name]] for name in ("filters", "sorts")}
+    offered = {name: [(each["name"], each["title"]) for each in part[name]] for name in ("filters", "sorts")}
     return [
         ("filter", "Show", offered["filters"]),
         ("run", "Run", [(run, run) for run in part["runs"]]),
@@ -152,9 +152,9 @@ def changed(
     benchmarks: Sequence[Mapping[str, Any]], parts: Mapping[str, Any], n_runs: int
 ) -> dict[str, str] | None:
     """The stimuli of the first screen: of which benchmark, and in words; one with two cues comes first."""
-    known = [one for one in benchmarks if parts.get(one["name"], {}).get("follows")]
-    for one in sorted(known, key=lambda one: not parts[one["name"]]["items"]["lure"]):
-        part = parts[one["name"]]
+    known = [each for each in benchmarks if parts.get(each["name"], {}).get("follows")]
+    for benchmark in sorted(known, key=lambda each: not parts[each["name"]]["items"]["lure"]):
+        part = parts[benchmark["name"]]
         to, titles = part["follows"]["to"], part["titles"]
         ends = [titles["lure"], titles["truth"]] if part["items"]["lure"] else ["wrong", "right"]
         if part["answer"] == "picture":
@@ -162,6 +162,9 @@ def changed(
         early, late = ends if to else ends[::-1]
         course = f"Images that follow the course, {early} before and {late} after"
         which = "Images whose answer changed most" if to is None else course
-        where = f"{one['title']}, {part['follows']['run']}" if n_runs > 1 else one["title"]
-        return {"name": one["name"], "words": f"{which} ({where}), each with its answer at every revision."}
+        where = f"{benchmark['title']}, {part['follows']['run']}" if n_runs > 1 else benchmark["title"]
+        return {
+            "name": benchmark["name"],
+            "words": f"{which} ({where}), each with its answer at every revision.",
+        }
     return None

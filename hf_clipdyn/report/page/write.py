@@ -149,7 +149,10 @@ def render(
     parts = {name: described(part) for name, part in parts.items()}
     first = study.results.courses.drop_duplicates("run").set_index("run")["seed"].astype(object)
     seeds = {run: first[run] for run in study.runs}
-    data = payload(study.planner, seeds, {known[name].title: own for name, own in panels.items()})
+    first_screen = story(study.planner)
+    data = payload(
+        study.planner, seeds, {known[name].title: own for name, own in panels.items()}, first_screen
+    )
     data["parts"] = {"stimuli": parts} | ({"tryit": try_it} if try_it else {})
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -172,39 +175,41 @@ def render(
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
         data=data,
-        **_drawn(study, data, panels.get("differences", ())),
+        **_drawn(study, data, first_screen, panels.get("differences", ())),
         **_written(study, drawn or {}),
     )
 
 
-def _drawn(study: Study, data: Mapping[str, Any], differences: Sequence[Panel]) -> dict[str, Any]:
+def _drawn(
+    study: Study, data: Mapping[str, Any], first_screen: Sequence[Panel], differences: Sequence[Panel]
+) -> dict[str, Any]:
     """What the template needs for the parts that the program draws."""
     benchmarks, parts = data["benchmarks"], data["parts"]["stimuli"]
-    learns = [one for one in benchmarks if one["question"] and study.over_training]
-    asked = Counter(one["question"] for one in learns)
+    relations = [each for each in benchmarks if each["question"] and study.over_training]
+    asked = Counter(each["question"] for each in relations)
     learned = [
-        (one["question"] if asked[one["question"]] < 2 else f"{one['question']}: {one['of']}", one)
-        for one in learns
+        (each["question"] if asked[each["question"]] < 2 else f"{each['question']}: {each['of']}", each)
+        for each in relations
     ]
-    measured = [(one["title"], one) for one in benchmarks if one not in learns]
+    measured = [(each["title"], each) for each in benchmarks if each not in relations]
     seen = [
         {
-            **one,
-            "part": parts.get(one["name"]),
-            "choices": choices(parts[one["name"]]) if one["name"] in parts else [],
+            **each,
+            "part": parts.get(each["name"]),
+            "choices": choices(parts[each["name"]]) if each["name"] in parts else [],
         }
-        for one in benchmarks
-        if one["name"] in parts or any(view["section"] == "stimuli" for view in one["views"])
+        for each in benchmarks
+        if each["name"] in parts or any(view["section"] == "stimuli" for view in each["views"])
     ]
     contents = {
         "tryit": "Try it" if "tryit" in data["parts"] else "",
         "stimuli": "Stimuli" if seen else "",
         "benchmarks": "Benchmarks" if measured else "",
         "learning": "Learning" if learned else "",
-        **{one["anchor"]: one["title"] for one in data["charts"]},
+        **{chart["anchor"]: chart["title"] for chart in data["charts"]},
         "evidence": "Evidence",
     }
-    shown, metrics = story(study.planner), data["metrics"]
+    metrics = data["metrics"]
     clocks = [(name, axis["title"]) for name, axis in data["meta"]["axes"].items()]
     several = any(len(group["runs"]) > 1 for group in data["groups"])
     of_seed = defaultdict(list)
@@ -213,12 +218,14 @@ def _drawn(study: Study, data: Mapping[str, Any], differences: Sequence[Panel]) 
             of_seed[run["seed"]].append(run["name"])
     return {
         "contents": {name: words for name, words in contents.items() if words},
-        "axes": [*clocks, *((one["key"], one["title"]) for one in metrics if one["main"])],
-        "metrics": [(one["key"], one["title"]) for one in sorted(metrics, key=lambda one: not one["main"])],
+        "axes": [*clocks, *((metric["key"], metric["title"]) for metric in metrics if metric["main"])],
+        "metrics": [
+            (metric["key"], metric["title"]) for metric in sorted(metrics, key=lambda each: not each["main"])
+        ],
         "seeds": dict(of_seed),
-        "glance": front.glance(shown, data["groups"]),
-        "models": front.models(shown, study.runs, differences) if not study.over_training else {},
-        "stimuli": {"options": [(one["name"], one["title"]) for one in seen], "benchmarks": seen},
+        "glance": front.glance(first_screen, data["groups"]),
+        "models": front.models(first_screen, study.runs, differences) if not study.over_training else {},
+        "stimuli": {"options": [(each["name"], each["title"]) for each in seen], "benchmarks": seen},
         "changed": changed(benchmarks, parts, len(study.runs)) if study.over_training else None,
         "measured": measured,
         "learned": learned,
