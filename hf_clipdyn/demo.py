@@ -7,7 +7,7 @@ appear.
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 from hf_clipdyn.bundled import recipe_path
@@ -62,10 +62,10 @@ def run_demo(
 
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
+    from hf_clipdyn.revisions.names import epoch_name
     from hf_clipdyn.revisions.store import Store, check_version
     from hf_clipdyn.statistics.claims import EMBEDDED
     from hf_clipdyn.training import delete_run, output_folder, train
-    from hf_clipdyn.training.callbacks import Callback, Training
     from hf_clipdyn.training.device import torch_threads
 
     recipe = read_yaml(recipe_path("quick" if quick else "demo"))
@@ -83,16 +83,13 @@ def run_demo(
     words += [f"--suite={','.join(_SUITES)}", f"--output={table}"]
     # A GPU is faster than a second core, but is free only after the training.
     has_room = usable_cores() >= 2 and not torch.cuda.is_available()
-    started: list[subprocess.Popen[bytes]] = []
-
-    class Beside(Callback):
-        def run_begins(self, training: Training) -> None:
-            if has_room and training.epoch < training.epochs:
-                started.append(stack.enter_context(evaluation_beside(words, folder / "evaluate.log")))
-
-    with ExitStack() as stack:
-        train(config, [Beside()])
-        for process in started:
+    trained = epoch_name(config.num_train_epochs) in revisions.names()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "evaluate.log"
+    # It starts first, so that its imports are done when the first revision appears.
+    with evaluation_beside(words, log) if has_room and not trained else nullcontext() as process:
+        train(config)
+        if process is not None:
             process.wait()  # until it has measured the last revision, or has died
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
         evaluate_revisions(folder, suite=_SUITES, output=table, show_progress=not quiet)

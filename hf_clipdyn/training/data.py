@@ -243,9 +243,10 @@ def _captions(dataset: datasets.Dataset) -> list[list[str]]:
 
 
 def tokens_of(texts: Sequence[str], tokenizer: CLIPTokenizer) -> NDArray[np.integer]:
-    """(texts, context) tokens; what exceeds the context is cut, the end token kept."""
-    tokens: Any = tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
-    return np.asarray(tokens["input_ids"])
+    """(texts, context) tokens; what exceeds the context is cut, the end token kept. Equal texts are tokenised once."""
+    rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    tokens: Any = tokenizer(list(rows), padding="max_length", truncation=True, return_tensors="np")
+    return np.asarray(tokens["input_ids"])[[rows[text] for text in texts]]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> AdamW:
         for parameters, decay in ((matrices, config.weight_decay), (vectors, 0.0))
         if parameters
     ]
-    return AdamW(groups, lr=rate, betas=(0.9, config.adam_beta2), eps=1e-6)
+    # One call for all parameters: on a CPU the default calls each operation for each of them. Both give the same bits.
+    return AdamW(groups, lr=rate, betas=(0.9, config.adam_beta2), eps=1e-6, foreach=True)
 
 
 def build_schedule(

@@ -1,6 +1,7 @@
 """The embedded world as a data set, rendered from a seed; nothing is downloaded.
 
-``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``study``
+``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``demo`` is the
+training data of `clipdyn demo`: its texture is less reliable, so that shape is learned from fewer images. ``study``
 (train, test) is for the main arm of `clipdyn study`, ``study_…`` for its control and ablation arms. ``labels`` (test)
 has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test) shows
 each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order is
@@ -87,6 +88,7 @@ class Procedural(DataBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012  (the name that datasets reads)
         ProceduralConfig(name="captions"),
         ProceduralConfig(name="captions_small", train_size=3_000),
+        ProceduralConfig(name="demo", texture_reliability=0.75, train_size=19_200),
         _arm("study"),
         _arm("study_texture_eighth", texture_reliability=1 / 8),
         _arm("study_texture_half", texture_reliability=0.5),
