@@ -1,19 +1,16 @@
 """Pages of the Python API: the site puts the docstrings in the places of the comments (scripts/docs_site.py)."""
 
-import ast
 import inspect
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from itertools import pairwise
 from pkgutil import iter_modules
-from typing import Any
 
 import hf_clipdyn
 import hf_clipdyn.metrics
 from hf_clipdyn import errors
 
 from .explained import METRICS, explained
-from .page import Page, bullets, line, plain, summary_of
+from .page import Page, bullets, plain, summary_of
 
 _PACKAGES = {
     "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
@@ -105,8 +102,11 @@ def _metric_module(name: str) -> list[str]:
         name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__
     ]
     listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
-    documented = [name for name in listed if _is_documented(getattr(module, name))]
-    places = dict.fromkeys(f"{getattr(module, one).__module__}.{one}" for one in documented)
+    values = {name: getattr(module, name) for name in listed}
+    documented = {
+        name: one for name, one in values.items() if inspect.isfunction(one) or inspect.isclass(one)
+    }
+    places = dict.fromkeys(f"{one.__module__}.{name}" for name, one in documented.items())
     return [
         f"## {name}",
         f"{summary_of(module)} [Explanation](../../{METRICS[name]}).",
@@ -115,35 +115,15 @@ def _metric_module(name: str) -> list[str]:
 
 
 def _listed(modules: Mapping[str, Iterable[str]], up: str = "../..", with_meaning: bool = True) -> list[str]:
-    """A list of names of modules, with links to the pages that explain them, and their docstrings."""
+    """A list of functions and classes, with links to the pages that explain them, and their docstrings."""
     rows: dict[str, str] = {}
     for module, name in ((module, name) for module, names in modules.items() for name in names):
         value, page = getattr(import_module(module), name), explained().get(name)
-        is_documented = _is_documented(value)
-        meaning = summary_of(value) if is_documented else _constant_summary(module, name)
-        parts = [f"`{name}`:", plain(meaning) if with_meaning or not is_documented else ""]
+        meaning = plain(summary_of(value)) if with_meaning else ""
+        parts = (f"`{name}`:", meaning, page and f"[page]({up}/{page})")
         # By the place of the definition: other modules may offer the name too.
-        place = f"{getattr(value, '__module__', module)}.{name}"
-        rows[place] = " ".join(filter(None, [*parts, page and f"[page]({up}/{page})"]))
+        rows[f"{value.__module__}.{name}"] = " ".join(filter(None, parts))
     return [bullets(rows.values()), _docstrings(rows)] if rows else []
-
-
-def _is_documented(value: Any) -> bool:
-    return inspect.isfunction(value) or inspect.isclass(value)
-
-
-def _constant_summary(module: str, name: str) -> str:
-    """The text below the assignment of a constant; `inspect` would give the docstring of its type."""
-    statements = ast.parse(inspect.getsource(import_module(module))).body
-    (text,) = (
-        following.value.value
-        for one, following in pairwise(statements)
-        if isinstance(one, ast.Assign | ast.AnnAssign)
-        and name in {target.id for target in ast.walk(one) if isinstance(target, ast.Name)}
-        and isinstance(following, ast.Expr)
-        and isinstance(following.value, ast.Constant)
-    )
-    return line(str(text))
 
 
 def _docstrings(places: Iterable[str]) -> str:
