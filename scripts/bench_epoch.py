@@ -22,7 +22,7 @@ from typing import Any
 import datasets
 import numpy as np
 from accelerate.state import AcceleratorState
-from bench_step import DEVICE, Bench, bench, caption, finish
+from bench_step import DEVICE, Bench, Epochs, bench, caption, finish
 from PIL import Image
 from timing import in_turn, main, row
 from transformers import CLIPModel, PrinterCallback, Trainer, TrainingArguments
@@ -96,7 +96,7 @@ def trainers_epoch(of: Bench, rows: datasets.Dataset, *, bf16: bool) -> Callable
 
 def epoch_with_new_cache(of: Bench, steps: int) -> Callable[[], object]:
     """Our epoch, in which all pictures are decoded into a new cache first."""
-    epochs = of.epochs(steps)
+    epochs = Epochs(of, steps)
 
     def epoch() -> None:
         with tempfile.TemporaryDirectory(dir=of.config.output_dir) as cache:
@@ -128,14 +128,14 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
 
         streamed = {"streaming": True, "samples_per_epoch": images, "dataset_name": str(tars)}
         readings = {
-            "cached": of.epochs(reading="cached"),
-            "cached, with crops": of.epochs(reading="cached", **CROPS),
-            "decoded": of.epochs(reading="decoded"),
-            "decoded, with crops": of.epochs(reading="decoded", **CROPS),
-            "streamed from tars, with crops": of.epochs(**streamed, **CROPS),
+            "cached": Epochs(of, reading="cached"),
+            "cached, with crops": Epochs(of, reading="cached", **CROPS),
+            "decoded": Epochs(of, reading="decoded"),
+            "decoded, with crops": Epochs(of, reading="decoded", **CROPS),
+            "streamed from tars, with crops": Epochs(of, **streamed, **CROPS),
         }
         steps = f"as many steps on one batch, {options.workers} workers"
-        taken = in_turn({steps: of.epochs(options.steps), **readings}, options.rounds)
+        taken = in_turn({steps: Epochs(of, options.steps), **readings}, options.rounds)
         for name, epochs in readings.items():
             yield row(f"an epoch {name}", steps, taken[name], taken[steps])
             epochs.training.source.close()

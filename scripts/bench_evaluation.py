@@ -15,7 +15,6 @@ hours: `--scale vit-b-32 --revisions 2 --sigmas 0,0.2`.
 import argparse
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -27,14 +26,12 @@ HOME = tempfile.TemporaryDirectory(prefix="clipdyn-bench-")
 os.environ |= {"HF_HOME": HOME.name, "HF_HUB_OFFLINE": "1"}  # read at import: no cache of earlier runs
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as torch's below
 
-import datasets  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from bench_step import finish  # noqa: E402
 from PIL import Image  # noqa: E402
-from timing import in_turn, main, row  # noqa: E402
+from timing import in_turn, main, quiet, row  # noqa: E402
 from transformers import CLIPModel, CLIPProcessor  # noqa: E402
-from transformers.utils import logging  # noqa: E402
 
 from hf_clipdyn.benchmarks.registry import parse_benchmark, suite  # noqa: E402
 from hf_clipdyn.benchmarks.sources import open_source  # noqa: E402
@@ -51,12 +48,9 @@ BATCH, TEXTS = 32, 256
 
 
 @contextmanager
-def quiet(options: argparse.Namespace) -> Iterator[Path]:
-    """A folder to work in, and neither bars nor warnings of values that random weights leave undefined."""
-    torch.set_num_threads(options.threads)  # two threads wait for each other as soon as anything else runs
-    logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    warnings.filterwarnings("ignore")
+def scratch(options: argparse.Namespace) -> Iterator[Path]:
+    """A folder to work in, which lies beside the caches."""
+    quiet(options.threads)
     with tempfile.TemporaryDirectory(dir=HOME.name) as folder:
         yield Path(folder)
 
@@ -207,7 +201,7 @@ def compare(title: str, run: Path, names: Sequence[str], options: argparse.Names
 
 def measure(options: argparse.Namespace) -> Iterator[str]:
     """The rows of the pairs, then of the suite."""
-    with quiet(options) as folder:
+    with scratch(options) as folder:
         if options.quick:
             options.sigmas, options.revisions = "0,0.2", 2
         run = publish(folder / "run", options.scale, options.revisions)

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_evaluation import publish, quiet
+from bench_evaluation import publish, scratch
 from PIL import Image
 from safetensors.numpy import save_file
 from timing import CLIPDYN, costs, main, row
@@ -138,7 +138,7 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
     """Rows of evaluation, report and listing."""
     if options.quick:
         options.images, options.revisions, options.rows, options.listed = 100, 20, 20_000, 100
-    with quiet(options) as folder:
+    with scratch(options) as folder:
 
         def growth(what: str, size: int, whole: Words, tenth: Words) -> str:
             taken = costs(

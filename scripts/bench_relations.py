@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench_evaluation import publish, quiet
+from bench_evaluation import publish, scratch
 from timing import in_turn, main, row
 
 from hf_clipdyn.benchmarks.registry import suite_relations
@@ -21,7 +21,7 @@ READ = ("decodability/procedural", "geometry/procedural", "shape_bias/procedural
 
 def measure(options: argparse.Namespace) -> Iterator[str]:
     """A row for all relations, and one for each."""
-    with quiet(options) as folder:
+    with scratch(options) as folder:
         run = publish(folder / "run", "tiny", 2 if options.quick else options.revisions)
         shared = {"output": folder / "results.parquet", "show_progress": False, "force": True}
 

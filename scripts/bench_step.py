@@ -14,21 +14,18 @@ There, read the ratios of the clock:
 
 import argparse
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
-from timing import in_turn, main, row
+from timing import in_turn, main, quiet, row
 from transformers import CLIPProcessor
-from transformers.utils import logging
 
 from hf_clipdyn.models.encoder import default_device
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
@@ -74,15 +71,18 @@ class Repeated(Source):
 class Epochs:
     """The package's own loop; each call trains one more epoch of its source."""
 
-    def __init__(
-        self, config: TrainingConfig, processor: CLIPProcessor, source: Source | None = None
-    ) -> None:
+    def __init__(self, of: "Bench", steps: int | None = None, **changes: Any) -> None:
+        """Train on so many steps of a repeated batch; without, on what the recipe names."""
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
+        config = of.config.but(**({"bf16": has_bf16()} | changes))
         config = config.but(attn_implementation=attention(DEVICE, bool(config.bf16)))
         accelerator = make_accelerator(config, Path(str(config.output_dir)))
-        source = source or open_data(config, accelerator, processor).source
+        if steps:
+            source: Source = Repeated(of.processor, config.per_device_train_batch_size, steps)
+        else:
+            source = open_data(config, accelerator, of.processor).source
         set_seed(config.seed)
-        model: Any = make_model(config, None, processor)
+        model: Any = make_model(config, None, of.processor)
         optimizer: Any = build_optimizer(config, model)
         model, optimizer = accelerator.prepare(model, optimizer)
         self.training = Training(accelerator, model, optimizer, source, config.num_train_epochs)
@@ -95,27 +95,17 @@ class Epochs:
         finish()
 
 
-@dataclass(frozen=True)
-class Bench:
+class Bench(NamedTuple):
     """The recipe of all trainings, and their processor."""
 
     config: TrainingConfig
     processor: CLIPProcessor
 
-    def epochs(self, steps: int | None = None, **changes: Any) -> Epochs:
-        """A training on so many steps of a repeated batch; without, on what the recipe names."""
-        config = self.config.but(**({"bf16": has_bf16()} | changes))
-        batch = config.per_device_train_batch_size
-        return Epochs(config, self.processor, steps and Repeated(self.processor, batch, steps))
-
 
 @contextmanager
 def bench(options: argparse.Namespace, images: int) -> Iterator[Bench]:
     """A folder for that many pictures, with an empty cache, and a tokenizer of their captions."""
-    torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore")
-    logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    quiet(options.threads)
     size = model_size(options.scale)
     with tempfile.TemporaryDirectory(prefix="clipdyn-bench-") as name:
         datasets.config.HF_DATASETS_CACHE = Path(name, "cache")
@@ -197,11 +187,11 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
     with bench(options, options.batch) as of:
         for bf16 in [True, False] if has_bf16() else [False]:
             calls: dict[str, Callable[[], object]] = {
-                "a step": of.epochs(1, bf16=bf16),
+                "a step": Epochs(of, 1, bf16=bf16),
                 "open_clip": open_clips_step(of, bf16),
             }
             if options.compile:
-                calls["a compiled step"] = of.epochs(1, bf16=bf16, torch_compile=True)
+                calls["a compiled step"] = Epochs(of, 1, bf16=bf16, torch_compile=True)
                 calls["open_clip, compiled"] = open_clips_step(of, bf16, compiles=True)
             taken = in_turn(calls, options.rounds)
             pairs = [("a step", "open_clip")]

@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -100,6 +101,18 @@ def machine() -> str:
 def head() -> str:
     """The machine, and the first two lines of the table."""
     return f"{machine()}\n\n| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}"
+
+
+def quiet(threads: int) -> None:
+    """Compute on so many threads, without bars and without warnings of what random weights leave undefined."""
+    import datasets
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore")
 
 
 def main(text: str, measure: Callable[[argparse.Namespace], Iterable[str]], **defaults: int | str) -> None:

@@ -2,12 +2,13 @@
 
 import ast
 import csv
-import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,16 @@ def _run(name: str, *words: object) -> str:
     return done.stdout
 
 
+def _module(name: str) -> ModuleType:
+    """A script that is imported."""
+    found = spec_from_file_location(f"script_{name.removesuffix('.py')}", FOLDER / name)
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
 def test_the_scripts_that_people_start_have_a_head() -> None:
     assert {"train.py", "evaluate.py"} <= set(HEADS)
 
@@ -53,10 +64,7 @@ def test_a_head_asks_for_this_package_from_the_scripts_own_folder(name: str, che
 
 @pytest.fixture(scope="module")
 def timing() -> ModuleType:
-    """scripts/timing.py; its folder is on the path only meanwhile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        return importlib.import_module("timing")
+    return _module("timing.py")
 
 
 def test_a_ratio_is_the_median_of_the_rounds_with_the_order_statistics_around_it(timing: ModuleType) -> None:
@@ -82,6 +90,19 @@ def test_bench_runs_every_part() -> None:
     source = (FOLDER / "bench.py").read_text(encoding="utf-8")
     (listed,) = re.findall(r"^PARTS = (\(.*\))$", source, re.MULTILINE)
     assert sorted(ast.literal_eval(listed)) == BENCHES
+
+
+def test_the_page_of_intervals_shows_the_committed_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = _module("coverage.py")
+    for name in ("PAGE", "COVERAGE"):
+        copy = shutil.copy(getattr(script, name), tmp_path / name)
+        monkeypatch.setattr(script, name, copy)
+    before = [(tmp_path / name).read_bytes() for name in ("PAGE", "COVERAGE")]
+    monkeypatch.setattr(sys, "argv", ["coverage.py", "--only", "nothing"])
+    script.main()
+    assert [(tmp_path / name).read_bytes() for name in ("PAGE", "COVERAGE")] == before
 
 
 @pytest.mark.slow
@@ -122,3 +143,10 @@ def test_a_picture_of_the_gallery_is_drawn_from_a_committed_table(tmp_path: Path
     _run("draw_gallery.py", tmp_path, "retrieval-flickr8k")
     with Image.open(tmp_path / "retrieval-flickr8k.webp") as image:
         assert image.width > 300
+
+
+@pytest.mark.slow
+def test_this_tree_computes_what_its_commit_computes(tmp_path: Path) -> None:
+    printed = _run("compare_with.py", "HEAD", "--only", "gradient-cache", "--keep", tmp_path / "runs")
+    assert re.search(r"revisions and 0 numbers: \{'equal': \d+\}$", printed)
+    assert (tmp_path / "runs" / "there" / "gradient-cache" / "log.jsonl").exists()
