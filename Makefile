@@ -8,7 +8,7 @@ LOWEST ?= .venv-lowest
 
 REAL := $(VENV)/.real
 
-.PHONY: help demo gallery study test test-slow test-lowest trials docs lint format bench clean
+.PHONY: help demo gallery study test test-slow test-lowest trials docs lint format bench mutate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -69,8 +69,11 @@ format: $(DEVELOPED) ## let ruff correct and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEVELOPED) ## measure speed relative to other libraries
-	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(DEVELOPED) ## measure speed relative to other programs, as one Markdown table
+	@$(BIN)/python scripts/bench.py
+
+mutate: $(DEVELOPED) ## change the code in 320 places; FOLDER=metrics: in a folder of the package, with its tests
+	$(BIN)/python scripts/mutate.py $(if $(FOLDER),hf_clipdyn/$(FOLDER) --tests tests/$(FOLDER))
 
 clean: ## remove the environment and all runs
 	rm -rf $(VENV) $(LOWEST) runs site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

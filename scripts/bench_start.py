@@ -1,40 +1,30 @@
-"""Processor time of the import and of each help beyond a bare interpreter; target: at most 0.3 s each.
+"""Start of the package and of each help, compared with a bare interpreter. Their difference is what the package costs.
 
 python scripts/bench_start.py
 """
 
-import resource
-import statistics
-import subprocess
+import argparse
 import sys
+from collections.abc import Iterator
 
+from timing import CLIPDYN, costs, main, row
+
+BARE = "a bare interpreter"
 COMMANDS = {
-    "bare interpreter": ["-c", "pass"],
-    "import hf_clipdyn": ["-c", "import hf_clipdyn"],
-    "clipdyn --help": ["-m", "hf_clipdyn.cli", "--help"],
-    "train --help": ["-m", "hf_clipdyn.cli", "train", "--help"],
-    "evaluate --help": ["-m", "hf_clipdyn.cli", "evaluate", "--help"],
+    BARE: [sys.executable, "-c", "pass"],
+    "`import hf_clipdyn`": [sys.executable, "-c", "import hf_clipdyn"],
+    "`clipdyn --help`": [*CLIPDYN, "--help"],
+    "`clipdyn train --help`": [*CLIPDYN, "train", "--help"],
+    "`clipdyn evaluate --help`": [*CLIPDYN, "evaluate", "--help"],
 }
-ROUNDS = 11
 
 
-def processor_seconds(arguments: list[str]) -> float:
-    """User and system time of a process."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def main() -> None:
-    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(ROUNDS + 1):
-        for name, arguments in COMMANDS.items():  # in turn, so that a busy machine slows all alike
-            taken[name].append(processor_seconds(arguments))
-    medians = {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
-    for name, median in medians.items():
-        print(f"{name:20s} {median:6.3f} s  (+{median - medians['bare interpreter']:.3f} s)")
+def measure(options: argparse.Namespace) -> Iterator[str]:
+    """A row for each command."""
+    costs(COMMANDS, 1)  # the system's cache of files is warm afterwards
+    taken = costs(COMMANDS, options.rounds)
+    yield from (row(name, BARE, one, taken[BARE]) for name, one in taken.items() if name != BARE)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure, rounds=11)

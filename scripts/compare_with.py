@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -29,29 +28,25 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from packaging.requirements import Requirement
 from safetensors import deserialize
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-9
 SHOWN = 30  # differences that are listed, without these columns
-LONG = ("split", "preprocess", "settings", "dtype")
+LONG = ["split", "preprocess", "settings", "dtype", "of"]
 Words = list[str | Path]
 CLIPDYN: Words = ["-m", "hf_clipdyn"]
 Options = Mapping[str, Any]
-Renamed = Mapping[str, tuple[str | None, Callable[[Any], Any]]]
 Removed = Mapping[str, Callable[[pd.DataFrame], "pd.Series[bool]"]]
 
-# The old name of an option: the new one, or None if the option left, and what becomes of the value.
-RENAMED: Renamed = {
-    "random_resized_crop": (None, bool),  # `crop_scale_min` alone says it
-}
+# The old name of an option: the new one, or None if the option left.
+RENAMED: Mapping[str, str | None] = {"random_resized_crop": None}  # `crop_scale_min` alone says it
 
 # A name for the summary: which of the rows that are missing here may be. A revision is a row whose `kind` is empty.
 REMOVED: Removed = {
@@ -126,17 +121,12 @@ class Side:
         """A process of the tree's interpreter, on one thread, whose output goes to a log in the folder."""
         others = ("HF_", "ACCELERATE_", "CLIPDYN_", "PYTHON")
         environment = {name: one for name, one in os.environ.items() if not name.startswith(others)}
-        environment |= {"PYTHONPATH": str(self.tree), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        environment |= {
-            "HF_HOME": str(self.folder / "cache"),
-            "HF_HUB_OFFLINE": "1",
-            "ACCELERATE_USE_CPU": "1",
-        }
-        command: Words = [self.python, *words]
-        with (self.folder / log).open(
-            "wb"
-        ) as file:  # the folder is first on the path, hence it is no checkout
-            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=file, stderr=file)
+        environment |= {"PYTHONPATH": str(self.tree), "HF_HOME": str(self.folder / "cache")}
+        environment |= {"ACCELERATE_USE_CPU": "1"}
+        environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        shared: Any = {"cwd": self.folder, "env": environment}  # first on the path, hence it is no checkout
+        with (self.folder / log).open("wb") as file:
+            return subprocess.Popen([self.python, *words], stdout=file, stderr=file, **shared)
 
     def run(self, *words: str | Path, log: str) -> str:
         """What it prints; ends the program if it fails."""
@@ -158,12 +148,11 @@ class Side:
 
     def write(self, command: str, options: Options, name: str) -> Path:
         """A YAML file of these options by the names in this tree's help; JSON is YAML."""
-        log = f"help-{command}.log"
-        if self.start([*CLIPDYN, command, "--help-all"], log).wait():  # elsewhere --help lists all
-            self.run(*CLIPDYN, command, "--help", log=log)
-        known = listed((self.folder / log).read_text(encoding="utf-8"))
+        listed = self.run(*CLIPDYN, command, "--help", log=f"help-{command}.log").replace("-", "_")
+        names = {old: old if f"__{old}" in listed else new for old, new in RENAMED.items()}
+        named = {names.get(key, key): value for key, value in options.items()}
         file = self.folder / f"{name}.yaml"
-        file.write_text(json.dumps(translated(options, known, RENAMED)), encoding="utf-8")
+        file.write_text(json.dumps({key: value for key, value in named.items() if key}), encoding="utf-8")
         return file
 
     def train(self, name: str) -> None:
@@ -202,37 +191,10 @@ class Side:
                 name = f"evaluate-{runs[0]}"
                 tables.append(self.folder / f"{name}.parquet")
                 config = self.write("evaluate", {**options, "output": str(tables[-1])}, name)
-                words: Words = [
-                    *CLIPDYN,
-                    "evaluate",
-                    *(self.folder / run for run in runs),
-                    "--config",
-                    config,
-                ]
-                self.run(*words, log=f"{name}.log")
+                folders = (self.folder / run for run in runs)
+                self.run(*CLIPDYN, "evaluate", *folders, "--config", config, log=f"{name}.log")
                 print(f"{self.folder.name}, {time.monotonic() - begun:.0f} s: evaluated {runs}", flush=True)
         return rows_of({name: self.folder / name for name in trainings}, tables)
-
-
-def listed(text: str) -> set[str]:
-    """The options in the text of a help, with underscores."""
-    heads = (re.split(r"\s{2,}", line.strip())[0] for line in text.splitlines() if re.match(r" {1,5}-", line))
-    return {name.replace("-", "_") for head in heads for name in re.findall(r"--([a-z][\w-]*)", head)}
-
-
-def translated(options: Options, known: set[str], renamed: Renamed) -> dict[str, Any]:
-    """The options by the names that a tree knows; ends the program if it has none for one of them."""
-    result = {}
-    for old, value in options.items():
-        if old in known:
-            result[old] = value
-            continue
-        new, changed = renamed.get(old, (old, None))
-        if new is not None:
-            if changed is None or new not in known:
-                raise SystemExit(f"A tree has no option {new}: add what {old} is called there to RENAMED.")
-            result[new] = changed(value)
-    return result
 
 
 def saved_weights(output: Path) -> dict[str, Path]:
@@ -279,7 +241,7 @@ def rows_of(outputs: Mapping[str, Path], tables: Sequence[Path]) -> pd.DataFrame
     return rows
 
 
-def compared(old: pd.DataFrame, new: pd.DataFrame, removed: Removed) -> pd.DataFrame:
+def compared(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """All rows of both, with ``state``: equal, different, missing, new, or ``removed: NAME`` of an entry."""
     both = old.merge(new, how="outer", on=KEY, suffixes=("_old", "_new"), indicator="of")
     close = np.isclose(both["value_old"], both["value_new"], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
@@ -287,13 +249,13 @@ def compared(old: pd.DataFrame, new: pd.DataFrame, removed: Removed) -> pd.DataF
         close & (both["digest_old"] == both["digest_new"]), "equal"
     )
     state = state.mask(both["of"] == "right_only", "new").mask(both["of"] == "left_only", "missing")
-    for name, applies in removed.items():
+    for name, applies in REMOVED.items():
         state = state.mask((state == "missing") & applies(both), f"removed: {name}")
     difference = (both["value_old"] - both["value_new"]).abs()
     return both.assign(state=state, difference=difference, benchmark=both["kind"] + "/" + both["dataset"])
 
 
-def report(both: pd.DataFrame, removed: Removed) -> int:
+def report(both: pd.DataFrame) -> int:
     """Print what was compared; returns the exit code."""
     weights, numbers = both[both["kind"] == ""], both[both["kind"] != ""]
     print("\nWeights, in every bit:")
@@ -303,48 +265,22 @@ def report(both: pd.DataFrame, removed: Removed) -> int:
         table["largest difference"] = numbers.groupby("benchmark")["difference"].max()
         print(f"\nValues, at {TOLERANCE:g}:\n{table.to_string()}")
     wrong = both[both["state"].isin(["different", "missing"])]
-    for row in wrong.head(SHOWN).to_dict("records"):
-        told = [name for name in KEY if name not in LONG and row[name] != "" and not pd.isna(row[name])]
-        named = " ".join(f"{name}={row[name]}" for name in told)
-        values = f": {row['value_old']!r} there, {row['value_new']!r} here" if row["kind"] else ""
-        print(f"{row['state'].upper()} {named}{values}")
-    states = both["state"].value_counts()
-    counts = ", ".join(f"{states.get(name, 0)} {name}" for name in ("equal", "different", "missing", "new"))
-    print(f"\n{len(weights)} revisions and {len(numbers)} numbers: {counts}.")
-    for name in removed:
-        print(f"Removed, {name}: {states.get(f'removed: {name}', 0)}.")
-    return int(len(wrong) > 0 or "equal" not in states)
-
-
-def lacking(project: Path) -> list[str]:
-    """The requirements of a pyproject.toml that this environment does not meet; torch is the one that is here."""
-    found = []
-    for one in map(
-        Requirement, tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
-    ):
-        if one.name == "torch" or (one.marker is not None and not one.marker.evaluate()):
-            continue
-        try:
-            met = one.specifier.contains(version(one.name), prereleases=True)
-        except PackageNotFoundError:
-            met = False
-        if not met:
-            found.append(str(one))
-    return found
+    for _, row in wrong.head(SHOWN).iterrows():
+        print(row.drop(LONG).replace("", None).dropna().to_dict())
+    print(f"\n{len(weights)} revisions and {len(numbers)} numbers: {both['state'].value_counts().to_dict()}")
+    return int(len(wrong) > 0 or "equal" not in set(both["state"]))
 
 
 def make_environment(folder: Path, project: Path) -> Path:
     """The interpreter of a new environment with this one's packages and what the project needs besides."""
-    venv: Words = [sys.executable, "-m", "venv", "--without-pip", folder]
-    subprocess.run(venv, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python, (packages,) = folder / "bin" / "python", folder.glob("lib/python*/site-packages")
     # A package that is installed for editing stays out: the files that name such folders are not read from here.
     here = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (packages / "present.pth").write_text("\n".join(here), encoding="utf-8")
-    if missing := lacking(project):
-        print(f"Installing for that commit: {', '.join(missing)}", flush=True)
-        pip: Words = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-        subprocess.run([*pip, f"torch=={version('torch')}", *missing], check=True)
+    declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    pip: Words = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    subprocess.run([*pip, f"torch=={version('torch')}", *declared], check=True)
     return python
 
 
@@ -373,7 +309,7 @@ def main() -> int:
                 old, new = pool.map(lambda side: side.compute([name for name in trainings if name]), sides)
         finally:
             subprocess.run([*git, "remove", "--force", tree], check=True)
-    return report(compared(old, new, REMOVED), REMOVED)
+    return report(compared(old, new))
 
 
 if __name__ == "__main__":

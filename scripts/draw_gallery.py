@@ -1,10 +1,3 @@
-# /// script
-# requires-python = ">=3.11"
-# dependencies = ["hf-clipdyn", "playwright"]
-#
-# [tool.uv]
-# find-links = ["."]  # the package is on no index: its wheel lies here
-# ///
 """Draw the pictures of docs/gallery.md, and the first screen of README: parts of reports, made smaller.
 
 python scripts/draw_gallery.py docs/images/gallery [NAME …] [--demo runs/demo]
@@ -17,8 +10,9 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,24 +30,19 @@ TALLEST = 1100  # pixels of what is photographed
 PATIENCE = 120_000  # milliseconds, on a busy machine
 
 FIGURES = {
-    "demo": (
-        *("summary", "agreement", "gap", "items"),
-        *("shape-bias-procedural", "zero-shot-procedural", "noise-procedural", "psychophysics-procedural"),
-        *("distortion-procedural", "decodability-procedural", "geometry-procedural"),
-        *("cue-learning-shape-bias-procedural", "error-consistency-shape-bias-procedural"),
-        *(
-            "learning-order-zero-shot-procedural",
-            "representation-change-geometry-procedural",
-            "weights-procedural",
-        ),
-    ),
-    "study": ("arms",),
-    "second-study/worlds": ("claims",),
-    "classifier": (
-        *("shape-bias-cue-conflict", "classification-model-vs-human", "similarity-material-similarity"),
-        *("representation-objects92", "saliency-osie"),
-    ),
-    "flickr8k": ("retrieval-flickr8k",),
+    "demo": """
+        summary agreement gap items shape-bias-procedural zero-shot-procedural noise-procedural
+        psychophysics-procedural distortion-procedural decodability-procedural geometry-procedural
+        cue-learning-shape-bias-procedural error-consistency-shape-bias-procedural
+        learning-order-zero-shot-procedural representation-change-geometry-procedural weights-procedural
+    """,
+    "study": "arms",
+    "second-study/worlds": "claims",
+    "classifier": """
+        shape-bias-cue-conflict classification-model-vs-human similarity-material-similarity
+        representation-objects92 saliency-osie
+    """,
+    "flickr8k": "retrieval-flickr8k",
 }
 """The figures of each report: the demo's, or that of a table of model_cards."""
 CLAIMS = {"second-study/worlds": CARDS.parent / "tests" / "statistics" / "claims" / "second-worlds.yaml"}
@@ -103,16 +92,6 @@ NUMBERED = (
     *((214, 332), (861, 328), (362, 298), (355, 252), (353, 380), (18, 957)),
 )
 """Where the numbers are on the first screen, in pixels."""
-
-
-def reports(wanted: dict[str, bool], demo: Path, scratch: Path) -> dict[str, Path]:
-    """The folder of each report; those of committed tables are written, with figures where ``wanted`` says so."""
-    folders = {"demo": demo / "report"}
-    for name in sorted(wanted.keys() - {"demo"}):
-        folders[name] = scratch / name
-        options = {"figures": wanted[name], "figure_formats": ("png",), "claims": CLAIMS.get(name)}
-        write_report(CARDS / name / "results.parquet", folders[name], **options)
-    return folders
 
 
 @contextmanager
@@ -173,28 +152,31 @@ def numbered(image: Image.Image) -> Image.Image:
 
 def draw(folder: Path, demo: Path, names: set[str]) -> Iterator[Path]:
     """Write the pictures NAME.webp; all of them if none is named."""
-    figures = {
-        name: report
-        for report, of_report in FIGURES.items()
-        for name in of_report
-        if not names or name in names
-    }
-    screens = {name: screen for name, screen in SCREENS.items() if not names or name in names}
+
+    @cache
+    def report(name: str) -> Path:
+        """The folder of a report; that of a committed table is written."""
+        if name == "demo":
+            return demo / "report"
+        target = Path(scratch, name)
+        options = {"figure_formats": ("png",), "claims": CLAIMS.get(name)}
+        write_report(CARDS / name / "results.parquet", target, **options)
+        return target
+
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        wanted = dict.fromkeys((screen.report for screen in screens.values()), False)
-        wanted |= dict.fromkeys(figures.values(), True)
-        folders = reports(wanted, demo, Path(scratch))
-        for name, report in figures.items():
-            with Image.open(folders[report] / "figures" / f"{name}.png") as image:
-                yield save(smaller(image), folder / f"{name}.webp")
-        if screens:
-            with chromium() as browser:
-                for name, screen in screens.items():
-                    image = photograph(browser, folders[screen.report], screen)
-                    yield save(image, folder / f"{name}.webp")
-                    if name == "first-screen":
-                        yield save(numbered(image), folder.parent / f"{name}-numbered.webp")
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        for of, figures in FIGURES.items():
+            for name in figures.split():
+                if not names or name in names:
+                    with Image.open(report(of) / "figures" / f"{name}.png") as image:
+                        yield save(smaller(image), folder / f"{name}.webp")
+        screens = {name: screen for name, screen in SCREENS.items() if not names or name in names}
+        browser = stack.enter_context(chromium()) if screens else None
+        for name, screen in screens.items():
+            image = photograph(browser, report(screen.report), screen)
+            yield save(image, folder / f"{name}.webp")
+            if name == "first-screen":
+                yield save(numbered(image), folder.parent / f"{name}-numbered.webp")
 
 
 if __name__ == "__main__":

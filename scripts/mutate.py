@@ -1,7 +1,7 @@
 """Do the tests notice a wrong line? Change a sample of places in the code, one at a time, and run the tests.
 
 python scripts/mutate.py --output mutants.tsv
-python scripts/mutate.py hf_clipdyn/metrics --tests tests/metrics --count 50
+python scripts/mutate.py hf_clipdyn/metrics --tests tests/metrics --count 50       # make mutate FOLDER=metrics
 
 Places are comparisons, arithmetic, `and`, `or` and `not`, numbers, True and False, returned values and conditions in
 the bodies of functions. One run of the tests shows which lines each of them executes and how long it takes. Then each
@@ -29,9 +29,9 @@ import tempfile
 import threading
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -41,36 +41,22 @@ sys.path[0] = str(CHECKOUT)  # this folder has an evaluate.py of its own
 
 import pytest  # noqa: E402
 
-FILES = (
-    "hf_clipdyn/metrics",
-    "hf_clipdyn/statistics",
-    "hf_clipdyn/revisions",
-    "hf_clipdyn/training/checkpoint.py",
+FOLDERS = ("metrics", "statistics", "revisions")
+FILES = (*(f"hf_clipdyn/{name}" for name in FOLDERS), "hf_clipdyn/training/checkpoint.py")
+TESTS = (*(f"tests/{name}" for name in FOLDERS), "tests/training/test_resuming.py")
+
+SLOW = ("accelerate", "datasets", "evaluate", "matplotlib.pyplot", "transformers")
+"""Modules that take seconds to import: once for all places."""
+
+_PAIRS: tuple[tuple[type, type], ...] = (
+    *((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)),
+    *((ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.And, ast.Or)),
 )
-TESTS = ("tests/metrics", "tests/statistics", "tests/revisions", "tests/training/test_resuming.py")
+OPPOSITE = dict(_PAIRS) | {second: first for first, second in _PAIRS}
+OPPOSITE |= dict.fromkeys((ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult), ast.Mult)
 
-LOADED: dict[str, tuple[str, ...]] = {
-    "accelerate": (),
-    "datasets": (),
-    "evaluate": (),
-    "matplotlib.pyplot": (),
-    "transformers": ("CLIPModel", "CLIPProcessor", "CLIPTokenizerFast", "AutoImageProcessor"),
-}
-"""Modules that take seconds to import, and names that a lazy one of them loads with others."""
 
-OPPOSITE: dict[type, type] = {
-    ast.Lt: ast.LtE,
-    ast.Gt: ast.GtE,
-    ast.Eq: ast.NotEq,
-    ast.Is: ast.IsNot,
-    ast.In: ast.NotIn,
-    ast.Add: ast.Sub,
-    ast.Mult: ast.Div,
-    ast.BitAnd: ast.BitOr,
-    ast.And: ast.Or,
-}
-OPPOSITE |= {second: first for first, second in OPPOSITE.items()}
-OPPOSITE |= {ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
+# --- places ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -134,8 +120,7 @@ def _code(node: ast.AST, line: int = 0) -> Iterator[tuple[ast.AST, int]]:
         for child in value if isinstance(value, list) else [value]:
             known = isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr)
             if known and name not in ("annotation", "returns"):
-                inside = child.lineno if body and isinstance(child, ast.stmt) else line
-                yield from _code(child, inside)
+                yield from _code(child, child.lineno if body and isinstance(child, ast.stmt) else line)
 
 
 def places(file: str) -> list[Place]:
@@ -147,9 +132,8 @@ def places(file: str) -> list[Place]:
     found = []
     for node, line in _code(ast.parse(source)):
         for kind, old, new in _changes(node):
-            assert old.end_lineno is not None
-            assert old.end_col_offset is not None
-            span = starts[old.lineno - 1] + old.col_offset, starts[old.end_lineno - 1] + old.end_col_offset
+            first, last = starts[old.lineno - 1], starts[(old.end_lineno or 0) - 1]
+            span = first + old.col_offset, last + (old.end_col_offset or 0)
             found.append(Place(file, (old.lineno, line), span, kind, ast.unparse(old), ast.unparse(new)))
     return sorted(found, key=lambda place: (place.span, place.kind))
 
@@ -166,36 +150,40 @@ def sample(files: Sequence[str], count: int, seed: int) -> list[Place]:
     return chosen
 
 
+# --- what the tests execute --------------------------------------------------------------------------------
+
+
 def _processor_seconds() -> float:
     """What this process and its ended children used."""
     return sum(os.times()[:4])
 
 
-@dataclass(eq=False)
 class Recorder:
-    """A plugin of pytest: which lines each passed test executes, itself or in its fixtures, and the seconds."""
+    """A plugin of pytest: which lines each test and fixture executes, and its seconds.
 
-    files: dict[str, str]
-    """Absolute paths of the files to watch, and their names."""
-    lines: dict[str, set[tuple[str, int]]] = field(default_factory=lambda: defaultdict(set))
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    fixtures: dict[str, list[str]] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    _now: set[tuple[str, int]] = field(default_factory=set)
+    Attributes:
+        fixtures: of each test that passed.
+    """
 
-    def _enter(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        return self._step if frame.f_code.co_filename in self.files else None
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = {str(CHECKOUT / file): file for file in files}
+        self._now: set[tuple[str, int]] = set()
+        self.lines: dict[str, set[tuple[str, int]]] = defaultdict(set)
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.fixtures: dict[str, list[str]] = {}
 
-    def _step(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        self._now.add((self.files[frame.f_code.co_filename], frame.f_lineno))
-        return self._step
+    def _step(self, frame: FrameType, event: str, _: Any) -> Any:
+        file = self._files.get(frame.f_code.co_filename)
+        if file and event != "call":
+            self._now.add((file, frame.f_lineno))
+        return self._step if file else None
 
     def _watch(self, name: str) -> Iterator[Any]:
         """Whatever runs within belongs to this test or fixture."""
         outer, self._now = self._now, self.lines[name]
         began = _processor_seconds()
-        sys.settrace(self._enter)
-        threading.settrace(self._enter)
+        sys.settrace(self._step)
+        threading.settrace(self._step)
         result = yield
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]
@@ -215,19 +203,38 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if not report.passed:
-            self.failed.add(report.nodeid)
+            self.fixtures.pop(report.nodeid, None)
 
     def learned(self) -> dict[str, Any]:
-        """Of each test that passed: its seconds, its fixtures with theirs, and the lines that it executes."""
-        return {
-            test: {
-                "seconds": self.seconds[test],
-                "fixtures": {name: self.seconds[name] for name in fixtures},
-                "lines": sorted(self.lines[test].union(*(self.lines[name] for name in fixtures))),
-            }
-            for test, fixtures in self.fixtures.items()
-            if test not in self.failed
-        }
+        """Of each test that passed its fixtures; of tests and fixtures the seconds and the lines that they execute."""
+        lines = {name: sorted(executed) for name, executed in self.lines.items()}
+        return {"fixtures": self.fixtures, "seconds": self.seconds, "lines": lines}
+
+
+def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
+    """The tests that execute the place, in that many seconds: those named like its file first, then the quickest."""
+    own = f"/test_{Path(place.file).stem.lstrip('_')}.py::"
+    needed = {test: {test, *fixtures} for test, fixtures in learned["fixtures"].items()}
+
+    def executing(line: int) -> list[str]:
+        names = {name for name, lines in learned["lines"].items() if [place.file, line] in lines}
+        return [test for test, parts in needed.items() if parts & names]
+
+    def cost(test: str, ready: Collection[str] = ()) -> float:
+        return sum(learned["seconds"].get(part, 0) for part in needed[test] - set(ready))
+
+    chosen: list[str] = []
+    ready: set[str] = set()
+    tests = next(filter(None, map(executing, place.lines)), [])
+    for test in sorted(tests, key=lambda test: (own not in test, cost(test))):
+        if cost(test, ready) <= seconds:
+            seconds -= cost(test, ready)
+            chosen.append(test)
+            ready |= needed[test]
+    return chosen
+
+
+# --- one place in a process of its own ---------------------------------------------------------------------
 
 
 def fork(work: Callable[[], Any], seconds: float, printed: Path = Path(os.devnull)) -> Any:
@@ -264,35 +271,18 @@ def fork(work: Callable[[], Any], seconds: float, printed: Path = Path(os.devnul
 
 def run(items: Sequence[pytest.Item]) -> str:
     """Run tests until one fails; return the name of that one."""
+    failed: list[str] = []
 
     class Failed:
-        name = ""
-
         def pytest_runtest_logreport(self, report: Any) -> None:
-            if report.failed:
-                self.name = self.name or report.nodeid
+            failed.extend([report.nodeid] if report.failed else [])
 
-    failed = Failed()
-    items[0].config.pluginmanager.register(failed)
+    items[0].config.pluginmanager.register(Failed())
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if failed.name:
-            break
-    return failed.name
-
-
-def _load(files: Sequence[str]) -> None:
-    """Import once for all places what tests would import late, and the files: one that is not loaded cannot change."""
-    for module, names in LOADED.items():
-        loaded = importlib.import_module(module)
-        for name in names:
-            getattr(loaded, name)
-    package = importlib.import_module("hf_clipdyn")
-    modules = [module.name for module in pkgutil.walk_packages(package.__path__, "hf_clipdyn.")]
-    modules += [file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in files]
-    for name in dict.fromkeys(modules):
-        if not name.endswith("__main__"):
-            importlib.import_module(name)
+        if failed:
+            return failed[0]
+    return ""
 
 
 def _pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
@@ -304,29 +294,6 @@ def _pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
             yield from _pairs(first, second)
 
 
-def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
-    """The tests that execute the place, in that many seconds: those named like its file first, then the quickest."""
-    own = f"/test_{Path(place.file).stem.lstrip('_')}.py::"
-    by_line = (
-        [test for test in learned if [place.file, line] in learned[test]["lines"]] for line in place.lines
-    )
-
-    def order(test: str) -> tuple[bool, float]:
-        return own not in test, learned[test]["seconds"] + sum(learned[test]["fixtures"].values())
-
-    chosen: list[str] = []
-    ready: set[str] = set()
-    total = 0.0
-    for test in sorted(next(filter(None, by_line), []), key=order):
-        fixtures = learned[test]["fixtures"]
-        cost = learned[test]["seconds"] + sum(fixtures[name] for name in fixtures.keys() - ready)
-        if total + cost <= seconds:
-            chosen.append(test)
-            ready |= fixtures.keys()
-            total += cost
-    return chosen
-
-
 @dataclass(eq=False)
 class Mutations:
     """A plugin of pytest: in place of a run of all tests, changes the places one after another."""
@@ -335,10 +302,13 @@ class Mutations:
     files: list[str]
     seconds: float
     output: Path
-    kept: Path | None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        _load(self.files)
+        # A file that is not loaded cannot change.
+        package = importlib.import_module("hf_clipdyn")
+        modules = [one.name for one in pkgutil.walk_packages(package.__path__, "hf_clipdyn.")]
+        for name in (*SLOW, *(one for one in modules if not one.endswith("__main__"))):
+            importlib.import_module(name)
         learned = self._learn(session)
         tests = {item.nodeid: item for item in session.items}
         functions = defaultdict(list)
@@ -346,9 +316,7 @@ class Mutations:
         for function in gc.get_objects():
             if type(function) is FunctionType:  # `isinstance` would load what a lazy module names
                 functions[function.__code__].append(function)
-        assert functions
         gc.freeze()  # a collection would write to, hence copy, all that is shared
-        home = Path(os.environ["HF_HOME"])
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         with self.output.open("w", encoding="utf-8") as table, suppress(KeyboardInterrupt):
             print("place", "kind", "before", "after", "outcome", "seconds", sep="\t", file=table)
@@ -356,39 +324,36 @@ class Mutations:
                 began = _processor_seconds()
                 chosen = [tests[name] for name in choose(place, learned, self.seconds) if name in tests]
                 outcome = self._attempt(place, chosen, functions) if chosen else "not covered"
-                for path in home.iterdir():
+                for path in Path(os.environ["HF_HOME"]).iterdir():
                     shutil.rmtree(path, ignore_errors=True)
                 texts = (" ".join(text.split())[:60] for text in (place.before, place.after))
                 words = (f"{place.file}:{place.lines[0]}", place.kind, *texts, outcome)
                 print(*words, f"{_processor_seconds() - began:.1f}", sep="\t", file=table, flush=True)
                 counts[str(Path(place.file).parent)][outcome.partition(" by ")[0]] += 1
-        self._summarise(counts)
+        for name, ends in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
+            noticed = (ends["killed"] + ends["timed out"]) / max(1, ends.total())
+            print(f"{name}: {noticed:.1%} of {ends.total()} noticed ({dict(ends)})")
+        print(f"processor time: {_processor_seconds() / 60:.1f} min")
         return True
 
     def _learn(self, session: pytest.Session) -> dict[str, Any]:
-        if self.kept and self.kept.exists():
-            return dict(json.loads(self.kept.read_text()))
-
         def work() -> dict[str, Any]:
-            recorder = Recorder({str(CHECKOUT / file): file for file in self.files})
+            recorder = Recorder(self.files)
             session.config.pluginmanager.register(recorder)
             for item, following in zip(session.items, [*session.items[1:], None], strict=True):
                 session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             return recorder.learned()
 
-        learned = fork(work, 3600, self.output.with_suffix(".log"))
+        log = self.output.with_suffix(".log")
+        learned = fork(work, 3600, log)
         if learned is None:
-            pytest.exit(f"The tests did not end: see {self.output.with_suffix('.log')}.", returncode=1)
-        if self.kept:
-            self.kept.write_text(json.dumps(learned))
+            pytest.exit(f"The tests did not end: see {log}.", returncode=1)
         return dict(learned)
 
     def _attempt(self, place: Place, items: Sequence[pytest.Item], functions: dict[CodeType, Any]) -> str:
         path = CHECKOUT / place.file
         source = path.read_bytes()
-        old, new = (
-            compile(text, str(path), "exec", dont_inherit=True) for text in (source, place.change(source))
-        )
+        old, new = (compile(text, path, "exec", dont_inherit=True) for text in (source, place.change(source)))
 
         def work() -> str:
             for before, after in _pairs(old, new):
@@ -402,15 +367,9 @@ class Mutations:
             return "timed out"
         return f"killed by {failed}" if failed else "survived"
 
-    def _summarise(self, counts: dict[str, Counter[str]]) -> None:
-        total: Counter[str] = sum(counts.values(), Counter())
-        for name, ends in [*sorted(counts.items()), ("all", total)]:
-            noticed = (ends["killed"] + ends["timed out"]) / max(1, ends.total())
-            print(f"{name}: {noticed:.1%} of {ends.total()} noticed ({dict(ends)})")
-        print(f"processor time: {_processor_seconds() / 60:.1f} min")
-
 
 def main() -> None:
+    """Change the places of the chosen files, and print the share that tests notice."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -420,19 +379,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=6.0, help="most seconds of tests for one place")
     parser.add_argument("--output", type=Path, default=Path("mutants.tsv"), help="table, a place a line")
-    parser.add_argument("--learned", type=Path, help="keep here, or read, which tests execute which lines")
     options = parser.parse_args()
-    output, kept = options.output.resolve(), options.learned and options.learned.resolve()
+    output = options.output.resolve()
     os.chdir(CHECKOUT)
-    paths = map(Path, options.files)
-    files = [
-        str(file) for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
-    ]
+    found = ((path, sorted(path.rglob("*.py"))) for path in map(Path, options.files))
+    files = [str(file) for path, within in found for file in (within if path.is_dir() else [path])]
     chosen = sample(files, options.count, options.seed)
     print(f"{len(chosen)} places of {len(files)} files", flush=True)
-    mutations = Mutations(chosen, files, options.seconds, output, kept)
     quiet = ("-q", "--no-header", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
-    sys.exit(pytest.main([*quiet, *filter(os.path.exists, options.tests)], plugins=[mutations]))
+    plugin = Mutations(chosen, files, options.seconds, output)
+    sys.exit(pytest.main([*quiet, *filter(os.path.exists, options.tests)], plugins=[plugin]))
 
 
 if __name__ == "__main__":

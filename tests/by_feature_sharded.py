@@ -1,4 +1,4 @@
-"""Run by torchrun: ``scripts/by_feature/fsdp.py`` with FSDP2 on CPUs, where accelerate alone would not shard."""
+"""Run by torchrun: ``publish_each_epoch.py --fsdp`` with FSDP2 on CPUs, where accelerate alone would not shard."""
 
 import runpy
 import sys
@@ -14,4 +14,4 @@ from sharding import sharded_accelerator  # noqa: E402
 accelerate.Accelerator = lambda fsdp_plugin: sharded_accelerator(  # type: ignore[misc, assignment]
     transformer_cls_names_to_wrap=fsdp_plugin.transformer_cls_names_to_wrap
 )
-runpy.run_path(str(CHECKOUT / "scripts" / "by_feature" / "fsdp.py"), run_name="__main__")
+runpy.run_path(str(CHECKOUT / "scripts" / "by_feature" / "publish_each_epoch.py"), run_name="__main__")

@@ -1,10 +1,12 @@
-"""A plain accelerate loop that trains a small CLIP and publishes each epoch as a revision.
+"""A plain accelerate loop that trains a small CLIP, publishes each epoch as a revision, and measures it.
 
     accelerate launch scripts/by_feature/publish_each_epoch.py --output_dir runs/by-feature
+    accelerate launch scripts/by_feature/publish_each_epoch.py --benchmarks zero_shot/procedural
+    accelerate launch --multi_gpu --num_processes 8 scripts/by_feature/publish_each_epoch.py --fsdp
 
-Three calls publish: `Publisher`, `submit` and `finish`. Copy them into your own training. The data are the embedded
-world, so that it runs in seconds on a CPU. Each process contrasts the images of its own batch;
-`hf_clipdyn.training` contrasts those of all processes.
+Three calls publish: `Publisher`, `submit` and `finish`; `evaluate_model` measures. Copy them into your own training.
+The data are the embedded world, so that it runs in seconds on a CPU, where accelerate shards nothing. Each process
+contrasts the images of its own batch; `hf_clipdyn.training` contrasts those of all processes.
 """
 
 import argparse
@@ -12,11 +14,11 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import FullyShardedDataParallelPlugin, set_seed
 from torch.utils.data import DataLoader
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn import Publisher, load_dataset, snapshot
+from hf_clipdyn import Publisher, evaluate_model, load_dataset, snapshot
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Row, epoch_name
@@ -28,9 +30,17 @@ def main():
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--benchmarks", nargs="+", help="measured after each epoch")
+    parser.add_argument("--fsdp", action="store_true", help="shard the model over the processes (FSDP2)")
     args = parser.parse_args()
 
-    accelerator = Accelerator()
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        reshard_after_forward=True,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["CLIPEncoderLayer"],
+    )
+    accelerator = Accelerator(fsdp_plugin=plugin if args.fsdp else None)
     set_seed(0)
 
     with accelerator.main_process_first():
@@ -52,6 +62,11 @@ def main():
 
     loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
     model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
+    if args.fsdp:
+        # Scalars cannot be sharded: the temperature gets one dimension. The revisions have the scalar.
+        model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))
+        # accelerate asks for the embeddings, to keep tied ones together; CLIP has none that are tied.
+        model.get_input_embeddings = model.text_model.get_input_embeddings
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     step = 0
@@ -60,6 +75,20 @@ def main():
         samples = step * args.batch_size * accelerator.num_processes
         row = Row(name=epoch_name(epoch), epoch=epoch, step=step, samples_seen=samples, loss=loss)
         publisher.submit(row, snapshot(model, processor))  # all processes take part
+        if args.benchmarks:
+            # No weight and no random state changes: training goes on as without this.
+            evaluate_model(
+                accelerator.unwrap_model(model),
+                processor,
+                args.benchmarks,
+                repo_id="local/by-feature",
+                revision=row.name,
+                epoch=epoch,
+                step=step,
+                samples_seen=samples,
+                output=args.output_dir / "results.parquet",
+                show_progress=False,
+            )
 
     with Publisher(args.output_dir, "local/by-feature", disable=not accelerator.is_main_process) as publisher:
         publish(0, None)

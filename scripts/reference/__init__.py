@@ -7,7 +7,6 @@ from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
 from .models import models_page
 from .page import BELOW, NOTE, Page, TextFile
-from .studies import study_pages
 from .tables import table_pages
 
 __all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
@@ -21,7 +20,6 @@ def pages() -> list[Page | TextFile]:
         models_page(),
         data_sets_page(),
         *table_pages(),
-        *study_pages(),
     ]
     index = index_page(commands, others, api)
     below = [*kind_pages(), *relation_pages()]

@@ -1,25 +1,29 @@
 """Pages of the Python API: the site puts the docstrings in the places of the comments (scripts/docs_site.py)."""
 
-import ast
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from itertools import pairwise
 from pkgutil import iter_modules
-from typing import Any
 
 import hf_clipdyn
 import hf_clipdyn.metrics
 from hf_clipdyn import errors
 
-from .explained import EXPLAINED, METRICS
-from .page import Page, bullets, line, plain, summary_of
+from .explained import METRICS, explained
+from .page import Page, bullets, plain, summary_of
 
 _PACKAGES = {
     "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
     "hf_clipdyn.training": "Train, and find the folder of a run.",
     "hf_clipdyn.revisions": "Publish revisions, list them, and resume publishing.",
     "hf_clipdyn.report": "Write the page, the cards and the Space of a study.",
+}
+_EXTENDED = {
+    "hf_clipdyn.benchmarks.kind": ("Kind", "KindSettings", "Benchmark"),
+    "hf_clipdyn.results.terms": ("KindTerms", "Term"),
+    "hf_clipdyn.data.base": ("DataBuilder",),
+    "hf_clipdyn.training.losses": ("Loss",),
+    "hf_clipdyn.training.callbacks": ("Callback",),
 }
 _HELPERS = (
     "checks",
@@ -40,58 +44,36 @@ def api_pages() -> list[Page]:
 
 
 def _python() -> Page:
-    text = """
-`import hf_clipdyn` loads no torch: a name is imported when it is first used. The site shows the docstrings below;
-on GitHub, read them in the code.
-"""
     names = [name for name in hf_clipdyn.__all__ if not name.startswith("__")]
-    objects = {name: getattr(hf_clipdyn, name) for name in names}
-    rows = [_row(name, summary_of(one), "..") for name, one in objects.items()]
-    places = [f"{one.__module__}.{name}" for name, one in objects.items()]
-    return Page(
-        "reference/python.md",
-        "hf_clipdyn",
-        "The names that `import hf_clipdyn` offers.",
-        [text, bullets(rows), _docstrings(places)],
-    )
+    parts = _listed({"hf_clipdyn": names}, up="..")
+    summary = "The names that `import hf_clipdyn` offers."
+    return Page("reference/python.md", "hf_clipdyn", summary, parts, is_begun=True)
 
 
 def _packages() -> Page:
-    parts = []
-    for name, summary in _PACKAGES.items():
-        package = import_module(name)
-        others = [(name, one) for one in package.__all__ if one not in hf_clipdyn.__all__]
-        shared = ", ".join(f"`{one}`" for one in package.__all__ if one in hf_clipdyn.__all__)
-        note = f"On the page of [hf_clipdyn](../python.md): {shared}." if shared else ""
-        parts += [f"## {name}", summary, note, *_listed(others, with_meaning=False)]
     summary = "Names of `hf_clipdyn.data`, `.training`, `.revisions` and `.report`."
-    return Page("reference/python/packages.md", "Sub-packages", summary, [summary, *parts])
+    parts = [summary]
+    for name, meaning in _PACKAGES.items():
+        names = import_module(name).__all__
+        shared = ", ".join(f"`{one}`" for one in names if one in hf_clipdyn.__all__)
+        note = f"On the page of [hf_clipdyn](../python.md): {shared}." if shared else ""
+        others = [one for one in names if one not in hf_clipdyn.__all__]
+        parts += [f"## {name}", meaning, note, *_listed({name: others}, with_meaning=False)]
+    return Page("reference/python/packages.md", "Sub-packages", summary, parts)
 
 
 def _extending() -> Page:
-    names = [
-        ("hf_clipdyn.benchmarks.kind", "Kind"),
-        ("hf_clipdyn.benchmarks.kind", "KindSettings"),
-        ("hf_clipdyn.benchmarks.kind", "Benchmark"),
-        ("hf_clipdyn.results.terms", "KindTerms"),
-        ("hf_clipdyn.results.terms", "Term"),
-        ("hf_clipdyn.data.base", "DataBuilder"),
-        ("hf_clipdyn.training.losses", "Loss"),
-        ("hf_clipdyn.training.callbacks", "Callback"),
-    ]
-    return _api_page("extending", "The classes that a plug-in extends.", names, title="Classes to extend")
+    summary = "The classes that a plug-in extends."
+    parts = [summary, *_listed(_EXTENDED)]
+    return Page("reference/python/extending.md", "Classes to extend", summary, parts)
 
 
 def _errors() -> Page:
-    members = vars(errors).items()
-    classes = sorted(
-        name for name, one in members if inspect.isclass(one) and issubclass(one, errors.ClipDynError)
-    )
-    return _api_page(
-        "hf_clipdyn.errors",
-        "The errors that a user can cause.",
-        [("hf_clipdyn.errors", one) for one in classes],
-    )
+    summary = "The errors that a user can cause."
+    classes = (name for name, one in vars(errors).items() if inspect.isclass(one))
+    names = sorted(name for name in classes if issubclass(getattr(errors, name), errors.ClipDynError))
+    parts = [summary, *_listed({errors.__name__: names})]
+    return Page("reference/python/errors.md", errors.__name__, summary, parts)
 
 
 def _metric_modules() -> list[str]:
@@ -104,15 +86,12 @@ def _metrics() -> Page:
     modules = _metric_modules()
     metrics = [part for name in modules if name not in _HELPERS for part in _metric_module(name)]
     helpers = [part for name in modules if name in _HELPERS for part in _metric_module(name)]
-    text = """
-One metric is one module. Functions take arrays and return `Scores`, or plain numbers. [Use a
-metric](../../how-to/use-a-metric.md) has examples, and the metrics that are modules of `evaluate` too.
-"""
     return Page(
         "reference/python/metrics.md",
         "hf_clipdyn.metrics",
         "The mathematics of every metric, in NumPy and SciPy.",
-        [text, *metrics, "What metrics have in common:", *helpers],
+        [*metrics, "What metrics have in common:", *helpers],
+        is_begun=True,
     )
 
 
@@ -123,8 +102,11 @@ def _metric_module(name: str) -> list[str]:
         name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__
     ]
     listed = [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
-    documented = [name for name in listed if _is_documented(getattr(module, name))]
-    places = dict.fromkeys(f"{getattr(module, one).__module__}.{one}" for one in documented)
+    values = {name: getattr(module, name) for name in listed}
+    documented = {
+        name: one for name, one in values.items() if inspect.isfunction(one) or inspect.isclass(one)
+    }
+    places = dict.fromkeys(f"{one.__module__}.{name}" for name, one in documented.items())
     return [
         f"## {name}",
         f"{summary_of(module)} [Explanation](../../{METRICS[name]}).",
@@ -132,49 +114,16 @@ def _metric_module(name: str) -> list[str]:
     ]
 
 
-def _api_page(name: str, summary: str, names: Sequence[tuple[str, str]], title: str = "") -> Page:
-    path = f"reference/python/{name.rpartition('.')[2]}.md"
-    return Page(path, title or name, summary, [summary, *_listed(names)])
-
-
-def _listed(names: Sequence[tuple[str, str]], with_meaning: bool = True) -> list[str]:
-    """A list of the names, and their docstrings."""
-    # By the place of the definition: other modules may offer the name too.
+def _listed(modules: Mapping[str, Iterable[str]], up: str = "../..", with_meaning: bool = True) -> list[str]:
+    """A list of functions and classes, with links to the pages that explain them, and their docstrings."""
     rows: dict[str, str] = {}
-    for module, one in names:
-        value = getattr(import_module(module), one)
-        meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
-        meaning = meaning if with_meaning or not _is_documented(value) else ""
-        place = f"{getattr(value, '__module__', module)}.{one}"
-        rows.setdefault(place, _row(one, meaning, "../.."))
+    for module, name in ((module, name) for module, names in modules.items() for name in names):
+        value, page = getattr(import_module(module), name), explained().get(name)
+        meaning = plain(summary_of(value)) if with_meaning else ""
+        parts = (f"`{name}`:", meaning, page and f"[page]({up}/{page})")
+        # By the place of the definition: other modules may offer the name too.
+        rows[f"{value.__module__}.{name}"] = " ".join(filter(None, parts))
     return [bullets(rows.values()), _docstrings(rows)] if rows else []
-
-
-def _row(name: str, meaning: str, up: str) -> str:
-    return f"`{name}`: " + " ".join(filter(None, (plain(meaning), _explained(name, up))))
-
-
-def _explained(name: str, up: str) -> str:
-    """A link to the page that explains a name; ``up`` leads to docs/."""
-    return f"[page]({up}/{EXPLAINED[name]})" if name in EXPLAINED else ""
-
-
-def _is_documented(value: Any) -> bool:
-    return inspect.isfunction(value) or inspect.isclass(value)
-
-
-def _constant_summary(module: str, name: str) -> str:
-    """The text below the assignment of a constant; `inspect` would give the docstring of its type."""
-    statements = ast.parse(inspect.getsource(import_module(module))).body
-    (text,) = (
-        following.value.value
-        for one, following in pairwise(statements)
-        if isinstance(one, ast.Assign | ast.AnnAssign)
-        and name in {target.id for target in ast.walk(one) if isinstance(target, ast.Name)}
-        and isinstance(following, ast.Expr)
-        and isinstance(following.value, ast.Constant)
-    )
-    return line(str(text))
 
 
 def _docstrings(places: Iterable[str]) -> str:

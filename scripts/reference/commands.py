@@ -1,7 +1,6 @@
 """Pages of the commands."""
 
 from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 
 import yaml
@@ -77,19 +76,14 @@ def _example(command: str, output: str = "", not_run: str = "") -> list[str]:
 
 def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]:
     """The options of each group, in the order of the help; first those in no group."""
-    parts, title = [], ""
-    titles = {}
+    groups: dict[str, list[tuple[str, str, str]]] = {"": []}
+    title = ""
     for key, one in listed.items():
         title = one.title or title
-        titles[key] = title
-    for name, group in groupby(listed, titles.__getitem__):
-        rows = [_row(command, key, listed[key]) for key in group]
-        if name == "" and command.file_help:
-            rows.append((_code("--config FILE"), command.file_help, ""))
-        parts += [f"### {name}" if name else "", _options(rows)]
-    if command.file_help and "" not in titles.values():
-        parts = [_options([(_code("--config FILE"), command.file_help, "")]), *parts]
-    return parts
+        groups.setdefault(title, []).append(_row(command, key, one))
+    if command.file_help:
+        groups[""].append((_code("--config FILE"), command.file_help, ""))
+    return [part for name, rows in groups.items() for part in (name and f"### {name}", _options(rows))]
 
 
 def option_list(options: type[Options], prefix: str = "") -> str:

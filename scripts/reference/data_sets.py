@@ -10,9 +10,9 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder
 from hf_clipdyn.data.registry import builder_class, dataset_names
 
+from .explained import kind_path
 from .kinds import fitting
 from .page import Page, TextFile, bullets, plain, table
-from .places import kind_path
 
 _MOST_CONFIGS = 8
 _CITATIONS = "data-sets.bib"

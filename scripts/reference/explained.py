@@ -1,56 +1,40 @@
-"""Which page explains a public name of the package. That page links back: tests/test_pages.py."""
+"""Which page explains a public name or a module of metrics, and a benchmark or relation. Pages link back by name."""
 
-from .places import kind_path, relation_path
+import re
+from functools import cache
+from pathlib import Path
 
-_HOW_TO = {
-    "add-a-callback": ("Callback",),
-    "add-a-data-set": ("DataBuilder", "DatasetMetadata"),
-    "add-a-kind": ("Benchmark", "Kind", "KindSettings", "KindTerms", "Term"),
-    "add-a-loss": ("Loss",),
-    "ask-for-the-samples": ("Samples", "samples_between", "times_seen"),
-    "evaluate-a-published-model": ("evaluate_model", "evaluate_revisions", "write_report"),
-    "load-a-data-set": ("SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"),
-    "publish": ("Revision", "Series", "list_revisions", "load_revision", "open_series"),
-    "publish-from-a-trainer": (
-        "EvaluateRevisions",
-        "PublishRevisions",
-        "Publisher",
-        "Row",
-        "Summary",
-        "snapshot",
-    ),
-    "push-results": (
-        "push_runs",
-        "push_space",
-        "write_cards",
-        "write_runs",
-    ),
-    "read-the-table": (
-        "compare_revisions",
-        "headline",
-        "load_results",
-        "plot",
-        "print_results",
-        "read_study",
-        "summarize",
-    ),
-    "run-a-study": ("run_study",),
-    "train": (
-        "TrainingConfig",
-        "TrainingSummary",
-        "delete_run",
-        "output_folder",
-        "repository",
-        "train",
-    ),
-    "use-a-metric": ("load_metric", "metric_path"),
-}
-EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for name in names} | {
-    "epoch_name": "reference/revision-names.md",
-    "step_name": "reference/revision-names.md",
-    "verdicts": "explanation/claims.md",
-}
-"""Page below docs/ by the name of a function or a class."""
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./reference/)?python(?:/\w+)?\.md\)")
+
+_SHARED_PAGES = {"distortion": "quality", "jnd": "similarity", "retrieval": "zero_shot"}
+"""Kinds that another one's page explains."""
+
+
+def kind_path(kind: str) -> str:
+    """The page of a kind, below docs/."""
+    return f"explanation/benchmarks/{_SHARED_PAGES.get(kind, kind).replace('_', '-')}.md"
+
+
+RELATIONS = "explanation/dynamics/index.md"
+"""The page of the relations, below docs/."""
+
+
+def anchor(name: str) -> str:
+    """Of what a kind or a relation declares, on its page."""
+    return f"reference-of-{name}"
+
+
+@cache
+def explained() -> dict[str, str]:
+    """Page below docs/ by the name of a function or a class: the pages end with what they explain."""
+    found: dict[str, str] = {}
+    begun = [_DOCS / "explanation" / "claims.md", _DOCS / "reference" / "revision-names.md"]
+    for path in [*sorted((_DOCS / "how-to").glob("*.md")), *begun]:
+        for named in _LINK.findall(path.read_text(encoding="utf-8")):
+            found |= dict.fromkeys(re.findall(r"`(\w+)`", named), path.relative_to(_DOCS).as_posix())
+    return found
+
 
 _OF_KINDS = {
     "classification": ("observer_agreement",),
@@ -69,21 +53,10 @@ _OF_KINDS = {
     "similarity": ("two_afc",),
     "zero_shot": ("zero_shot_accuracy",),
 }
-_OF_RELATIONS = {
-    "cue_learning": ("phases",),
-    "error_consistency": ("error_consistency",),
-    "learning_order": ("learning_order",),
-    "representation_change": ("cka", "mutual_knn"),
-    "weights": ("weight_path",),
-}
-METRICS = (
-    {module: kind_path(kind) for kind, modules in _OF_KINDS.items() for module in modules}
-    | {module: relation_path(name) for name, modules in _OF_RELATIONS.items() for module in modules}
-    | dict.fromkeys(
-        ("checks", "influence", "scores", "shared_images"),
-        "explanation/intervals.md",
-    )
-)
+_OF_RELATIONS = ("phases", "error_consistency", "learning_order", "cka", "mutual_knn", "weight_path")
+METRICS = {module: kind_path(kind) for kind, modules in _OF_KINDS.items() for module in modules}
+METRICS |= dict.fromkeys(_OF_RELATIONS, RELATIONS)
+METRICS |= dict.fromkeys(("checks", "influence", "scores", "shared_images"), "explanation/intervals.md")
 """Page below docs/ by the name of a module of `hf_clipdyn.metrics`."""
 
 
@@ -91,6 +64,6 @@ def functions(page: str) -> str:
     """Links from a page two folders below docs/ to the modules of metrics that it explains."""
     return ", ".join(
         f"[`hf_clipdyn.metrics.{module}`](../../reference/python/metrics.md#{module})"
-        for module, explained in METRICS.items()
-        if explained == page
+        for module, explained_on in METRICS.items()
+        if explained_on == page
     )

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from hf_clipdyn.benchmarks.registry import relations
 
+from .explained import RELATIONS, anchor, kind_path
 from .kinds import measured
 from .page import Page, bullets
-from .places import anchor, kind_path, relation_path
 
 _BY_HAND = (
+    "[The verdicts of both studies](verdicts.md): What both studies say of each claim, side by side.",
     "[Glossary](glossary.md): The words of the field and of this project.",
     "[The claims file](claims-file.md): The keys of a YAML file of claims.",
     "[Environment variables](environment.md): The variables that the commands read.",
@@ -22,9 +23,7 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
         return [f"[{page.title}]({page.path.removeprefix('reference/')}): {page.summary}" for page in listed]
 
     of_kinds = [f"{_link(one.name, kind_path(one.name))}: {one.terms.title}" for one in measured()]
-    of_relations = [
-        f"{_link(name, relation_path(name))}: {one.terms.title}" for name, one in relations().items()
-    ]
+    of_relations = [f"{_link(name, RELATIONS)}: {one.terms.title}" for name, one in relations().items()]
     return Page(
         "reference/index.md",
         "Reference",

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,9 +19,8 @@ from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.results.terms import Axis, KindTerms
 
 from .commands import option_list
-from .explained import functions
+from .explained import RELATIONS, functions, kind_path
 from .page import Page, bullets, line, section, summary_of, table
-from .places import kind_path, relation_path
 
 
 def kind_pages() -> list[Page]:
@@ -32,7 +30,7 @@ def kind_pages() -> list[Page]:
 
 def relation_pages() -> list[Page]:
     """The end of the page of the relations: what these declare."""
-    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in relations().items())
+    return _by_page((RELATIONS, _relation_parts(name, one)) for name, one in relations().items())
 
 
 def measured() -> list[type[Kind[Any]]]:
@@ -129,48 +127,21 @@ def _perception(terms: KindTerms) -> list[str]:
 
 
 def _metrics(terms: KindTerms) -> str:
-    """One entry for each meaning: metrics of images and of texts share theirs, and those at 1, 5 and 10."""
+    """One entry for each meaning: metrics of images and of texts share theirs."""
     alike: dict[tuple[object, ...], list[str]] = {}
     for name, one in terms.terms.items():
-        meaning = one.meaning or name
-        if ends := re.search(r"_at_(\d+)$", name):
-            meaning = _at_k(meaning, ends[1])
-        alike.setdefault((meaning, one.unit, one.limits, one.better), []).append(name)
-    listed = {
-        names[0]: _metric(names, [terms.terms[name].title for name in names], terms)
-        for names in alike.values()
-    }
-    often = _said_often(listed)
-    return bullets([*listed.values(), *often])
+        alike.setdefault((one.meaning or name, one.unit, one.limits, one.better), []).append(name)
+    return bullets(_metric(names, terms) for names in alike.values())
 
 
-def _said_often(listed: dict[str, str]) -> list[str]:
-    """Sentences that three or more metrics share, which are taken out of their entries."""
-    shared = Counter(one for words in listed.values() for one in _SENTENCE.findall(words))
-    often = [sentence for sentence, count in shared.items() if count >= 3]
-    found = []
-    for sentence in often:
-        names = [name for name, words in listed.items() if sentence in words]
-        for name in names:
-            listed[name] = listed[name].replace(sentence, "")
-        found.append(f"{_listed(names)}:{sentence}")
-    return found
-
-
-def _metric(names: Sequence[str], titles: Sequence[str], terms: KindTerms) -> str:
+def _metric(names: Sequence[str], terms: KindTerms) -> str:
     term = terms.terms[names[0]]
-    title = titles[0] if len(titles) == 1 else titles[0].rpartition(", ")[0]
+    title = term.title if len(names) == 1 else term.title.rpartition(", ")[0]
     meaning = line(f"{title}. {term.meaning}" if term.meaning else f"{title}.")
-    if len(names) > 1 and (ends := re.search(r"_at_(\d+)$", names[0])):
-        meaning = _at_k(line(f"{titles[0]}. {term.meaning}"), ends[1])
     is_share = term.meaning.startswith("Share of") and term.limits == (0, 1)
     limits = "" if term.limits is None or is_share else f"{term.limits[0]:g} to {term.limits[1]:g}"
     facts = ", ".join(filter(None, (term.unit, limits, term.better and f"{term.better} is better")))
     return f"{_listed(names)}: {meaning[:1].upper()}{meaning[1:]}{facts and f' ({facts})'}"
-
-
-def _at_k(words: str, number: str) -> str:
-    return re.sub(rf"\b{number}\b", "k", words)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -211,35 +182,21 @@ def _references(terms: KindTerms) -> str:
     return f"Reference values, by `role`: {'; '.join(rows)}." if rows else ""
 
 
-_SENTENCE = re.compile(r"(?<=\.) [A-Z][^.]*\.")
-"""One that follows another."""
-
-_WHY = {
-    "embedded": "Needs no download: a first look, and a check that everything works.",
-    "dynamics": "How learning proceeds: embeddings, probes of the layers, and all relations.",
-    "paper": "The data sets of arXiv 2508.09814, whose claims this package tests.",
-    "full": "Several data sets for each question, to see whether a result depends on one of them.",
-    "human": "Data sets with human answers of many kinds, to compare with observers in breadth.",
-}
-"""Why a suite has these benchmarks."""
-
-
 def suites_page() -> Page:
-    """The benchmarks and relations of each suite, and why."""
+    """The benchmarks and relations of each suite."""
     rows = [
         (
             f"`{name}`",
-            _WHY[name],
             ", ".join([*map(_benchmark_link, suite(name)), *map(_relation_link, suite_relations(name))]),
         )
         for name in suite_names()
     ]
-    summary = "What each `--suite` of `clipdyn evaluate` runs, and why."
     return Page(
         "reference/suites.md",
         "Suites of benchmarks",
-        summary,
-        [summary, table(("suite", "why", "benchmarks and relations"), rows)],
+        "What each `--suite` of `clipdyn evaluate` runs, and why.",
+        [table(("suite", "benchmarks and relations"), rows)],
+        is_begun=True,
     )
 
 
@@ -248,4 +205,4 @@ def _benchmark_link(benchmark: str) -> str:
 
 
 def _relation_link(relation: str) -> str:
-    return f"[`{relation}`](../{relation_path(relation)})"
+    return f"[`{relation}`](../{RELATIONS})"

@@ -6,13 +6,11 @@ from typing import Any
 from transformers import ResNetConfig, ViTConfig
 
 from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.benchmarks.registry import relations
-from hf_clipdyn.benchmarks.relation import WEIGHTS
 from hf_clipdyn.errors import EvaluationError
 
+from .explained import kind_path
 from .kinds import measured
-from .page import Page, bullets, table
-from .places import kind_path
+from .page import Page, table
 
 _MODELS: Mapping[str, tuple[bool, Any]] = {
     "image and text": (True, ViTConfig()),
@@ -25,27 +23,17 @@ _NO = "no"
 
 def models_page() -> Page:
     """A table of kinds of models and kinds of benchmarks."""
-    summary = "Which benchmarks apply to which kind of model."
     alike: dict[tuple[str, ...], list[str]] = {}
     for kind in measured():
         applies = tuple(_applies(kind, *model) for model in _MODELS.values())
         alike.setdefault(applies, []).append(f"[`{kind.name}`](../{kind_path(kind.name)})")
     rows = [(", ".join(names), *applies) for applies, names in alike.items()]
-    of_weights = [f"`{name}`" for name, one in relations().items() if one.reads == WEIGHTS]
-    notes = [
-        "A model of image and text: CLIP, SigLIP, ALIGN and others. A vision transformer: ViT, DINOv2. A convolutional "
-        "network: ResNet, EfficientNet.",
-        "head: the model must be an image classifier whose head has the classes of the data set (`--label_map` names "
-        "them). Without the head: the rest of the numbers, if there are any.",
-        f"A language model takes no images. What applies is publishing, `clipdyn verify`, and the relation "
-        f"{', '.join(of_weights)}.",
-        "[Relations](../explanation/dynamics/index.md) apply wherever the kinds that they read do.",
-    ]
     return Page(
         "reference/models.md",
         "Models and benchmarks",
-        summary,
-        [table(("kinds", *_MODELS), rows), bullets(notes)],
+        "Which benchmarks apply to which kind of model.",
+        [table(("kinds", *_MODELS), rows)],
+        is_begun=True,
     )
 
 

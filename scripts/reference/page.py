@@ -55,21 +55,6 @@ def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def sections(text: str) -> dict[str, str]:
-    """The sections of a docstring by name: `Args`, `Returns`, …"""
-    parts = re.split(r"^(\w+):\n", inspect.cleandoc(text), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def entries(section: str) -> dict[str, str]:
-    """The entries `name: meaning` of a section; the lines after the first are indented."""
-    found: dict[str, str] = {}
-    for entry in re.split(r"\n(?=\S)", inspect.cleandoc(section)):
-        name, _, meaning = line(entry).partition(": ")
-        found[name] = meaning[:1].upper() + meaning[1:]
-    return found
-
-
 def section(heading: str, content: str) -> list[str]:
     """A heading and its content; nothing if there is no content."""
     return [heading, content] if content else []
@@ -102,11 +87,6 @@ def plain(text: str) -> str:
 def line(text: str) -> str:
     """A text in one line, with the backticks of Markdown."""
     return " ".join(text.split()).replace("``", "`")
-
-
-def block(section: str) -> str:
-    """The paragraphs and lists of a section, with the backticks of Markdown."""
-    return inspect.cleandoc(section).replace("``", "`")
 
 
 def summary_of(value: Any) -> str:

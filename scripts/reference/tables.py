@@ -27,65 +27,24 @@ def _tables() -> Page:
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
     results = [_entry(name, keys.get(name, ""), meaning) for name, _, meaning in column_table(Row)]
     verdicts = [_entry(name, "", meaning) for name, _, meaning in column_table(VerdictRow)]
-    text = """
-Columns of `results.parquet`, which `clipdyn evaluate` writes, and of the [verdicts](#verdicts). One row of results is
-one number: [read the table](../how-to/read-the-table.md).
-"""
-    of_results = """
-A cell is one benchmark on one revision with one choice of texts. The columns marked `cell` name a cell; the columns
-marked `number` name a number within a cell.
-"""
-    of_verdicts = """
-`clipdyn report --print verdicts --claims FILE --output FILE.parquet` writes a row for each part of a claim.
-[How a verdict is reached](../explanation/claims.md) explains the words.
-"""
-    provenance = """
-Both files have the key `hf_clipdyn.provenance` (JSON) in their metadata:
-
-- the hf_clipdyn that wrote the table, as `version+commit`, with `.dirty` if the checkout had other changes; an
-  installed wheel has no commit;
-- for each run the packages that measured it, the time of its first revision (`began`) and the start of its first
-  measurement (`measured`), in UTC;
-- for verdicts and tables of `clipdyn study`, the study and the SHA-256 of what its claims register: windows, contrasts,
-  smallest effects, gates, seeds and level, but no titles, notes or causes. The same hash means the same test.
-"""
     return Page(
         "reference/table.md",
         "Columns of the tables",
         "The columns of `results.parquet` and of the verdicts.",
-        [
-            text,
-            "## Results",
-            of_results,
-            bullets(results),
-            "## Verdicts",
-            of_verdicts,
-            bullets(verdicts),
-            "## Provenance",
-            provenance,
-        ],
+        ["## Results", bullets(results), "## Verdicts", bullets(verdicts)],
+        is_begun=True,
     )
 
 
 def _manifest() -> Page:
-    text = f"""
-`{MANIFEST_FILE}` is in every folder and branch of a revision. It lists the revisions with the hashes of their weights.
-Each revision contains the manifest as of its publication; `main` has the newest one. It names no commits, since a file
-cannot name the commit that contains it.
-"""
     run = [_entry(*row) for row in _attributes(Manifest) if row[0] != "revisions"]
     run.append(_entry("revisions", "list", "The revisions in training order, as below."))
+    revision = bullets(_entry(*row) for row in _attributes(ManifestRow))
     return Page(
         "reference/revision-names.md",
         "Revisions: names and manifest",
         f"How revisions are named and ordered, and the keys of `{MANIFEST_FILE}`.",
-        [
-            "## The manifest",
-            text,
-            bullets(run),
-            "### Keys of a revision",
-            bullets(_entry(*row) for row in _attributes(ManifestRow)),
-        ],
+        [bullets(run), "### Keys of a revision", revision],
         is_begun=True,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from official_trees.similarity import things
@@ -30,7 +31,7 @@ _found: Any = spec_from_file_location("parity", Path(__file__).parents[2] / "scr
 script: Any = module_from_spec(_found)
 sys.modules["parity"] = script  # where its dataclass looks for its module
 _found.loader.exec_module(script)
-mark, parity, read_published = script.mark, script.parity, script.read_published
+mark, parity = script.mark, script.parity
 
 SIDE = 32
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
@@ -130,14 +131,12 @@ def write(path, rows):
 @pytest.fixture
 def where(judged, tmp_path, monkeypatch):
     """A tree of eight pairs, which here are as many as were published."""
-    counted = script._counted
-    monkeypatch.setattr(script, "_counted", lambda rows, n, official: counted(rows, n, n))
-    folders = {"tid2013": judged["tid2013"]}
-    return {"data_dirs": folders, "cache_dir": tmp_path / "cache", "show_progress": False}
+    monkeypatch.setitem(script.BENCHMARKS, "tid2013", (script.tid2013, 8))
+    return {"folders": {"tid2013": judged["tid2013"]}, "cache_dir": tmp_path / "cache"}
 
 
 def test_a_model_reproduces_its_own_values_and_no_others(clip, where, tmp_path, monkeypatch, capsys):
-    rows = published_tid(clip, where["data_dirs"]["tid2013"])
+    rows = published_tid(clip, where["folders"]["tid2013"])
     rows[0]["value"] += 0.005
     rows[1]["value"] -= 0.05
     published = write(tmp_path / "own.csv", rows)
@@ -145,18 +144,19 @@ def test_a_model_reproduces_its_own_values_and_no_others(clip, where, tmp_path, 
     assert len(table) == len(rows) == 5 * 5
     assert table["mark"].tolist() == ["close", "differs"] + ["reproduced"] * 23
     assert np.abs(table["difference"][2:]).max() < 1e-5
-    folder = f"tid2013={where['data_dirs']['tid2013']}"
+    folder = f"tid2013={where['folders']['tid2013']}"
     given = ["parity.py", clip, "--data-dir", folder, "--published", published]
     monkeypatch.setattr(sys, "argv", [*map(str, given), "--output", str(tmp_path / "parity.csv")])
     script.main()
-    assert "23 reproduced, 1 close, 1 differs" in capsys.readouterr().out
+    *_, counts = capsys.readouterr().out.splitlines()
+    assert counts.split() == ["tid2013", "1", "1", "23"]  # close, differs, reproduced
     assert (tmp_path / "parity.csv").read_text().count("reproduced") == 23
 
 
 def test_siglip_is_compared_at_unit_length_and_its_last_state_as_its_last_block_gives_it(
     siglip, where, tmp_path
 ):
-    path = write(tmp_path / "own.csv", published_tid(siglip, where["data_dirs"]["tid2013"]))
+    path = write(tmp_path / "own.csv", published_tid(siglip, where["folders"]["tid2013"]))
     table = parity(siglip, published=path, **where).set_index(["layer", "distance", "metric"])
     assert set(table.drop("3", level="layer")["mark"]) == {"reproduced"}
     last = table.xs("3", level="layer")
@@ -165,19 +165,20 @@ def test_siglip_is_compared_at_unit_length_and_its_last_state_as_its_last_block_
 
 
 def test_the_script_has_the_values_of_2024():
-    rows = read_published()
+    rows = pd.read_csv(script.PUBLISHED).set_index(["model", "benchmark", "layer", "distance", "metric"])[
+        "value"
+    ]
     assert len(rows) == 370
-    value = {(one.model, one.benchmark, one.layer, one.distance, one.metric): one.value for one in rows}
     b32, b16 = "openai/clip-vit-base-patch32", "openai/clip-vit-base-patch16"
-    assert round(value[b32, "tid2013", "projection", "normalised_euclidean", "spearman"], 3) == 0.735
-    assert round(value[b32, "nights", "projection", "normalised_euclidean", "accuracy"], 3) == 0.839
-    assert round(value[b16, "things", "projection", "euclidean", "accuracy"], 4) == 0.5304
+    assert round(rows[b32, "tid2013", "projection", "normalised_euclidean", "spearman"], 3) == 0.735
+    assert round(rows[b32, "nights", "projection", "normalised_euclidean", "accuracy"], 3) == 0.839
+    assert round(rows[b16, "things", "projection", "euclidean", "accuracy"], 4) == 0.5304
 
 
-def test_another_model_or_a_part_of_the_data_is_not_comparable(clip, tmp_path):
+def test_another_model_and_a_part_of_the_data_are_not_comparable(clip, tmp_path):
     things(tmp_path / "things")
-    where = {"data_dirs": {"things": tmp_path / "things"}, "cache_dir": tmp_path, "show_progress": False}
-    with pytest.raises(ConfigError, match="random-clip"):
+    where = {"folders": {"things": tmp_path / "things"}, "cache_dir": tmp_path}
+    with pytest.raises(ConfigError, match=r"random-clip.*openai/clip-vit-base-patch16"):
         parity(clip, **where)
     with pytest.warns(SubsetWarning):
         table = parity(clip, beside="openai/clip-vit-base-patch32", **where)

@@ -1,11 +1,11 @@
 """The page in a real browser: what it draws, what its slider and switches change, and what a reader can send."""
 
-import importlib
 import math
 
 import pandas as pd
 import pytest
 from result_rows import row, write_rows
+from synthetic_study import write_table
 
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.write import render
@@ -15,18 +15,10 @@ BIAS = '[id="shape-bias-procedural"] .chart'
 
 
 @pytest.fixture(scope="session")
-def bench(checkout):
-    """The script that writes tables of synthetic studies."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(checkout / "scripts")  # it shares a module with the other benches
-        return importlib.import_module("bench_report")
-
-
-@pytest.fixture(scope="session")
-def seeds_page(tmp_path_factory, bench):
+def seeds_page(tmp_path_factory):
     """The page of a synthetic study of two scales, two seeds each, and four revisions."""
     path = tmp_path_factory.mktemp("seeds") / "results.parquet"
-    return render(read_study(bench.write_table(path, scales=2, seeds=2, revisions=4)))
+    return render(read_study(write_table(path, scales=2, seeds=2, revisions=4)))
 
 
 @pytest.fixture(scope="session")
@@ -536,9 +528,9 @@ def _labels_overlap(page):
 
 
 @pytest.mark.slow
-def test_many_groups_have_a_chart_each_with_labels_that_do_not_overlap(browse, tmp_path_factory, bench):
+def test_many_groups_have_a_chart_each_with_labels_that_do_not_overlap(browse, tmp_path_factory):
     path = tmp_path_factory.mktemp("groups") / "results.parquet"
-    page = browse(render(read_study(bench.write_table(path, scales=5, seeds=2, revisions=3))))
+    page = browse(render(read_study(write_table(path, scales=5, seeds=2, revisions=3))))
     page.wait_for_selector("#overview .main-svg")
     assert page.locator("#overview figure").count() == 5
     second = "document.querySelectorAll('#overview .chart')[1]"
