@@ -20,7 +20,6 @@ from hf_clipdyn.benchmarks.saliency_rows import crop_view
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.metrics.saliency import METRICS
-from hf_clipdyn.metrics.seen_maps import gradient_energy
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
 from tests.metrics.saliency_scores import auc, cc, nss, shuffled_auc
@@ -194,17 +193,6 @@ def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion
         ]
         values.append(nss_of(density_of(others, (height, width)), looked(n, ("a", "b"), width, height)))
     assert found("nss", **baseline("centre_bias")).value == pytest.approx(np.mean(values), abs=1e-9)
-
-
-def test_the_pixels_baseline_is_the_gradient_energy_of_what_the_model_sees():
-    pixels = np.zeros((20, 16, 3), np.uint8)
-    pixels[:, 9:] = 200
-    found = gradient_energy(pixels)
-    assert found.shape == (8, 8)
-    # The edge lies between columns 8 and 9, both of the fifth cell; the slope is 100 in each.
-    np.testing.assert_allclose(found[:, 4], 100.0**2)
-    assert not np.delete(found, 4, axis=1).any()
-    assert gradient_energy(np.zeros((4, 30, 3), np.uint8)).shape == (4, 8)
 
 
 def test_a_map_that_is_not_finite_is_named(gazed, build, measure):

@@ -53,21 +53,34 @@ ROWS: dict[str, Harm] = {
     "lists": _columns(metric=[["a"]]),
     "words": _columns(value="high"),
     "dates": _columns(value=pd.Timestamp("2026-01-01")),
+    "a column less": lambda path: pq.write_table(pq.read_table(path).drop(["value"]), path),
 }
 HEADS: dict[str, Harm] = {
     "vocabulary": _metadata(VOCABULARY_KEY, b"[" * 5000),
     "vocabulary of numbers": _metadata(VOCABULARY_KEY, b'{"kinds": 3}'),
+    "title of numbers": _metadata(VOCABULARY_KEY, b'{"kinds": {"k": {"title": 3, "terms": {}}}}'),
+    "one limit": _metadata(
+        VOCABULARY_KEY, b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}'
+    ),
 }
 CELLS: dict[str, Harm] = {
     f"head {head[:8]!r}": _metadata(b"hf_clipdyn.cell", head)
     for head in (b"[" * 5000, b'{"cell": {}, "measured": 1.0}', b"\xff\xfe")
+}
+CELLS["of another name"] = lambda path: _metadata(
+    b"hf_clipdyn.cell", pq.read_schema(path).metadata[b"hf_clipdyn.cell"].replace(b"epoch-001", b"epoch-009")
+)(path)
+CELLS["no head"] = lambda path: pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+ABSENT: dict[str, Harm] = {
+    "removed": HARMS["removed"],
+    "no rows": lambda path: pq.write_table(pq.read_table(path).slice(0, 0), path),
 }
 LISTS: dict[str, Harm] = {
     f"cells {files}": _metadata(b"hf_clipdyn.cells", json.dumps(files).encode())
     for files in ([], {"a": 3}, {CELL.key: {"measured": "1.0"}})
 }
 READ_AS: dict[str, dict[str, Harm]] = {
-    "table": FILES | ROWS,
+    "table": FILES | ROWS | HEADS | ABSENT,
     "table to continue": FILES | ROWS | HEADS | LISTS,
     "cell": FILES | ROWS | HEADS | CELLS,
     "trials": FILES,

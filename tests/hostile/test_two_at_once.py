@@ -3,15 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 
 import forked
 import numpy as np
 import pytest
+from hostile.harness import small_disk
 from hub_server.faults import Fault
 from hub_server.server import HubServer
 from photographs import write_photographs
@@ -31,19 +31,6 @@ size = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 main(["train", *sys.argv[2:]])
 """
-
-
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[bool]:
-    """A file system of that size in ``folder``; gives False where none can be mounted."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    mounted = sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(folder)], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +96,7 @@ def test_both_processes_of_a_run_end_on_a_full_disk_and_continue_to_the_same_wei
 ) -> None:
     """A real file system where one can be mounted, else a limit on the size of files."""
     run = tmp_path / "run"
-    with _small_disk(run, size) as mounted:
+    with small_disk(run, size) as mounted:
         done = train_two(run, limit=-1 if mounted else limit)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr

@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from result_rows import VOCABULARY, pick, row
 
-from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.table import load, load_results
-from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+from hf_clipdyn.results.terms import Vocabulary
 
 
 def _replace(path, **columns):
@@ -113,39 +112,3 @@ def test_of_texts_of_several_last_revisions_those_that_were_asked_last_count(wri
 def test_of_two_versions_of_an_observation_the_newer_one_counts(write):
     rows = [row("noise/cifar10", "accuracy", v / 10, observe_version=v) for v in (1, 2)]
     assert list(load(write(rows)).rows["value"]) == [0.2]
-
-
-def _with_words(words):
-    return lambda path: pq.write_table(
-        pq.read_table(path).replace_schema_metadata({VOCABULARY_KEY: words}), path
-    )
-
-
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (lambda path: path.unlink(), r"results\.parquet"),
-        (lambda path: path.write_bytes(b""), r"results\.parquet"),
-        (lambda path: path.write_bytes(b"repo_id,value\nme/x,1\n"), r"results\.parquet"),
-        (lambda path: path.write_bytes(b"PAR1 cut off"), r"results\.parquet"),
-        (
-            lambda path: pd.DataFrame({"repo_id": ["me/x"]}).to_parquet(path),
-            "lacks the columns revision, commit",
-        ),
-        (lambda path: _replace(path, value=pa.array(["high"])), "column value"),
-        (lambda path: pq.write_table(pq.read_table(path).slice(0, 0), path), "has no rows"),
-        (_with_words(b"["), "Invalid JSON"),
-        (_with_words(b'{"kinds": {"k": {"title": 3, "terms": {}}}}'), "kinds.k.title is 3"),
-        (
-            _with_words(b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}'),
-            "limits",
-        ),
-    ],
-)
-def test_what_is_no_table_is_named_in_one_sentence(write, spoil, says):
-    path = write([row("noise/cifar10", "accuracy", 0.5)])
-    spoil(path)
-    with pytest.raises((ConfigError, EvaluationError), match=says) as caught:
-        load([path])
-    assert path.name in str(caught.value)
-    assert "\n" not in str(caught.value)

@@ -191,6 +191,9 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     squares = [stats.t.ppf(0.975, one.degrees_of_freedom) ** 2 * one.variance for one in found.errors]
     assert found.ci_high - found.value == pytest.approx(math.sqrt(sum(squares)))
     assert found.n_clusters == N
+    two = estimate(path, seed=[0, 1])
+    of_both = two.runs[0].influence.values @ two.runs[1].influence.values * N / (N - 1)
+    assert two.errors[1].variance == pytest.approx(of_both)
     one_t = combine(found.runs, one_t=True)
     assert one_t.ci_high - one_t.value == pytest.approx(stats.t.ppf(0.975, 2) * found.standard_error)
 
