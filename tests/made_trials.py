@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from planted_study import psychophysics_trials
 
 Rng = np.random.Generator
 NAMES = ("airplane", "bear", "bird", "boat")
@@ -154,6 +155,7 @@ TRIALS: dict[str, Callable[[Rng, Any], pd.DataFrame]] = {
     "classification/model_vs_human": classification,
     "label_distribution/cifar10h": label_distribution,
     "noise/cifar10": noise,
+    "psychophysics/procedural": lambda rng, skill: psychophysics_trials(round(10 * skill)),
     "representation/objects92": representation,
     "shape_bias/cue_conflict": shape_bias,
     "similarity/material_similarity": similarity,

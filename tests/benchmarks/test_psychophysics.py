@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 from shown import Shown
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
@@ -13,7 +12,6 @@ from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import drawn_source
-from hf_clipdyn.metrics.scores import root_interval
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 TESTS = ("masking_contrast", "csf_achromatic")
@@ -47,12 +45,6 @@ def kind_of(tmp_path_factory):
         return made[side]
 
     return build
-
-
-@pytest.fixture(scope="module")
-def trials(kind_of):
-    """Of the pixels at 40 pixels a side."""
-    return kind_of(40).observe(Readout(Pixels()))
 
 
 def rms(first, second):
@@ -142,33 +134,6 @@ def test_the_models_contrasts_of_pixels_are_those_of_the_baseline(measure):
         model, baseline = found(metric, variant="euclidean", **at), found(metric, **at, **pixels)
         assert model.value == pytest.approx(baseline.value, rel=1e-4)
         assert (model.n, model.n_clusters) == (baseline.n, 8)
-
-
-def test_influences_and_ends_leave_out_one_exemplar_after_the_other(trials):
-    table = trials[trials["probe"] == "pixels"]
-
-    def number(rows, metric, **columns):
-        (found,) = [
-            one
-            for one, _ in Psychophysics.score(rows)
-            if (one.metric, one.condition, one.role) == (metric, "masking_contrast", "baseline")
-            and all(getattr(one, name) == value for name, value in columns.items())
-        ]
-        return found
-
-    def without(metric, **columns):
-        return [number(table[table["exemplar"] != k], metric, **columns).value for k in range(8)]
-
-    error, whole = without("log_rmse"), number(table, "log_rmse")
-    np.testing.assert_allclose(whole.influence, (np.mean(error) - error) * 7 / 8, atol=1e-12)
-    assert (whole.ci_low, whole.ci_high) == pytest.approx(root_interval(whole.value, error))
-    agreement = number(table, "alignment")
-    low, high = root_interval(1 - agreement.value, 1 - np.array(without("alignment")))
-    assert (agreement.ci_low, agreement.ci_high) == pytest.approx((1 - high, 1 - low))
-    logs, contrast = np.log10(without("contrast", level=0.20305)), number(table, "contrast", level=0.20305)
-    half = stats.t.ppf(0.975, 7) * np.sqrt(7 / 8 * np.square(logs - logs.mean()).sum())
-    ends = 10 ** (np.log10(contrast.value) + np.array([-half, half]))
-    np.testing.assert_allclose((contrast.ci_low, contrast.ci_high), ends)
 
 
 def test_codes_reach_the_model_unrounded_and_every_place_is_read_in_one_pass(kind_of, monkeypatch):
