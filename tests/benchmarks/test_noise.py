@@ -272,7 +272,7 @@ def test_an_area_is_over_the_axis_as_it_is_drawn(labelled, measure, planted):
     assert 0 < found("area", condition="contrast").value < 1
 
 
-def test_levels_are_chosen_by_condition_and_in_one_order():
+def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell():
     settings = NoiseSettings(
         conditions=("high_pass", "contrast", "grey"), levels=("high_pass=1", "contrast=0.05", "high_pass=inf")
     )
@@ -281,6 +281,10 @@ def test_levels_are_chosen_by_condition_and_in_one_order():
     assert settings.levels_of("high_pass") == (np.inf, 1.0)
     assert NoiseSettings(conditions=("contrast",)).levels_of("contrast")[0] == 1
     assert "levels" not in NoiseSettings().in_key(), "cells of earlier versions keep their key"
+    settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
+    assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
+    key = {"sigmas": (0.0, 0.1, 0.2), "stage": "native", "conditions": ("gaussian", "blur")}
+    assert settings.in_key() == key
 
 
 @pytest.mark.parametrize(
@@ -351,16 +355,6 @@ def test_trials_of_an_earlier_version_are_scored_without_people():
     trials = decisions(labels, labels, labels, 4)
     earlier = trials.drop(columns=["human_accuracy", "protocol"])
     assert list(map(str, Noise.score(trials))) == list(map(str, Noise.score(earlier)))
-
-
-def test_one_choice_of_settings_is_one_cell():
-    settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
-    assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
-    assert settings.in_key() == {
-        "sigmas": (0.0, 0.1, 0.2),
-        "stage": "native",
-        "conditions": ("gaussian", "blur"),
-    }
 
 
 def test_the_draw_the_stage_and_the_levels_are_part_of_the_fingerprint(labelled, prepared):

@@ -171,14 +171,6 @@ def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measu
             assert found(name, variant=variant, **HUMANS).value == pytest.approx(np.mean(values), abs=1e-9)
 
 
-def test_the_centre_gaussian_is_a_quarter_of_the_sides_wide(gazed, measure):
-    found = measure(gazed, constant)
-    offset = (np.arange(SIDE) + 0.5 - SIDE / 2) / (SIDE / 4)
-    gaussian = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None] ** 2))
-    expected = np.mean([nss_of(gaussian, looked(n)) for n in range(5)])
-    assert found("nss", **baseline("centre_gaussian")).value == pytest.approx(expected)
-
-
 def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion(source, measure):
     sizes = [(16, 16), (32, 16), (16, 24)]
     rows = [row(n, looked(n, ("a", "b"), *size), *size) for n, size in enumerate(sizes)]
@@ -365,21 +357,13 @@ def test_the_crop_is_where_the_processor_makes_it(size, kind):
         assert 0 <= first < first + seen <= length
 
 
-def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, build):
-    planted = source("fixations", [row(n, looked(n)) for n in range(60)], pixels_per_degree=SIGMA)
+def test_neither_the_batch_nor_the_order_of_the_trials_changes_a_number(source, build):
+    planted = source("fixations", [row(n, looked(n)) for n in range(9)], pixels_per_degree=SIGMA)
     encoder = Looking(lambda n: density_of(looked(n)) + n)
-    benchmark = build(planted)
-    trials = benchmark.observe(Readout(encoder, batch_size=7))
-    again = benchmark.observe(Readout(encoder, batch_size=128))
-    assert trials.equals(again)
+    trials = build(planted).observe(Readout(encoder, batch_size=2))
+    assert trials.equals(build(planted).observe(Readout(encoder, batch_size=128)))
     numbers = {one.number_key: one for one in scored(Saliency, trials, Common())}
-    one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
-    rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
-    assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
-    assert one.value == pytest.approx(rows["nss"].mean())
-    assert one.ci_low < one.value < one.ci_high
-    error = rows["nss"].std() / np.sqrt(60)
-    assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
+    assert {(one.n, one.n_clusters) for one in numbers.values() if one.probe == "rollout"} == {(9, 9)}
     for other, _ in Saliency.score(trials.sample(frac=1, random_state=0)):
         assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile.harness import Outcome
+from hostile.harness import Outcome, victim_beside
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
 
@@ -64,6 +64,26 @@ def _name_that_is_no_text(at: Path) -> Path:
     return at
 
 
+def _secret(name: str, file: str) -> Callable[[Path], Path]:
+    """A data set one of whose files is a link to somebody's secret."""
+
+    def make(at: Path) -> Path:
+        TREES[name](at)
+        (at / file).unlink()
+        (at / file).symlink_to(victim_beside(at / file))
+        return at
+
+    return make
+
+
+SECRETS = {
+    "flickr8k": "captions.txt",
+    "kadid10k": "dmos.csv",
+    "model_vs_human": "raw-data/low-pass/low-pass_subject-01_session_1.csv",
+    "nights": "data.csv",
+    "objects92": "rdms.npz",
+    "tid2013": "mos_with_names.txt",
+}
 DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     **{
         name: ("cifar10", make, "x.tar.gz" if " tar " in f" {name} " else "")
@@ -71,6 +91,7 @@ DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     },
     "a shard that leads out": ("webdataset", _shard_that_leads_out, ""),
     "a name that is no UTF-8": ("osie", _name_that_is_no_text, "lacks stimuli"),
+    **{f"a secret in {name}": (name, _secret(name, file), Path(file).name) for name, file in SECRETS.items()},
 }
 
 
