@@ -10,7 +10,6 @@ from scipy.integrate import trapezoid
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
-from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.prompts import imagenet_names
@@ -151,18 +150,6 @@ def decisions(clean, noisy, labels, n_classes):
     items = [block.assign(item=np.arange(len(labels))) for block in blocks]
     known = {"n_classes": n_classes, "probe_decision": pd.NA, "protocol": "", "human_accuracy": np.nan}
     return pd.concat(items, ignore_index=True).assign(**known).astype({"probe_decision": "Int64"})
-
-
-def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
-    labels = np.arange(40) % 4
-    wrong = (labels + 1) % 4
-    a = decisions(np.where(np.arange(40) < 30, labels, wrong), wrong, labels, 4)
-    b = decisions(labels, np.where(np.arange(40) < 10, labels, wrong), labels, 4)
-    ((first,), (second,)) = drop_when_both_right(a, b)
-    assert (first.metric, first.condition, first.level) == ("drop_when_both_right", "gaussian", 0.1)
-    assert first.metric in Noise.terms.terms
-    assert (first.value, second.value, first.n) == (1, pytest.approx(2 / 3), 30)
-    assert drop_when_both_right(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
 
 
 def at_levels(name, accuracies, n=200, n_classes=10):
