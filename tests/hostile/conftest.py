@@ -1,13 +1,13 @@
 """An attacked folder, a victim beside it, and the command line in a child process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from hostile.harness import Outcome, Victim, command
+from hostile.harness import Outcome, Run, Victim, Write, command
 from result_rows import row
 
 
@@ -20,7 +20,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
 
 
 @pytest.fixture
-def clipdyn(tmp_path: Path, victim: Victim) -> Callable[..., Outcome]:
+def clipdyn(tmp_path: Path, victim: Victim) -> Run:
     """`clipdyn("verify", "me/run")` in the folder ``tmp_path / "work"``, under limits; beside a victim."""
     work, printed = tmp_path / "work", tmp_path / "printed"
     work.mkdir()
@@ -33,7 +33,7 @@ def clipdyn(tmp_path: Path, victim: Victim) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def write_table() -> Callable[..., Path]:
+def write_table() -> Write:
     """`write_table(path, value=[…])`: a small table of results, with columns replaced (None: left out)."""
 
     def write(path: Path, **columns: Any) -> Path:

@@ -48,6 +48,12 @@ class Outcome:
         assert SECRET not in everything, "a secret was printed"
 
 
+Run = Callable[..., Outcome]
+"""The fixture `clipdyn`."""
+Write = Callable[..., Path]
+"""The fixture `write_table`."""
+
+
 class Victim:
     """Files beside the attacked folder that no call may read aloud, change or delete."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile.harness import Outcome, victim_beside
+from hostile.harness import Run, victim_beside
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
 
@@ -99,7 +99,7 @@ DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     ("name", "make", "says"), DATA.values(), ids=[name.replace(" ", "-") for name in DATA]
 )
 def test_data_write_nothing_outside_of_their_folder_and_are_read_inside_or_refused(
-    name: str, make: Callable[[Path], Path], says: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+    name: str, make: Callable[[Path], Path], says: str, clipdyn: Run, tmp_path: Path
 ) -> None:
     """Paths of a zip are cut off and a shard is not unpacked, so what they hold is found inside."""
     root = tmp_path / "given" / name
@@ -122,7 +122,7 @@ def test_data_write_nothing_outside_of_their_folder_and_are_read_inside_or_refus
     ],
 )
 def test_a_hostile_call_of_cache_deletes_nothing(
-    options: tuple[str, ...], says: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+    options: tuple[str, ...], says: str, clipdyn: Run, tmp_path: Path
 ) -> None:
     kept = tmp_path / "work" / "caches" / "clipdyn-pixels" / "key" / "pixels.npy"
     kept.parent.mkdir(parents=True)

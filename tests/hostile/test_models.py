@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hostile.harness import Bomb, Outcome, call
+from hostile.harness import Bomb, Outcome, Run, call
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
@@ -53,7 +53,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def snapshot(sound: Path, tmp_path: Path, clipdyn: Callable[..., Outcome]) -> Path:
+def snapshot(sound: Path, tmp_path: Path, clipdyn: Run) -> Path:
     """The files of the model, to be spoilt, in the folder where `clipdyn` runs."""
     shutil.copytree(sound, tmp_path / "work", dirs_exist_ok=True)
     return tmp_path / "work" / "hub" / "models--me--run" / "snapshots" / COMMIT
@@ -157,9 +157,7 @@ def _check(outcome: Outcome, said: str, snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "said"), MODELS.values(), ids=list(MODELS))
-def test_a_hostile_model_is_not_measured(
-    clipdyn: Callable[..., Outcome], snapshot: Path, change: Change, said: str
-) -> None:
+def test_a_hostile_model_is_not_measured(clipdyn: Run, snapshot: Path, change: Change, said: str) -> None:
     change(snapshot)
     _check(clipdyn(*EVALUATE), said, snapshot)
 
@@ -220,7 +218,7 @@ CHECKPOINTS: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize(("change", "said"), CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 def test_a_hostile_checkpoint_is_not_imported(
-    clipdyn: Callable[..., Outcome], tmp_path: Path, change: Change, said: str
+    clipdyn: Run, tmp_path: Path, change: Change, said: str
 ) -> None:
     pytest.importorskip("open_clip")
     work = tmp_path / "work"

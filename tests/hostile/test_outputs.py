@@ -8,7 +8,7 @@ import datasets
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hostile.harness import Outcome, call, files_up_to, small_disk
+from hostile.harness import Run, Write, call, files_up_to, small_disk
 from matplotlib.figure import Figure
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
@@ -65,7 +65,7 @@ CALLS = {
     ],
 )
 def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
-    call: str, says: str, clipdyn: Callable[..., Outcome], tmp_path: Path, write_table: Callable[..., Path]
+    call: str, says: str, clipdyn: Run, tmp_path: Path, write_table: Write
 ) -> None:
     work = tmp_path / "work"
     write_table(work / "in.parquet")
@@ -146,7 +146,7 @@ NEW: dict[str, Writer] = {"cell": _evaluated, "data set": _prepared, "pixels": _
     ],
 )
 def test_on_a_full_disk_every_file_is_as_it_was_nothing_is_left_and_the_repeat_works(
-    writer: Writer, exists: bool, tmp_path: Path, write_table: Callable[..., Path]
+    writer: Writer, exists: bool, tmp_path: Path, write_table: Write
 ) -> None:
     table, out = write_table(tmp_path / "in.parquet"), tmp_path / "out"
     writer(table, out if exists else tmp_path / "elsewhere")
@@ -160,9 +160,7 @@ def test_on_a_full_disk_every_file_is_as_it_was_nothing_is_left_and_the_repeat_w
 
 
 @pytest.mark.slow
-def test_a_page_on_a_full_file_system_stays_whole(
-    tmp_path: Path, write_table: Callable[..., Path], clipdyn: Callable[..., Outcome]
-) -> None:
+def test_a_page_on_a_full_file_system_stays_whole(tmp_path: Path, write_table: Write, clipdyn: Run) -> None:
     """A real file system of 8 MB, with room for one page; needs the right to mount one."""
     with small_disk(tmp_path / "small", "8m") as mounted:
         if not mounted:
@@ -192,7 +190,7 @@ def _write_without_end(table: Path, out: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.0, 2.1, 2.2, 2.3])
 def test_after_sigkill_the_page_is_the_old_or_the_new_one(
-    seconds: float, tmp_path: Path, write_table: Callable[..., Path]
+    seconds: float, tmp_path: Path, write_table: Write
 ) -> None:
     table, out = write_table(tmp_path / "in.parquet"), tmp_path / "site"
     assert call(_write_without_end, table, out, printed=tmp_path, seconds=seconds).code is None

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hostile.harness import HARMS, Outcome
+from hostile.harness import HARMS, Run, Write
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.cells import CellStore, cells_folder
@@ -167,10 +167,7 @@ VALUES: dict[str, dict[str, Any]] = {
     ],
 )
 def test_a_report_on_odd_values_is_whole_or_one_sentence(
-    columns: dict[str, Any],
-    clipdyn: Callable[..., Outcome],
-    tmp_path: Path,
-    write_table: Callable[..., Path],
+    columns: dict[str, Any], clipdyn: Run, tmp_path: Path, write_table: Write
 ) -> None:
     write_table(tmp_path / "work" / "results.parquet", **columns)
     outcome = clipdyn("report", "results.parquet", "--output", "out")
