@@ -194,16 +194,7 @@ def drops(levels: Mapping[float, float], **columns: Any) -> list[Row]:
 
 
 def test_an_endpoint_of_levels_is_their_mean_where_all_were_measured() -> None:
-    endpoint = {
-        "kind": "noise",
-        "dataset": "procedural",
-        "metric": "chance_corrected_drop",
-        "condition": "gaussian",
-        "levels": (0.1, 0.2),
-    }
-    claims = plan(
-        {"endpoint": "drop", "weights": {"late": 1}}, endpoints={**PLAN["endpoints"], "drop": endpoint}
-    )
+    claims = plan({"endpoint": "drop", "weights": {"late": 1}})
     rows = drops({0.1: 0.02, 0.2: 0.06, 0.4: 0.5})
     assert contrast(rows, claims)[0].value == pytest.approx(0.04 * 9.5)
     twice = drops({0.1: 0.02}) + drops({0.1: 0.03}, settings='{"stage": "input"}')  # and never at 0.2

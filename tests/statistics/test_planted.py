@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_tables import Known, judge
+from made_tables import PLAN, Known, judge, plan
 from numpy.typing import NDArray
 from planted import Curve, Noise, constant, peak, ramp, turn
 from result_rows import course
@@ -39,19 +39,13 @@ def _claims(kind: str) -> Claims:
         {"title": title, "endpoint": "m", "constant": start, "weights": weights, "smallest_effect": effect}
         for title, start, weights, effect in _KINDS[kind]
     ]
-    content = {
-        "tuning_seeds": (0, 1),
-        "confirmatory_seeds": (10, 11, 12, 13, 14),
-        "windows": {
-            "start": {"untrained": True},
-            "early": {"shares": (0.1, 0.2)},
-            "peak": {"shares": (0.1, 0.23)},
-            "late": {"shares": (0.9, 1)},
-        },
-        "endpoints": {"m": {"kind": "noise", "dataset": "procedural", "metric": "area"}},
-        "claims": [{"number": 1, "title": kind, "parts": parts}],
-    }
-    return Claims.model_validate(content)
+    return plan(
+        tuning_seeds=(0, 1),
+        confirmatory_seeds=(10, 11, 12, 13, 14),
+        windows=PLAN["windows"] | {"peak": {"shares": (0.1, 0.23)}},
+        endpoints={"m": {"kind": "noise", "dataset": "procedural", "metric": "area"}},
+        claims=[{"number": 1, "title": kind, "parts": parts}],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
