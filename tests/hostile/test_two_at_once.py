@@ -16,6 +16,7 @@ from hub_server.faults import Fault
 from hub_server.server import HubServer
 from photographs import write_photographs
 from safetensors.numpy import save_file
+from training_runs import hashes
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, list_revisions
@@ -64,16 +65,12 @@ def train_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproc
 @pytest.fixture(scope="module")
 def weights(
     train_two: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
-) -> list[tuple[str, str | None]]:
-    """Names and weights of the revisions of a run whose disk has space."""
+) -> list[str | None]:
+    """The weights of the revisions of a run whose disk has space."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     done = train_two(folder)
     assert done.returncode == 0, done.stderr
-    return _weights(folder)
-
-
-def _weights(folder: Path) -> list[tuple[str, str | None]]:
-    return [(one.name, one.sha256) for one in list_revisions(folder)]
+    return hashes(folder)
 
 
 @pytest.mark.slow
@@ -86,9 +83,9 @@ def _weights(folder: Path) -> list[tuple[str, str | None]]:
     ],
     ids=["checkpoint", "revision"],
 )
-def test_both_processes_of_a_run_end_on_a_full_disk_and_continue_to_the_same_weights(
+def test_both_processes_of_a_run_end_on_a_full_disk_and_continue_to_the_samehashes(
     train_two: Callable[..., subprocess.CompletedProcess[str]],
-    weights: list[tuple[str, str | None]],
+    weights: list[str | None],
     tmp_path: Path,
     size: str,
     limit: int,
@@ -111,7 +108,7 @@ def test_both_processes_of_a_run_end_on_a_full_disk_and_continue_to_the_same_wei
             subprocess.run(["mount", "-o", "remount,size=20m", str(run)], check=True)
         done = train_two(run)
         assert done.returncode == 0, done.stderr
-        assert _weights(run) == weights
+        assert hashes(run) == weights
         assert verify(run, deep=True).findings == ()
 
 
