@@ -69,18 +69,12 @@ def test_a_folder_with_a_table_is_that_table(write, tmp_path):
         load_results([tmp_path / "run", tmp_path / "model"])
 
 
-def test_two_seeds_under_one_name_become_two_runs(write):
-    first = write([row("noise/cifar10", "accuracy", 0.5, commit="a")], "seed0.parquet")
-    second = write([row("noise/cifar10", "accuracy", 0.6, commit="b")], "seed1.parquet")
-    assert list(load([first, second]).rows["run"]) == ["me/fixture (seed0)", "me/fixture (seed1)"]
-
-
-def test_files_of_the_same_name_are_named_with_their_folder(write):
+@pytest.mark.parametrize("names", [("seed0", "seed1"), ("one/results", "two/results")])
+def test_two_seeds_under_one_name_become_two_runs_named_by_file_or_folder(write, names):
     paths = [
-        write([row("noise/cifar10", "accuracy", 0.5, commit=commit)], f"{commit}/results.parquet")
-        for commit in ("one", "two")
+        write([row("noise/cifar10", "accuracy", 0.5, commit=name[:1])], f"{name}.parquet") for name in names
     ]
-    assert list(load(paths).rows["run"]) == ["me/fixture (one/results)", "me/fixture (two/results)"]
+    assert list(load(paths).rows["run"]) == [f"me/fixture ({name})" for name in names]
 
 
 def test_the_same_file_given_twice_counts_once(write):
@@ -88,27 +82,19 @@ def test_the_same_file_given_twice_counts_once(write):
     assert len(load([path, Path(path)]).rows) == 1
 
 
-def test_a_revision_that_was_trained_again_is_shown_in_its_last_state(write):
-    path = write(
-        [
-            row("noise/cifar10", "accuracy", 0.5, commit="old"),
-            row("noise/cifar10", "accuracy", 0.6, commit="new"),
-        ]
-    )
-    assert list(load([path]).rows["value"]) == [0.6]
-
-
-def test_of_texts_of_several_last_revisions_those_that_were_asked_last_count(write):
-    asked = [
-        row("zero_shot/cifar10", "top1", value, epoch=0, texts="last", text_commit=text_commit)
-        for value, text_commit in ((0.1, "c1"), (0.3, "c2"))
+def test_of_several_states_of_a_revision_the_newest_is_read(write):
+    """As `newest` chooses cells: trained again, observed again, or asked again by the texts of another commit."""
+    rows = [
+        row("noise/x", "accuracy", value, commit=commit) for value, commit in ((0.1, "old"), (0.2, "new"))
     ]
-    own = [row("zero_shot/cifar10", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
-    rows = load(write([*asked, *own])).rows
-    assert list(pick(rows, texts="last")["value"]) == [0.3]
-    assert list(pick(rows, texts="own")["value"]) == [0.5, 0.5]
-
-
-def test_of_two_versions_of_an_observation_the_newer_one_counts(write):
-    rows = [row("noise/cifar10", "accuracy", v / 10, observe_version=v) for v in (1, 2)]
-    assert list(load(write(rows)).rows["value"]) == [0.2]
+    rows += [row("noise/y", "accuracy", version / 10, observe_version=version) for version in (1, 2)]
+    rows += [
+        row("zero_shot/x", "top1", value, epoch=0, texts="last", text_commit=commit)
+        for value, commit in ((0.1, "c1"), (0.3, "c2"))
+    ]
+    rows += [row("zero_shot/x", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
+    found = load(write(rows)).rows
+    for dataset, expected in (("x", [0.2]), ("y", [0.2])):
+        assert list(pick(found, kind="noise", dataset=dataset)["value"]) == expected
+    assert list(pick(found, texts="last")["value"]) == [0.3]
+    assert list(pick(found, kind="zero_shot", texts="own")["value"]) == [0.5, 0.5]
