@@ -71,9 +71,7 @@ def test_a_folder_with_a_table_is_that_table(write, tmp_path):
 
 @pytest.mark.parametrize("names", [("seed0", "seed1"), ("one/results", "two/results")])
 def test_two_seeds_under_one_name_become_two_runs_named_by_file_or_folder(write, names):
-    paths = [
-        write([row("noise/cifar10", "accuracy", 0.5, commit=name[:1])], f"{name}.parquet") for name in names
-    ]
+    paths = [write([row("noise/cifar10", "accuracy", 0.5, commit=name)], f"{name}.parquet") for name in names]
     assert list(load(paths).rows["run"]) == [f"me/fixture ({name})" for name in names]
 
 
@@ -85,16 +83,16 @@ def test_the_same_file_given_twice_counts_once(write):
 def test_of_several_states_of_a_revision_the_newest_is_read(write):
     """As `newest` chooses cells: trained again, observed again, or asked again by the texts of another commit."""
     rows = [
-        row("noise/x", "accuracy", value, commit=commit) for value, commit in ((0.1, "old"), (0.2, "new"))
+        *(row("noise/x", "accuracy", at / 10, repo_id="me/a", commit=str(at)) for at in (2, 1)),
+        *(row("noise/x", "accuracy", at / 10, repo_id="me/b", observe_version=at) for at in (1, 2)),
     ]
-    rows += [row("noise/y", "accuracy", version / 10, observe_version=version) for version in (1, 2)]
     rows += [
         row("zero_shot/x", "top1", value, epoch=0, texts="last", text_commit=commit)
         for value, commit in ((0.1, "c1"), (0.3, "c2"))
     ]
     rows += [row("zero_shot/x", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
     found = load(write(rows)).rows
-    for dataset, expected in (("x", [0.2]), ("y", [0.2])):
-        assert list(pick(found, kind="noise", dataset=dataset)["value"]) == expected
+    assert list(pick(found, run="me/a")["value"]) == [0.1]
+    assert list(pick(found, run="me/b")["value"]) == [0.2]
     assert list(pick(found, texts="last")["value"]) == [0.3]
     assert list(pick(found, kind="zero_shot", texts="own")["value"]) == [0.5, 0.5]
