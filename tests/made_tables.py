@@ -23,6 +23,13 @@ PLAN: dict[str, Any] = {
     "endpoints": {
         "bias": {"kind": "shape_bias", "dataset": "procedural", "metric": "shape_bias"},
         "top1": {"kind": "zero_shot", "dataset": "procedural", "metric": "top1"},
+        "drop": {
+            "kind": "noise",
+            "dataset": "procedural",
+            "metric": "chance_corrected_drop",
+            "condition": "gaussian",
+            "levels": (0.1, 0.2),
+        },
     },
 }
 RISE = {"title": "rise", "endpoint": "bias", "weights": {"late": 1, "early": -1}, "smallest_effect": 0.1}

@@ -109,7 +109,13 @@ class Run:
 
 
 def write_study(
-    output: Path, runs: Sequence[Run], *, shares: Sequence[float], noise: Noise | None = None, seed: int = 0
+    output: Path,
+    runs: Sequence[Run],
+    *,
+    shares: Sequence[float],
+    noise: Noise | None = None,
+    seed: int = 0,
+    without: Sequence[str] = (),
 ) -> Path:
     """Write the table of a study with its trials, as `clipdyn evaluate` would leave them.
 
@@ -119,6 +125,7 @@ def write_study(
         shares: of training, of the revisions.
         noise: of the runs.
         seed: of everything that is drawn.
+        without: kinds that are not written.
     """
     rng = np.random.default_rng(seed)
     items = _Items.drawn(rng)
@@ -131,7 +138,8 @@ def write_study(
         }
         for at, share in enumerate(shares):
             values = {name: float(column[at]) for name, column in drawn.items()}
-            for kind, trials in items.trials(values, rng).items():
+            made = items.trials(values, rng)
+            for kind, trials in ((name, made[name]) for name in made if name not in without):
                 _write_cell(store, run, at, share, kind_named(kind), trials)
     store.rebuild()
     return output

@@ -158,37 +158,6 @@ def test_without_trials_there_are_accuracies_and_nothing_about_people(source, pe
     assert not [one for one in found if one.role == "human"]
 
 
-def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(people):
-    """The variance from the influences against a jackknife over objects, from the trials alone."""
-    rng = np.random.default_rng(1)
-    people = [row for row in people if row["image_id"][-1] in "01" and row["condition"] in ("0", "c30")]
-    images = pd.DataFrame(people).drop(columns=["image", "human_responses"])
-    images["item"] = range(len(people))
-    decided = np.where(rng.random(len(images)) < 0.6, images["category"], "none")
-    blocks = [images.assign(protocol="", decision=decided, observer="")]
-    for who in (0, 1):
-        said = [row["human_responses"][who]["response"] for row in people]
-        blocks.append(images.assign(protocol="human", decision=said, observer=f"s{who}"))
-    trials = pd.concat(blocks, ignore_index=True)
-    objects = trials["exemplar"].unique()
-    without = [
-        {one.number_key: one.value for one, _ in Classification.score(trials[trials["exemplar"] != left_out])}
-        for left_out in objects
-    ]
-    exemplar = images.set_index("item")["exemplar"]
-    checked = 0
-    for one, _ in Classification.score(trials):
-        if one.influence is None or one.role != "value":
-            continue
-        left_out = np.array([part[one.number_key] for part in without])
-        jackknife = (len(objects) - 1) / len(objects) * np.square(left_out - left_out.mean()).sum()
-        mine = np.square(one.influence.groupby(exemplar.reindex(one.influence.index)).sum()).sum()
-        if one.metric in ("accuracy", "error_consistency", "accuracy_gap"):
-            assert mine == pytest.approx(jackknife, rel=0.15, abs=1e-9), one.number_key
-            checked += 1
-    assert checked >= 9
-
-
 # --- the trials of people ------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from shown import Shown
 
 from hf_clipdyn.benchmarks.kinds.label_distribution import LabelDistribution
 from hf_clipdyn.benchmarks.sources import open_source
@@ -26,33 +25,25 @@ def doubted(source, colour):
     return source("label_counts", rows, CLASSES), shares
 
 
-class Observer(Shown):
-    """Logits of the classes by image: log-probabilities over ``SCALE``, as cosines."""
+@pytest.fixture
+def observer(planted):
+    """`observer(log_probabilities)`: an encoder with these by image: over ``SCALE``, as cosines."""
 
-    reads_text = True
-    labels = ()
-    logit_scale = SCALE
-
-    def __init__(self, log_probabilities, planted):
+    def build(log_probabilities, logit_scale=SCALE):
         def image(pixels):
             cosines = np.asarray(log_probabilities(int(pixels[0, 0, 0]))) / SCALE
-            rest = np.sqrt(max(1 - (cosines**2).sum(), 0))
-            return [*cosines, rest]
+            return [*cosines, np.sqrt(max(1 - (cosines**2).sum(), 0))]
 
-        self._inner = planted(
-            image, lambda text: np.eye(4)[next(at for at, name in enumerate(CLASSES) if name in text)]
-        )
+        encoder = planted(image, lambda text: np.eye(4)[[name in text for name in CLASSES].index(True)])
+        encoder.logit_scale = logit_scale
+        return encoder
 
-    def embed_images(self, pixels, **keywords):
-        return self._inner.embed_images(pixels, **keywords)
-
-    def embed_texts(self, texts):
-        return self._inner.embed_texts(texts)
+    return build
 
 
-def test_an_observer_with_the_shares_of_people_reaches_their_entropy(doubted, measure, planted):
+def test_an_observer_with_the_shares_of_people_reaches_their_entropy(doubted, measure, observer):
     source, shares = doubted
-    found = measure(LabelDistribution, source, Observer(lambda number: np.log(shares[number]), planted))
+    found = measure(LabelDistribution, source, observer(lambda number: np.log(shares[number])))
     bound = found("cross_entropy", probe="", role="lower_bound")
     one = found("cross_entropy")
     assert one.value == pytest.approx(bound.value, abs=1e-5)
@@ -64,13 +55,13 @@ def test_an_observer_with_the_shares_of_people_reaches_their_entropy(doubted, me
     assert found("entropy_spearman", probe="", role="ceiling", reference="half").value < 1
 
 
-def test_an_observer_that_knows_the_label_alone_says_nothing_about_people(doubted, measure, planted):
+def test_an_observer_that_knows_the_label_alone_says_nothing_about_people(doubted, measure, observer):
     source, _ = doubted
 
     def label_alone(number):
         return np.log(np.where(np.arange(3) == number // 20, 0.95, 0.025))
 
-    found = measure(LabelDistribution, source, Observer(label_alone, planted))
+    found = measure(LabelDistribution, source, observer(label_alone))
     one = found("cross_entropy")
     floor = found("cross_entropy", probe="", role="baseline", reference="label_and_class")
     assert floor.value < one.value
@@ -81,24 +72,23 @@ def test_an_observer_that_knows_the_label_alone_says_nothing_about_people(doubte
     assert "constant" in found("entropy_spearman").note
 
 
-def test_a_random_observer_is_at_chance(doubted, measure, planted):
+def test_a_random_observer_is_at_chance(doubted, measure, observer):
     source, _ = doubted
     rng = np.random.default_rng(5)
     logits = rng.normal(0, 1, (60, 3))
-    found = measure(LabelDistribution, source, Observer(lambda number: logits[number], planted))
+    found = measure(LabelDistribution, source, observer(lambda number: logits[number]))
     assert found("cross_entropy").interpretable is False
     one = found("entropy_spearman")
     assert one.ci_low < found("entropy_spearman", probe="", role="chance").value < one.ci_high
     assert found("cross_entropy", probe="", role="chance").value == pytest.approx(np.log(3))
 
 
-def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, planted):
+def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, observer):
     source, shares = doubted
 
     def fitted(scale):
-        observer = Observer(lambda number: np.log(shares[number]), planted)
-        observer.logit_scale = scale
-        found = measure(LabelDistribution, source, observer)
+        encoder = observer(lambda number: np.log(shares[number]), scale)
+        found = measure(LabelDistribution, source, encoder)
         return found("cross_entropy", variant="fitted_temperature").value, found("cross_entropy").value
 
     (one, own), (other, doubled) = fitted(SCALE), fitted(2 * SCALE)

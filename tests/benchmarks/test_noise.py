@@ -10,7 +10,6 @@ from scipy.integrate import trapezoid
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
-from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.prompts import imagenet_names
@@ -153,18 +152,6 @@ def decisions(clean, noisy, labels, n_classes):
     return pd.concat(items, ignore_index=True).assign(**known).astype({"probe_decision": "Int64"})
 
 
-def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
-    labels = np.arange(40) % 4
-    wrong = (labels + 1) % 4
-    a = decisions(np.where(np.arange(40) < 30, labels, wrong), wrong, labels, 4)
-    b = decisions(labels, np.where(np.arange(40) < 10, labels, wrong), labels, 4)
-    ((first,), (second,)) = drop_when_both_right(a, b)
-    assert (first.metric, first.condition, first.level) == ("drop_when_both_right", "gaussian", 0.1)
-    assert first.metric in Noise.terms.terms
-    assert (first.value, second.value, first.n) == (1, pytest.approx(2 / 3), 30)
-    assert drop_when_both_right(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
-
-
 def at_levels(name, accuracies, n=200, n_classes=10):
     """Trials of one condition: its accuracy when clean, then at each level; the same images stay right."""
     labels = np.arange(n) % n_classes
@@ -272,7 +259,7 @@ def test_an_area_is_over_the_axis_as_it_is_drawn(labelled, measure, planted):
     assert 0 < found("area", condition="contrast").value < 1
 
 
-def test_levels_are_chosen_by_condition_and_in_one_order():
+def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell():
     settings = NoiseSettings(
         conditions=("high_pass", "contrast", "grey"), levels=("high_pass=1", "contrast=0.05", "high_pass=inf")
     )
@@ -281,6 +268,10 @@ def test_levels_are_chosen_by_condition_and_in_one_order():
     assert settings.levels_of("high_pass") == (np.inf, 1.0)
     assert NoiseSettings(conditions=("contrast",)).levels_of("contrast")[0] == 1
     assert "levels" not in NoiseSettings().in_key(), "cells of earlier versions keep their key"
+    settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
+    assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
+    key = {"sigmas": (0.0, 0.1, 0.2), "stage": "native", "conditions": ("gaussian", "blur")}
+    assert settings.in_key() == key
 
 
 @pytest.mark.parametrize(
@@ -351,16 +342,6 @@ def test_trials_of_an_earlier_version_are_scored_without_people():
     trials = decisions(labels, labels, labels, 4)
     earlier = trials.drop(columns=["human_accuracy", "protocol"])
     assert list(map(str, Noise.score(trials))) == list(map(str, Noise.score(earlier)))
-
-
-def test_one_choice_of_settings_is_one_cell():
-    settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
-    assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
-    assert settings.in_key() == {
-        "sigmas": (0.0, 0.1, 0.2),
-        "stage": "native",
-        "conditions": ("gaussian", "blur"),
-    }
 
 
 def test_the_draw_the_stage_and_the_levels_are_part_of_the_fingerprint(labelled, prepared):

@@ -4,16 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 from shown import Shown
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+from tiny_models import VISION, vision_model
+from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.gratings import LOOKS, Field, Grating
 from hf_clipdyn.benchmarks.kind import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import drawn_source
-from hf_clipdyn.metrics.scores import root_interval
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 TESTS = ("masking_contrast", "csf_achromatic")
@@ -47,12 +46,6 @@ def kind_of(tmp_path_factory):
         return made[side]
 
     return build
-
-
-@pytest.fixture(scope="module")
-def trials(kind_of):
-    """Of the pixels at 40 pixels a side."""
-    return kind_of(40).observe(Readout(Pixels()))
 
 
 def rms(first, second):
@@ -144,37 +137,8 @@ def test_the_models_contrasts_of_pixels_are_those_of_the_baseline(measure):
         assert (model.n, model.n_clusters) == (baseline.n, 8)
 
 
-def test_influences_and_ends_leave_out_one_exemplar_after_the_other(trials):
-    table = trials[trials["probe"] == "pixels"]
-
-    def number(rows, metric, **columns):
-        (found,) = [
-            one
-            for one, _ in Psychophysics.score(rows)
-            if (one.metric, one.condition, one.role) == (metric, "masking_contrast", "baseline")
-            and all(getattr(one, name) == value for name, value in columns.items())
-        ]
-        return found
-
-    def without(metric, **columns):
-        return [number(table[table["exemplar"] != k], metric, **columns).value for k in range(8)]
-
-    error, whole = without("log_rmse"), number(table, "log_rmse")
-    np.testing.assert_allclose(whole.influence, (np.mean(error) - error) * 7 / 8, atol=1e-12)
-    assert (whole.ci_low, whole.ci_high) == pytest.approx(root_interval(whole.value, error))
-    agreement = number(table, "alignment")
-    low, high = root_interval(1 - agreement.value, 1 - np.array(without("alignment")))
-    assert (agreement.ci_low, agreement.ci_high) == pytest.approx((1 - high, 1 - low))
-    logs, contrast = np.log10(without("contrast", level=0.20305)), number(table, "contrast", level=0.20305)
-    half = stats.t.ppf(0.975, 7) * np.sqrt(7 / 8 * np.square(logs - logs.mean()).sum())
-    ends = 10 ** (np.log10(contrast.value) + np.array([-half, half]))
-    np.testing.assert_allclose((contrast.ci_low, contrast.ci_high), ends)
-
-
 def test_codes_reach_the_model_unrounded_and_every_place_is_read_in_one_pass(kind_of, monkeypatch):
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    model = CLIPVisionModel(CLIPVisionConfig(image_size=40, patch_size=8, **sizes))
+    model = vision_model("CLIPVision", VISION | {"image_size": 40})
     encoder = Encoder(model, processor(40), None, device=torch.device("cpu"), dtype=torch.float32)
     shown: list[np.ndarray] = []
     values = Encoder.pixel_values
@@ -200,15 +164,8 @@ def test_codes_reach_the_model_unrounded_and_every_place_is_read_in_one_pass(kin
     places = table[["probe", "layer", "distance"]].drop_duplicates()
     assert sorted(places["layer"].dropna().unique()) == [0, 1, 2]
     assert len(places) == 4 * 3 + 1
-    numbers = numbers_of(table)
-    hidden = [one for one in numbers if one.probe == "hidden" and one.condition == "masking_contrast"]
-    assert {(one.metric, one.layer) for one in hidden} == {
-        (metric, layer) for metric in ("log_rmse", "alignment") for layer in (0, 1, 2)
-    }
-
-
-def numbers_of(table):
-    return [number for number, _ in Psychophysics.score(table)]
+    hidden = {(one.metric, one.layer) for one, _ in Psychophysics.score(table) if one.probe == "hidden"}
+    assert hidden >= {(metric, layer) for metric in ("log_rmse", "alignment") for layer in (0, 1, 2)}
 
 
 def test_stimuli_are_drawn_once(kind_of, monkeypatch, tmp_path):

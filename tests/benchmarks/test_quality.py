@@ -53,41 +53,19 @@ def test_a_distance_equal_to_minus_the_score_is_perfectly_aligned(rated, measure
     assert (one.n, one.n_clusters, one.probe, one.layer) == (36, 6, "projection", None)
 
 
-@pytest.fixture
-def photographs(source):
-    """Noisy pictures of 40 x 24 pixels, of which the processor crops the sides away."""
-    rng = np.random.default_rng(1)
-    rows = []
-    for reference in range(5):
-        clean = np.kron(rng.integers(0, 256, (3, 5, 3)), np.ones((8, 8, 1)))
-        for level in (1, 2, 3, 4):
-            noisy = np.clip(clean + rng.normal(0, 12 * level, clean.shape), 0, 255)
-            rows.append(
-                {
-                    "reference": Image.fromarray(clean.astype(np.uint8)),
-                    "distorted": Image.fromarray(noisy.astype(np.uint8)),
-                    "reference_id": f"i{reference}",
-                    "distortion": "noise",
-                    "score": level + rng.random(),
-                    "higher_is_better": False,
-                }
-            )
-    return source("quality", rows)
-
-
 def baseline(reference, variant):
     return {"probe": "", "role": "baseline", "reference": reference, "variant": variant, "condition": ""}
 
 
-def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, sees_red, monkeypatch):
-    first = measure(Quality, photographs, sees_red)
+def test_the_baselines_are_computed_once_for_all_commands(rated, measure, sees_red, monkeypatch):
+    first = measure(Quality, rated, sees_red)
 
     def again(*_):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("hf_clipdyn.benchmarks.pixel_baselines.quality_baselines", again)
-    second = measure(Quality, photographs, sees_red)
-    where = baseline("pixels", "ssim")
+    second = measure(Quality, rated, sees_red)
+    where = baseline("pixels", "psnr")
     assert first("alignment", **where).value == second("alignment", **where).value
 
 

@@ -9,7 +9,6 @@ from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.metrics.scores import interval
 from hf_clipdyn.models.encoder import ImageFeatures
 
 N = 12
@@ -116,20 +115,6 @@ def test_hidden_states_are_compared_per_token_in_one_pass(objects, prepared):
         for variant in ("cosine", "correlation", "euclidean")
         for layer in (0, 1)
     }
-
-
-def test_the_variance_over_images_and_people_is_that_of_both_minus_that_of_their_pairs(
-    objects, planted, measure
-):
-    encoder = planted(lambda pixels: [pixels[..., 0].mean(), 0.5])
-    one = measure(Representation, objects(person_noise=60.0), encoder)("alignment", variant="cosine")
-    cells = one.influence.values.reshape(N, 3)
-    squares = [np.square(part).sum() for part in (cells.sum(axis=1), cells.sum(axis=0), cells)]
-    shared = 1 / N + 1 / 3 - 1 / (N * 3)
-    assert one.influence.variance == pytest.approx((squares[0] + squares[1] - squares[2]) / (1 - shared))
-    assert one.influence.n_clusters == 3
-    expected = interval(one.value, one.influence, "correlation", 0.95)
-    assert (one.ci_low, one.ci_high) == pytest.approx(expected)
 
 
 def test_one_person_and_two_images_are_refused(objects, source, colour, measure, planted):

@@ -20,7 +20,6 @@ from hf_clipdyn.benchmarks.saliency_rows import crop_view
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.metrics.saliency import METRICS
-from hf_clipdyn.metrics.seen_maps import gradient_energy
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
 from tests.metrics.saliency_scores import auc, cc, nss, shuffled_auc
@@ -172,14 +171,6 @@ def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measu
             assert found(name, variant=variant, **HUMANS).value == pytest.approx(np.mean(values), abs=1e-9)
 
 
-def test_the_centre_gaussian_is_a_quarter_of_the_sides_wide(gazed, measure):
-    found = measure(gazed, constant)
-    offset = (np.arange(SIDE) + 0.5 - SIDE / 2) / (SIDE / 4)
-    gaussian = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None] ** 2))
-    expected = np.mean([nss_of(gaussian, looked(n)) for n in range(5)])
-    assert found("nss", **baseline("centre_gaussian")).value == pytest.approx(expected)
-
-
 def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion(source, measure):
     sizes = [(16, 16), (32, 16), (16, 24)]
     rows = [row(n, looked(n, ("a", "b"), *size), *size) for n, size in enumerate(sizes)]
@@ -194,17 +185,6 @@ def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion
         ]
         values.append(nss_of(density_of(others, (height, width)), looked(n, ("a", "b"), width, height)))
     assert found("nss", **baseline("centre_bias")).value == pytest.approx(np.mean(values), abs=1e-9)
-
-
-def test_the_pixels_baseline_is_the_gradient_energy_of_what_the_model_sees():
-    pixels = np.zeros((20, 16, 3), np.uint8)
-    pixels[:, 9:] = 200
-    found = gradient_energy(pixels)
-    assert found.shape == (8, 8)
-    # The edge lies between columns 8 and 9, both of the fifth cell; the slope is 100 in each.
-    np.testing.assert_allclose(found[:, 4], 100.0**2)
-    assert not np.delete(found, 4, axis=1).any()
-    assert gradient_energy(np.zeros((4, 30, 3), np.uint8)).shape == (4, 8)
 
 
 def test_a_map_that_is_not_finite_is_named(gazed, build, measure):
@@ -377,21 +357,13 @@ def test_the_crop_is_where_the_processor_makes_it(size, kind):
         assert 0 <= first < first + seen <= length
 
 
-def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, build):
-    planted = source("fixations", [row(n, looked(n)) for n in range(60)], pixels_per_degree=SIGMA)
+def test_neither_the_batch_nor_the_order_of_the_trials_changes_a_number(source, build):
+    planted = source("fixations", [row(n, looked(n)) for n in range(9)], pixels_per_degree=SIGMA)
     encoder = Looking(lambda n: density_of(looked(n)) + n)
-    benchmark = build(planted)
-    trials = benchmark.observe(Readout(encoder, batch_size=7))
-    again = benchmark.observe(Readout(encoder, batch_size=128))
-    assert trials.equals(again)
+    trials = build(planted).observe(Readout(encoder, batch_size=2))
+    assert trials.equals(build(planted).observe(Readout(encoder, batch_size=128)))
     numbers = {one.number_key: one for one in scored(Saliency, trials, Common())}
-    one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
-    rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
-    assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
-    assert one.value == pytest.approx(rows["nss"].mean())
-    assert one.ci_low < one.value < one.ci_high
-    error = rows["nss"].std() / np.sqrt(60)
-    assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
+    assert {(one.n, one.n_clusters) for one in numbers.values() if one.probe == "rollout"} == {(9, 9)}
     for other, _ in Saliency.score(trials.sample(frac=1, random_state=0)):
         assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 

@@ -181,23 +181,6 @@ def test_the_mean_person_has_an_interval_over_images_and_one_over_people(judged,
     assert by_image.ci_low < by_image.value < by_image.ci_high
 
 
-def test_all_words_that_numbers_use_are_declared(judged, measure, erring, planted):
-    terms, found = ShapeBias.terms, measure(ShapeBias, judged, erring)
-    blind = planted(lambda pixels: one_hot(0), text)
-    found = [*found, *measure(ShapeBias, judged, blind, classes=CLASSES[:3], grey=True)]
-    assert {one.condition for one in found} == {"none", *terms.conditions}
-    assert {one.metric for one in found} == set(terms.terms)
-    assert {one.variant for one in found} == {"", *terms.variants}
-    assert {one.subset for one in found} == {"", *terms.subsets}
-    assert {one.probe for one in found} | {"head"} == {"", "projection", *terms.probes}
-    assert {(one.role, one.reference) for one in found} == {
-        ("value", ""),
-        *((one.role, one.name) for one in terms.references),
-    }
-    for term in terms.terms.values():
-        assert {term.rests_on, term.mirrors} <= {"", *terms.terms}
-
-
 def test_with_some_classes_only_their_images_and_answers_count(judged, measure, erring):
     chosen = CLASSES[:3]
     found = measure(ShapeBias, judged, erring, classes=chosen)

@@ -7,7 +7,6 @@ import pytest
 
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.sources import open_source
-from hf_clipdyn.metrics.two_afc import two_afc
 
 
 @pytest.fixture
@@ -80,33 +79,6 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, sees
     assert (one.n, one.n_clusters) == (24, 8)
     assert one.value == pytest.approx(0.5 - 3.5 / 40)
     assert one.ci_high - one.ci_low > 0.05, "wider than over 24 rows"
-
-
-def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_cluster(
-    source, colour, measure, sees_red
-):
-    rng = np.random.default_rng(0)
-    # No two of these are equally far from a third.
-    reds = [8, 36, 63, 79, 108, 115, 125, 186, 206, 221, 235, 239]
-    places = [rng.choice(12, 3, replace=False).tolist() for _ in range(60)]
-    rows = [
-        {
-            "reference": colour(reds[row[0]], 7),
-            "image_0": colour(reds[row[1]], 7),
-            "image_1": colour(reds[row[2]], 7),
-            "judgement": float(rng.random() < 0.5),
-            "votes": 4,
-            "subset": "one",
-        }
-        for row in places
-    ]
-    one = measure(Similarity, source("triplet", rows), sees_red)("two_afc", variant="cosine")
-    assert (one.n, one.n_clusters) == (60, 12)
-    distances = [[abs(reds[row[0]] - reds[row[i]]) for row in places] for i in (1, 2)]
-    expected = two_afc(*distances, [row["judgement"] for row in rows]).report(images=places)
-    assert expected["n_ties"] == 0
-    assert one.value == pytest.approx(expected["two_afc"])
-    assert [one.ci_low, one.ci_high] == pytest.approx(expected["two_afc_ci"])
 
 
 def test_a_part_of_the_data_is_recorded(triplets, prepared):

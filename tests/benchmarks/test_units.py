@@ -32,10 +32,6 @@ class Mean(Kind):
         yield number("n_people", Score(8.0, n=8))
 
 
-class Crossed(Mean):
-    clusters = ("row", "column")
-
-
 class Alike(Mean):
     clusters = (("left", "right"),)
 
@@ -61,14 +57,6 @@ def trials(seed=0, n=40):
     return pd.DataFrame({"item": np.arange(n), "value": np.random.default_rng(seed).normal(size=n)})
 
 
-def test_the_variance_of_a_mean_is_that_of_the_textbook():
-    one = trials()
-    found = found_in(Mean, one)
-    assert found.keys() == {MEAN, MEDIAN, ABOVE}
-    assert found[MEAN].variance == pytest.approx(one["value"].var() / 40)
-    assert found[MEAN].n_clusters == 40
-
-
 def test_the_framework_makes_the_interval_of_a_number_that_has_none():
     one = trials()
     found = numbers_in(Mean, one, level=0.9)
@@ -77,14 +65,6 @@ def test_the_framework_makes_the_interval_of_a_number_that_has_none():
     assert found[MEAN].n_clusters == 40
     assert (found[ABOVE].ci_low, found[ABOVE].ci_high) == (0.1, 0.2), "a number that has ends keeps them"
     assert np.isnan([found[N_PEOPLE].ci_low, found[N_PEOPLE].ci_high]).all()
-
-
-def test_any_sum_of_numbers_has_the_variance_of_the_summed_values():
-    tables = [trials(seed) for seed in range(4)]
-    weights = np.array([0.5, 0.5, -1, 0.25])
-    errors = [found_in(Mean, one)[MEAN] for one in tables]
-    values = weights @ np.stack([one["value"] for one in tables])
-    assert weighted_sum(errors, weights).variance == pytest.approx(values.var(ddof=1) / 40)
 
 
 def test_the_names_of_the_items_alone_decide_their_groups():
@@ -115,25 +95,6 @@ def test_cells_with_other_items_are_not_added():
     assert np.isnan(found.variance)
     assert found.cause == "not all cells have the same items"
     assert found.n_clusters == 0
-
-
-def test_crossed_clusters_have_the_variances_of_both_ways_minus_that_of_the_cells():
-    rng = np.random.default_rng(0)
-    rows, columns = np.divmod(np.arange(120), 12)
-    values = rng.normal(size=10)[rows] + rng.normal(size=12)[columns] + rng.normal(size=120)
-    table = pd.DataFrame({"item": np.arange(120), "row": rows, "column": columns, "value": values})
-
-    def jackknife(groups):
-        means = np.array([values[groups != group].mean() for group in np.unique(groups)])
-        n = len(means)
-        return (n - 1) / n * np.square(means - means.mean()).sum()
-
-    error = found_in(Crossed, table)[MEAN]
-    assert error.units.clusters.shape == (120, 2)
-    assert error.n_clusters == 10
-    parts = jackknife(rows) + jackknife(columns)
-    # one factor for the pairs that share a cluster stands for those of both ways
-    assert error.variance == pytest.approx(parts - jackknife(np.arange(120)), rel=0.15)
 
 
 def test_columns_in_a_tuple_share_their_names():

@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,183 +44,157 @@ def test_a_truncated_file_is_named(dataset, tree, load):
             file.write_bytes(content)
 
 
-TID, NIGHTS, KADID = "mos_with_names.txt", "data.csv", "dmos.csv"
-TRIALS = "raw-data/low-pass/low-pass_subject-01_session_1.csv"
-EDITS = {
-    "a score that is text": ("tid2013", TID, "4.6 i01_01_1", "good i01_01_1", "i01_01_1.bmp"),
-    "a score that is NaN": ("tid2013", TID, "4.6 i01_01_1", "nan i01_01_1", "i01_01_1.bmp"),
-    "an infinite score": ("tid2013", TID, "4.6 i01_01_1", "inf i01_01_1", "i01_01_1.bmp"),
-    "a score outside the scale": ("tid2013", TID, "4.6 i01_01_1", "94.6 i01_01_1", "i01_01_1.bmp"),
-    "a line without a score": ("tid2013", TID, "4.6 i01_01_1", "i01_01_1", TID),
-    "a name of another form": ("tid2013", TID, "i01_01_1.bmp", "lena.bmp", "lena.bmp"),
-    "a distortion that TID2008 lacks": ("tid2008", TID, "i01_01_1.bmp", "i01_18_1.bmp", "i01_18_1"),
-    "an image rated twice": ("tid2013", TID, "i01_01_2.bmp", "i01_01_1.bmp", "i01_01_1.bmp"),
-    "a missing score": ("kadid10k", KADID, ",4.4,", ",,", "I01_01"),
-    "a line with too few cells": ("kadid10k", KADID, ",4.4,0.496", "", "dmos.csv, line 2"),
-    "a wrong reference": ("kadid10k", KADID, "I01.png,4.4", "I02.png,4.4", "dmos.csv, line 2"),
-    "other column names": ("kadid10k", KADID, "dist_img", "picture", KADID),
-    "two columns of one name": ("kadid10k", KADID, "var", "dmos", KADID),
-    "no votes at all": ("nights", NIGHTS, "\n1,1,0", "\n1,0,0", "nights"),
-    "a vote that is text": ("nights", NIGHTS, "\n1,1,0", "\n1,yes,0", "data.csv, line 3"),
-    "a name of another level": ("raid", "responses.csv", "01_level_02.png", "01_level_12.png", "rot_img_01"),
-    "an answer that nobody could give": ("model_vs_human", TRIALS, "cat,cat", "zebra,cat", "line 2"),
-    "another class than the image's": ("model_vs_human", TRIALS, "cat,cat,3", "cat,dog,3", "another class"),
-    "a trial in no condition": ("model_vs_human", TRIALS, ",3.0,", ",nan,", "line 2"),
-    "trials without a class": ("model_vs_human", TRIALS, "category", "label", "category"),
-}
+Damage = Callable[[Path], Path | None]
+"""What is done to the folder of a data set; it may give another place."""
 
 
-@pytest.mark.parametrize(("dataset", "file", "old", "new", "named"), EDITS.values(), ids=EDITS)
-def test_a_value_that_cannot_be_is_refused_with_its_place(dataset, file, old, new, named, tree, load):
-    root = tree(dataset)
-    text = (root / file).read_text()
-    assert old in text
-    (root / file).write_text(text.replace(old, new, 1))
-    refused(load, dataset, root, named)
-
-
-OBJECTS = "data/triplet_dataset/validationset.txt"
-CONTENTS = {
-    "an empty score list": ("tid2013", TID, "", TID),
-    "too few standard deviations": ("tid2013", "mos_std.txt", "0.1\n0.2\n", TID),
-    "a caption list without captions": ("flickr8k", "captions.txt", "image,caption\n", "captions.txt"),
-    "a line without a caption": ("flickr8k", "captions.txt", "image,caption\n0_ab.jpg\n", "line 2"),
-    "other annotations": (
-        "coco_captions",
-        "annotations/captions_train2017.json",
-        '{"images": []}',
-        "train2017",
-    ),
-    "no caption column": ("imagefolder", "test/metadata.csv", "file_name,size\n0.png,3\n", "metadata.csv"),
-    "a line that is no JSON": ("imagefolder", "train/metadata.jsonl", "{'file_name': 1}\n", "line 1"),
-    "two lists for one split": (
-        "imagefolder",
-        "train/metadata.csv",
-        "file_name,text\n0.png,a\n",
-        "metadata.csv",
-    ),
-    "an unknown object": ("things", OBJECTS, "0 1 9\n", "validationset.txt"),
-    "an object twice": ("things", OBJECTS, "0 1 1\n", "validationset.txt"),
-    "two of three objects": ("things", OBJECTS, "0 1\n", "validationset.txt"),
-    "no triplet": ("things", OBJECTS, "", "validationset.txt"),
-}
-
-
-@pytest.mark.parametrize(("dataset", "file", "content", "named"), CONTENTS.values(), ids=CONTENTS)
-def test_a_list_of_another_content_is_named(dataset, file, content, named, tree, load):
-    root = tree(dataset)
-    (root / file).write_text(content)
-    refused(load, dataset, root, named)
-
-
-LOW_PASS = "low-pass/dnn/session-1"
-PICTURES = {
-    "two images that answer to one name": ("kadid10k", "images/i01_01_01.PNG", "I01_01_01"),
-    "a class of another data set": ("cifar10", "test/zebra/1.png", "zebra"),
-    "no fixations and no map": ("salicon", "images/train/COCO_train2014_000000000001.jpg", "000000000001"),
-    "a name that is no cue conflict": ("cue_conflict", "cat/cat12.png", "cat12"),
-    "a class outside the 16": ("cue_conflict", "cat/cat2-zebra1.png", "cat2-zebra1"),
-    "the folder of another shape": ("cue_conflict", "dog/cat5-oven1.png", "cat5-oven1"),
-    "too few fields": ("model_vs_human", f"{LOW_PASS}/0004_lp.png", "0004_lp.png"),
-    "a condition that nobody saw": (
-        *("model_vs_human", f"{LOW_PASS}/0004_lp_dnn_4_cat_10_n02123045_1.png"),
-        "condition of low-pass",
-    ),
-    "a stimulus of none of the 16": (
-        *("model_vs_human", f"{LOW_PASS}/0004_lp_dnn_3_zebra_10_n02123045_1.png"),
-        "one of the 16 classes",
-    ),
-    "an edge image outside of the folders": ("model_vs_human", "edge/lynx/lynx1.png", "lynx1"),
-    "an edge image of another class": ("model_vs_human", "edge/dog/cat3.png", "cat3"),
-}
-
-
-@pytest.mark.parametrize(("dataset", "file", "named"), PICTURES.values(), ids=PICTURES)
-def test_an_image_that_does_not_belong_is_named(dataset, file, named, tree, load):
-    root = tree(dataset)
-    write_image(root / file)
-    refused(load, dataset, root, named)
-
-
-FIXATIONS = "eye/fixations.mat"
-MATLAB = {
-    "another structure": ("osie", FIXATIONS, {"fixations": np.zeros((3, 3))}),
-    "without the variable": ("live", "refnames_all.mat", {"names": [1.0]}),
-    "another length": ("live", "dmos.mat", {"dmos": np.zeros((1, 779)), "orgs": np.zeros((1, 779))}),
-    "another size than the picture": (
-        *("cat2000", "trainSet/FIXATIONLOCS/Art/001.mat"),
-        {"fixLocs": np.ones((3, 3))},
-    ),
-    "gaze of another structure": (
-        *("salicon", "fixations/val/COCO_val2014_000000000009.mat"),
-        {"gaze": np.zeros(3)},
-    ),
-}
-
-
-@pytest.mark.parametrize(("dataset", "file", "variables"), MATLAB.values(), ids=MATLAB)
-def test_a_matlab_file_of_another_form_is_named(dataset, file, variables, tree, load):
-    root = tree(dataset)
-    savemat(root / file, variables)
-    refused(load, dataset, root, Path(file).name)
-
-
-RDMS = {
-    "no people": {"behaviour": None},
-    "another length": {"behaviour": np.zeros((3, 65))},
-    "no numbers": {"model_hmax": np.full(66, np.nan)},
-    "texts": {"model_hmax": np.array(["a"] * 66)},
-    "pickled objects": {"model_hmax": np.array([{}], dtype=object)},
-}
-
-
-@pytest.mark.parametrize("arrays", RDMS.values(), ids=RDMS)
-def test_matrices_of_another_form_are_named(arrays, tree, load):
-    root = tree("objects92")
-    held = dict(np.load(root / "rdms.npz")) | arrays
-    np.savez(root / "rdms.npz", **{name: one for name, one in held.items() if one is not None})
-    refused(load, "objects92", root, "rdms.npz")
-
-
-@pytest.mark.parametrize("judgement", [np.array([{"judge": 1}], dtype=object), np.array([1.5])])
-def test_a_judgement_that_is_a_pickle_or_above_1_is_named(judgement, tree, load):
-    root = tree("bapps")
-    np.save(root / "2afc" / "val" / "traditional" / "judge" / "000000.npy", judgement, allow_pickle=True)
-    refused(load, "bapps", root, "000000.npy")
-
-
-ANSWERS = "data/answers_processed_test.json"
-
-
-@pytest.mark.parametrize(("key", "value"), [("answers", [[0, 1, 100]]), ("agreement", [])])
-def test_answers_that_do_not_fit_the_materials_are_named(key, value, tree, load):
-    root = tree("material_similarity")
-    content = json.loads((root / ANSWERS).read_text())
-    content[key] = value + content[key][1:]
-    (root / ANSWERS).write_text(json.dumps(content))
-    refused(load, "material_similarity", root, "index" if key == "answers" else Path(ANSWERS).name)
-
-
-def removed(*patterns):
-    def damage(root):
-        for pattern in patterns:
-            for path in root.glob(pattern):
-                path.unlink()
+def edit(file: str, old: str, new: str) -> Damage:
+    def damage(root: Path) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
 
     return damage
 
 
-ABSENT = {
-    "a folder that does not exist": ("tid2013", lambda root: root / "nowhere", "nowhere"),
+def written(file: str, content: str) -> Damage:
+    return lambda root: (root / file).write_text(content) and None
+
+
+def picture(file: str, size: tuple[int, int] = (8, 6)) -> Damage:
+    """At each place that the pattern fits, or at the place itself."""
+    return lambda root: [write_image(one, size) for one in [*root.glob(file)] or [root / file]] and None
+
+
+def matlab(file: str, **variables: object) -> Damage:
+    return lambda root: savemat(root / file, variables)
+
+
+def matrices(**arrays: object) -> Damage:
+    def damage(root: Path) -> None:
+        held = dict(np.load(root / "rdms.npz")) | arrays
+        np.savez(root / "rdms.npz", **{name: one for name, one in held.items() if one is not None})
+
+    return damage
+
+
+def judged(*answers: object) -> Damage:
+    file = "2afc/val/traditional/judge/000000.npy"
+    return lambda root: np.save(root / file, np.array(answers), allow_pickle=True)
+
+
+def answers(key: str, *first: object) -> Damage:
+    def damage(root: Path) -> None:
+        content = json.loads((root / ANSWERS).read_text())
+        content[key] = [*first, *content[key][1:]]
+        (root / ANSWERS).write_text(json.dumps(content))
+
+    return damage
+
+
+def removed(pattern: str) -> Damage:
+    return lambda root: [path.unlink() for path in root.glob(pattern)] and None
+
+
+def repeated(file: str) -> Damage:
+    def damage(root: Path) -> None:
+        text = (root / file).read_text()
+        (root / file).write_text(text + text.splitlines()[1] + "\n")
+
+    return damage
+
+
+TID, NIGHTS, KADID, ANSWERS = "mos_with_names.txt", "data.csv", "dmos.csv", "data/answers_processed_test.json"
+TRIALS, OBJECTS = (
+    "raw-data/low-pass/low-pass_subject-01_session_1.csv",
+    "data/triplet_dataset/validationset.txt",
+)
+LOW_PASS, COCO = "low-pass/dnn/session-1/0004_lp", "annotations/captions_train2017.json"
+NO_NUMBER, MANY = {"judge": 1}, np.zeros((1, 779))
+WRONG: dict[str, tuple[str, Damage, str]] = {
+    "a score that is text": ("tid2013", edit(TID, "4.6 i01_01_1", "good i01_01_1"), "i01_01_1.bmp"),
+    "a score that is NaN": ("tid2013", edit(TID, "4.6 i01_01_1", "nan i01_01_1"), "i01_01_1.bmp"),
+    "an infinite score": ("tid2013", edit(TID, "4.6 i01_01_1", "inf i01_01_1"), "i01_01_1.bmp"),
+    "a score outside the scale": ("tid2013", edit(TID, "4.6 i01_01_1", "94.6 i01_01_1"), "i01_01_1.bmp"),
+    "a line without a score": ("tid2013", edit(TID, "4.6 i01_01_1", "i01_01_1"), TID),
+    "a name of another form": ("tid2013", edit(TID, "i01_01_1.bmp", "lena.bmp"), "lena.bmp"),
+    "a distortion that TID2008 lacks": ("tid2008", edit(TID, "i01_01_1.bmp", "i01_18_1.bmp"), "i01_18_1"),
+    "an image rated twice": ("tid2013", edit(TID, "i01_01_2.bmp", "i01_01_1.bmp"), "i01_01_1.bmp"),
+    "an empty score list": ("tid2013", written(TID, ""), TID),
+    "too few standard deviations": ("tid2013", written("mos_std.txt", "0.1\n0.2\n"), TID),
     "no reference": ("tid2013", removed("reference_images/*"), "reference_images"),
+    "a folder that does not exist": ("tid2013", lambda root: root / "nowhere", "nowhere"),
+    "a missing score": ("kadid10k", edit(KADID, ",4.4,", ",,"), "I01_01"),
+    "a line with too few cells": ("kadid10k", edit(KADID, ",4.4,0.496", ""), "dmos.csv, line 2"),
+    "a wrong reference": ("kadid10k", edit(KADID, "I01.png,4.4", "I02.png,4.4"), "dmos.csv, line 2"),
+    "other column names": ("kadid10k", edit(KADID, "dist_img", "picture"), KADID),
+    "two columns of one name": ("kadid10k", edit(KADID, "var", "dmos"), KADID),
+    "two images that answer to one name": ("kadid10k", picture("images/i01_01_01.PNG"), "I01_01_01"),
     "no distorted image": ("kadid10k", removed("images/*_*.png"), "no image"),
-    "no captioned image": ("flickr8k", removed("Images/*"), "flickr8k"),
+    "without the variable": ("live", matlab("refnames_all.mat", names=[1.0]), "refnames_all.mat"),
+    "another length": ("live", matlab("dmos.mat", dmos=MANY, orgs=MANY), "dmos.mat"),
+    "no votes at all": ("nights", edit(NIGHTS, "\n1,1,0", "\n1,0,0"), "nights"),
+    "a vote that is text": ("nights", edit(NIGHTS, "\n1,1,0", "\n1,yes,0"), "data.csv, line 3"),
+    "a judgement that is a pickle": ("bapps", judged(NO_NUMBER), "000000.npy"),
+    "a judgement above 1": ("bapps", judged(1.5), "000000.npy"),
+    "an unknown material": ("material_similarity", answers("answers", [0, 1, 100]), "index"),
+    "an answer without its votes": ("material_similarity", answers("agreement"), "answers_processed_test.json"),
     "a material too few": ("material_similarity", removed("data/havran1*/material-050.png"), "havran1"),
-}
+    "a name of another level": ("raid", edit("responses.csv", "01_level_02", "01_level_12"), "rot_img_01"),
+    "an unknown object": ("things", written(OBJECTS, "0 1 9\n"), "validationset.txt"),
+    "an object twice": ("things", written(OBJECTS, "0 1 1\n"), "validationset.txt"),
+    "two of three objects": ("things", written(OBJECTS, "0 1\n"), "validationset.txt"),
+    "no triplet": ("things", written(OBJECTS, ""), "validationset.txt"),
+    "matrices without people": ("objects92", matrices(behaviour=None), "rdms.npz"),
+    "a matrix of another length": ("objects92", matrices(behaviour=np.zeros((3, 65))), "rdms.npz"),
+    "a matrix of no numbers": ("objects92", matrices(model_hmax=np.full(66, np.nan)), "rdms.npz"),
+    "a matrix of texts": ("objects92", matrices(model_hmax=np.array(["a"] * 66)), "rdms.npz"),
+    "a matrix of pickled objects": ("objects92", matrices(model_hmax=np.array([{}], object)), "rdms.npz"),
+    "another structure": ("osie", matlab("eye/fixations.mat", fixations=np.zeros((3, 3))), "fixations.mat"),
+    "points of another size than the picture": (
+        "cat2000", matlab("trainSet/FIXATIONLOCS/Art/001.mat", fixLocs=np.ones((3, 3))), "001.mat"
+    ),
+    "gaze of another structure": (
+        "salicon", matlab("fixations/val/COCO_val2014_000000000009.mat", gaze=np.zeros(3)), "000000000009.mat"
+    ),
+    "no fixations and no map": (
+        "salicon", picture("images/train/COCO_train2014_000000000001.jpg"), "000000000001"
+    ),
+    "a map of another size than the photograph": (
+        "mit1003", picture("ALLFIXATIONMAPS/*_fixMap.jpg", (10, 10)), "fixMap.jpg"
+    ),
+    "a class of another data set": ("cifar10", picture("test/zebra/1.png"), "zebra"),
+    "a name that is no cue conflict": ("cue_conflict", picture("cat/cat12.png"), "cat12"),
+    "a class outside the 16": ("cue_conflict", picture("cat/cat2-zebra1.png"), "cat2-zebra1"),
+    "the folder of another shape": ("cue_conflict", picture("dog/cat5-oven1.png"), "cat5-oven1"),
+    "an answer that nobody could give": ("model_vs_human", edit(TRIALS, "cat,cat", "zebra,cat"), "line 2"),
+    "another class than the image's": ("model_vs_human", edit(TRIALS, "cat,cat,3", "cat,dog,3"), "another class"),
+    "a trial in no condition": ("model_vs_human", edit(TRIALS, ",3.0,", ",nan,"), "line 2"),
+    "trials without a class": ("model_vs_human", edit(TRIALS, "category", "label"), "category"),
+    "an answer twice": ("model_vs_human", repeated(TRIALS), "twice"),
+    "too few fields": ("model_vs_human", picture(f"{LOW_PASS}.png"), "0004_lp.png"),
+    "a condition that nobody saw": (
+        "model_vs_human", picture(f"{LOW_PASS}_dnn_4_cat_10_n02123045_1.png"), "condition of low-pass"
+    ),
+    "a stimulus of none of the 16": (
+        "model_vs_human", picture(f"{LOW_PASS}_dnn_3_zebra_10_n02123045_1.png"), "one of the 16 classes"
+    ),
+    "an edge image outside of the folders": ("model_vs_human", picture("edge/lynx/lynx1.png"), "lynx1"),
+    "an edge image of another class": ("model_vs_human", picture("edge/dog/cat3.png"), "cat3"),
+    "captions without a caption": ("flickr8k", written("captions.txt", "image,caption\n"), "captions.txt"),
+    "a line without a caption": ("flickr8k", written("captions.txt", "image,caption\n0_ab.jpg\n"), "line 2"),
+    "no captioned image": ("flickr8k", removed("Images/*"), "flickr8k"),
+    "other annotations": ("coco_captions", written(COCO, '{"images": []}'), "train2017"),
+    "no caption column": ("imagefolder", written("test/metadata.csv", "file_name,size\n0.png,3\n"), "metadata.csv"),
+    "a line that is no JSON": ("imagefolder", written("train/metadata.jsonl", "{'file_name': 1}\n"), "line 1"),
+    "two lists for one split": (
+        "imagefolder", written("train/metadata.csv", "file_name,text\n0.png,a\n"), "metadata.csv"
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("dataset", "damage", "named"), ABSENT.values(), ids=ABSENT)
-def test_what_is_absent_is_named(dataset, damage, named, tree, load):
+@pytest.mark.parametrize(("dataset", "damage", "named"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_refused_with_its_place(dataset, damage, named, tree, load):
     root = tree(dataset)
     refused(load, dataset, damage(root) or root, named)
 
@@ -228,20 +203,6 @@ def test_more_rows_than_the_data_set_has_are_another_data_set(tree, load, monkey
     builder = builder_class("osie")
     monkeypatch.setattr(builder, "metadata", replace(builder.metadata, rows={"test": 2}))
     refused(load, "osie", tree("osie"), "contains 3 rows")
-
-
-def test_an_answer_twice_is_refused(tree, load):
-    root = tree("model_vs_human")
-    text = (root / TRIALS).read_text()
-    (root / TRIALS).write_text(text + text.splitlines()[1] + "\n")
-    refused(load, "model_vs_human", root, "twice")
-
-
-def test_a_map_of_another_size_than_the_photograph_is_named(tree, load):
-    root = tree("mit1003")
-    for path in (root / "ALLFIXATIONMAPS").glob("*_fixMap.jpg"):
-        write_image(path, (10, 10))
-    refused(load, "mit1003", root, "fixMap.jpg")
 
 
 def offsets(path):

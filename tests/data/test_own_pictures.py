@@ -1,7 +1,5 @@
 """Anybody's labelled pictures: class folders, their archives, and tables on the Hub."""
 
-import shutil
-
 import datasets
 import pytest
 from official_trees.images import write_image
@@ -45,11 +43,6 @@ def test_folders_above_the_classes_are_splits(load, tmp_path):
     splits = load("imagefolder", "labels", data_dir=tmp_path / "pictures")
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 2, "val": 1}
     assert splits["val"].features["label"].names == ["cat", "dog"]
-
-
-def test_an_archive_of_class_folders_is_unpacked(load, folder):
-    archive = shutil.make_archive(str(folder), "gztar", folder)
-    assert load(archive, split="test")["label"][:] == [0, 1, 1]
 
 
 def test_pictures_without_a_list_have_no_captions(load, folder):

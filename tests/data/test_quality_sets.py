@@ -95,18 +95,6 @@ def test_standard_deviations_are_optional(load, tree, tmp_path):
     )
 
 
-def test_the_names_of_tid2013_are_read(load, tree):
-    row = load("tid2013", data_dir=tree("tid2013"), split="test")[3]
-    assert (row["reference_id"], row["distortion"], row["level"]) == ("I01", "Gaussian blur", 2)
-
-
-def test_kadids_dmos_is_higher_is_better(load, tree):
-    dataset = load("kadid10k", data_dir=tree("kadid10k"), split="test")
-    assert dataset["higher_is_better"][0] is True
-    assert dataset["score"][0] > dataset["score"][2]  # level 1 against level 3
-    assert dataset["score_std"][0] == 0.496
-
-
 def test_lives_originals_are_no_rows_and_the_realigned_scores_are_a_configuration(load, tree):
     root = tree("live")
     plain = load("live", data_dir=root, split="test")

@@ -12,31 +12,12 @@ from PIL import Image
 from hf_clipdyn.data import SubsetWarning
 
 
-def test_nights_gives_all_splits_with_votes_and_parts(load, tree):
-    with pytest.warns(SubsetWarning, match="6 of the official 20,019"):  # of all splits together
-        splits = load("nights", data_dir=tree("nights"))
-    assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 2, "val": 1, "test": 3}
-    assert splits["test"]["judgement"] == [0.0, 1.0, 0.6]
-    assert splits["test"]["votes"] == [9, 10, 5]
-    assert splits["test"]["subset"] == ["no_imagenet", "imagenet", "no_imagenet"]
-
-
 def test_image_1_is_the_right_one_of_nights(load, tree):
     root = tree("nights")
     row = load("nights", data_dir=root, split="val")[0]
     with Image.open(root / "distort" / "000" / "002_1.png") as right:
         assert row["image_1"].tobytes() == right.tobytes()
     assert row["image_0"].tobytes() != row["image_1"].tobytes()
-
-
-def test_bapps_has_a_choice_between_two_and_same_or_different(load, tree):
-    root = tree("bapps")
-    twoafc = load("bapps", data_dir=root, split="val")
-    assert twoafc["subset"] == ["traditional"] * 3 + ["superres"] * 3
-    assert twoafc["judgement"] == pytest.approx([0, 0.4, 1] * 2)
-    jnd = load("bapps", "jnd", data_dir=root, split="val")
-    assert jnd["subset"] == ["traditional"] * 2 + ["cnn"] * 2
-    assert jnd["same"] == pytest.approx([0, 1 / 3] * 2)
 
 
 def test_material_similarity_does_not_reward_a_constant_answer(load, tree):

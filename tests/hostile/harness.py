@@ -7,8 +7,10 @@ and what it breaks ends with it.
 import os
 import pickle
 import resource
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,12 @@ class Outcome:
         assert SECRET not in everything, "a secret was printed"
 
 
+Run = Callable[..., Outcome]
+"""The fixture `clipdyn`."""
+Write = Callable[..., Path]
+"""The fixture `write_table`."""
+
+
 class Victim:
     """Files beside the attacked folder that no call may read aloud, change or delete."""
 
@@ -73,6 +81,30 @@ class Bomb:
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, (self._folder,)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[bool]:
+    """A file system of that size in ``folder``; gives False where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = sys.platform == "linux" and subprocess.run(mount, capture_output=True).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=False)
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Every larger file fails to be written, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _instead(make: Callable[[Path], object]) -> Callable[[Path], object]:

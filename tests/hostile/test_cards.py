@@ -4,11 +4,12 @@ import ast
 import html
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from hostile.harness import Write
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -143,7 +144,7 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
     ],
 )
 def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
-    name: str, tmp_path: Path, write_table: Callable[..., Path]
+    name: str, tmp_path: Path, write_table: Write
 ) -> None:
     from hf_clipdyn.report import write_cards, write_report
     from hf_clipdyn.report.cards import file_name

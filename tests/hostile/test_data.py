@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile.harness import Outcome
+from hostile.harness import Run, victim_beside
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
 
@@ -64,6 +64,26 @@ def _name_that_is_no_text(at: Path) -> Path:
     return at
 
 
+def _secret(name: str, file: str) -> Callable[[Path], Path]:
+    """A data set one of whose files is a link to somebody's secret."""
+
+    def make(at: Path) -> Path:
+        TREES[name](at)
+        (at / file).unlink()
+        (at / file).symlink_to(victim_beside(at / file))
+        return at
+
+    return make
+
+
+SECRETS = {
+    "flickr8k": "captions.txt",
+    "kadid10k": "dmos.csv",
+    "model_vs_human": "raw-data/low-pass/low-pass_subject-01_session_1.csv",
+    "nights": "data.csv",
+    "objects92": "rdms.npz",
+    "tid2013": "mos_with_names.txt",
+}
 DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     **{
         name: ("cifar10", make, "x.tar.gz" if " tar " in f" {name} " else "")
@@ -71,6 +91,7 @@ DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     },
     "a shard that leads out": ("webdataset", _shard_that_leads_out, ""),
     "a name that is no UTF-8": ("osie", _name_that_is_no_text, "lacks stimuli"),
+    **{f"a secret in {name}": (name, _secret(name, file), Path(file).name) for name, file in SECRETS.items()},
 }
 
 
@@ -78,7 +99,7 @@ DATA: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     ("name", "make", "says"), DATA.values(), ids=[name.replace(" ", "-") for name in DATA]
 )
 def test_data_write_nothing_outside_of_their_folder_and_are_read_inside_or_refused(
-    name: str, make: Callable[[Path], Path], says: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+    name: str, make: Callable[[Path], Path], says: str, clipdyn: Run, tmp_path: Path
 ) -> None:
     """Paths of a zip are cut off and a shard is not unpacked, so what they hold is found inside."""
     root = tmp_path / "given" / name
@@ -101,7 +122,7 @@ def test_data_write_nothing_outside_of_their_folder_and_are_read_inside_or_refus
     ],
 )
 def test_a_hostile_call_of_cache_deletes_nothing(
-    options: tuple[str, ...], says: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+    options: tuple[str, ...], says: str, clipdyn: Run, tmp_path: Path
 ) -> None:
     kept = tmp_path / "work" / "caches" / "clipdyn-pixels" / "key" / "pixels.npy"
     kept.parent.mkdir(parents=True)

@@ -10,53 +10,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hostile.harness import Bomb, Outcome, call
-from PIL import Image
+from hostile.harness import Bomb, Outcome, Run, call
+from official_trees.trees import TREES
 from safetensors.torch import load_file, save_file
-from transformers import CLIPModel, CLIPProcessor
-
-from hf_clipdyn.data.sets.cifar import Cifar10
-from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
-from hf_clipdyn.models.tokenizers import train_tokenizer
 
 Change = Callable[[Path], None]
 COMMIT = "0123456789" * 4
+SOUND = Path(__file__).parents[1] / "goldens" / "model"
 EVALUATE = (
     *("evaluate", "me/run", "--store", "hub", "--benchmarks", "zero_shot/cifar10", "--device", "cpu"),
     *("--data-dir", "cifar10=cifar10", "--output", "results.parquet"),
 )
 
 
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with a sound model in a store that no publisher made, and 20 labelled images."""
-    folder = tmp_path_factory.mktemp("sound")
-    repo = folder / "hub" / "models--me--run"
+@pytest.fixture
+def snapshot(tmp_path: Path, clipdyn: Run) -> Path:
+    """The files of a sound model, to be spoilt, in the folder where `clipdyn` runs, with labelled images beside it."""
+    repo = tmp_path / "work" / "hub" / "models--me--run"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
-    size = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 2, 2), 16, context_length=12)
-    tokenizer = train_tokenizer(list(Cifar10.classes), vocab_size=560, context_length=12)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        CLIPModel(clip_config(size, tokenizer)).save_pretrained(repo / "snapshots" / COMMIT)
-    CLIPProcessor(clip_image_processor(size), tokenizer).save_pretrained(repo / "snapshots" / COMMIT)
-    rng = np.random.default_rng(0)
-    for label in Cifar10.classes:
-        images = folder / "cifar10" / "test" / label
-        images.mkdir(parents=True)
-        for index in range(2):
-            Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(images / f"{index}.png")
-    return folder
-
-
-@pytest.fixture
-def snapshot(sound: Path, tmp_path: Path, clipdyn: Callable[..., Outcome]) -> Path:
-    """The files of the model, to be spoilt, in the folder where `clipdyn` runs."""
-    shutil.copytree(sound, tmp_path / "work", dirs_exist_ok=True)
-    return tmp_path / "work" / "hub" / "models--me--run" / "snapshots" / COMMIT
+    TREES["cifar10"](tmp_path / "work" / "cifar10")
+    return Path(shutil.copytree(SOUND, repo / "snapshots" / COMMIT))
 
 
 def _setting(name: str, value: Any, file: str = "config.json") -> Change:
@@ -137,7 +113,7 @@ MODELS: dict[str, tuple[Change, str]] = {
     # Inputs that are not those of training.
     "larger pictures": (
         _setting("image_processor.crop_size", {"height": 32, "width": 32}, P),
-        "Input image size (32*32) doesn't match model (16*16)",
+        "Input image size (32*32) doesn't match model (24*24)",
     ),
     "end of another tokenizer": (
         _setting(f"{T}.eos_token_id", 99999),
@@ -157,9 +133,7 @@ def _check(outcome: Outcome, said: str, snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "said"), MODELS.values(), ids=list(MODELS))
-def test_a_hostile_model_is_not_measured(
-    clipdyn: Callable[..., Outcome], snapshot: Path, change: Change, said: str
-) -> None:
+def test_a_hostile_model_is_not_measured(clipdyn: Run, snapshot: Path, change: Change, said: str) -> None:
     change(snapshot)
     _check(clipdyn(*EVALUATE), said, snapshot)
 
@@ -220,7 +194,7 @@ CHECKPOINTS: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize(("change", "said"), CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 def test_a_hostile_checkpoint_is_not_imported(
-    clipdyn: Callable[..., Outcome], tmp_path: Path, change: Change, said: str
+    clipdyn: Run, tmp_path: Path, change: Change, said: str
 ) -> None:
     pytest.importorskip("open_clip")
     work = tmp_path / "work"

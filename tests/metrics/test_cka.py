@@ -27,12 +27,6 @@ def test_the_unbiased_inner_products_are_those_of_the_authors_code():
     assert found == pytest.approx([0.0280413747, 0.0318701856, 0.1113638052], abs=1e-10)
 
 
-def test_the_influence_is_that_of_leaving_out_one_item_after_the_other():
-    left_out = np.array([value(np.delete(X, row, 0), np.delete(Y, row, 0)) for row in range(12)])
-    expected = (left_out.mean() - left_out) * (1 - 1 / 12)
-    assert cka(X, Y)["cka_debiased"].influence == pytest.approx(expected, abs=1e-12)
-
-
 @pytest.mark.parametrize("n", [50, 100, 500])
 def test_independent_data_of_any_number_are_at_zero_within_the_interval(n):
     found = cka(*independent(n, 512))
@@ -50,14 +44,6 @@ def test_equal_data_up_to_rotation_scale_and_place_are_equal():
 
 def test_almost_constant_embeddings_keep_their_digits():
     assert value(1 + 1e-6 * X, Y) == pytest.approx(value(X, Y), abs=1e-8)
-
-
-@pytest.mark.parametrize("x", [np.full((6, 2), 0.1), X[:6] * 0, np.eye(6)])
-def test_items_that_are_all_alike_are_undefined_with_the_cause(x):
-    found = cka(x, X[:6])
-    assert np.isnan(found["cka_debiased"].value)
-    assert np.isnan(found.report()["cka_debiased_ci"]).all()
-    assert found["cka_debiased"].cause == "the inner products of different items are all alike"
 
 
 def test_four_items_have_a_value_without_an_interval():

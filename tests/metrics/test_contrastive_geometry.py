@@ -9,7 +9,6 @@ from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
 IMAGES = grid(16, 6, (3, 5, 2, 101)) + 0.3
 TEXTS = 0.6 * IMAGES + grid(16, 6, (2, 7, 5, 97)) - 0.2
 # To the second order; all others are exact.
-RANKS = ("rankme", "effective_rank", "effective_rank_centred")
 RATIOS = ("participation_ratio_image", "participation_ratio_debiased_image")
 
 
@@ -19,19 +18,6 @@ def unit(rows):
 
 def normal(n, d, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))
-
-
-def without_each(images, texts):
-    """Influences by computing the metric again without each pair."""
-    left_out = [
-        contrastive_geometry(*(np.delete(rows, row, axis=0) for rows in (images, texts)))
-        for row in range(len(images))
-    ]
-    influences = {}
-    for name in left_out[0]:
-        values = np.array([one[name].value for one in left_out])
-        influences[name] = (values.mean() - values) * (1 - 1 / len(values))
-    return influences
 
 
 def test_the_values_are_those_of_the_authors_code():
@@ -50,24 +36,6 @@ def test_the_values_are_those_of_the_authors_code():
     assert {name: result[name].value for name in expected} == pytest.approx(expected, abs=6e-10)
     unbiased = 0.6351241368  # the square of the gap, without what finite samples add
     assert result["gap"].value ** 2 - result.facts["gap_chance"] ** 2 == pytest.approx(unbiased, abs=1e-9)
-
-
-def test_the_influences_are_those_of_leaving_out_one_pair_after_the_other():
-    expected = without_each(IMAGES, TEXTS)
-    found = contrastive_geometry(IMAGES, TEXTS)
-    assert found.keys() == expected.keys()
-    for name, score in found.items():
-        if not name.startswith(RANKS):
-            assert score.influence == pytest.approx(expected[name], abs=1e-12), name
-
-
-def test_the_influences_on_ranks_approach_those_of_the_jackknife():
-    rows = normal(120, 6) * np.arange(1, 7) + 1
-    expected = without_each(rows, rows)
-    for name in RANKS:
-        found, exact = contrastive_geometry(rows, rows)[f"{name}_image"].influence, expected[f"{name}_image"]
-        assert np.corrcoef(found, exact)[0, 1] > 0.999
-        assert found.std() == pytest.approx(exact.std(), rel=0.05)
 
 
 def test_independent_images_and_texts_have_a_gap_by_chance_alone():
@@ -97,23 +65,14 @@ def test_collapsed_embeddings_have_one_dimension_and_no_centred_one():
     assert values["effective_rank_text"] == pytest.approx(1)
     assert values["rankme_text"] == pytest.approx(1, abs=1e-5)
     assert values["norm_text"] == pytest.approx(6)
-    undefined = {name for name, value in values.items() if np.isnan(value)}
-    assert undefined == {
-        f"{name}_{side}"
-        for name in ("effective_rank_centred", "participation_ratio", "participation_ratio_debiased")
-        for side in ("image", "text")
-    }
-    assert {name for name, score in result.items() if score.cause} == undefined
+    assert sum(map(np.isnan, values.values())) == 6, "what is relative to the mean"
 
 
-def test_what_is_undefined_has_a_cause():
+def test_one_pair_has_a_gap_and_no_chance():
     alone = contrastive_geometry([[1.0, 0.0]], [[0.0, 1.0]])
     assert alone["gap"].value == pytest.approx(np.sqrt(2))
     assert np.isnan(alone.report()["gap_ci"]).all()
-    assert alone["uniformity_text"].cause == "there is only one pair"
     assert np.isnan([alone.facts["gap_chance"], alone.facts["alignment_chance"]]).all()
-    few = contrastive_geometry(IMAGES[:3], TEXTS[:3])["participation_ratio_debiased_image"]
-    assert "fewer than four" in few.cause
 
 
 def test_ranks_of_few_images_have_a_value_without_an_interval():

@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import optimize, stats
 
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.scores import left_out
 
 # Intelligence quotient and hours of television a week, the worked example of Spearman's rho in
 # many textbooks: rho = -29/165.
@@ -69,28 +68,11 @@ def test_alignment_is_larger_the_closer_to_people(predictions_are, higher_is_bet
     assert result["alignment_ci"] == pytest.approx(sorted(sign * limit for limit in result["srcc_ci"]))
 
 
-@pytest.mark.parametrize("decimals", [None, 1, 0])
-def test_the_influences_are_those_of_the_jackknife(decimals):
-    """Exactly, but for Spearman's: its closed form is of the first order, in the number of references."""
-    x, y, groups = quality_data(n_groups=80, per_group=12, decimals=decimals)
-    found = iqa_correlation(x, y, groups=groups)
-    peers = {"srcc": stats.spearmanr, "krcc": stats.kendalltau, "plcc": stats.pearsonr}
-    for name, peer in peers.items():
-        without = left_out(lambda *part, peer=peer: peer(*part).statistic, [x, y], groups)
-        tolerance = 0.12 * without.std() if name == "srcc" else 1e-12
-        assert found[name].influence == pytest.approx(without, abs=tolerance)
-        assert found[name].influence.std() == pytest.approx(without.std(), rel=0.03)
-    assert found["alignment"].influence == pytest.approx(-found["srcc"].influence)
-
-
-def test_the_interval_is_students_on_fishers_z_over_references():
-    x, y, groups = quality_data(n_groups=25)
-    found = iqa_correlation(x, y, groups=groups)
-    variance = np.square(found["plcc"].influence).sum() * 25 / 24
-    z = np.arctanh(stats.pearsonr(x, y).statistic)
-    half = stats.t.ppf(0.975, 24) * np.sqrt(variance) / (1 - np.tanh(z) ** 2)
-    assert found.facts["n_groups"] == 25
-    assert found.report(groups)["plcc_ci"] == pytest.approx(np.tanh([z - half, z + half]))
+def test_a_correlation_that_one_reference_alone_defines_has_no_known_error():
+    found = iqa_correlation([1.0, 1, 1, 2], [1.0, 2, 3, 4])
+    for name in ("krcc", "plcc"):
+        assert np.isfinite(found[name].value)
+        assert np.isnan(found.report()[f"{name}_ci"]).all()
 
 
 def test_the_interval_of_very_many_rows_has_the_width_of_the_formula():
@@ -117,32 +99,6 @@ def test_four_parameters_fit_alike_in_every_unit(unit):
     expected = stats.pearsonr(curve(-x, *best), y).statistic
     found = iqa_correlation(unit * x, y, logistic=4)
     assert found["plcc_logistic"].value == pytest.approx(expected, abs=1e-8)
-
-
-def test_fewer_rows_than_parameters_leave_the_fit_undefined():
-    result = iqa_correlation([1, 2, 3, 4], [1, 3, 2, 4], logistic=4).report()
-    assert (
-        result["causes"]["plcc_logistic"] == "a logistic function of 4 parameters cannot be fitted to 4 rows"
-    )
-    assert np.isnan(result["plcc_logistic"])
-    assert np.isnan(result["rmse_logistic_ci"]).all()
-    assert result["srcc"] == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "cause"),
-    [
-        ([1, 1, 1], [1, 2, 3], "the predictions are constant"),
-        ([1, 2, 3], [2, 2, 2], "the references are constant"),
-        ([1, 1], [2, 2], "the predictions and the references are constant"),
-        ([1], [2], "only one row"),
-    ],
-)
-def test_constant_scores_have_no_correlation(x, y, cause):
-    result = iqa_correlation(x, y, logistic=4).report()
-    assert cause in result["causes"]["srcc"]
-    for key in ("srcc", "krcc", "plcc", "alignment", "plcc_logistic", "rmse_logistic"):
-        assert np.isnan(result[key])
 
 
 def test_the_published_opinion_scores_are_oriented_as_documented(real_data):

@@ -6,7 +6,6 @@ from recipes import trials
 from scipy import stats
 
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
-from hf_clipdyn.metrics.scores import interval, over
 
 RIGHT = trials(3, 8, 40, (7, 31, 13, 17, 3, 101), 8, 11)[2]
 
@@ -61,12 +60,6 @@ def test_a_random_learner_has_the_expected_numbers():
         assert result[name].value == pytest.approx(np.mean(result.facts[f"{name}_expected"]), rel=0.03)
 
 
-def test_the_influences_are_those_of_leaving_one_item_out(order):
-    for name, score in order.items():
-        without = np.array([learning_order(np.delete(RIGHT, item, axis=2))[name].value for item in range(40)])
-        assert score.influence == pytest.approx((without.mean() - without) * (1 - 1 / 40), abs=2e-12), name
-
-
 def test_half_of_the_items_that_are_never_learned_have_no_median():
     assert np.isnan(learning_order([[[0, 0, 1]]]).facts["median_first_learned"]).all()
 
@@ -84,20 +77,6 @@ def test_the_rank_correlation_is_scipys_in_each_group():
     assert len(result["spearman"].influence) == 100, "blocks of items are left out"
 
 
-def test_the_interval_of_a_rank_correlation_has_the_width_of_its_spread_over_samples():
-    rng = np.random.default_rng(2)
-    values, widths = [], []
-    for _ in range(100):
-        x = rng.normal(size=250)
-        score = rank_agreement(x, x + rng.normal(size=250))["spearman"]
-        values.append(score.value)
-        widths.append(np.diff(interval(score.value, over(score.influence), score.scale)))
-    assert np.mean(widths) == pytest.approx(2 * 1.984 * np.std(values), rel=0.15)
-
-
-def test_groups_without_ranks_are_left_out_and_none_is_named():
+def test_groups_without_ranks_are_left_out():
     x, y = [1, 2, 3, 4, 4, 4, 1, 2], [1, 3, 2, 1, 2, 3, 1, 2]
     assert rank_agreement(x, y, groups=list("aaabbbcc")).facts["n_groups"] == 1
-    score = rank_agreement([1, 1, 1], [1, 2, 3])["spearman"]
-    assert np.isnan(score.value)
-    assert "constant" in score.cause

@@ -83,10 +83,15 @@ def test_features_without_any_variance_decide_for_one_class():
     assert set(probe.decide(np.ones((15, 4)))) == {1}
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60), st.integers(2, 6))
-def test_folds_keep_exemplars_whole_and_hold_each_class(pairs, most):
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60),
+    st.integers(2, 6),
+    st.sampled_from([(10, 1), (1, 10)]),
+)
+def test_folds_keep_exemplars_whole_and_hold_each_class(pairs, most, names):
+    """Whether the exemplars of a class have names that follow each other or not."""
     classes = np.array([kind for kind, _ in pairs])
-    groups = np.array([10 * kind + exemplar for kind, exemplar in pairs])
+    groups = np.array(pairs) @ names
     folds = probe_folds(classes, groups, most)
     for group in set(groups):
         assert len(set(folds[groups == group])) == 1

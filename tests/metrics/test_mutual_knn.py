@@ -19,15 +19,6 @@ def test_the_value_is_that_of_the_authors_code():
     assert swapped.influence == pytest.approx(found["mutual_knn"].influence)
 
 
-@pytest.mark.parametrize("k", [1, 4, 10, 18])
-@pytest.mark.parametrize("second", [B, 2 * A, np.repeat(B[::4], 4, axis=0)])
-def test_the_influence_is_that_of_leaving_out_one_item_after_the_other(second, k):
-    left_out = [mutual_knn(np.delete(A, row, 0), np.delete(second, row, 0), k) for row in range(20)]
-    values = np.array([one["mutual_knn"].value for one in left_out])
-    found = mutual_knn(A, second, k)["mutual_knn"]
-    assert found.influence == pytest.approx((values.mean() - values) * (1 - 1 / 20), abs=1e-14)
-
-
 def test_all_others_as_neighbours_are_shared_without_a_known_error():
     found = mutual_knn(A, B, 19)["mutual_knn"]
     assert found.value == 1
@@ -46,9 +37,3 @@ def test_equal_embeddings_are_neighbours_in_the_order_of_their_rows():
     np.fill_diagonal(nearest, -1)
     assert set(np.argsort(-nearest, axis=1, kind="stable")[4, :2]) == {0, 1}
     assert mutual_knn(captions, images, 2)["mutual_knn"].value == 1
-
-
-def test_one_direction_is_undefined_with_its_cause():
-    found = mutual_knn(np.arange(1.0, 7)[:, None] * [1, 2], A[:6], 2)
-    assert np.isnan([found["mutual_knn"].value, *found.report()["mutual_knn_ci"]]).all()
-    assert found["mutual_knn"].cause == "all embeddings have the same direction in a"

@@ -56,62 +56,12 @@ def curve(accuracies, n_images=200, places=None):
     return noise_robustness(predictions, truth, sigmas, n_classes=10, places=places).report(images)
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_influences_are_those_of_leaving_out_each_image(log):
-    rng = np.random.default_rng(0)
-    ease = rng.random((300, 1)) + 0.2 * rng.random((300, 4))
-    right = (ease < np.array([0.95, 0.9, 0.6, 0.3])).astype(float)
-
-    def values(rows):
-        by_level, whole = accuracy_curve(rows, [0.0, 0.05, 0.1, 0.4], log=log, n_classes=10)
-        of_levels = [score for scores in by_level for score in scores.values()]
-        return [*of_levels, *whole.values(), drop_when_right(rows[:, 0], rows[:, 2])]
-
-    whole = values(right)
-    without = np.array([[one.value for one in values(np.delete(right, row, 0))] for row in range(300)])
-    jackknife = (without.mean(axis=0) - without) * (1 - 1 / 300)
-    for score, expected in zip(whole, jackknife.T, strict=True):
-        assert np.square(score.influence).sum() == pytest.approx(np.square(expected).sum(), rel=0.04)
-        assert score.influence == pytest.approx(expected, abs=0.1 * np.abs(expected).max() + 1e-12)
-
-
 @given(st.integers(1, 300), st.integers(2, 50), st.data())
 def test_clear_of_chance_is_whether_wilsons_interval_is(n, n_classes, data):
     right = data.draw(st.integers(0, n))
     low = binomtest(right, n).proportion_ci(method="wilson").low
     if abs(low - 1 / n_classes) > 1e-9:
         assert clear_of_chance(right / n, n, n_classes) == (low > 1 / n_classes)
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "given", "name", "cause"),
-    [
-        ((0.14, 0.12, 0.1), {}, "relative_drop_at_0.1", "indistinguishable from chance, 0.100"),
-        ((0.14, 0.12, 0.1), {}, "chance_corrected_drop_at_0.3", "indistinguishable from chance"),
-        (
-            (0.0, 0.2, 0.1),
-            {"n_classes": None},
-            "relative_drop_at_0.1",
-            "no clean image is classified correctly",
-        ),
-        ((0.9, 0.7, 0.3), {"n_classes": None}, "chance_corrected_drop_at_0.1", "n_classes is not given"),
-        ((0.9, 0.85, 0.7), {}, "threshold", "at any level that was shown"),
-        ((0.9, 0.2, 0.15), {"places": [np.nan, -2, -1]}, "threshold", "already below 0."),
-        ((0.9, 0.7, 0.3), {"places": [np.nan, np.nan, 1]}, "threshold", "fewer than two levels have a place"),
-    ],
-)
-def test_what_is_undefined_has_a_cause_and_no_interval(accuracies, given, name, cause):
-    predictions, truth, sigmas, images = decisions(accuracies=accuracies)
-    result = noise_robustness(predictions, truth, sigmas, **{"n_classes": 10} | given).report(images)
-    assert np.isnan(result[name])
-    assert f"{name}_ci" not in result
-    assert cause in result["causes"][name]
-
-
-def test_clean_images_alone_have_no_area():
-    result = noise_robustness([1] * 60, [1] * 60, [0.0] * 60, n_classes=10).report()
-    assert result["causes"] == dict.fromkeys(("area", "threshold"), "the only noise level is 0")
-    assert result["accuracy_at_0.0"] == 1
 
 
 def test_of_the_images_that_are_right_when_clean_those_alone_count():
@@ -121,7 +71,6 @@ def test_of_the_images_that_are_right_when_clean_those_alone_count():
         Scores({"drop": found}).report()["drop_ci"]
         == Scores({"drop": mean([0] * 20, "count")}).report()["drop_ci"]
     )
-    assert np.isnan(drop_when_right([0, 0], [1, 0]).value)
 
 
 def first_halfway(accuracy, places, clean, chance):

@@ -27,16 +27,5 @@ def test_one_lucky_revision_does_not_decide_when_a_number_rises():
     assert half_rise(curve, SAMPLES, EARLY, LATE).value > 3.5
 
 
-def test_what_does_not_rise_has_no_half():
-    falling = half_rise(-logistic(3), SAMPLES, EARLY, LATE)
-    assert np.isnan(falling.value)
-    assert falling.cause == "the number does not rise from the early window to the late one"
-    curve = logistic(3)
-    curve[4] = np.nan
-    result = half_rise(curve, SAMPLES, EARLY, LATE)
-    assert np.isnan(result.value)
-    assert result.cause == "the number is undefined at a revision"
-
-
 def test_a_flat_half_counts_with_its_middle():
     assert half_rise([0, 0.5, 0.5, 1], [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1]).value == 1.5

@@ -4,13 +4,16 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hf_clipdyn.metrics.psychophysics import (
     agreement,
+    exemplar_interval,
     iso_response_contrast,
     means_without_each,
     one_against_others,
 )
+from hf_clipdyn.metrics.scores import root_interval
 
 GRID = 0.005 * 2.0 ** np.arange(7)
 
@@ -75,6 +78,17 @@ def test_one_observer_is_compared_with_the_geometric_mean_of_the_others():
     found = one_against_others(table)
     assert found["log_rmse"] == pytest.approx(np.mean([one.log_rmse for one in each]), abs=1e-12)
     assert found["alignment"] == pytest.approx(np.mean([one.alignment for one in each]), abs=1e-12)
+
+
+def test_the_interval_of_a_number_over_exemplars_is_that_of_its_kind():
+    values = np.array([0.2, 0.19, 0.21, 0.2, 0.22])
+    low, high = root_interval(0.2, values[1:])
+    assert exemplar_interval("log_rmse", values) == (low, high)
+    assert exemplar_interval("alignment", 1 - values) == pytest.approx((1 - high, 1 - low))
+    logs = np.log10(values)
+    half = stats.t.ppf(0.975, 3) * np.sqrt(3 / 4 * np.square(logs[1:] - logs[1:].mean()).sum())
+    expected = 10 ** (logs[0] + np.array([-half, half]))
+    assert exemplar_interval("contrast", values) == pytest.approx(tuple(expected))
 
 
 def test_a_criterion_of_0_is_reached_nowhere():

@@ -77,12 +77,6 @@ def test_models_together_have_the_scores_of_each_alone(data):
         assert scores["alignment"].influence == pytest.approx(alone.influence)
 
 
-def test_constant_dissimilarities_are_undefined_with_a_cause(data):
-    found = rsa(np.ones(36), data[1])["alignment"]
-    assert np.isnan(found.value)
-    assert found.cause == "the dissimilarities are constant"
-
-
 PUBLISHED = {
     "model_animacy": 0.3776,
     "monkey_it": 0.2714,

@@ -22,7 +22,6 @@ POINTS = st.lists(
     min_size=1,
     max_size=20,
 ).map(np.array)
-MAP, CORNER = np.eye(3), [[0, 0]]
 
 
 def pixel_values(saliency_map, points):
@@ -145,26 +144,6 @@ def test_a_scale_that_every_number_can_hold_leaves_the_values_as_they_are():
     assert auc(values, [[1, 0]]) == (1 + 0.5) / 4
 
 
-@pytest.mark.parametrize(
-    ("metric", "saliency_map", "inputs", "cause"),
-    [
-        ("nss", MAP, {}, "no fixation point"),
-        ("auc", MAP, {"fixations": np.empty((0, 2))}, "no fixation point"),
-        ("sauc", MAP, {"fixations": CORNER, "other_fixations": []}, "no fixations on other images"),
-        ("cc", MAP, {"density": np.ones((3, 3))}, "the density is constant"),
-        ("sim", np.ones((3, 3)), {"density": MAP}, "the map is constant"),
-        ("kl", 0 * MAP, {"density": MAP}, "the map is constant"),
-        ("ig", -MAP, {"fixations": CORNER, "baseline": MAP}, "the map has no positive value"),
-    ],
-)
-def test_where_the_reference_has_no_value_there_is_none_and_the_cause_is_named(
-    metric, saliency_map, inputs, cause
-):
-    target = Target(np.shape(saliency_map), **inputs)
-    assert np.isnan(target.scores(saliency_map).get(metric, np.nan))
-    assert cause in target.cause(metric)
-
-
 def test_the_means_are_those_of_the_single_maps_and_iterators_are_read_one_map_at_a_time():
     rng = np.random.default_rng(0)
     maps = [rng.random((5 + i, 8)) for i in range(4)]
@@ -207,16 +186,6 @@ def test_one_baseline_serves_all_images_and_may_be_nested_lists():
     assert one["ig"].value == each["ig"].value
 
 
-def test_a_data_set_with_densities_only_has_cc_sim_and_kl_and_a_named_cause_for_the_rest():
-
-    rng = np.random.default_rng(0)
-    result = saliency(rng.random((3, 4, 5)), [[], [], []], densities=rng.random((3, 4, 5)))
-    for name in METRICS:
-        is_defined = name in ("cc", "sim", "kl")
-        assert np.isfinite(result[name].value) == is_defined, name
-        assert result[name].cause == ("" if is_defined else "there is no fixation point")
-
-
 def test_an_image_without_fixations_is_left_out_of_the_mean_and_said_so():
     maps = np.random.default_rng(0).random((3, 4, 5))
     points = [[[0, 0]], [], [[3, 3]]]
@@ -225,16 +194,3 @@ def test_an_image_without_fixations_is_left_out_of_the_mean_and_said_so():
     assert result["nss"].cause == cause
     assert result["nss"].value == pytest.approx((nss(maps[0], points[0]) + nss(maps[2], points[2])) / 2)
     assert result.facts["n"] == 3
-
-
-def test_the_other_images_fixations_are_rescaled_and_stay_inside():
-    points = [np.array([[5.0, 5.0]]), np.array([[199.999, 99.999], [0.0, 0.0]])]
-    first, second = fixations_of_others(points, [(10, 10), (200, 100)])
-    assert first == pytest.approx(np.array([[9.99995, 9.9999], [0.0, 0.0]]))
-    assert second == pytest.approx(np.array([[100.0, 50.0]]))
-    assert (first < 10).all()
-
-
-def test_a_density_sums_to_one_and_without_fixations_is_zero():
-    assert fixation_density([[2, 2], [7.5, 4.2]], (6, 9), 2.0).sum() == pytest.approx(1)
-    assert not fixation_density([], (6, 9), 2.0).any()

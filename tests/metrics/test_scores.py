@@ -131,6 +131,13 @@ def test_a_report_has_values_intervals_facts_and_causes():
     assert "b_ci" not in report
 
 
+def test_the_interval_of_a_root_mean_square_is_students_over_the_pseudovalues_of_its_square():
+    value, without = 0.2, np.array([0.19, 0.21, 0.2, 0.203])
+    pseudovalues = 4 * value**2 - 3 * without**2
+    expected = np.sqrt(stats.ttest_1samp(pseudovalues, 0).confidence_interval(0.9))
+    assert root_interval(value, without, 0.9) == pytest.approx(tuple(expected))
+
+
 @pytest.mark.parametrize("truth", [0.0, 0.1, 1.0])
 def test_the_interval_of_a_root_mean_square_covers_also_near_0(truth):
     rng, covered = np.random.default_rng(1), []

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scipy import special, stats
 
-from hf_clipdyn.metrics.scores import left_out
 from hf_clipdyn.metrics.two_afc import two_afc
 
 ROWS = st.lists(
@@ -29,35 +27,6 @@ def test_the_scores_equal_a_loop(rows):
     assert result["ceiling"] == pytest.approx(np.mean([max(q, 1 - q) for *_, q in rows]))
     assert result["two_afc"] <= result["ceiling"] + 1e-12
     assert result["n_ties"] == sum(a == b for a, b, _ in rows)
-
-
-def test_images_that_are_reference_here_and_candidate_there_depend_on_each_other(agree):
-    """Against the double loop over pairs of rows that share an image."""
-    rng = np.random.default_rng(0)
-    images = np.array([rng.choice(30, 3, replace=False) for _ in range(300)])
-    depth = rng.normal(size=30)
-    d0, d1 = (np.abs(depth[images[:, 0]] - depth[images[:, i]]) for i in (1, 2))
-    p = (rng.random(300) < 0.3 + 0.4 * (d1 < d0)).astype(float)
-    result = two_afc(d0, d1, p).report(images=images)
-    score = np.where(d0 < d1, 1 - p, p)
-    sets = [set(one) for one in images.tolist()]
-    pairs = [(i, j) for i in range(300) for j in range(300) if sets[i] & sets[j]]
-    deviations = (score - score.mean()) / 300
-    variance = sum(deviations[i] * deviations[j] for i, j in pairs) / (1 - len(pairs) / 300**2)
-    share = score.mean()
-    half = stats.t.ppf(0.975, 29) * np.sqrt(variance) / (share * (1 - share))
-    ends = special.expit(special.logit(share) + np.array([-half, half]))
-    assert result["two_afc_ci"] == pytest.approx(ends.tolist())
-    by_name = two_afc(d0, d1, p).report(images=[[f"m{one}" for one in row] for row in images])
-    agree(by_name, result)
-
-
-@given(ROWS.filter(lambda rows: len(rows) > 1))
-def test_the_influence_is_that_of_the_jackknife(rows):
-    d0, d1, p = (np.array(column) for column in zip(*rows, strict=True))
-    for name, score in two_afc(d0, d1, p).items():
-        without = left_out(lambda *part, name=name: two_afc(*part)[name].value, [d0, d1, p])
-        assert score.influence == pytest.approx(without)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
-"""What the metrics refuse, with the name of what is wrong."""
+"""What the metrics refuse, with the name of what is wrong; and what they cannot say, with its cause."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hf_clipdyn.bundled import metric_names
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import columns, names, within
 from hf_clipdyn.metrics.cka import cka
@@ -17,16 +18,17 @@ from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.label_distribution import label_distribution
-from hf_clipdyn.metrics.learning_order import learning_order
+from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
 from hf_clipdyn.metrics.linear_probe import LinearProbe
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.noise_robustness import drop_when_right, noise_robustness
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out_scores
 from hf_clipdyn.metrics.phases import half_rise
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.rsa import noise_ceiling, rsa
 from hf_clipdyn.metrics.saliency import Target, saliency
+from hf_clipdyn.metrics.scores import Scores, interval, over
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc
@@ -155,8 +157,157 @@ def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
     metric(**RIGHT[metric])
 
 
+MODULES = {"representation_similarity": cka} | {one.__name__: one for one in RIGHT}
+NO_DATA: dict[str, Any] = {
+    "no rows": [],
+    "none": None,
+    "a text": "abc",
+    "bytes": b"abc",
+    "a number": 3.0,
+    "a mapping": {},
+    "missing values": [None],
+    "nan": [NAN],
+    "infinity": [float("-inf")],
+    "the largest": [1e308],
+    "the smallest": [5e-324],
+    "negative": [-1],
+    "beyond 64 bits": [10**30],
+    "complex": [1j],
+    "names": ["x"],
+    "objects": [object()],
+    "a table": [[1, 2]],
+    "deep": [[[[1]]]],
+    "another length": [1] * 7,
+}
+"""Columns, or the entries of one for each row."""
+
+
+@pytest.mark.parametrize("kind", NO_DATA)
+@pytest.mark.parametrize("name", metric_names())
+def test_a_column_that_is_no_data_gives_a_number_or_one_sentence(name: str, kind: str) -> None:
+    metric = MODULES[name]
+    for column, right in RIGHT[metric].items():
+        given, refused = NO_DATA[kind], None
+        try:
+            result = metric(
+                **{**RIGHT[metric], column: given * len(right) if isinstance(given, list) else given}
+            )
+        except (ValueError, IndexError) as error:  # NumPy's own of rows that are tables
+            refused = error
+        if isinstance(refused, MetricError):
+            assert 20 < len(str(refused)) < 400
+            assert str(refused).endswith(".")
+            assert "\n" not in str(refused)
+        elif refused is None:
+            assert result.facts["n"] + result.facts.get("n_excluded", 0) > 0
+
+
 def test_sizes_and_limits_are_named() -> None:
     with pytest.raises(MetricError, match="sizes"):
         list(fixations_of_others([CORNER], []))
     with pytest.raises(MetricError, match=r"shares must be in \[0, 1\], but has 0.5 to 1.5"):
         within(0, 1, shares=np.array([0.5, 1.5]))
+
+
+# --- what they cannot say ------------------------------------------------------------------------------------------
+
+
+def noise(accuracies: Sequence[float], **given: Any) -> Scores:
+    """Of 200 images at three levels: hard images fail first."""
+    rng = np.random.default_rng(0)
+    truth, ease = rng.integers(0, 10, 200), rng.random(200)
+    predictions = np.concatenate([np.where(ease < one, truth, (truth + 1) % 10) for one in accuracies])
+    levels = np.repeat([0.0, 0.1, 0.3], 200)
+    return noise_robustness(predictions, np.tile(truth, 3), levels, **{"n_classes": 10} | given)
+
+
+def half(values: Any) -> Scores:
+    return Scores({"half": half_rise(values, [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1])})
+
+
+def drop(*right: Any) -> Scores:
+    return Scores({"drop": drop_when_right(*right)})
+
+
+X, ALIKE, LOW = np.vander(range(6), 4) / 99, np.tile([1.0, 2, 2], (8, 1)), [0.14, 0.12, 0.1]
+NO_PRODUCTS = "the inner products of different items are all alike"
+NO_KAPPA = "both observers are right, or both are wrong, on all images"
+SRCC = "srcc krcc plcc alignment plcc_logistic rmse_logistic"
+KAPPAS = "kappa kappa_unbiased kappa_min kappa_max"
+CENTRED = "effective_rank_centred_text participation_ratio_image participation_ratio_debiased_text"
+FEW_ROWS = "a logistic function of 4 parameters cannot be fitted to 4 rows"
+UNDEFINED: list[tuple[Callable[..., Scores], list[Any], dict[str, Any], str, str]] = [
+    (cka, [np.full((6, 2), 0.1), X], {}, "cka_debiased", NO_PRODUCTS),
+    (cka, [X * 0, X], {}, "cka_debiased", NO_PRODUCTS),
+    (cka, [np.eye(6), X], {}, "cka_debiased", NO_PRODUCTS),
+    (contrastive_geometry, [ALIKE, ALIKE], {}, CENTRED, ""),
+    (contrastive_geometry, [[[1.0, 0.0]], [[0.0, 1.0]]], {}, "uniformity_text", "there is only one pair"),
+    (contrastive_geometry, [MAP + 1, MAP + 1], {}, "participation_ratio_debiased_image", "fewer than four"),
+    (anchor_preference, [[NAN] * 3], {}, "shape_preference", "no image has both a shape and a texture mate"),
+    (error_consistency, [[True] * 60, [True] * 60], {}, KAPPAS, NO_KAPPA),
+    (error_consistency, [[False] * 60, [False] * 60], {}, KAPPAS, NO_KAPPA),
+    (error_consistency, [[True] * 4, [True, True, False, True]], {}, "kappa_unbiased", "one observer is right"),
+    (observer_consistency, [np.ones((3, 2)), [1, 1, 1]], {}, "kappa", ""),
+    (observer_agreement, [np.ones((20, 2))], {}, "kappa kappa_min kappa_max", "in each pair, both are right"),
+    (iqa_correlation, [[1, 1, 1], [1, 2, 3]], {"logistic": 4}, SRCC, "the predictions are constant"),
+    (iqa_correlation, [[1, 2, 3], [2, 2, 2]], {"logistic": 4}, SRCC, "the references are constant"),
+    (iqa_correlation, [[1, 1], [2, 2]], {}, "srcc", "the predictions and the references are constant"),
+    (iqa_correlation, [[1], [2]], {}, "srcc", "only one row"),
+    (iqa_correlation, [[1, 2, 3, 4], [1, 3, 2, 4]], {"logistic": 4}, "plcc_logistic rmse_logistic", FEW_ROWS),
+    (jnd_map, [[1.0, 2.0], [0.0, 0.0]], {}, "jnd_map", "nobody judged any pair to be the same"),
+    (label_distribution, [np.full((3, 3), 1 / 3), MAP + 1, [0, 1, 2]], {}, "entropy_spearman", "constant"),
+    (rank_agreement, [[1, 1, 1], [1, 2, 3]], {}, "spearman", "constant"),
+    (mutual_knn, [X[1:, :1] * [1, 2], X[1:], 2], {}, "mutual_knn", "all embeddings have the same direction in a"),
+    (noise, [LOW], {}, "relative_drop_at_0.1", "indistinguishable from chance, 0.100"),
+    (noise, [LOW], {}, "chance_corrected_drop_at_0.3", "indistinguishable from chance"),
+    (noise, [[0.0, 0.2, 0.1]], {"n_classes": None}, "relative_drop_at_0.1", "no clean image is classified correctly"),
+    (noise, [[0.9, 0.7, 0.3]], {"n_classes": None}, "chance_corrected_drop_at_0.1", "n_classes is not given"),
+    (noise, [[0.9, 0.85, 0.7]], {}, "threshold", "at any level that was shown"),
+    (noise, [[0.9, 0.2, 0.15]], {"places": [NAN, -2, -1]}, "threshold", "already below 0."),
+    (noise, [[0.9, 0.7, 0.3]], {"places": [NAN, NAN, 1]}, "threshold", "fewer than two levels have a place"),
+    (noise_robustness, [[1] * 60, [1] * 60, [0.0] * 60], {}, "area threshold", "the only noise level is 0"),
+    (drop, [[0, 0], [1, 0]], {}, "drop", ""),
+    (leave_one_out_ceiling, [[[0, 1, 2], [0, 1, 3]], [0, 1]], {}, "ceiling", "no triplet was judged twice"),
+    (half, [[3, 2, 1, 0]], {}, "half", "the number does not rise from the early window to the late one"),
+    (half, [[0, NAN, 1, 2]], {}, "half", "the number is undefined at a revision"),
+    (rsa, [np.ones(36), np.arange(72.0).reshape(2, 36)], {}, "alignment", "the dissimilarities are constant"),
+    (shape_bias, [["cat"]] * 3, {}, "shape_bias cue_accuracy null_cue_accuracy", "no row has a texture other"),
+    (shape_bias, [["na"], ["cat"], ["dog"]], {}, "shape_bias", "no decision"),
+    (zero_shot_accuracy, [[[9, 1, 2, 3, 4]], [9]], {}, "chance top5_chance", "n_classes is not given"),
+    (zero_shot_accuracy, [[[9, 1]] * 2, [9] * 2], {"n_classes": 10}, "top5", "only the best 2 classes are given"),
+    (saliency, [[MAP], [[]]], {"densities": [MAP]}, "nss auc sauc ig", "there is no fixation point"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "given", "options", "undefined", "cause"), UNDEFINED)
+def test_what_is_undefined_is_nan_without_an_interval_and_has_a_cause(
+    metric: Callable[..., Scores], given: list[Any], options: dict[str, Any], undefined: str, cause: str
+) -> None:
+    found = metric(*given, **options)
+    for name in undefined.split():
+        score = found[name]
+        assert np.isnan(score.value)
+        assert score.cause
+        assert cause in score.cause
+        if score.influence is not None and len(score.influence):
+            assert np.isnan(interval(score.value, over(score.influence), score.scale)).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "saliency_map", "inputs", "cause"),
+    [
+        ("nss", MAP, {}, "no fixation point"),
+        ("auc", MAP, {"fixations": np.empty((0, 2))}, "no fixation point"),
+        ("sauc", MAP, {"fixations": CORNER, "other_fixations": []}, "no fixations on other images"),
+        ("cc", MAP, {"density": np.ones((3, 3))}, "the density is constant"),
+        ("sim", np.ones((3, 3)), {"density": MAP}, "the map is constant"),
+        ("kl", 0 * MAP, {"density": MAP}, "the map is constant"),
+        ("ig", -MAP, {"fixations": CORNER, "baseline": MAP}, "the map has no positive value"),
+    ],
+)
+def test_a_score_of_a_map_that_its_reference_does_not_define_has_a_cause(
+    metric: str, saliency_map: Any, inputs: dict[str, Any], cause: str
+) -> None:
+    target = Target(np.shape(saliency_map), **inputs)
+    assert np.isnan(target.scores(saliency_map).get(metric, np.nan))
+    assert cause in target.cause(metric)

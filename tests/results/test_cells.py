@@ -6,9 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import forked
 import numpy as np
@@ -206,23 +204,6 @@ def test_scoring_again_does_not_make_replaced_cells_the_newest(output):
         assert newest(found.cells()) == new
 
 
-def test_a_full_disk_leaves_everything_as_it_was(output, monkeypatch):
-    def full(table, where):
-        Path(where).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    store = CellStore(output)
-    put(store, cell("epoch-001"))
-    store.rebuild()
-    before = output.read_bytes()
-    monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(OSError, match="No space left on device"):
-        put(store, cell("epoch-002"))
-    assert output.read_bytes() == before
-    assert [file.stem for file in cells_folder(output).iterdir()] == [cell("epoch-001").key]
-    assert not list(output.parent.rglob(".*"))
-
-
 def test_a_rebuild_reads_only_the_cells_that_it_does_not_know(output, monkeypatch):
     from hf_clipdyn.results import cells as module
 
@@ -267,30 +248,6 @@ def test_several_writers_fill_one_folder_and_the_table_holds_all_cells(output):
     for thread in threads:
         thread.join()
     assert sorted(pd.read_parquet(output)["revision"]) == [f"epoch-{number:03d}" for number in range(40)]
-
-
-def broken(file: Path, other: Path) -> list[tuple[Callable[[], Any], str]]:
-    return [
-        (lambda: file.write_bytes(file.read_bytes()[:-200]), "Parquet"),
-        (lambda: shutil.copy(other, file), "is named as another cell"),
-        (
-            lambda: pq.write_table(pq.read_table(file).replace_schema_metadata(None), file),
-            "Invalid JSON",
-        ),
-        (lambda: pq.write_table(pq.read_table(file).drop(["value"]), file), "lacks the columns value"),
-    ]
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_broken_cell_is_named_in_one_sentence(output, number):
-    store = CellStore(output)
-    put(store, cell("epoch-001"))
-    put(store, cell("epoch-002"))
-    file, other = (cells_folder(output) / f"{cell(name).key}.parquet" for name in ("epoch-001", "epoch-002"))
-    make, says = broken(file, other)[number]
-    make()
-    with pytest.raises(EvaluationError, match=rf"{file.name}.*{says}"):
-        CellStore(output)
 
 
 _WRITER = """

@@ -1,15 +1,12 @@
 """What tables record about their origin: package, start times, claims; and what earlier tables did not."""
 
-import json
 import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 from result_rows import cell, row, write_rows
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results import provenance
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, package, utc, utc_of
@@ -89,27 +86,6 @@ def test_two_tables_of_one_run_give_its_earliest_times_unless_one_did_not_record
     )
     (unknown,) = provenance.merged([first, RunOrigin(run="me/a")])
     assert (unknown.packages, unknown.began, unknown.measured) == (("1", ""), _BEGAN, "")
-
-
-@pytest.mark.parametrize(
-    ("metadata", "says"),
-    [
-        ("[", "Invalid JSON"),
-        ('{"runs": 3}', "runs is 3"),
-        ('{"claims": "abc"}', "claims is 'abc'"),
-        ('{"package": "0.2.0+\\u001b[2J"}', "package is"),
-        (json.dumps({"runs": [{"run": "me/a", "began": "now" * 9999}]}), "runs.0.began is"),
-    ],
-)
-def test_facts_of_a_file_that_are_something_else_are_refused_in_one_sentence(tmp_path, metadata, says):
-    path = write_rows([row("zero_shot/cifar10", "top1", 0.5)], tmp_path / "results.parquet")
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({PROVENANCE_KEY: metadata}), path)
-    with pytest.raises(EvaluationError) as caught:
-        load(path)
-    assert says in str(caught.value)
-    assert len(str(caught.value)) < 400
-    assert "\n" not in str(caught.value)
 
 
 def test_a_time_from_a_manifest_is_utc_to_the_second_or_nothing():

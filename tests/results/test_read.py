@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from result_rows import VOCABULARY, pick, row
 
-from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.table import load, load_results
-from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+from hf_clipdyn.results.terms import Vocabulary
 
 
 def _replace(path, **columns):
@@ -70,18 +69,10 @@ def test_a_folder_with_a_table_is_that_table(write, tmp_path):
         load_results([tmp_path / "run", tmp_path / "model"])
 
 
-def test_two_seeds_under_one_name_become_two_runs(write):
-    first = write([row("noise/cifar10", "accuracy", 0.5, commit="a")], "seed0.parquet")
-    second = write([row("noise/cifar10", "accuracy", 0.6, commit="b")], "seed1.parquet")
-    assert list(load([first, second]).rows["run"]) == ["me/fixture (seed0)", "me/fixture (seed1)"]
-
-
-def test_files_of_the_same_name_are_named_with_their_folder(write):
-    paths = [
-        write([row("noise/cifar10", "accuracy", 0.5, commit=commit)], f"{commit}/results.parquet")
-        for commit in ("one", "two")
-    ]
-    assert list(load(paths).rows["run"]) == ["me/fixture (one/results)", "me/fixture (two/results)"]
+@pytest.mark.parametrize("names", [("seed0", "seed1"), ("one/results", "two/results")])
+def test_two_seeds_under_one_name_become_two_runs_named_by_file_or_folder(write, names):
+    paths = [write([row("noise/cifar10", "accuracy", 0.5, commit=name)], f"{name}.parquet") for name in names]
+    assert list(load(paths).rows["run"]) == [f"me/fixture ({name})" for name in names]
 
 
 def test_the_same_file_given_twice_counts_once(write):
@@ -89,63 +80,19 @@ def test_the_same_file_given_twice_counts_once(write):
     assert len(load([path, Path(path)]).rows) == 1
 
 
-def test_a_revision_that_was_trained_again_is_shown_in_its_last_state(write):
-    path = write(
-        [
-            row("noise/cifar10", "accuracy", 0.5, commit="old"),
-            row("noise/cifar10", "accuracy", 0.6, commit="new"),
-        ]
-    )
-    assert list(load([path]).rows["value"]) == [0.6]
-
-
-def test_of_texts_of_several_last_revisions_those_that_were_asked_last_count(write):
-    asked = [
-        row("zero_shot/cifar10", "top1", value, epoch=0, texts="last", text_commit=text_commit)
-        for value, text_commit in ((0.1, "c1"), (0.3, "c2"))
+def test_of_several_states_of_a_revision_the_newest_is_read(write):
+    """As `newest` chooses cells: trained again, observed again, or asked again by the texts of another commit."""
+    rows = [
+        *(row("noise/x", "accuracy", at / 10, repo_id="me/a", commit=str(at)) for at in (2, 1)),
+        *(row("noise/x", "accuracy", at / 10, repo_id="me/b", observe_version=at) for at in (1, 2)),
     ]
-    own = [row("zero_shot/cifar10", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
-    rows = load(write([*asked, *own])).rows
-    assert list(pick(rows, texts="last")["value"]) == [0.3]
-    assert list(pick(rows, texts="own")["value"]) == [0.5, 0.5]
-
-
-def test_of_two_versions_of_an_observation_the_newer_one_counts(write):
-    rows = [row("noise/cifar10", "accuracy", v / 10, observe_version=v) for v in (1, 2)]
-    assert list(load(write(rows)).rows["value"]) == [0.2]
-
-
-def _with_words(words):
-    return lambda path: pq.write_table(
-        pq.read_table(path).replace_schema_metadata({VOCABULARY_KEY: words}), path
-    )
-
-
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (lambda path: path.unlink(), r"results\.parquet"),
-        (lambda path: path.write_bytes(b""), r"results\.parquet"),
-        (lambda path: path.write_bytes(b"repo_id,value\nme/x,1\n"), r"results\.parquet"),
-        (lambda path: path.write_bytes(b"PAR1 cut off"), r"results\.parquet"),
-        (
-            lambda path: pd.DataFrame({"repo_id": ["me/x"]}).to_parquet(path),
-            "lacks the columns revision, commit",
-        ),
-        (lambda path: _replace(path, value=pa.array(["high"])), "column value"),
-        (lambda path: pq.write_table(pq.read_table(path).slice(0, 0), path), "has no rows"),
-        (_with_words(b"["), "Invalid JSON"),
-        (_with_words(b'{"kinds": {"k": {"title": 3, "terms": {}}}}'), "kinds.k.title is 3"),
-        (
-            _with_words(b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}'),
-            "limits",
-        ),
-    ],
-)
-def test_what_is_no_table_is_named_in_one_sentence(write, spoil, says):
-    path = write([row("noise/cifar10", "accuracy", 0.5)])
-    spoil(path)
-    with pytest.raises((ConfigError, EvaluationError), match=says) as caught:
-        load([path])
-    assert path.name in str(caught.value)
-    assert "\n" not in str(caught.value)
+    rows += [
+        row("zero_shot/x", "top1", value, epoch=0, texts="last", text_commit=commit)
+        for value, commit in ((0.1, "c1"), (0.3, "c2"))
+    ]
+    rows += [row("zero_shot/x", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
+    found = load(write(rows)).rows
+    assert list(pick(found, run="me/a")["value"]) == [0.1]
+    assert list(pick(found, run="me/b")["value"]) == [0.2]
+    assert list(pick(found, texts="last")["value"]) == [0.3]
+    assert list(pick(found, kind="zero_shot", texts="own")["value"]) == [0.5, 0.5]

@@ -1,19 +1,23 @@
 """Two revisions, paired on the same stimuli."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 from kept_cells import decisions, keep, noise_decisions
+from made_trials import TRIALS
 from result_rows import cell
 from scipy import stats
-from scipy.special import log_softmax
 
-from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.rsa import rsa_of_models
 from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import NUMBER_KEY
+from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.corrections import adjusted
+from hf_clipdyn.statistics.errors import Errors
 
 
 @pytest.fixture
@@ -80,8 +84,28 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
     assert found["level"] == row(table, "drop_when_right")["level"] == 0.2
     # a ratio whose denominator the jackknife knows: close to the paired t test on the common images
     assert found["p_value"] == pytest.approx(stats.ttest_rel(lost[1], lost[0]).pvalue, rel=0.1)
-    nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(~clean[0], noisy[1] & False))
+    few = ~clean[0]
+    few[np.flatnonzero(clean[0])[:9]] = True  # nine images are right in both
+    nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(few, noisy[1] & False))
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
+
+
+def test_kept_influences_give_the_same_differences_without_the_trials(results, tmp_path):
+    path = results("noise/cifar10", *(noise_decisions({0.0: one, 0.2: one & two}) for one, two in
+                                      np.random.default_rng(0).random((2, 2, 60)) < 0.8))  # fmt: skip
+    wanted = compare_revisions(path, "epoch-001", "epoch-002")
+    copy = tmp_path / "copy" / "results.parquet"
+    asked = Errors([path])
+    for one in load(path).rows.astype({"layer": object}).to_dict("records"):
+        key = tuple(None if pd.isna(one[name]) else one[name] for name in NUMBER_KEY)
+        asked.of("noise", one["cell"], key)
+    asked.write(copy)
+    shutil.copy(path, copy)
+    found = compare_revisions(copy, "epoch-001", "epoch-002")
+    both = wanted["metric"] == "drop_when_both_right"
+    assert both.any(), "whose images are known from the trials alone"
+    values = [one[one["role"] == "value"].reset_index(drop=True) for one in (found, wanted[~both])]
+    pd.testing.assert_frame_equal(*values)
 
 
 def test_of_a_revision_that_was_trained_again_the_state_measured_last_counts(tmp_path):
@@ -115,220 +139,48 @@ def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
         compare_revisions(tmp_path / "other.parquet", "epoch-001", "epoch-002")
 
 
-def shape_trials(rng, names, lean):
-    """Trials of 96 conflict images with every way of asking; ``lean`` is the share of decisions for the shape."""
-    rows = pd.DataFrame(
-        [
-            (s, t, f"{s}{i}", f"{t}{j}")
-            for s in names
-            for i in range(4)
-            for t in names
-            for j in range(2)
-            if s != t
-        ],
-        columns=["shape", "texture", "shape_exemplar", "texture_exemplar"],
-    )
-    rows = rows.assign(item=range(len(rows)), image_id=[f"i{k}" for k in range(len(rows))])
-
-    def decided():
-        luck = rng.random(
-            len(rows)
-        )  # what is left goes to one class, so that no two are decided for most often
-        return np.where(luck < lean, rows["shape"], np.where(luck < 0.8, rows["texture"], names[0]))
-
-    effects = rng.normal(0, 0.02, len(rows))
-    blocks = [
-        rows.assign(protocol="", decision=decided()),
-        rows.assign(protocol="name", decision=decided()),
-        rows.assign(
-            protocol="text_free", preference=rng.random(len(rows)), mate_effect=effects - effects.mean()
-        ),
-        *(rows.assign(protocol="crossed_probe", cue=cue, decision=decided()) for cue in ("shape", "texture")),
-    ]
-    people = np.random.default_rng(9)
-    for observer in ("one", "two"):
-        answers = np.where(people.random(len(rows)) < 0.8, rows["shape"], rows["texture"])
-        blocks.append(rows.assign(protocol="human", observer=observer, decision=answers))
-    return pd.concat(blocks, ignore_index=True)
+def shared(kind, trials, index):
+    """Which units share a cluster, (n, n), and the number of clusters: one name after the other."""
+    if index.names == ["item"]:
+        rows = trials.drop_duplicates("item").set_index("item", drop=False).loc[index]
+        ways = [[rows[name] for name in ([way] if isinstance(way, str) else way)] for way in kind.clusters]
+    else:
+        ways = [[column] for _, column in index.to_frame(index=False).items()]
+    names = [{(at, name) for at, way in enumerate(ways) for column in way for name in [column.iloc[k]]}
+             for k in range(len(index))]  # fmt: skip
+    of_ways = [len({name for column in way for name in column}) for way in ways]
+    return np.array([[bool(one & other) for other in names] for one in names]), min(of_ways)
 
 
-def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
-    """The influences of `ShapeBias` against a jackknife that scores again without each image."""
-    names = ["cat", "car", "dog", "bus"]
-    trials = shape_trials(np.random.default_rng(0), names, 0.5)
-
-    def score(rows):
-        return {one.number_key: one.value for one, _ in ShapeBias.score(rows)}
-
-    whole = score(trials)
-    n = trials["item"].nunique()
-    left_out = pd.DataFrame([score(trials[trials["item"] != item]) for item in range(n)])
-    numbers = [one for one, _ in ShapeBias.score(trials)]
-    found = {one.number_key: one.influence for one in numbers if one.role == "value"}
-    for key, influence in found.items():
-        assert influence.sum() == pytest.approx(0, abs=1e-9)
-        if "shape_preference" in key:  # what an image does as a mate shows in the trials, not in the score
+@pytest.mark.parametrize("benchmark", TRIALS)
+def test_a_difference_has_the_error_of_a_double_loop_over_units_that_share_a_cluster(results, benchmark):
+    """Of images alone, of crossed exemplars, of triplets with common images, of images and people."""
+    kind = kind_named(benchmark.partition("/")[0])
+    sides = [TRIALS[benchmark](np.random.default_rng(seed), skill) for seed, skill in ((0, 0.4), (1, 0.5))]
+    table = compare_revisions(results(benchmark, *sides), "epoch-001", "epoch-002", show_progress=False)
+    scores = [{one.number_key: one for one, _ in kind.score(trials)} for trials in sides]
+    compared = 0
+    for found in table[table["role"] == "value"].astype({"layer": object}).to_dict("records"):
+        key = tuple(None if pd.isna(found[name]) else found[name] for name in NUMBER_KEY)
+        if key not in scores[0] or scores[0][key].influence is None or not found["p_value"] < 1:
             continue
-        jackknife = (whole[key] - left_out[key]) * (n - 1) / n
-        assert influence.sort_index().to_numpy() == pytest.approx(
-            jackknife.to_numpy(), rel=0.1, abs=0.06 / n
-        ), key
-
-
-def test_crossed_exemplars_are_compared_as_in_a_double_loop_over_images(results):
-    names = ["cat", "car", "dog", "bus"]
-    first, second = (
-        shape_trials(np.random.default_rng(seed), names, lean) for seed, lean in ((0, 0.4), (1, 0.5))
-    )
-    table = compare_revisions(
-        results("shape_bias/cue_conflict", first, second), "epoch-001", "epoch-002", show_progress=False
-    )
-    found = row(table[(table["probe"] == "projection") & (table["variant"] == "")], "shape_accuracy")
-    rows = first[first["protocol"] == ""]
-    right = [
-        (side[side["protocol"] == ""]["decision"] == rows["shape"].to_numpy()).to_numpy()
-        for side in (first, second)
-    ]
-    gained = right[1].astype(float) - right[0]
-    n = len(rows)
-    shape, texture = rows["shape_exemplar"].to_numpy(), rows["texture_exemplar"].to_numpy()
-    deviations = (gained - gained.mean()) / n
-    shared = (shape[:, None] == shape) | (texture[:, None] == texture)
-    variance = sum(deviations[i] * deviations[j] for i in range(n) for j in range(n) if shared[i, j])
-    error = np.sqrt(variance / (1 - shared.mean()))
-    half = stats.t.ppf(0.975, len(set(texture)) - 1) * error
-    assert found["difference"] == pytest.approx(gained.mean())
-    assert (found["ci_low"], found["ci_high"]) == (
-        pytest.approx(gained.mean() - half),
-        pytest.approx(gained.mean() + half),
-    )
-
-
-def triplet_trials(rng, images, noise):
-    depth = np.random.default_rng(5).normal(size=100)
-    seen = depth + noise * rng.normal(size=100)
-    return pd.DataFrame(
-        {
-            "item": range(len(images)),
-            **{name: images[:, i] for i, name in enumerate(("reference", "image_0", "image_1"))},
-            "judgement": (
-                np.abs(depth[images[:, 2]] - depth[images[:, 0]])
-                < np.abs(depth[images[:, 1]] - depth[images[:, 0]])
-            ).astype(float),
-            "votes": 5,
-            "subset": "one",
-            "probe": "projection",
-            "layer": pd.array([None] * len(images), "Int64"),
-            "distance": "cosine",
-            "dropped_dimensions": 0,
-            "value_0": np.abs(seen[images[:, 1]] - seen[images[:, 0]]),
-            "value_1": np.abs(seen[images[:, 2]] - seen[images[:, 0]]),
-        }
-    )
-
-
-def test_two_revisions_on_triplets_are_compared_over_all_pairs_that_share_an_image(results):
-    rng = np.random.default_rng(0)
-    images = np.array([rng.choice(100, 3, replace=False) for _ in range(400)])
-    sides = [triplet_trials(rng, images, noise) for noise in (1.0, 0.3)]
-    found = row(
-        compare_revisions(results("similarity/material_similarity", *sides), "epoch-001", "epoch-002"),
-        "two_afc",
-    )
-    scores = [
-        np.where(one["value_0"] < one["value_1"], 1 - one["judgement"], one["judgement"]) for one in sides
-    ]
-    gained = scores[1] - scores[0]
-    sets = [set(one) for one in images.tolist()]
-    pairs = [(i, j) for i in range(400) for j in range(400) if sets[i] & sets[j]]
-    deviations = (gained - gained.mean()) / 400
-    error = np.sqrt(sum(deviations[i] * deviations[j] for i, j in pairs) / (1 - len(pairs) / 400**2))
-    n_images = len(np.unique(images))
-    assert found["difference"] == pytest.approx(gained.mean())
-    assert found["n_clusters"] == n_images
-    assert found["p_value"] == pytest.approx(2 * stats.t.sf(abs(gained.mean()) / error, n_images - 1))
-
-
-def matrix_trials(rng, people, truth, noise):
-    """Trials of the projection and of people: dissimilarities of ten images."""
-    first, second = np.triu_indices(10, 1)
-    vectors = {("person", f"person_{at}", ""): one for at, one in enumerate(people)}
-    vectors["projection", "", "cosine"] = truth + rng.normal(0, noise, len(truth))
-    frames = [
-        pd.DataFrame(
-            {
-                "item": first,
-                "partner": second,
-                "category": "one",
-                "partner_category": "one",
-                "probe": probe,
-                "name": name,
-                "layer": pd.array([None] * len(first), "Int64"),
-                "distance": distance,
-                "value": value,
-            }
-        )
-        for (probe, name, distance), value in vectors.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-def test_two_matrices_are_compared_over_the_same_drawn_images_and_people(results):
-    rng = np.random.default_rng(0)
-    truth = rng.random(45)
-    people = truth + rng.normal(0, 0.3, (4, 45))
-    sides = [matrix_trials(rng, people, truth, noise) for noise in (1.0, 0.2)]
-    models = np.stack([one.loc[one["probe"] == "projection", "value"] for one in sides])
-    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002")
-    first, second = (one["alignment"] for one in rsa_of_models(models, people))
-    cells = (second.influence - first.influence).reshape(10, 4)
-    crossed = [np.square(part).sum() for part in (cells.sum(axis=1), cells.sum(axis=0), cells)]
-    error = np.sqrt((crossed[0] + crossed[1] - crossed[2]) / (1 - 1 / 10 - 1 / 4 + 1 / 40))
-    found = row(table, "alignment")
-    assert found["difference"] == pytest.approx(second.value - first.value)
-    assert found["p_value"] == pytest.approx(2 * stats.t.sf((second.value - first.value) / error, 3))
-    assert found["n_clusters"] == 4
-    ceiling = table[(table["metric"] == "alignment") & (table["reference"] == "lower")].iloc[0]
-    assert (ceiling["difference"], ceiling["p_value"]) == (0, 1)
-    assert set(table["metric"]) == {"alignment"}
-
-
-def count_trials(rng, counts, labels, scale):
-    human = counts / counts.sum(axis=1, keepdims=True)
-    return pd.DataFrame(
-        {
-            "item": np.arange(len(labels)),
-            "label": labels,
-            "counts": counts.tolist(),
-            "cosines": (np.log(human + 0.05) + rng.normal(0, 0.2, human.shape)).tolist(),
-            "logit_scale": scale,
-        }
-    )
-
-
-def test_the_cross_entropies_of_two_revisions_are_compared_image_by_image(results):
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 20)
-    counts = rng.multinomial(20, np.ones(3) / 3, 60) + 20 * np.eye(3, dtype=int)[labels]
-    sides = [count_trials(rng, counts, labels, scale) for scale in (5.0, 1.0)]
-    table = compare_revisions(results("label_distribution/cifar10h", *sides), "epoch-001", "epoch-002")
-    human = counts / counts.sum(axis=1, keepdims=True)
-    crossed = [
-        -(human * log_softmax(one["logit_scale"].iloc[0] * np.stack(one["cosines"]), axis=1)).sum(axis=1)
-        for one in sides
-    ]
-    expected = stats.ttest_rel(crossed[1], crossed[0])
-    found = table[
-        (table["metric"] == "cross_entropy") & (table["role"] == "value") & (table["variant"] == "")
-    ].iloc[0]
-    assert found["difference"] == pytest.approx(np.mean(crossed[1] - crossed[0]))
-    assert found["p_value"] == pytest.approx(expected.pvalue)
+        change = scores[1][key].influence.sub(scores[0][key].influence, fill_value=0.0)
+        pairs, n_clusters = shared(kind, sides[0], change.index)
+        error = np.sqrt(change.to_numpy() @ pairs @ change.to_numpy() / (1 - pairs.mean()))
+        half = stats.t.ppf(0.975, n_clusters - 1) * error
+        assert found["difference"] == pytest.approx(scores[1][key].value - scores[0][key].value)
+        assert found["n_clusters"] == n_clusters
+        assert found["ci_high"] - found["difference"] == pytest.approx(half)
+        expected = 2 * stats.t.sf(abs(found["difference"]) / error, n_clusters - 1)
+        assert found["p_value"] == pytest.approx(expected)
+        compared += 1
+    assert compared
 
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
     """A table of three revisions of one model and of the last one of another, on three benchmarks."""
-    path, names = tmp_path_factory.mktemp("several") / "results.parquet", ["cat", "car", "dog", "bus"]
+    path = tmp_path_factory.mktemp("several") / "results.parquet"
     store = CellStore(path)
     states = [("me/run", "epoch-001"), ("me/run", "epoch-002"), ("me/run", "epoch-003"), ("me/other", "main")]
     for place, (repo, revision) in enumerate(states):
@@ -343,7 +195,7 @@ def several(tmp_path_factory):
             keep(store, cell(revision, "zero_shot/cifar10", **last), decisions(right))
         noisy = noise_decisions({sigma: rng.random(60) < 0.9 - sigma for sigma in (0.0, 0.1, 0.2)})
         keep(store, cell(revision, "noise/cifar10", **model), noisy)
-        cues = shape_trials(rng, names, 0.3 + 0.1 * place)
+        cues = TRIALS["shape_bias/cue_conflict"](rng, 0.3 + 0.1 * place)
         keep(store, cell(revision, "shape_bias/cue_conflict", **model), cues)
     store.rebuild()
     return path
@@ -385,14 +237,11 @@ def test_the_family_is_fixed_before_looking_and_other_rows_say_why_they_are_outs
 
 
 def test_of_distances_the_first_is_the_default_variant(results):
-    rng = np.random.default_rng(0)
-    images = np.array([rng.choice(100, 3, replace=False) for _ in range(200)])
-    sides = [
-        pd.concat(
-            [triplet_trials(rng, images, noise).assign(distance=one) for one in ("cosine", "euclidean")]
-        ).assign(subset=lambda trials: np.where(trials["item"] < 100, "one", "two"))
-        for noise in (1.0, 0.3)
-    ]
+    sides = []
+    for skill in (0.2, 0.7):
+        one = TRIALS["similarity/material_similarity"](np.random.default_rng(0), skill)
+        both = pd.concat([one.assign(distance=name) for name in ("cosine", "euclidean")])
+        sides.append(both.assign(subset=np.where(both["item"] < 100, "one", "two")))
     path = results("similarity/material_similarity", *sides)
     table, family = compared(path, "epoch-001", "epoch-002")
     assert family[["metric", "variant", "subset"]].to_numpy().tolist() == [["two_afc", "cosine", ""]]
@@ -498,7 +347,7 @@ def test_models_in_two_tables_are_compared_too(tmp_path):
 
 
 def test_a_model_that_was_not_measured_and_a_comparison_with_itself_are_refused(several):
-    with pytest.raises(UnknownNameError, match="'me/third'"):
+    with pytest.raises(UnknownNameError, match=r"'me/third'.*me/other"):
         compare_revisions(several, "me/run", "me/third")
     with pytest.raises(UnknownNameError, match="'me/run@epoch-009'"):
         compare_revisions(several, "me/run@epoch-009", "me/other")

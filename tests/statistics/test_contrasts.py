@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kept_cells import noise_decisions
+from made_tables import plan
 from planted import Planted, Run, ramp, write_study
 from result_rows import row
 from scipy import stats
@@ -18,7 +19,6 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.claims import Claims
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
@@ -96,34 +96,7 @@ def test_what_cannot_be_estimated_has_a_named_cause():
 N = 150
 LEVELS = (0.1, 0.2)
 EPOCHS = {1: (0.7, 0.4, 0.2), 9: (0.9, 0.75, 0.6), 10: (0.95, 0.8, 0.55)}
-CLAIMS = Claims.model_validate(
-    {
-        "windows": {"early": {"shares": (0.1, 0.2)}, "late": {"shares": (0.9, 1.0)}},
-        "endpoints": {
-            "drop": {
-                "kind": "noise",
-                "dataset": "procedural",
-                "metric": "chance_corrected_drop",
-                "condition": "gaussian",
-                "levels": LEVELS,
-            }
-        },
-        "claims": [
-            {
-                "number": 1,
-                "title": "fall",
-                "parts": [
-                    {
-                        "title": "fall",
-                        "endpoint": "drop",
-                        "weights": {"early": 1, "late": -1},
-                        "smallest_effect": 0.05,
-                    }
-                ],
-            }
-        ],
-    }
-)
+CLAIMS = plan({"endpoint": "drop", "weights": {"early": 1, "late": -1}})
 
 
 def decisions(rng, accuracies, ease):
@@ -191,6 +164,9 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     squares = [stats.t.ppf(0.975, one.degrees_of_freedom) ** 2 * one.variance for one in found.errors]
     assert found.ci_high - found.value == pytest.approx(math.sqrt(sum(squares)))
     assert found.n_clusters == N
+    two = estimate(path, seed=[0, 1])
+    of_both = two.runs[0].influence.values @ two.runs[1].influence.values * N / (N - 1)
+    assert two.errors[1].variance == pytest.approx(of_both)
     one_t = combine(found.runs, one_t=True)
     assert one_t.ci_high - one_t.value == pytest.approx(stats.t.ppf(0.975, 2) * found.standard_error)
 

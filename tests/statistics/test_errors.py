@@ -3,10 +3,10 @@
 import os
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_trials import TRIALS
 
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.row import NumberKey
@@ -17,11 +17,8 @@ TOP1, TOP5 = (NumberKey(metric=name).number_key for name in ("top1", "top5"))
 CELL = "a" * 64
 
 
-def decisions(seed=0, n=60):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 10
-    ranking = [rng.permutation(10)[:5].tolist() for _ in range(n)]
-    return pd.DataFrame({"item": np.arange(n), "label": labels, "ranking": ranking, "n_classes": 10})
+def decisions(seed=0):
+    return TRIALS["zero_shot/cifar10"](np.random.default_rng(seed), 0.5)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from made_tables import PLAN, RISE, judge, plan
-from planted import Noise, Planted, Run, constant, peak, turn, write_study
+from planted import Noise, Planted, Run, constant, turn, write_study
 from result_rows import course, row
 
 import hf_clipdyn
@@ -76,7 +76,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows() -> Non
     values = np.linspace(0.2, 0.9, 11) ** 2
     (found,) = contrast(rows_of(values), plan({"constant": 0.5, "weights": {"early": -1, "start": 2}}))
     assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
-    assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
+    assert (found.run, found.n, found.n_clusters, found.cause) == ("me/run", 1000, 64, "")
     assert math.isnan(found.influence.variance)
 
 
@@ -84,6 +84,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows() -> Non
     ("window", "revisions"),
     [
         ({"shares": (0.2, 0.6)}, [1, 2, 3]),  # both ends included
+        ({"shares": (0.2, 0.2)}, [1]),
         ({"untrained": True}, [0]),
         ({"epochs": (1, 2)}, [1, 2]),
         ({"reached": 0.35, "revisions": 2}, [2, 3]),  # one revision alone may be lucky
@@ -193,16 +194,7 @@ def drops(levels: Mapping[float, float], **columns: Any) -> list[Row]:
 
 
 def test_an_endpoint_of_levels_is_their_mean_where_all_were_measured() -> None:
-    endpoint = {
-        "kind": "noise",
-        "dataset": "procedural",
-        "metric": "chance_corrected_drop",
-        "condition": "gaussian",
-        "levels": (0.1, 0.2),
-    }
-    claims = plan(
-        {"endpoint": "drop", "weights": {"late": 1}}, endpoints={**PLAN["endpoints"], "drop": endpoint}
-    )
+    claims = plan({"endpoint": "drop", "weights": {"late": 1}})
     rows = drops({0.1: 0.02, 0.2: 0.06, 0.4: 0.5})
     assert contrast(rows, claims)[0].value == pytest.approx(0.04 * 9.5)
     twice = drops({0.1: 0.02}) + drops({0.1: 0.03}, settings='{"stage": "input"}')  # and never at 0.2
@@ -352,7 +344,6 @@ def test_what_arms_change_is_described_by_pairs() -> None:
 _TRUE = Planted(
     drop=turn(0.6, 0.35),
     bias=turn(0.2, 0.85),
-    error=peak(0.4, 0.15, 0.35, at=0.065),
     accuracy=turn(0.5, 0.9, 0.1),
 )
 _NOISE_ARM = replace(_TRUE, drop=constant(0.0))
@@ -366,7 +357,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
     quiet = Noise(seed=0.003, checkpoint=0.003)
     path = tmp_path_factory.mktemp("study") / "results.parquet"
-    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet)
+    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet, without=["psychophysics"])
 
 
 @pytest.fixture(scope="session")
@@ -473,6 +464,15 @@ def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path
     facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
     assert (facts.package, facts.study, facts.claims) == (package(), "embedded world", registered)
     assert f"SHA-256 {registered}" in printed
+
+
+def test_a_verdict_is_printed_with_the_interval_that_it_has() -> None:
+    several, one = (
+        render(judge(seeds(table_of_seeds(*values)), plan()).verdicts())
+        for values in ((0.6, 0.61, 0.62), (0.6,))
+    )
+    assert "rise: holds, +0.488 [+0.468, +0.508] at 95 %; δ = 0.1" in several
+    assert "rise: undecided, +0.480 at 95 %; δ = 0.1; 1 run of tiny" in one
 
 
 def test_names_from_tables_cannot_steer_the_terminal(verdicts: Mapping[str, Verdict]) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_tables import Known, judge
+from made_tables import PLAN, Known, judge, plan
 from numpy.typing import NDArray
 from planted import Curve, Noise, constant, peak, ramp, turn
 from result_rows import course
-from scipy import stats
 
 from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.results.row import Row
@@ -40,19 +39,13 @@ def _claims(kind: str) -> Claims:
         {"title": title, "endpoint": "m", "constant": start, "weights": weights, "smallest_effect": effect}
         for title, start, weights, effect in _KINDS[kind]
     ]
-    content = {
-        "tuning_seeds": (0, 1),
-        "confirmatory_seeds": (10, 11, 12, 13, 14),
-        "windows": {
-            "start": {"untrained": True},
-            "early": {"shares": (0.1, 0.2)},
-            "peak": {"shares": (0.1, 0.23)},
-            "late": {"shares": (0.9, 1)},
-        },
-        "endpoints": {"m": {"kind": "noise", "dataset": "procedural", "metric": "area"}},
-        "claims": [{"number": 1, "title": kind, "parts": parts}],
-    }
-    return Claims.model_validate(content)
+    return plan(
+        tuning_seeds=(0, 1),
+        confirmatory_seeds=(10, 11, 12, 13, 14),
+        windows=PLAN["windows"] | {"peak": {"shares": (0.1, 0.23)}},
+        endpoints={"m": {"kind": "noise", "dataset": "procedural", "metric": "area"}},
+        claims=[{"number": 1, "title": kind, "parts": parts}],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,69 +246,3 @@ _LEVEL = 0.05
 def _at_most(rate: float, n: int) -> float:
     """A rate with three binomial standard errors of n studies."""
     return float(rate + 3 * np.sqrt(rate * (1 - rate) / n))
-
-
-_CANDIDATES = np.arange(1, 16)  # of the 19 revisions, up to 85 % of the samples
-_LATE = [17, 18]
-Floats = NDArray[np.float64]
-
-
-def _left_out(table: Floats) -> tuple[Floats, Floats]:
-    """Rise and decline (…, seeds) of values (…, seeds, revisions): each seed has the place of the other seeds' peak."""
-    changes = []
-    for seed in range(table.shape[-2]):
-        others, own = np.delete(table, seed, axis=-2).mean(axis=-2), table[..., seed, :]
-        changes.append(_changes(others, own))
-    return tuple(np.stack(one, axis=-1) for one in zip(*changes, strict=True))  # type: ignore[return-value]
-
-
-def _crossed(halves: list[Floats]) -> tuple[Floats, Floats]:
-    """The same, where the place comes from one half of the items of each seed, and the values from the other."""
-    changes = [_changes(*halves), _changes(*halves[::-1])]
-    return tuple(np.mean(one, axis=0) for one in zip(*changes, strict=True))  # type: ignore[return-value]
-
-
-def _changes(located: Floats, tested: Floats) -> tuple[Floats, Floats]:
-    """Peak minus untrained, and minus late, where the first values have their peak and the second ones are read."""
-    place = _CANDIDATES[located[..., _CANDIDATES].argmax(axis=-1)]
-    at_place = np.take_along_axis(tested, place[..., None], axis=-1)[..., 0]
-    return at_place - tested[..., 0], at_place - tested[..., _LATE].mean(axis=-1)
-
-
-def _false_peaks(
-    changes: tuple[Floats, Floats], shared: tuple[float, float] = (0.0, 0.0)
-) -> tuple[float, float]:
-    """Share of the studies with a decline, and with a rise and a decline, one-sided at 5 %.
-
-    Args:
-        changes: rise and decline (studies, seeds).
-        shared: variance of each that the items bring to all seeds.
-    """
-    up, down = (
-        one.mean(axis=-1) / np.sqrt(one.var(axis=-1, ddof=1) / one.shape[-1] + variance)
-        > stats.t.ppf(0.95, one.shape[-1] - 1)
-        for one, variance in zip(changes, shared, strict=True)
-    )
-    return float(down.mean()), float((up & down).mean())
-
-
-@pytest.mark.slow
-def test_a_peak_that_was_searched_in_the_same_numbers_is_found_too_often_on_a_flat_truth():
-    """The simulation that docs/explanation/claims.md quotes: 49, 11, 13 and 50 % false declines, nominally 5 %.
-
-    20,000 studies of five seeds and 19 revisions, with checkpoint noise of sd .02 and half-set item noise of sd .02.
-    """
-    rng, shape, sd = np.random.default_rng(0), (20_000, 5, 19), 0.02
-    checkpoint = rng.normal(0, sd, shape)
-    halves = [checkpoint + rng.normal(0, sd, shape) for _ in range(2)]
-    by_items, by_seeds = _false_peaks(_crossed(halves)), _false_peaks(_left_out(np.mean(halves, axis=0)))
-    print(f"cross-fit over items {by_items}, leave one seed out {by_seeds}")
-    assert by_items == (pytest.approx(0.49, abs=0.02), pytest.approx(0.25, abs=0.02))
-    assert by_seeds == (pytest.approx(0.11, abs=0.01), pytest.approx(0.045, abs=0.01))
-
-    common = [checkpoint + rng.normal(0, sd, (shape[0], 1, shape[2])) for _ in range(2)]
-    changes, variance = _left_out(np.mean(common, axis=0)), sd**2 / 2
-    alone, corrected = _false_peaks(changes), _false_peaks(changes, (2 * variance, 1.5 * variance))
-    print(f"noise of the items in all seeds {alone}, with their variance {corrected}")
-    assert alone == (pytest.approx(0.5, abs=0.02), pytest.approx(0.3, abs=0.02))
-    assert corrected == (pytest.approx(0.13, abs=0.01), pytest.approx(0.04, abs=0.01))

@@ -1,0 +1,163 @@
+"""Made-up trials of one revision, by kind: `TRIALS["shape_bias"](rng, skill)`; the same items for every revision."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from planted_study import psychophysics_trials
+
+Rng = np.random.Generator
+NAMES = ("airplane", "bear", "bird", "boat")
+
+
+def _items(n: int) -> Rng:
+    """Draws what all revisions share: what people say, and what is hard."""
+    return np.random.default_rng(n)
+
+
+def zero_shot(rng: Rng, skill: float, n: int = 60) -> pd.DataFrame:
+    labels = np.arange(n) % 10
+    first = np.where(_items(n).random(n) + rng.random(n) < 2 * skill, labels, (labels + 1) % 10)
+    ranking = [[int(one), *((one + k) % 10 for k in range(1, 5))] for one in first]
+    return pd.DataFrame({"item": np.arange(n), "label": labels, "ranking": ranking, "n_classes": 10})
+
+
+LEVELS = {"none": (0.0,), "gaussian": (0.1, 0.2), "contrast": (0.5, 0.1), "grey": (np.nan,)}
+
+
+def noise(rng: Rng, skill: float, n: int = 120) -> pd.DataFrame:
+    """Hard images fail first, so the decisions of an image go together."""
+    labels, ease = np.arange(n) % 10, _items(n).random(n)
+    blocks = []
+    for strength, (condition, level) in enumerate((c, one) for c in LEVELS for one in LEVELS[c]):
+        right = ease + 0.2 * rng.random(n) < skill - 0.1 * strength
+        probed = np.where(rng.random(n) < 0.7, labels, (labels + 1) % 10)
+        block = {
+            "item": np.arange(n),
+            "label": labels,
+            "condition": condition,
+            "level": level,
+            "decision": np.where(right, labels, (labels + 3) % 10),
+            "probe_decision": pd.array(np.where(np.arange(n) == 3, -1, probed), "Int64"),
+            "n_classes": 10,
+            "human_accuracy": 0.9,
+        }
+        blocks.append(pd.DataFrame(block))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def shape_bias(rng: Rng, skill: float) -> pd.DataFrame:
+    """96 conflict images with every way of asking; ``skill`` is the share of decisions for the shape."""
+    pairs = [
+        (s, t, f"{s}{i}", f"{t}{j}")
+        for s in NAMES
+        for i in range(4)
+        for t in NAMES
+        for j in range(2)
+        if s != t
+    ]
+    rows = pd.DataFrame(pairs, columns=["shape", "texture", "shape_exemplar", "texture_exemplar"])
+    rows = rows.assign(item=range(len(rows)), image_id=[f"i{k}" for k in range(len(rows))])
+
+    def decided(lean: float, draw: Rng) -> np.ndarray:
+        luck = draw.random(
+            len(rows)
+        )  # what is left goes to one class, so that no two are decided for most often
+        return np.where(luck < lean, rows["shape"], np.where(luck < 0.8, rows["texture"], NAMES[0]))
+
+    effects, people = rng.normal(0, 0.02, len(rows)), _items(9)
+    free = {"preference": rng.random(len(rows)), "mate_effect": effects - effects.mean()}
+    return pd.concat(
+        [
+            *(rows.assign(protocol=one, decision=decided(skill, rng)) for one in ("", "name")),
+            rows.assign(protocol="text_free", **free),
+            *(
+                rows.assign(protocol="crossed_probe", cue=cue, decision=decided(skill, rng))
+                for cue in ("shape", "texture")
+            ),
+            *(
+                rows.assign(protocol="human", observer=who, decision=decided(0.8, people))
+                for who in ("one", "two")
+            ),
+        ],
+        ignore_index=True,
+    )
+
+
+def similarity(rng: Rng, skill: float, n: int = 200) -> pd.DataFrame:
+    """Triplets of 40 images, of which a model sees the depths."""
+    shared = _items(n)
+    images, depth = np.array([shared.choice(40, 3, replace=False) for _ in range(n)]), shared.normal(size=40)
+    seen = depth + (1 - skill) * rng.normal(size=40)
+
+    def distances(values: np.ndarray) -> list[np.ndarray]:
+        return [np.abs(values[images[:, at]] - values[images[:, 0]]) for at in (1, 2)]
+
+    near, far = distances(depth)
+    columns = dict(zip(("reference", "image_0", "image_1"), images.T, strict=True))
+    columns |= dict(zip(("value_0", "value_1"), distances(seen), strict=True))
+    columns |= {"judgement": (far < near).astype(float), "votes": 5, "subset": "one", "probe": "projection"}
+    place = {"distance": "cosine", "dropped_dimensions": 0, "layer": pd.array([None] * n, "Int64")}
+    return pd.DataFrame({"item": range(n), **columns, **place})
+
+
+def representation(rng: Rng, skill: float, n: int = 10) -> pd.DataFrame:
+    """Dissimilarities of ten images by the projection and by four people."""
+    first, second = np.triu_indices(n, 1)
+    shared = _items(n)
+    truth = shared.random(len(first))
+    vectors = {("person", f"person_{at}", ""): truth + shared.normal(0, 0.3, len(first)) for at in range(4)}
+    vectors["projection", "", "cosine"] = truth + rng.normal(0, 1 - skill, len(first))
+    pairs = {"item": first, "partner": second, "category": "one", "partner_category": "one"}
+    return pd.concat(
+        [
+            pd.DataFrame(pairs | {"probe": probe, "name": name, "distance": distance, "value": value}).assign(
+                layer=pd.array([None] * len(first), "Int64")
+            )
+            for (probe, name, distance), value in vectors.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def label_distribution(rng: Rng, skill: float, n: int = 60) -> pd.DataFrame:
+    labels = np.repeat(np.arange(3), n // 3)
+    counts = _items(n).multinomial(20, np.ones(3) / 3, n) + 20 * np.eye(3, dtype=int)[labels]
+    human = counts / counts.sum(axis=1, keepdims=True)
+    cosines = np.log(human + 0.05) + rng.normal(0, 1 - skill, human.shape)
+    rows = {"item": np.arange(n), "label": labels, "counts": counts.tolist(), "cosines": cosines.tolist()}
+    return pd.DataFrame(rows | {"logit_scale": 1.0})
+
+
+def classification(rng: Rng, skill: float) -> pd.DataFrame:
+    """Ten objects of each of four classes as edges, silhouettes and at a contrast, with two people."""
+    places = (("edge", "0"), ("silhouette", "0"), ("contrast", "c30"))
+    rows = pd.DataFrame(
+        [(*place, name, f"{name}{k}") for place in places for name in NAMES for k in range(10)],
+        columns=["subset", "condition", "category", "exemplar"],
+    )
+    rows = rows.assign(item=range(len(rows)), image_id=rows["exemplar"])
+    hard, other = _items(3).random(len(rows)), np.roll(rows["category"], 7)
+
+    def decided(lean: float, draw: Rng) -> np.ndarray:
+        return np.where(hard + draw.random(len(rows)) < 2 * lean, rows["category"], other)
+
+    people = _items(4)
+    blocks = [rows.assign(protocol="", decision=decided(skill, rng), observer="")]
+    blocks += [
+        rows.assign(protocol="human", decision=decided(0.6, people), observer=who) for who in ("s1", "s2")
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+TRIALS: dict[str, Callable[[Rng, Any], pd.DataFrame]] = {
+    "classification/model_vs_human": classification,
+    "label_distribution/cifar10h": label_distribution,
+    "noise/cifar10": noise,
+    "psychophysics/procedural": lambda rng, skill: psychophysics_trials(round(10 * skill)),
+    "representation/objects92": representation,
+    "shape_bias/cue_conflict": shape_bias,
+    "similarity/material_similarity": similarity,
+    "zero_shot/cifar10": zero_shot,
+}
