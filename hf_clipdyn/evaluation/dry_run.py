@@ -19,7 +19,7 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, Nothin
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.evaluation.plan import Plan, of_revision
-from hf_clipdyn.evaluation.processes import check_device, join_processes
+from hf_clipdyn.evaluation.processes import join_processes
 from hf_clipdyn.evaluation.relate import planned
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.progress import duration, library_bars
@@ -67,7 +67,6 @@ def dry_run(config: EvaluationConfig) -> list[Cost]:
         raise ConfigError("`rescore` measures nothing: leave it out of a dry run.")
     if join_processes(config.device).num_processes > 1:
         raise ConfigError("A dry run measures one process: start it without a launcher.")
-    check_device(config.device)
     with (
         TemporaryDirectory(prefix="clipdyn-dry-run-", ignore_cleanup_errors=True) as cache,
         library_bars(False),

@@ -23,7 +23,7 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.kept_trials import scored_earlier
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
-from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
+from hf_clipdyn.evaluation.processes import from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
 from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
@@ -81,7 +81,6 @@ def evaluate(config: EvaluationConfig, plan: Plan | None = None) -> datasets.Dat
         ModelError: a revision's files are not an image encoder.
     """
     is_main = join_processes(config.device).is_main_process
-    check_device(config.device)
     store = _store(config.output)
     if config.rescore:
         results = _rows(store, partial(rescore, config, store) if is_main else list)
@@ -208,8 +207,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
         ClipDynError: as for `evaluate`.
     """
     join_processes(config.device)
-    if interval is None:
-        interval = 1.0 if config.series.on_disk else 10.0
+    interval = interval or (1.0 if config.series.on_disk else 10.0)
     seen, last, said = set[tuple[str, str]](), time.monotonic(), ""
     results: datasets.Dataset | None = None
     plan: Plan | None = None
