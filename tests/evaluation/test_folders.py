@@ -129,7 +129,8 @@ def test_a_loss_that_is_not_a_number_is_unknown_and_a_false_state_is_refused(tra
     path = out / "checkpoint-2" / "trainer_state.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps(state | {"log_history": [{"loss": float("nan")}], "epoch": float("inf")}))
-    assert [one.loss is None for one in list_revisions(out)] == [False, True]
+    _, second = list_revisions(out)
+    assert second.loss is None
     for wrong in (json.dumps(state | {"global_step": 9}), "["):
         path.write_text(wrong)
         with pytest.raises(RevisionError, match="checkpoint-2"):
