@@ -150,7 +150,7 @@ def evaluate_model(
         raise ConfigError(f"model is a {type(model).__name__}: give an image encoder of transformers.")
     check_processor(processor)
     if {options.get("dtype", "float32"), str(model.dtype).removeprefix("torch.")} - {"fp32"} != {"float32"}:
-        raise ConfigError(f"The model is in {model.dtype}: give `copy.deepcopy(model).float()`.")
+        raise ConfigError("The model is not in float32: give `copy.deepcopy(model).float()`.")
     size = sum(one.numel() for one in model.parameters())
     facts: dict[str, Any] = {"epoch": epoch, "step": step, "samples_seen": samples_seen, **(recorded or {})}
     state = Revision(revision, parameters=size, **facts)

@@ -13,9 +13,7 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
-from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.sources import begin_call
 from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
@@ -164,9 +162,7 @@ def _measure_cell(
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     rows = rows_of(cell, kind.terms, numbers, config.confidence_level)
-    known = influences(kind, trials, numbers)
-    words = vocabulary([Benchmark(kind, cell.dataset, kind.settings())])
-    store.write(cell, rows, trials, words, began, known)
+    store.write(cell, rows, trials, planned.words, began, influences(kind, trials, numbers))
 
 
 def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.heads import HEAD, Head, read_label_map
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings, digest
+from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.sources import Source, open_sources, under_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
@@ -23,6 +24,7 @@ from hf_clipdyn.models.snapshots import architecture_digest, settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.revisions import Revision
 
 Files = NDArray[np.object_]
@@ -53,11 +55,13 @@ class PlannedCell:
         cell: without `versions` and `seconds`, which are not known yet.
         kind: ready to show the data set.
         files: file name of each row's image, "" if unknown.
+        words: of the kind and the data set, which every revision's cell carries.
     """
 
     cell: Cell
     kind: Kind[Any]
     files: Files
+    words: Vocabulary
 
 
 class Plan:
@@ -212,7 +216,7 @@ class Plan:
             of_kind |= {"split": source.split, "dtype": config.dtype, **classes}
             of_kind["settings"] = json.dumps(facts, sort_keys=True)
             cell = plain_cell(config.series.repo_id, Revision(""), kind.name, benchmark.dataset, **of_kind)
-            yield PlannedCell(cell, kind, source.file_names())
+            yield PlannedCell(cell, kind, source.file_names(), vocabulary([benchmark]))
 
     def _suited(self, benchmark: Benchmark, model_config: Any, answers: bool, lacks: str) -> KindSettings:
         """The settings for this model, which has the texts or classes that the kind needs, and the precision."""
