@@ -101,24 +101,6 @@ class Differences:
         ]
         return sentences + ([f"Outside the family, not corrected: {causes}."] if causes else [])
 
-    def print(self) -> None:
-        """Table and sentences for a terminal."""
-        table, console = self.table(), standard_output()
-        if table.rows:
-            table.print(console)
-        print("", *(f"- {sentence}" for sentence in self.sentences()), sep="\n")
-
-    def write(self, output: Path) -> None:
-        """Write all rows as Parquet.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        content = pa.Table.from_pandas(self.rows, preserve_index=False)
-        facts = provenance(self.study.results.origins, None).dumps()
-        content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
-        write_atomically(output, lambda staging: pq.write_table(content, staging))
-
     def _name(self, run: str, revision: str) -> str:
         """Of a revision in a study of one run, else of a model, with its revision if it has several."""
         if len(self.study.runs) == 1:
@@ -169,6 +151,7 @@ def print_differences(study: Study, names: Sequence[str], output: Path | None, *
     Raises:
         ConfigError: the file exists, and is not a table of differences.
         UnknownNameError, EvaluationError: as of `differences`.
+        OSError: the file cannot be written.
     """
     if output is not None:
         columns = {"value_a", "value_b", "p_adjusted"}
@@ -176,6 +159,10 @@ def print_differences(study: Study, names: Sequence[str], output: Path | None, *
     reference, *others = names or (None,)
     asked = {name: value for name, value in options.items() if value}
     compared = differences(study, reference, others, **asked)
-    compared.print()
+    if (table := compared.table()).rows:
+        table.print(standard_output())
+    print("", *(f"- {sentence}" for sentence in compared.sentences()), sep="\n")
     if output is not None:
-        compared.write(output)
+        facts = {PROVENANCE_KEY: provenance(study.results.origins, None).dumps()}
+        content = pa.Table.from_pandas(compared.rows, preserve_index=False).replace_schema_metadata(facts)
+        write_atomically(output, lambda staging: pq.write_table(content, staging))
