@@ -14,11 +14,11 @@ from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
+from hf_clipdyn.benchmarks.registry import scored_earlier
 from hf_clipdyn.benchmarks.sources import begin_call
 from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.kept_trials import scored_earlier
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.processes import from_main_process, join_processes

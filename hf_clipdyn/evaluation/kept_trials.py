@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from hf_clipdyn.benchmarks.registry import kinds as all_kinds
 from hf_clipdyn.data.cache import Entry, chosen_entries
-from hf_clipdyn.errors import EvaluationError, counted
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
 
@@ -30,23 +29,6 @@ def kept_trials(tables: Iterable[Path]) -> dict[Entry, list[Path]]:
             size, used = sum(one.st_size for one in states), max(one.st_mtime for one in states)
             found[Entry(kind, origin, trials_folder(table), size, used)] = of
     return dict(sorted(found.items(), key=lambda item: -item[0].size))
-
-
-def scored_earlier(cells: Iterable[tuple[str, str, int]], files: KeptTrials) -> str:
-    """That a table holds numbers of an earlier scoring, whose intervals are made otherwise; "" if it holds none.
-
-    Args:
-        cells: key, kind and version of the scoring of each.
-        files: the trials beside the table.
-    """
-    now, listed = {name: kind.score_version for name, kind in all_kinds().items()}, list(cells)
-    old = [key for key, kind, version in listed if version < now.get(kind, 0)]
-    if not old:
-        return ""
-    return (
-        f"{len(old):,} of {counted(len(listed), 'cell')} were scored by an earlier version, whose intervals are made "
-        f"in another way: --rescore mends the {sum(files.file(key) is not None for key in old):,} that have trials."
-    )
 
 
 def delete_trials(

@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 from accelerate.logging import get_logger
 from huggingface_hub import HfApi
 
-from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.registry import kinds, scored_earlier
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.kept_trials import scored_earlier
 from hf_clipdyn.hub import push_folder
 from hf_clipdyn.results.arrow import SCHEMA, column_table
 from hf_clipdyn.results.cells import CellStore

@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from hf_clipdyn.benchmarks.registry import scored_earlier
 from hf_clipdyn.cards import markdown
 from hf_clipdyn.errors import printable
 from hf_clipdyn.report.courses import Course, Point, split_by
@@ -172,9 +173,12 @@ def provenance_table(study: Study) -> Table:
 
 
 def origin_table(study: Study) -> Table:
-    """Which package measured the numbers and when, and which claims judge them."""
+    """Which package measured the numbers and when, which were scored by an earlier one, and which claims judge them."""
     whole = study.whole or study
     rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
+    cells = study.cells[["cell", "kind", "score_version"]].itertuples(index=False, name=None)
+    if note := scored_earlier(cells, study.trials):
+        rows.append(("intervals", note))
     return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 

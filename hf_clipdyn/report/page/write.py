@@ -13,7 +13,6 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.evaluation.kept_trials import scored_earlier
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import tryit
 from hf_clipdyn.report.charts import charts
@@ -243,7 +242,6 @@ def _written(study: Study, drawn: Mapping[str, bytes]) -> dict[str, Any]:
         findings[finding.question].append(finding)
     tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
     sources = Counter(study.sources).items()
-    cells = study.cells[["cell", "kind", "score_version"]].itertuples(index=False, name=None)
     return {
         "strip": front.strip(study),
         "verdicts": verdict_rows(study) if tested else [],
@@ -252,7 +250,7 @@ def _written(study: Study, drawn: Mapping[str, bytes]) -> dict[str, Any]:
         "findings": findings,
         "tables": evidence(study),
         "runs": study.runs,
-        "limits": f"{limits(study)} {scored_earlier(cells, study.trials)}".strip(),
+        "limits": limits(study),
         "images": list(_images(study, drawn)),
         "overview_tables": _overview_tables(study),
         "methods": methods(study),
