@@ -5,7 +5,7 @@ The public names are imported when first used: ``import hf_clipdyn`` loads no to
 
 from typing import TYPE_CHECKING
 
-from hf_clipdyn.lazy import lazy_names
+from hf_clipdyn.lazy import homes_of, lazy_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.bundled import load_metric as load_metric
@@ -34,25 +34,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.3.1"
 
-_NAMES = {
-    "bundled": ["load_metric", "metric_path"],
-    "data": ["load_dataset"],
-    "evaluation": ["evaluate_model", "evaluate_revisions"],
-    "report.figures": ["plot"],
-    "report.page": ["write_report"],
-    "results.table": ["load_results"],
-    "revisions": ["Publisher", "Revision", "Row", "list_revisions", "load_revision"],
-    "statistics.compare": ["compare_revisions"],
-    "statistics.verdicts": ["verdicts"],
-    "study": ["run_study"],
-    "trainer": ["EvaluateRevisions", "PublishRevisions", "snapshot"],
-    "training.config": ["TrainingConfig"],
-    "training.order": ["samples_between", "times_seen"],
-    "training.run": ["train"],
-}
-
-__getattr__ = lazy_names(__name__, _NAMES)
-__all__ = sorted(["__version__", *(name for names in _NAMES.values() for name in names)])
+__getattr__ = lazy_names(__name__)
+__all__ = sorted(["__version__", *homes_of(__name__)])
 
 
 def __dir__() -> list[str]:

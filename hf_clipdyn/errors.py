@@ -266,8 +266,9 @@ def problem(found: Mapping[str, Any], where: str | None = None) -> str:
 def reported(program: str) -> Iterator[None]:
     """End the process with one line on standard error for any error that leaves the block, and its exit code.
 
-    With the environment variable CLIPDYN_TRACEBACK set, print the traceback, without tokens too.
+    With the environment variable CLIPDYN_TRACEBACK set, print the traceback. No token is in it, nor in any log.
     """
+    redact_logs()
     try:
         yield
     except Exception as error:

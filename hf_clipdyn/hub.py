@@ -212,7 +212,7 @@ def check_private(info: Any) -> None:
     """
     if not info.private:
         raise ConfigError(
-            f"{info.id} exists and is public: make it private in its settings, or name another one."
+            f"{info.id} exists and is public: make it private in its settings, or name another."
         )
 
 

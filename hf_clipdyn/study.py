@@ -314,10 +314,8 @@ class Study:
             repository = None if member.config is None else member.config.repository
             called = {name for name in (member.name, repository) if name is not None}
             if twice := called & taken:
-                raise ConfigError(
-                    f"{twice.pop()} is taken, by another member or by a file of the study: give each run a `name` of "
-                    "its own, and put {name}, or {scale} and {seed}, into hub_model_id."
-                )
+                said = "is taken: give each run a `name` of its own, and put {name} into hub_model_id."
+                raise ConfigError(f"{twice.pop()} {said}")
             taken |= called
         if unused := sorted(self.data_dirs.keys() - self._all_data_dirs()):
             raise ConfigError(f"no member shows {', '.join(unused)}: leave out its folder.")

@@ -209,18 +209,16 @@ class PublishRevisions(_StateCallback):
             earlier.__exit__(None, None, None)
         if processor is None:
             _log.warning(
-                "PublishRevisions publishes no processor, so an evaluation will ask for one. Give it `processor=…`, or "
-                "give the Trainer `processing_class=…`."
+                "PublishRevisions publishes no processor: give it `processor=…`, as evaluations need one."
             )
-        publisher = Publisher(
-            folder,
-            self._repo_id,
-            push_to_hub=self._push_to_hub,
-            private=bool(args.hub_private_repo if self._private is None else self._private),
-            token=self._token or args.hub_token,
-            card=self._card or card_facts(self._repo_id, args, model, processor),
-            recipe_hash=recipe_hash(args, model),
-        )
+        hidden = bool(args.hub_private_repo if self._private is None else self._private)
+        hub: Any = {
+            "push_to_hub": self._push_to_hub,
+            "private": hidden,
+            "token": self._token or args.hub_token,
+        }
+        card = self._card or card_facts(self._repo_id, args, model, processor)
+        publisher = Publisher(folder, self._repo_id, card=card, recipe_hash=recipe_hash(args, model), **hub)
         _OPENED[folder] = publisher.__enter__(), state
         return publisher
 
@@ -339,17 +337,12 @@ class EvaluateRevisions(_StateCallback):
     def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Measure a state, and log its numbers."""
         folder, whole = Path(str(args.output_dir)), live.whole_model(kwargs["model"])
-        table = evaluate_model(
-            whole,
-            self.processor(**kwargs),
-            self._benchmarks,
-            repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
-            revision=row.name,
-            **row.model_dump(include={"epoch", "step", "samples_seen"}),
-            recorded=_recorded(state, whole),
-            output=self._output or folder / "results.parquet",
-            **self._options,
-        )
+        named = self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}"
+        facts = row.model_dump(include={"epoch", "step", "samples_seen"})
+        facts |= {"repo_id": named, "revision": row.name, "recorded": _recorded(state, whole)}
+        facts["output"] = self._output or folder / "results.parquet"
+        processor = self.processor(**kwargs)
+        table = evaluate_model(whole, processor, self._benchmarks, **facts, **self._options)
         logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
         entry = {**logs, "epoch": state.epoch, "step": state.global_step}
         # The log of a run that was resumed where an epoch ends has these numbers already.
@@ -403,9 +396,7 @@ def snapshot(
     if processor is not None:
         check_processor(processor)
     if adapters is not None and not merge_adapters:
-        raise ConfigError(
-            f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True`."
-        )
+        raise ConfigError(f"The {type(bare).__name__} has adapters: give `merge_adapters=True`.")
     weights = live.gathered(model) if live.is_sharded(model) else None
 
     def save(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError, counted
 from hf_clipdyn.options import name_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.row import FORMER_NAMES
@@ -23,6 +23,7 @@ from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
 if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.relation import Relation
+    from hf_clipdyn.results.trials import KeptTrials
 
 _PACKAGE = "hf_clipdyn.benchmarks"
 T = TypeVar("T")
@@ -111,6 +112,23 @@ def kinds_read(relation: "type[Relation]") -> dict[str, type[Kind[Any]]]:
             if kind.answers.__func__ is not nothing  # type: ignore[attr-defined]
         }
     return {} if relation.reads == WEIGHTS else {name: kind_named(name) for name in relation.reads}
+
+
+def scored_earlier(cells: Iterable[tuple[str, str, int]], files: "KeptTrials") -> str:
+    """That a table holds numbers of an earlier scoring, whose intervals are made otherwise; "" if it holds none.
+
+    Args:
+        cells: key, kind and version of the scoring of each.
+        files: the trials beside the table.
+    """
+    now, listed = {name: kind.score_version for name, kind in kinds().items()}, list(cells)
+    old = [key for key, kind, version in listed if version < now.get(kind, 0)]
+    if not old:
+        return ""
+    return (
+        f"{len(old):,} of {counted(len(listed), 'cell')} were scored by an earlier version, whose intervals are made "
+        f"in another way: --rescore mends the {sum(files.file(key) is not None for key in old):,} that have trials."
+    )
 
 
 # --- suites ---

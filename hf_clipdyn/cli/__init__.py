@@ -41,16 +41,7 @@ from importlib import import_module
 from typing import Any
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import (
-    ClipDynError,
-    ConfigError,
-    naming,
-    no_such,
-    printable,
-    redact_logs,
-    redacted,
-    reported,
-)
+from hf_clipdyn.errors import ClipDynError, ConfigError, naming, no_such, printable, redacted, reported
 from hf_clipdyn.interrupts import raise_on_signals
 
 _HELP = __doc__ or ""
@@ -63,7 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     No message and no log has a token of the Hub. CLIPDYN_TRACEBACK=1 shows the traceback of an error.
     """
-    redact_logs()
     warnings.showwarning = _show_warning
     words = list(sys.argv[1:] if argv is None else argv)
     # A launcher ends what hangs in a collective: Python's handlers would wait for its end.

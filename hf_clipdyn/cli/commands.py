@@ -47,10 +47,15 @@ class _OfTables(Options):
 
     data_dir: Mapping[str, Path] = FOLDERS
 
-    def write_beside(self, name: str) -> None:
-        """Make a folder of this name the output, if nothing but the folder of a run is given."""
-        if self.output is None and len(self.results) == 1 and self.results[0].is_dir():
-            object.__setattr__(self, "output", self.results[0] / name)
+    def write_beside(self, name: str, said: str) -> None:
+        """Make a folder of this name the output, if nothing but the folder of a run is given.
+
+        Raises:
+            ConfigError: there is no output, and no such folder.
+        """
+        if self.output is None and not (len(self.results) == 1 and self.results[0].is_dir()):
+            raise ConfigError(said)
+        object.__setattr__(self, "output", self.output or self.results[0] / name)
 
 
 # --- main path -----------------------------------------------------------------------------------------------
@@ -141,13 +146,12 @@ class Report(_OfTables):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         printed = self.printed or "page"
-        uses = {"benchmarks": ("page", "numbers", "differences"), "metric": ("page", "numbers")}
-        uses |= dict.fromkeys(("try_it", "x"), ("page",))
-        uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
-        uses |= {"format": ("numbers",)}
-        for name, of in uses.items():
-            if getattr(self, name) and printed not in of:
-                raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
+        uses = {"benchmarks": "page numbers differences", "metric": "page numbers", "format": "numbers"}
+        uses |= dict.fromkeys(("revisions", "correction", "family"), "differences")
+        for name, of in (uses | {"try_it": "page", "x": "page"}).items():
+            if getattr(self, name) and printed not in of.split():
+                uses_of = " and ".join(of.split())
+                raise ConfigError(f"{name} is for {uses_of}: leave it out, or change --print.")
         if self.printed == "verdicts" and self.claims is None:
             raise ConfigError("--print verdicts needs --claims: name a file of claims.")
         if printed == "numbers" and self.output is not None and self.format is None:
@@ -155,11 +159,7 @@ class Report(_OfTables):
         if self.store is not None and not self.try_it:
             raise ConfigError("store requires --try-it: nothing else reads models.")
         if self.printed is None:
-            self.write_beside("report")
-            if self.output is None:
-                raise ConfigError(
-                    "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
-                )
+            self.write_beside("report", "--output is missing: give a folder for the page, or choose --print.")
         return self
 
     def __call__(self) -> None:
@@ -328,16 +328,10 @@ class Prepare(Options):
 
         list(map(load_plugin, self.plugin))
         with library_bars(draws_bars() and not self.quiet):
-            prepared = prepare_dataset(
-                self.name,
-                self.output,
-                config=self.dataset_config_name,
-                data_dir=self.data_dir.get(self.name),
-                repo_id=self.repo_id,
-                push_to_hub=self.hub_model_id,
-                private=self.hub_private_repo,
-                num_proc=self.num_processes,
-            )
+            source: Any = {"config": self.dataset_config_name, "data_dir": self.data_dir.get(self.name)}
+            source |= {"repo_id": self.repo_id, "num_proc": self.num_processes}
+            target: Any = {"push_to_hub": self.hub_model_id, "private": self.hub_private_repo}
+            prepared = prepare_dataset(self.name, self.output, **source, **target)
         counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
         print(
             f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
@@ -489,15 +483,10 @@ class Import(Options):
     def __call__(self) -> int:
         from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
 
-        summary = import_open_clip(
-            checkpoints(self.source, self.license),
-            self.target,
-            model=self.from_open_clip,
-            output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
-            push_to_hub=self.push_to_hub,
-            private=self.hub_private_repo,
-            samples_per_epoch=self.samples_per_epoch,
-        )
+        folder = self.output_dir or Path("runs") / self.target.rpartition("/")[2]
+        about: Any = {"samples_per_epoch": self.samples_per_epoch, "private": self.hub_private_repo}
+        about |= {"model": self.from_open_clip, "output_dir": folder, "push_to_hub": self.push_to_hub}
+        summary = import_open_clip(checkpoints(self.source, self.license), self.target, **about)
         print(summary.message)
         return int(bool(summary.missing))
 
@@ -533,13 +522,8 @@ class App(Options):
         from hf_clipdyn.evaluation.answers import open_models
 
         with naming_runs_here([self.what]):
-            opened = open_models(
-                self.what,
-                store=self.store,
-                wanted=self.revisions,
-                device=self.device,
-                data_dirs=self.data_dir,
-            )
+            look: Any = {"wanted": self.revisions, "device": self.device, "data_dirs": self.data_dir}
+            opened = open_models(self.what, store=self.store, **look)
         serve(opened, port=self.port)
 
 
@@ -576,9 +560,8 @@ class Share(_OfTables):
     def _fits_together(self) -> Self:
         pushes = self.push_to_hub or self.space is not None
         if not pushes:
-            self.write_beside("share")
-            if self.output is None:
-                raise ConfigError("Say where cards and reports should go: output, push_to_hub or space.")
+            said = "Say where cards and reports should go: output, push_to_hub or space."
+            self.write_beside("share", said)
         if self.hub_private_repo and not pushes:
             raise ConfigError("hub_private_repo requires push_to_hub or space.")
         if self.license is not None and self.space is None:
@@ -586,22 +569,19 @@ class Share(_OfTables):
         return self
 
     def __call__(self) -> None:
-        from hf_clipdyn.report import read_study
-        from hf_clipdyn.report.cards import share
+        from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
 
-        study = read_study(self.results, claims=self.claims)
-        places = (
-            "output",
-            "push_to_hub",
-            "space",
-            "hub_private_repo",
-            "license",
-            "results_dataset",
-            "stimuli",
-        )
-        asked: Any = {name: value for name, value in self if name in places}
-        for said in share(study, data_dirs=self.data_dir, **asked):
-            print(said)
+        study, hidden = read_study(self.results, claims=self.claims), self.hub_private_repo
+        page: Any = {"results_dataset": self.results_dataset, "stimuli": self.stimuli}
+        page["data_dirs"] = self.data_dir
+        if self.push_to_hub:
+            for repo_id, url in push_runs(study, output=self.output, private=hidden, **page).items():
+                print(f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date.")
+        elif self.output is not None:
+            print(*(f"Wrote {folder}." for folder in write_runs(study, self.output, **page)), sep="\n")
+        if self.space is not None:
+            url = push_space(study, self.space, private=hidden, licence=self.license, **page)
+            print(f"The page is pushed: {url}." if url else f"The Space {self.space} is up to date.")
 
 
 class Env(Options):

@@ -14,14 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetMetadata", "SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "load": ["load_dataset"],
-        "metadata": ["DatasetMetadata", "SubsetWarning"],
-        "registry": ["dataset_metadata", "dataset_names"],
-    },
-)
+__getattr__ = lazy_names(__name__)
 
 
 def __dir__() -> list[str]:

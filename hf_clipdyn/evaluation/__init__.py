@@ -64,13 +64,15 @@ def run(config: EvaluationConfig) -> "datasets.Dataset":
     from datasets import concatenate_datasets
 
     from hf_clipdyn.evaluation.evaluate import evaluate, evaluate_relations, follow, measure_each
-    from hf_clipdyn.evaluation.publish import check_push, push_results
+    from hf_clipdyn.evaluation.publish import push_results
+    from hf_clipdyn.hub import check_login, checked_repo_id
     from hf_clipdyn.progress import draws_bars, library_bars
 
     config = config.but(show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
-        if config.hub_model_id is not None:
-            check_push(config.hub_model_id, config.token)
+        if config.hub_model_id is not None:  # before hours of work
+            repo_id = checked_repo_id(config.hub_model_id, what="hub_model_id", owner=True)
+            check_login(f"The results cannot be pushed to {repo_id}", config.token)
         parts: list[datasets.Dataset] = []
         if config.selected:
             parts += measure_each(config, lambda one: follow(one) if one.watch else evaluate(one))
@@ -145,14 +147,10 @@ def evaluate_model(
         if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
     if not (isinstance(model, torch.nn.Module) and hasattr(model, "config") and hasattr(model, "dtype")):
-        raise ConfigError(
-            f"model is a {type(model).__name__}: give a dual encoder or vision model of transformers."
-        )
+        raise ConfigError(f"model is a {type(model).__name__}: give an image encoder of transformers.")
     check_processor(processor)
     if {options.get("dtype", "float32"), str(model.dtype).removeprefix("torch.")} - {"fp32"} != {"float32"}:
-        raise ConfigError(
-            f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
-        )
+        raise ConfigError("The model is not in float32: give `copy.deepcopy(model).float()`.")
     size = sum(one.numel() for one in model.parameters())
     facts: dict[str, Any] = {"epoch": epoch, "step": step, "samples_seen": samples_seen, **(recorded or {})}
     state = Revision(revision, parameters=size, **facts)

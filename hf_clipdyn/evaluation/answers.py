@@ -21,14 +21,7 @@ from hf_clipdyn.benchmarks.sources import cues, is_local, local_source
 from hf_clipdyn.benchmarks.vectors import similarity
 from hf_clipdyn.data.images import Source, decode_image
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import (
-    ClipDynError,
-    ConfigError,
-    ModelError,
-    UnknownNameError,
-    naming,
-    shown,
-)
+from hf_clipdyn.errors import ClipDynError, ConfigError, ModelError, UnknownNameError, naming, shown
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
@@ -71,10 +64,8 @@ class LoadedRevisions:
         self.repo_id = series.repo_id
         self.by_name = {one.name: one for one in listed if not wanted or one.name in wanted}
         if not self.by_name:
-            which = (
-                f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
-            )
-            raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
+            has = f"none of {', '.join(wanted)}" if wanted else "no revision that was measured"
+            raise ConfigError(f"{series.repo_id} has {has}: `clipdyn revisions` lists what it has.")
         self._series, self._device = series, device
         self._encoders: dict[str, Encoder] = {}  # the most recently used one is the last
         self._lock = threading.RLock()
@@ -159,15 +150,11 @@ def answers(
             last = encoder.embed_texts(texts)
     for name in revisions.names:
         try:
-            with revisions.encoder(name) as encoder:
+            # The texts of the last revision may have another number of dimensions than these images.
+            with revisions.encoder(name) as encoder, naming(f"The texts at {name}", ModelError):
                 pixels = resize_and_crop(encoder.image_processor, [image])
                 embedding = encoder.embed_images(pixels).projection
                 embedded = encoder.embed_texts(texts) if last is None else last
-                if embedded.shape[1] != embedding.shape[1]:
-                    raise ModelError(
-                        f"The last revision's texts have {embedded.shape[1]} dimensions, images at {name} have "
-                        f"{embedding.shape[1]}: compare with each revision's own texts."
-                    )
                 answer = scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
         except ClipDynError as error:
             nothing = np.full(len(texts), np.nan)
@@ -266,14 +253,10 @@ class Opened:
             DatasetError: its files are broken.
         """
         kind, _, dataset = benchmark.partition("/")
-        known = benchmark in self.benchmarks
-        source = local_source(dataset, kinds()[kind].schemas, self.data_dirs.get(dataset)) if known else None
-        if source is None:
-            raise ConfigError(
-                f"The images of {shown(benchmark)} are not on this machine: choose another one."
-            )
-        rows = source.dataset
-        columns = source.images
+        schemas = kinds()[kind].schemas if benchmark in self.benchmarks else ()
+        if not schemas or (source := local_source(dataset, schemas, self.data_dirs.get(dataset))) is None:
+            raise ConfigError(f"The images of {shown(benchmark)} are not on this machine: choose others.")
+        rows, columns = source.dataset, source.images
         if not columns or not 0 <= row < len(rows):
             raise ConfigError(f"{benchmark} has {len(rows):,} rows, and no image in row {row:,}.")
         classes, by_cue = cues(rows)
@@ -319,12 +302,10 @@ def open_models(
 
 def with_images(benchmarks: Sequence[str], data_dirs: Mapping[str, Path]) -> list[str]:
     """The benchmarks, `kind/dataset`, whose images can be shown without a download; shape bias first."""
-    found = []
-    for name in sorted(benchmarks, key=lambda name: not name.startswith("shape_bias/")):
-        kind, _, dataset = name.partition("/")
-        if kind in kinds() and kinds()[kind].schemas and is_local(dataset, data_dirs.get(dataset)):
-            found.append(name)
-    return found
+    split = [name.partition("/") for name in benchmarks]
+    with_images = [(kind, dataset) for kind, _, dataset in split if kind in kinds() and kinds()[kind].schemas]
+    found = [f"{kind}/{name}" for kind, name in with_images if is_local(name, data_dirs.get(name))]
+    return sorted(found, key=lambda name: not name.startswith("shape_bias/"))
 
 
 # --- what is shown and asked ------------------------------------------------------------------------------------
@@ -351,10 +332,7 @@ def class_list(text: str) -> list[str]:
     names = [" ".join(name.split()) for name in text.replace("\n", ",").split(",")]
     names = list(dict.fromkeys(filter(None, names)))
     if len(names) < 2:
-        raise ConfigError(
-            f"{'Only one class is' if names else 'No classes are'} given: write at least two names, separated by "
-            "commas, since an answer is a choice among them."
-        )
+        raise ConfigError(f"{len(names)} classes are given: write at least two, and commas between them.")
     return names
 
 
@@ -365,8 +343,5 @@ def prompts(names: Sequence[str], template: str) -> list[str]:
         ConfigError: the template does not have one such place.
     """
     if template.count("{}") != 1:
-        raise ConfigError(
-            f"The text for each class is {shown(template)}: write {{}} once, where the name belongs, as in: a photo of "
-            "a {}."
-        )
+        raise ConfigError(f"The text for each class is {shown(template)}: write {{}} once, for its name.")
     return [template.replace("{}", name) for name in names]

@@ -172,32 +172,21 @@ class EvaluationConfig(Common):
         if self.output is not None and self.output.suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
         if self.rescore and (self.force or self.watch or self.output is None):
-            raise ConfigError(
-                "`rescore` measures nothing: it reads the trials beside `output`. Give an `output`, and "
-                "leave out `force` and `watch`."
-            )
+            raise ConfigError("`rescore` reads saved trials: give `output`, and neither `force` nor `watch`.")
         named = [name for name in self.repo_id if isinstance(name, str)]
         if self.samples_per_epoch and not all(name.startswith(OPEN_CLIP) for name in named):
-            raise ConfigError(
-                "`samples_per_epoch` only applies to open_clip checkpoints: do not give other models with it."
-            )
-        read_shard(self.shard)
+            raise ConfigError("`samples_per_epoch` is for open_clip checkpoints: give no others with it.")
+        in_shard((), self.shard)
         if self.relations and self.output is None:
             raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
         if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
-            raise ConfigError(
-                "`rescore`, `relations` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
-                "of the revisions: use them without `shard`, once all shards are done."
-            )
+            raise ConfigError("`rescore`, `relations`, `push_to_hub` need all revisions: leave out `shard`.")
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
         if self.push_to_hub and None in (self.hub_model_id, self.output):
             raise ConfigError("`push_to_hub` requires `hub_model_id`, owner/name, and an `output`.")
         if self.watch and (self.output is None or self.revisions is not None or self.texts == "last"):
-            raise ConfigError(
-                "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: "
-                "leave out `revisions` and `texts`."
-            )
+            raise ConfigError("`watch` needs `output`, and measures all: leave out `revisions` and `texts`.")
         return self
 
     def _name_repositories(self) -> None:
@@ -213,8 +202,7 @@ class EvaluationConfig(Common):
         for name, repo_id in zip(self.repo_id, called, strict=True):
             if called.count(repo_id) > 1:
                 raise ConfigError(
-                    f"{name} and another model would both be called {repo_id} in the table: give each "
-                    "model once, or rename a folder."
+                    f"{name} and another would both be {repo_id} in the table: give each once, or rename a folder."
                 )
         if self.watch and len(called) > 1:
             raise ConfigError(f"`watch` follows only one run, but {len(called)} are given.")
@@ -264,9 +252,7 @@ class EvaluationConfig(Common):
         if self.templates is None:
             return []
         with naming(self.templates, ConfigError):
-            prompts = [
-                line for line in self.templates.read_text(encoding="utf-8").splitlines() if line.strip()
-            ]
+            prompts = list(filter(str.strip, self.templates.read_text(encoding="utf-8").splitlines()))
             if not prompts or not all(prompt.count("{}") == 1 for prompt in prompts):
                 raise ConfigError("each line needs a prompt with one {} for the class.")
         return prompts
@@ -294,8 +280,10 @@ class EvaluationConfig(Common):
         return list(dict.fromkeys(names))
 
 
-def read_shard(shard: str | None) -> tuple[int, int]:
-    """The part, from 1, and the number of parts of the shard i/n; (1, 1) without a shard.
+def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
+    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
+
+    A revision that is published later moves no earlier one to another shard.
 
     Raises:
         ConfigError: the shard is not a part of the whole.
@@ -303,16 +291,7 @@ def read_shard(shard: str | None) -> tuple[int, int]:
     place = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
     if place is None or not 1 <= int(place[1]) <= int(place[2]):
         raise ConfigError(f"shard is {shown(shard)}: give i/n with i from 1 to n, for example 1/4.")
-    return int(place[1]), int(place[2])
-
-
-def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
-    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
-
-    A revision that is published later moves no earlier one to another shard.
-    """
-    part, parts = read_shard(shard)
-    return revisions[part - 1 :: parts]
+    return revisions[int(place[1]) - 1 :: int(place[2])]
 
 
 def settings_classes() -> dict[str, type[KindSettings]]:

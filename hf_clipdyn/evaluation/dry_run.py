@@ -15,17 +15,11 @@ import torch
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.errors import (
-    ClipDynError,
-    ConfigError,
-    EvaluationError,
-    NothingToMeasureError,
-    render_table,
-)
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, NothingToMeasureError, render_table
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.evaluation.plan import Plan, of_revision
-from hf_clipdyn.evaluation.processes import check_device, join_processes
+from hf_clipdyn.evaluation.processes import join_processes
 from hf_clipdyn.evaluation.relate import planned
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.progress import duration, library_bars
@@ -33,6 +27,7 @@ from hf_clipdyn.results.cells import CellStore
 
 # Of a cell; its settings may differ.
 _name = attrgetter("revision", "commit", "repo_id", "kind", "dataset", "dtype", "texts")
+_HEADINGS = ("benchmark", "cells", "missing", "images", "passes", "a revision", "in all")
 _DRAWN = 32  # rows of what is drawn, each of which is many images
 _log = get_logger(__name__)
 
@@ -72,7 +67,6 @@ def dry_run(config: EvaluationConfig) -> list[Cost]:
         raise ConfigError("`rescore` measures nothing: leave it out of a dry run.")
     if join_processes(config.device).num_processes > 1:
         raise ConfigError("A dry run measures one process: start it without a launcher.")
-    check_device(config.device)
     with (
         TemporaryDirectory(prefix="clipdyn-dry-run-", ignore_cleanup_errors=True) as cache,
         library_bars(False),
@@ -81,9 +75,7 @@ def dry_run(config: EvaluationConfig) -> list[Cost]:
         warnings.simplefilter("ignore")  # a batch is too small for some kinds
         costs = list(_costs(config.but(cache_dir=Path(cache), show_progress=False)))
     if not costs:
-        raise NothingToMeasureError(
-            f"No selected benchmark suits {config.series.repo_id}: name others with --benchmarks."
-        )
+        raise NothingToMeasureError(f"No benchmark suits {config.series.repo_id}: name others.")
     return costs
 
 
@@ -93,19 +85,17 @@ def in_words(costs: Sequence[Cost]) -> str:
     def told(seconds: float) -> str:
         return "not measured" if math.isnan(seconds) else duration(seconds)
 
-    names = "cells", "missing", "images", "passes"
     counts = [(one.cells, one.missing, one.missing * one.images, one.missing * one.passes) for one in costs]
     rows = [
-        {"benchmark": one.name}
-        | {name: f"{n:,}" for name, n in zip(names, numbers, strict=True)}
-        | {"a revision": told(one.seconds), "in all": told(one.missing * one.seconds)}
+        [one.name, *(f"{n:,}" for n in numbers), told(one.seconds), told(one.missing * one.seconds)]
         for one, numbers in zip(costs, counts, strict=True)
     ]
     cells, missing, images, passes = (f"{sum(column):,}" for column in zip(*counts, strict=True))
     seconds = sum(one.missing * one.seconds for one in costs if not math.isnan(one.seconds))
     return (
-        f"{render_table(rows)}\n{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, "
-        f"about {told(seconds)} in one process. The time is that of one batch of each benchmark, without downloads, "
+        f"{render_table([dict(zip(_HEADINGS, row, strict=True)) for row in rows])}\n"
+        f"{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, about "
+        f"{told(seconds)} in one process. The time is that of one batch of each benchmark, without downloads, "
         "decoding and statistics. Nothing was written."
     )
 
@@ -114,14 +104,12 @@ def _costs(config: EvaluationConfig) -> Iterator[Cost]:
     plan, live, size = Plan(config), LiveModel(config), config.batch_size
     if not plan.revisions:
         raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
-    folder = live.fetch(plan.revisions[-1])
-    encoder = live.load(folder)
+    encoder = live.load(folder := live.fetch(plan.revisions[-1]))
     done = {_name(cell) for cell in CellStore(config.output).cells()}
     readouts: dict[str, Readout] = {}  # the benchmarks of a data set show the same images
     for benchmark in plan.in_order(plan.sources):
-        source, kind = plan.sources[benchmark], benchmark.kind
-        n = len(source.dataset)
-        rows = range(min(n, size if kind.schemas else _DRAWN))
+        n = len((source := plan.sources[benchmark]).dataset)
+        rows = range(min(n, size if benchmark.kind.schemas else _DRAWN))
         try:
             (planned,) = plan.on_rows(benchmark, rows).cells(plan.revisions[-1], folder)
         except EvaluationError as error:  # it suits no such model
@@ -169,14 +157,10 @@ def relations_message(config: EvaluationConfig) -> str:
         EvaluationError: there are no trials that the relations read, and nothing is to be measured.
     """
     if config.selected:
-        return (
-            f"Then {', '.join(config.related)} relate the revisions, from the saved trials without a model."
-        )
+        return f"Then {', '.join(config.related)} relate the revisions, from saved trials without a model."
     counts = planned(config, CellStore(config.output))
-    rows = [
-        {"relation": name, "pairs and runs": f"{pairs:,}", "missing": f"{new:,}"}
-        for name, pairs, new in counts
-    ]
+    names = "relation", "pairs and runs", "missing"
+    rows = [dict(zip(names, (name, f"{pairs:,}", f"{new:,}"), strict=True)) for name, pairs, new in counts]
     return (
         f"{render_table(rows)}\n{sum(new for *_, new in counts):,} missing: no images and no forward passes, only "
         "saved trials. Nothing was written."

@@ -13,24 +13,22 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
-from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.benchmarks.registry import scored_earlier
 from hf_clipdyn.benchmarks.sources import begin_call
 from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
-from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
+from hf_clipdyn.evaluation.processes import from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
-from hf_clipdyn.evaluation.score import rescore, rows_of, score, scored_earlier, versions
+from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions import Revision
 
 T = TypeVar("T")
 
@@ -81,7 +79,6 @@ def evaluate(config: EvaluationConfig, plan: Plan | None = None) -> datasets.Dat
         ModelError: a revision's files are not an image encoder.
     """
     is_main = join_processes(config.device).is_main_process
-    check_device(config.device)
     store = _store(config.output)
     if config.rescore:
         results = _rows(store, partial(rescore, config, store) if is_main else list)
@@ -90,7 +87,8 @@ def evaluate(config: EvaluationConfig, plan: Plan | None = None) -> datasets.Dat
         plan = Plan(config) if plan is None else plan
         store.check_writable()
         results = _rows(store, partial(_measure, config, plan, store))
-    if is_main and config.output and (note := scored_earlier(store.cells(), KeptTrials([config.output]))):
+    cells = ((cell.key, cell.kind, cell.score_version) for cell in store.cells())
+    if is_main and config.output and (note := scored_earlier(cells, KeptTrials([config.output]))):
         _log.warning(f"{config.output}: {note}")
     return results
 
@@ -132,10 +130,8 @@ def _rows(store: CellStore, work: Callable[[], list[str]]) -> datasets.Dataset:
 def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str]:
     """Measure what is not done yet; returns the keys of all selected cells."""
     is_main, live, keys = PartialState().is_main_process, LiveModel(config), list[str]()
-    texts = LastTexts(plan.last, live)
-    with tqdm(
-        total=len(plan), desc="evaluating", unit="cell", disable=not (config.show_progress and is_main)
-    ) as bar:
+    texts, quiet = LastTexts(plan.last, live), not (config.show_progress and is_main)
+    with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=quiet) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()
             if config.output is not None and is_main:
@@ -166,9 +162,7 @@ def _measure_cell(
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     rows = rows_of(cell, kind.terms, numbers, config.confidence_level)
-    known = influences(kind, trials, numbers)
-    words = vocabulary([Benchmark(kind, cell.dataset, kind.settings())])
-    store.write(cell, rows, trials, words, began, known)
+    store.write(cell, rows, trials, planned.words, began, influences(kind, trials, numbers))
 
 
 def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
@@ -182,9 +176,7 @@ def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
     """
     kind = planned.kind
     trials = kind.observe(readout)
-    taken = set(trials) & (
-        {"row", "file", *Cell.__annotations__} - {"other"}
-    )  # trials have no other revision
+    taken = set(trials) & {"row", "file", *Cell.__annotations__} - {"other"}  # no trials of another revision
     assert "item" in trials, f"the trials of {kind.name} lack the column item"
     assert not taken, f"the trials of {kind.name} have columns with reserved names: {taken}"
     counts = map_over_processes(range(PartialState().num_processes), lambda _: len(trials))
@@ -211,19 +203,16 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
         ClipDynError: as for `evaluate`.
     """
     join_processes(config.device)
-    if interval is None:
-        interval = 1.0 if config.series.on_disk else 10.0
-    seen: set[tuple[str, str]] = set()
+    interval = interval or (1.0 if config.series.on_disk else 10.0)
+    seen, last, said = set[tuple[str, str]](), time.monotonic(), ""
     results: datasets.Dataset | None = None
     plan: Plan | None = None
-    last, said = time.monotonic(), ""
     while True:
         trouble: ClipDynError | None = None
-        listed: list[Revision] = []
         try:
             listed = config.series.revisions()
         except RevisionError as error:  # training may not have published anything yet
-            trouble = error
+            listed, trouble = [], error
         listed, waited = from_main_process((listed, time.monotonic() - last))  # all measure the same ones
         published = {(revision.name, revision.commit) for revision in listed}
         if published - seen:
@@ -239,10 +228,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                     raise
                 trouble = error
             else:
-                if config.force:
-                    config = config.but(force=False)  # the forced measurements are done
-                seen |= published
-                last, said = time.monotonic(), ""
+                config = config.but(force=False) if config.force else config  # what was forced is done
+                seen, last, said = seen | published, time.monotonic(), ""
                 names = from_main_process(config.series.planned())
                 if names and names[-1] in {name for name, _ in seen}:
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
@@ -255,10 +242,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                 _log.warning(said := f"{trouble} Watching continues.")
         if waited < config.watch_patience:
             time.sleep(min(interval, config.watch_patience - waited))
-        elif trouble is not None:
-            raise trouble
-        elif results is None:
-            raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
+        elif trouble is not None or results is None:
+            raise trouble or RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
         else:
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
             return results

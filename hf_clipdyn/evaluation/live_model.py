@@ -1,8 +1,7 @@
 """The model of an evaluation, its precision, and the text embeddings of the run's last revision."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,20 +63,18 @@ class LiveModel:
     def readout(self, revision: Revision) -> Readout:
         """The revision as benchmarks read it; a lower precision is compared with float32 on the first batch."""
         config, folder = self._config, self.fetch(revision)
-        encoder, check = self.load(folder), None
-        if config.dtype != "float32":
-            check = partial(check_precision, folder, revision.name, config.device or str(encoder.device))
-        size, names = config.batch_size, config.class_names
+        encoder, size, names = self.load(folder), config.batch_size, config.class_names
+        compared = partial(check_precision, folder, revision.name, config.device or str(encoder.device))
+        check = None if config.dtype == "float32" else compared
         return Readout(encoder, batch_size=size, check=check, name=revision.name, label_map=names)
 
-    @contextmanager
-    def borrowed(self, folder: Path) -> Iterator[Encoder]:
-        """Within the block the model has the weights of that folder, and afterwards its earlier weights."""
+    def embed(self, texts: Sequence[str], revision: Revision) -> NDArray[np.float32]:
+        """Text embeddings of another revision, (n, d); the model has its weights again afterwards."""
         before = self._folder
-        encoder = self.load(folder)
-        yield encoder
+        embedded = self.load(self.fetch(revision)).embed_texts(texts)
         if before is not None:
             self.load(before)
+        return embedded
 
 
 class GivenModel(Series):
@@ -181,15 +178,11 @@ class LastTexts:
     """
 
     def __init__(self, revision: Revision, live: LiveModel) -> None:
-        self.revision = revision
-        self._live = live
-        self._known: dict[str, NDArray[np.float32]] = {}
+        self._revision, self._live, self._known = revision, live, dict[str, NDArray[np.float32]]()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, d), not normalised."""
         missing = list(dict.fromkeys(text for text in texts if text not in self._known))
         if missing:
-            with self._live.borrowed(self._live.fetch(self.revision)) as encoder:
-                rows = encoder.embed_texts(missing)
-            self._known.update(zip(missing, rows, strict=True))
+            self._known.update(zip(missing, self._live.embed(missing, self._revision), strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)

@@ -14,21 +14,17 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.heads import HEAD, Head, read_label_map
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings, digest
+from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.sources import Source, open_sources, under_names
-from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.models.classifiers import class_labels, has_head
-from hf_clipdyn.models.encoder import (
-    check_image_processor,
-    class_names,
-    read_config,
-    read_input,
-    sees_images,
-)
+from hf_clipdyn.models.encoder import check_image_processor, class_names, read_config, read_input, sees_images
 from hf_clipdyn.models.snapshots import architecture_digest, settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.revisions import Revision
 
 Files = NDArray[np.object_]
@@ -45,19 +41,10 @@ def of_revision(revision: Revision) -> dict[str, Any]:
 
 
 def plain_cell(repo_id: str, revision: Revision, kind: str, dataset: str, **columns: Any) -> Cell:
-    """A cell of what no kind has observed: what training recorded, and weights."""
-    columns = dict.fromkeys(("split", "data_fingerprint", "preprocess"), "") | columns
-    return Cell(
-        repo_id=repo_id,
-        kind=kind,
-        dataset=dataset,
-        observe_version=1,
-        score_version=1,
-        dtype="float32",
-        texts="own",
-        **of_revision(revision),
-        **columns,
-    )
+    """A cell; the columns that are not given are those of what no kind has observed: weights, a training's log."""
+    plain: dict[str, Any] = dict.fromkeys(("split", "data_fingerprint", "preprocess"), "")
+    plain |= {"observe_version": 1, "score_version": 1, "dtype": "float32", "texts": "own"}
+    return Cell(repo_id=repo_id, kind=kind, dataset=dataset, **plain | of_revision(revision) | columns)
 
 
 @dataclass(frozen=True)
@@ -68,11 +55,13 @@ class PlannedCell:
         cell: without `versions` and `seconds`, which are not known yet.
         kind: ready to show the data set.
         files: file name of each row's image, "" if unknown.
+        words: of the kind and the data set, which every revision's cell carries.
     """
 
     cell: Cell
     kind: Kind[Any]
     files: Files
+    words: Vocabulary
 
 
 class Plan:
@@ -158,7 +147,8 @@ class Plan:
         for planned in self._prepared[settings]:
             cell = replace(planned.cell, **of_revision(revision))
             if cell.texts == "last":
-                if not self._fits_last(folder):
+                last = self._config.series.fetch(self.last, settings_only=True)
+                if architecture_digest(folder) != architecture_digest(last):  # hence another space
                     _log.warning(
                         f"{revision.name} and the last revision, {self.last.name}, have different architectures: "
                         f"{cell.kind}/{cell.dataset} is not measured with the texts of the last revision."
@@ -166,11 +156,6 @@ class Plan:
                     continue
                 cell = replace(cell, text_commit=self.last.commit)
             yield replace(planned, cell=cell)
-
-    def _fits_last(self, folder: Path) -> bool:
-        """Whether the revision in the folder has the architecture, hence the space, of the last one."""
-        last = self._config.series.fetch(self.last, settings_only=True)
-        return architecture_digest(folder) == architecture_digest(last)
 
     def _check_sees(self, folder: Path) -> None:
         settings = read_config(folder)
@@ -181,19 +166,21 @@ class Plan:
             )
 
     def _prepare(self, folder: Path) -> Iterator[PlannedCell]:
-        """The benchmarks that suit the model, for revisions that share a processor; their cells have no revision."""
+        """The benchmarks that suit the model, for revisions that share a processor; their cells have no revision.
+
+        Raises:
+            NothingToMeasureError: there is none.
+            EvaluationError: some do not, and must not be skipped.
+        """
         model_config, image_processor = read_input(folder)
         check_image_processor(image_processor, model_config, folder)
         config, names = self._config, self._config.class_names
         head = Head(class_labels(model_config), names) if has_head(model_config) else None
         if head is None and names is not None:
-            raise ConfigError(
-                f"`label_map` names the classes of a classifier's head, but {config.series.repo_id} has none: leave it "
-                "out."
-            )
+            repo_id = config.series.repo_id
+            raise ConfigError(f"`label_map` names classes of a head, but {repo_id} has none: leave it out.")
         reads_text = hasattr(model_config, "text_config") and head is None
-        suits: dict[Benchmark, tuple[KindSettings, str, dict[str, str]]] = {}
-        causes: list[str] = []
+        suits, causes = dict[Benchmark, tuple[KindSettings, str, dict[str, str]]](), list[str]()
         for benchmark, source in self.sources.items():
             asked = benchmark.kind.classes(source, benchmark.settings)
             lacks = "" if head is None else head.without(asked)
@@ -206,7 +193,12 @@ class Plan:
             texts: str = config.texts if asked and reads_text else "own"
             of_map = {} if names is None else {"label_map": digest(names)[:12]}
             suits[benchmark] = settings, texts, {"answers": HEAD} | of_map if by_head and not lacks else {}
-        self._leave_out(causes)
+        if causes and len(causes) == len(self.sources):
+            raise NothingToMeasureError(f"{'; '.join(causes)}.")
+        if causes and not config.skip_missing:
+            raise EvaluationError(f"{'; '.join(causes)}, or leave these out with --skip-missing.")
+        for cause in causes:
+            _log.info(f"Left out: {cause}.")
         classes: dict[str, Any] = class_names(model_config, reads_text=reads_text)
         for benchmark in self.in_order(suits):
             source, (settings, texts, of_head) = self.sources[benchmark], suits[benchmark]
@@ -219,55 +211,26 @@ class Plan:
             version = kind.version_with(facts)
             if facts.get("preprocess") == kind.preprocess:
                 del facts["preprocess"]  # it is a column
-            cell = Cell(
-                repo_id=config.series.repo_id,
-                revision="",
-                commit="",
-                kind=kind.name,
-                dataset=benchmark.dataset,
-                split=source.split,
-                data_fingerprint=kind.fingerprint,
-                observe_version=version,
-                score_version=kind.score_version,
-                preprocess=kind.preprocess,
-                settings=json.dumps(facts, sort_keys=True),
-                dtype=config.dtype,
-                texts=texts,
-                **classes,
-            )
-            yield PlannedCell(cell, kind, source.file_names())
+            of_kind: dict[str, Any] = {"data_fingerprint": kind.fingerprint, "preprocess": kind.preprocess}
+            of_kind |= {"observe_version": version, "score_version": kind.score_version, "texts": texts}
+            of_kind |= {"split": source.split, "dtype": config.dtype, **classes}
+            of_kind["settings"] = json.dumps(facts, sort_keys=True)
+            cell = plain_cell(config.series.repo_id, Revision(""), kind.name, benchmark.dataset, **of_kind)
+            yield PlannedCell(cell, kind, source.file_names(), vocabulary([benchmark]))
 
     def _suited(self, benchmark: Benchmark, model_config: Any, answers: bool, lacks: str) -> KindSettings:
         """The settings for this model, which has the texts or classes that the kind needs, and the precision."""
         kind, repo_id, dtype = benchmark.kind, self._config.series.repo_id, self._config.dtype
-        cause = ""
         if kind.needs_text and not answers:
             cause = f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
         elif kind.needs_text and lacks:
             cause = f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
         elif not kind.schemas and dtype != "float32":
             cause = f"shows images whose differences are too small for {dtype}: use --dtype float32"
-        if cause:
-            raise EvaluationError(cause)
-        try:
-            return benchmark.settings.suited(model_config)
-        except EvaluationError as error:
-            raise EvaluationError(f"would give no number for {repo_id}, since {error}") from error
-
-    def _leave_out(self, causes: Sequence[str]) -> None:
-        """Say which benchmarks cannot run with this model.
-
-        Raises:
-            NothingToMeasureError: no other is selected.
-            EvaluationError: they must not be skipped.
-        """
-        words = "; ".join(causes)
-        if causes and len(causes) == len(self.sources):
-            raise NothingToMeasureError(f"{words}.")
-        if causes and not self._config.skip_missing:
-            raise EvaluationError(f"{words}, or leave these out with --skip-missing.")
-        for cause in causes:
-            _log.info(f"Left out: {cause}.")
+        else:
+            with naming(f"would give no number for {repo_id}", EvaluationError):
+                return benchmark.settings.suited(model_config)
+        raise EvaluationError(cause)
 
 
 def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:

@@ -14,7 +14,7 @@ def join_processes(device: str | None) -> PartialState:
     """The processes of this launch. Without a device, accelerate uses CPUs for one process only.
 
     Raises:
-        ConfigError: ``auto`` with several processes.
+        ConfigError: ``auto`` with several processes, or torch cannot compute on the device.
         EvaluationError: the launcher started processes that do not know of each other.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
@@ -29,6 +29,7 @@ def join_processes(device: str | None) -> PartialState:
             "start them with torchrun. On CPUs, use `accelerate launch --multi_gpu` and "
             "ACCELERATE_USE_CPU=true."
         )
+    check_device(device)
     return state
 
 

@@ -22,13 +22,12 @@ import pyarrow.parquet as pq
 from accelerate.logging import get_logger
 from huggingface_hub import HfApi
 
-from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.registry import kinds, scored_earlier
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.score import scored_earlier
-from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
+from hf_clipdyn.hub import push_folder
 from hf_clipdyn.results.arrow import SCHEMA, column_table
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
@@ -48,12 +47,6 @@ _UNKNOWN = (
 _log = get_logger(__name__)
 
 
-def check_push(repo_id: str, token: str | None = None) -> None:
-    """Before hours of work: could the table be pushed at all?"""
-    checked_repo_id(repo_id, what="hub_model_id", owner=True)
-    check_login(f"The results cannot be pushed to {repo_id}", token)
-
-
 def push_results(config: EvaluationConfig) -> None:
     """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
@@ -61,9 +54,7 @@ def push_results(config: EvaluationConfig) -> None:
     data set: where its licence does not let one pass these on, they go to a private repository only. Those of a kind or
     a data set of a plug-in that is not loaded stay here.
     """
-    output, repo_id = config.output, config.hub_model_id
-    assert output is not None
-    assert repo_id is not None
+    output, repo_id = cast("Path", config.output), cast("str", config.hub_model_id)
     kept_here: dict[str, str] = {}
     complete_already = naming(f"{output} is complete; repeat the command to push it")
     with complete_already, TemporaryDirectory(prefix="clipdyn-push-") as staging:
@@ -72,16 +63,9 @@ def push_results(config: EvaluationConfig) -> None:
             kept_here.clear()
             kept_here.update(_stage(output, Path(staging), info.id, info.private))
 
-        commit, _ = push_folder(
-            staging,
-            repo_id,
-            "Add the results, measured by hf-clipdyn",
-            complete=complete,
-            replaced=f"{_TRIALS}/*",
-            repo_type="dataset",
-            private=config.private,
-            token=config.token,
-        )
+        about: Any = {"repo_type": "dataset", "private": config.private, "token": config.token}
+        title = "Add the results, measured by hf-clipdyn"
+        commit, _ = push_folder(staging, repo_id, title, complete=complete, replaced=f"{_TRIALS}/*", **about)
     for cause in dict.fromkeys(kept_here.values()):
         names = ", ".join(name for name, why in kept_here.items() if why == cause)
         _log.warning(f"The trials of {names} were not pushed: {cause}")
@@ -117,7 +101,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, 
         configs=configs,
         left_out=sorted(kept_here),
         columns=column_table(Row),
-        note=scored_earlier(cells, files),
+        note=scored_earlier(((cell.key, cell.kind, cell.score_version) for cell in cells), files),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     return kept_here
@@ -138,25 +122,20 @@ def _benchmarks(
     results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
 ) -> Iterator[dict[str, Any]]:
     for (kind, dataset), part in results.groupby(["kind", "dataset"]):
-        config = _config(str(kind), str(dataset))
+        config, dtype = _config(str(kind), str(dataset)), ", ".join(sorted(set(part["dtype"])))
         yield {
             "name": f"{kind}/{dataset}",
             "synthetic": words.dataset(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
-            "rows": len(part),
-            "dtype": ", ".join(sorted(set(part["dtype"]))),
-            "trials": config if config in configs else "",
+            **{"rows": len(part), "dtype": dtype, "trials": config if config in configs else ""},
         }
 
 
 def _with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
     """Trials as a table that explains itself: the cell's columns first, typed as in `SCHEMA`."""
     answers = pa.Table.from_pandas(trials, preserve_index=False)
-    left_out = ("score_version", "other", "versions", "seconds")
-    columns = {
-        name: pa.repeat(pa.scalar(getattr(cell, name), SCHEMA.field(name).type), len(trials))
-        for name in CELL
-        if name not in left_out
-    }
+    names = [name for name in CELL if name not in ("score_version", "other", "versions", "seconds")]
+    typed = {name: pa.scalar(getattr(cell, name), SCHEMA.field(name).type) for name in names}
+    columns = {name: pa.repeat(value, len(trials)) for name, value in typed.items()}
     columns |= {name: answers[name] for name in answers.column_names}
     return pa.table(columns).replace_schema_metadata(answers.schema.metadata)

@@ -82,11 +82,9 @@ def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, 
     Raises:
         UnknownNameError, EvaluationError: as for `relate`.
     """
-    works = [
-        (work.name, [work.is_done(pair) for pair in work.pairs()])
-        for work in _works(SavedRuns(config, store))
-    ]
-    return [(name, len(done), done.count(False)) for name, done in works]
+    works = _works(SavedRuns(config, store))
+    done = [(work.name, [work.is_done(pair) for pair in work.pairs()]) for work in works]
+    return [(name, len(each), each.count(False)) for name, each in done]
 
 
 def _works(saved: SavedRuns) -> list["_Work"]:
@@ -95,18 +93,15 @@ def _works(saved: SavedRuns) -> list["_Work"]:
         between_runs = "seeds" in relation.pairs or _has(relation, "over_seeds")
         if saved.of_study and not between_runs:
             continue
+        read = kinds_read(relation)
         if relation.reads == WEIGHTS:
             found = [_Work(relation, None, [saved.weighed(member.series) for member in config.each], saved)]
         else:
-            read = kinds_read(relation)
-            found = [
-                _Work(relation, kind, runs, saved) for kind, runs in saved.benchmarks if kind.name in read
-            ]
+            benchmarks = [(kind, runs) for kind, runs in saved.benchmarks if kind.name in read]
+            found = [_Work(relation, kind, runs, saved) for kind, runs in benchmarks]
         works += (chosen := [work for work in found if work.chosen])
         if not chosen and not saved.of_study:
-            _log.info(
-                f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
-            )
+            _log.info(f"{relation.name} is left out: there are no trials of {' or '.join(read)}.")
     if not works and not saved.of_study:
         raise EvaluationError(
             f"{config.output} contains no trials of {', '.join(saved.wanted)} that {', '.join(config.related)} read: "
@@ -185,13 +180,9 @@ class _Work:
         if not self._is_named(revision):
             return
         self._known.clear()
-        others = {
-            "previous": run[at - 1 : at] if at else [],
-            "last": run[-1:] if revision is not run[-1] else [],
-        }
-        for sort, other in others.items():
+        for sort, other in (("previous", run[:at]), ("last", run[at + 1 :])):
             if sort in self._relation.pairs and other:
-                yield _Pair(sort, revision, other, partial(self._with_one, revision, other[0], sort))
+                yield _Pair(sort, revision, other[-1:], partial(self._with_one, revision, other[-1], sort))
         if "people" in self._relation.pairs and run[0].people:
             yield _Pair("people", revision, [], partial(self._people, revision))
 
@@ -204,14 +195,10 @@ class _Work:
         for _, seen in sorted(at_samples.items()):
             self._known.clear()
             for revision in filter(self._is_wanted, filter(self._is_named, seen)):
-                partners = [
-                    other
-                    for other in seen
-                    if other.cell.scale == revision.cell.scale
-                    and other.cell.seed not in (None, revision.cell.seed)
-                    and self._compares(revision.cell.arm, other.cell.arm)
-                ]
-                if partners:
+                own = revision.cell
+                unequal = [other for other in seen if other.cell.seed not in (None, own.seed)]
+                alike = [other for other in unequal if other.cell.scale == own.scale]
+                if partners := [other for other in alike if self._compares(own.arm, other.cell.arm)]:
                     yield _Pair("seeds", revision, partners, partial(self._seeds, revision, partners))
             yield from self._over_pairs(seen)
 
@@ -273,12 +260,10 @@ class _Work:
             by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
         within = by_arm.pop(a.cell.arm, {})
         numbers = mean_of_others(list(within.values()), WITHIN_ARM)
+        metrics = self._relation.between_arms
         for arm, each in by_arm.items():
             means = mean_of_others(list(each.values()), with_arm(arm))
-            metrics = self._relation.between_arms
-            numbers += [
-                scored for scored in means if scored[0].role == "value" and scored[0].metric in metrics
-            ]
+            numbers += [one for one in means if one[0].role == "value" and one[0].metric in metrics]
         return numbers + self._singly(within)
 
     def _singly(self, each: Mapping[str, Sequence[Scored]]) -> list[Scored]:
@@ -309,9 +294,8 @@ class _Work:
             if influence is None or len(np.unique(seeds)) < FEWEST_SEEDS:
                 continue
             level, of_items = self._saved.config.confidence_level, self._units.influence(influence)
-            result = mean_over_pairs(
-                [number.value for number in numbers], seeds, of_items, confidence_level=level
-            )
+            values = [number.value for number in numbers]
+            result = mean_over_pairs(values, seeds, of_items, confidence_level=level)
             low, high = result["ci"]
             note = "" if len(found) == len(pairs) else f"the mean of {len(found)} of {len(pairs)} pairs"
             mean = replace(numbers[0], value=result["value"], ci_low=low, ci_high=high, influence=influence)
@@ -321,8 +305,7 @@ class _Work:
 
     def is_done(self, pair: _Pair) -> bool:
         """Whether the table has it, of the same trials and by the same scoring."""
-        saved = self._saved
-        key = self._cell(pair, pair.a).key
+        saved, key = self._saved, self._cell(pair, pair.a).key
         known = saved.cells.get(key)
         if known is None or saved.config.force or saved.config.rescore:
             return False
@@ -341,8 +324,7 @@ class _Work:
             by_place[number.at or pair.a.cell.revision].append((number, scale))
         seconds = time.perf_counter() - start
         for cell in self._cells(pair):
-            found = by_place[cell.revision]
-            if not found:
+            if not (found := by_place[cell.revision]):
                 continue
             check_names(self._relation, [number for number, _ in found])
             given = [number for number, _ in found if number.influence is not None]
@@ -359,14 +341,12 @@ class _Work:
             self._saved.store.write(cell, rows, None, words, influences=known, is_new=True)
             yield cell.key
 
-    def _cells(self, pair: _Pair) -> Iterator[Cell]:
+    def _cells(self, pair: _Pair) -> list[Cell]:
         """Where the numbers may be, the last place at the end."""
-        if pair.sort in ("run", "runs"):
-            repo_id = pair.a.cell.repo_id
-            for revision in pair.others:
-                if revision is not pair.a and revision.cell.repo_id == repo_id:
-                    yield self._cell(pair, revision)
-        yield self._cell(pair, pair.a)
+        others = pair.others if pair.sort in ("run", "runs") else ()
+        of_run = [revision for revision in others if revision.cell.repo_id == pair.a.cell.repo_id]
+        places = [*(revision for revision in of_run if revision is not pair.a), pair.a]
+        return [self._cell(pair, revision) for revision in places]
 
     def _cell(self, pair: _Pair, at: Seen) -> Cell:
         settings = json.loads(at.cell.settings) | {SORT: pair.sort}

@@ -33,7 +33,6 @@ _OF_RUN = {
     *("score_version", "other", "versions", "seconds"),
 }
 _OF_NUMBER, _FLOATS = list(columns_of(Number)), ("value", "ci_low", "ci_high")
-_TABLE = "results.parquet"
 
 
 class SavedRuns:
@@ -55,17 +54,14 @@ class SavedRuns:
         self.cells = {cell.key: cell for cell in store.cells()}
         tables = [*([] if config.output is None else [config.output]), *of_study]
         for member in () if of_study else config.each:  # the tables beside the runs that are named
-            table = Path(str(member.repo_id[0])) / _TABLE
+            table = Path(str(member.repo_id[0])) / "results.parquet"
             if table.is_file() and table.resolve() not in {path.resolve() for path in tables}:
                 tables.append(table)
         self._files = KeptTrials(tables)
         self._stores = [store, *(CellStore(table) for table in tables[1:])]
-        if of_study:
-            self.wanted = list(
-                dict.fromkeys(cell.repo_id for store in self._stores for cell in store.cells())
-            )
-        else:
-            self.wanted = [member.series.repo_id for member in config.each]
+        of_tables = (cell.repo_id for store in self._stores for cell in store.cells())
+        of_call = (member.series.repo_id for member in config.each)
+        self.wanted = list(dict.fromkeys(of_tables if of_study else of_call))
         self._arrays: dict[bytes, NDArray[Any]] = {}
         self._series: dict[tuple[str, str], tuple[Series, Revision]] = {}
         self.trials: Callable[[Cell, tuple[str, ...] | None], pd.DataFrame] = lru_cache(_TABLES)(self._trials)
@@ -79,10 +75,9 @@ class SavedRuns:
             named = {(benchmark.kind.name, benchmark.dataset) for benchmark in self.config.selected}
         groups: dict[tuple[Any, ...], dict[str, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
         for cell in (cell for store in self._stores for cell in newest(store.cells())):
-            chosen = named is None or (cell.kind, cell.dataset) in named
-            if self.of_study and self._files.file(cell.key) is None:
-                continue
-            if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
+            chosen = cell.kind in known if named is None else (cell.kind, cell.dataset) in named
+            has_trials = not self.of_study or self._files.file(cell.key) is not None
+            if chosen and has_trials and cell.texts == "own" and not cell.other:
                 shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
                 groups[shown][cell.repo_id][cell.revision] = cell
         found = []
@@ -131,9 +126,8 @@ class SavedRuns:
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:
         """The same array for equal values: all revisions were shown the same items."""
-        text = (
-            values.tobytes() if values.dtype != object else "\0".join(map(str, values.reshape(-1))).encode()
-        )
+        names = values.dtype == object
+        text = "\0".join(map(str, values.reshape(-1))).encode() if names else values.tobytes()
         return self._arrays.setdefault(hashlib.sha256(str(values.shape).encode() + text).digest(), values)
 
     def weighed(self, series: Series) -> list[Seen]:

@@ -13,16 +13,15 @@ import pandas as pd
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
-from hf_clipdyn.benchmarks.registry import kinds, vocabulary
+from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.benchmarks.units import influences, scored
-from hf_clipdyn.errors import EvaluationError, UnknownNameError, counted, naming
+from hf_clipdyn.errors import EvaluationError, UnknownNameError, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number, Row
 from hf_clipdyn.results.terms import KindTerms
-from hf_clipdyn.results.trials import KeptTrials
 
 Measure: TypeAlias = type[Kind[Any]] | type[Relation]
 _log = get_logger(__name__)
@@ -73,9 +72,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     """
     benchmarks = {(one.kind.name, one.dataset): one for one in config.selected}
     repo_id = config.series.repo_id
-    cells = [
-        cell for cell in store.cells() if cell.repo_id == repo_id and (cell.kind, cell.dataset) in benchmarks
-    ]
+    of_run = (cell for cell in store.cells() if cell.repo_id == repo_id)
+    cells = [cell for cell in of_run if (cell.kind, cell.dataset) in benchmarks]
     if not cells:
         names = ", ".join(one.name for one in benchmarks.values())
         raise EvaluationError(
@@ -116,27 +114,11 @@ def _rescore(
         )
     with naming(f"The trials of {where} in {config.output}", EvaluationError):
         numbers = score(kind, trials, config)
-    new = replace(
-        cell,
-        score_version=kind.score_version,
-        versions=json.dumps({**earlier, **_installed(_SCORING)}),
-    )
+    now = json.dumps(earlier | _installed(_SCORING))
+    new = replace(cell, score_version=kind.score_version, versions=now)
     rows = rows_of(new, kind.terms, numbers, config.confidence_level)
     known = influences(kind, trials, numbers)
     store.write(new, rows, None, vocabulary([benchmark]), influences=known)
-
-
-def scored_earlier(cells: Sequence[Cell], files: KeptTrials) -> str:
-    """That a table holds numbers of an earlier scoring, whose intervals are made otherwise; "" if it holds none."""
-    versions = {name: kind.score_version for name, kind in kinds().items()}
-    old = [cell for cell in cells if cell.score_version < versions.get(cell.kind, 0)]
-    if not old:
-        return ""
-    with_trials = sum(files.file(cell.key) is not None for cell in old)
-    return (
-        f"{len(old):,} of {counted(len(cells), 'cell')} were scored by an earlier version, whose intervals are made in "
-        f"another way: --rescore mends the {with_trials:,} that have trials."
-    )
 
 
 def versions() -> str:

@@ -5,8 +5,8 @@ anchor (a conflict image), a shape mate (same class of shape; another exemplar o
 texture) and a texture mate (the converse).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -130,12 +130,10 @@ def triplet_preferences(
     conflict = np.asarray(given[0] != given[1])
     preferences, effects = np.full(len(conflict), np.nan), np.zeros(len(conflict))
     codes = [np.unique(column, return_inverse=True)[1] for column in given]
-    for anchor, shape_mates, texture_mates in _mates(conflict, *codes):
+    for anchor, shape_mates, texture_mates in _mates(*(one.tobytes() for one in (conflict, *codes))):
         # Half the squared distance of unit vectors: 1 - cos without its cancellation.
-        to_shape, to_texture = (
-            0.5 * np.square(embeddings[anchor] - embeddings[mates]).sum(axis=-1)
-            for mates in (shape_mates, texture_mates)
-        )
+        moved = embeddings[anchor] - embeddings[np.concatenate([shape_mates, texture_mates])]
+        to_shape, to_texture = np.split(0.5 * np.square(moved).sum(axis=-1), [len(shape_mates)])
         nearer = to_shape[:, None] < to_texture
         wins = np.where(to_shape[:, None] == to_texture, 0.5, nearer)
         # The share of triplets that the shape wins, with each of the mates.
@@ -146,17 +144,20 @@ def triplet_preferences(
     return preferences, effects
 
 
-def _mates(
-    conflict: NDArray[np.bool_],
-    shape: NDArray[np.int64],
-    texture: NDArray[np.int64],
-    shape_exemplar: NDArray[np.int64],
-    texture_exemplar: NDArray[np.int64],
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Each conflict image that has mates of both kinds, with its shape mates and its texture mates."""
+@lru_cache(maxsize=2)  # all revisions are shown the same images
+def _mates(of_conflict: bytes, *codes: bytes) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each conflict image that has mates of both kinds, with its shape mates and its texture mates.
+
+    Args:
+        of_conflict: bytes of the (n,) booleans.
+        codes: bytes of the (n,) integers that name shape, texture and the exemplars of both.
+    """
+    conflict, found = np.frombuffer(of_conflict, bool), []
+    shape, texture, shape_exemplar, texture_exemplar = (np.frombuffer(one, np.intp) for one in codes)
     for anchor in np.flatnonzero(conflict).tolist():
         same_shape, same_texture = shape == shape[anchor], texture == texture[anchor]
         shape_mates = conflict & same_shape & ~same_texture & (shape_exemplar != shape_exemplar[anchor])
         texture_mates = conflict & same_texture & ~same_shape & (texture_exemplar != texture_exemplar[anchor])
         if shape_mates.any() and texture_mates.any():
-            yield anchor, np.flatnonzero(shape_mates), np.flatnonzero(texture_mates)
+            found.append((anchor, np.flatnonzero(shape_mates), np.flatnonzero(texture_mates)))
+    return found

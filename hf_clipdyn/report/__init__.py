@@ -39,13 +39,4 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
             f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset it."
         ) from error
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "page": ["write_report"],
-        "cards": ["push_runs", "push_space", "write_cards", "write_runs"],
-        "study": ["read_study"],
-        "numbers": ["print_results"],
-        "words": ["headline", "summarize"],
-    },
-)
+__getattr__ = lazy_names(__name__)

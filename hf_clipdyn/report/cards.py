@@ -17,7 +17,7 @@ The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,15 +25,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from huggingface_hub import CardData, HfApi, RepoCard
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import CardData, EvalResult, HfApi, RepoCard
+from huggingface_hub.repocard_data import eval_results_to_model_index
 from markupsafe import Markup
 
 from hf_clipdyn.cards import render_card
-from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ConfigError, PublishError, UnknownNameError, counted, naming, shorten
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.errors import ConfigError, PublishError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.hub import check_login, checked_repo_id, persistently, push_folder
+from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder
 from hf_clipdyn.report.courses import CELL, Course, Point
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.page import write_report
@@ -83,16 +83,13 @@ def write_cards(results: _Results, output: str | Path, *, results_dataset: str |
         >>> [path.as_posix() for path in write_cards("runs/demo/results.parquet", "cards")]
         ['cards/card-local--demo.md']
     """
-    study, output = read_study(results), Path(output)
-    _check_dataset(results_dataset)
-    output.mkdir(parents=True, exist_ok=True)
-    cards = []
+    study, output, cards = _read(results, results_dataset), Path(output), list[Path]()
     for run in study.runs:
-        part, figure = study.of_run(run), f"figures/card-{file_name(run)}.png"
-        if part.planner.overview:
+        part, name = study.of_run(run), f"card-{file_name(run)}"
+        figure = f"figures/{name}.png" if part.planner.overview else ""
+        if figure:
             write_atomically(output / figure, overview_figure(part, "png"))
-        cards.append(output / f"card-{file_name(run)}.md")
-        _write_merged(cards[-1], _card(part, run, figure if part.planner.overview else "", results_dataset))
+        cards.append(_write_card(part, run, output / f"{name}.md", figure, results_dataset))
     return cards
 
 
@@ -122,24 +119,24 @@ def write_runs(
         >>> sorted(path.name for path in folder.iterdir())
         ['README.md', 'report']
     """
-    study = read_study(results)
-    _check_dataset(results_dataset)
-    return [_write_run(study, run, Path(output), results_dataset, page) for run in study.runs]
+    study = _read(results, results_dataset)
+    return [_write_run(study, run, output, results_dataset, page).parent for run in study.runs]
 
 
 def _write_run(
-    study: Study, run: str, output: Path, results_dataset: str | None, page: Mapping[str, Any]
+    study: Study, run: str, output: str | Path, results_dataset: str | None, page: Mapping[str, Any]
 ) -> Path:
-    part, folder = study.of_run(run), output / file_name(run)
+    """Write the folder of one run, and return its card."""
+    part, folder = study.of_run(run), Path(output, file_name(run))
     write_report(part, folder / _REPORT, **page)
     figure = _FIGURE if (folder / _FIGURE).exists() else ""
-    _write_merged(folder / _README, _card(part, run, figure, results_dataset))
-    return folder
+    return _write_card(part, run, folder / _README, figure, results_dataset)
 
 
-def _check_dataset(results_dataset: str | None) -> None:
+def _read(results: _Results, results_dataset: str | None) -> Study:
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
+    return read_study(results)
 
 
 def file_name(run: str) -> str:
@@ -185,30 +182,23 @@ def push_runs(
         >>> list(pushed)
         ['local/demo']
     """
-    study = read_study(results)
+    study = _read(results, results_dataset)
     runs = _repositories(study)
     check_login("The runs cannot be pushed", token)
+    title = "Show the trajectories, measured by hf-clipdyn"
+    about: Any = {"replaced": f"{_REPORT}/*", "create": False, "private": private, "token": token}
     pushed, failed = dict[str, str | None](), []
     for run, repo_id in runs.items():
         with TemporaryDirectory(prefix="clipdyn-share-") as staging:
-            folder = _write_run(study, run, Path(output or staging), results_dataset, page)
+            card = _write_run(study, run, output or staging, results_dataset, page)
+            complete = partial(_merge_with_hub, card, card.read_text(encoding="utf-8"))
             try:
-                commit, is_new = push_folder(
-                    folder,
-                    repo_id,
-                    "Show the trajectories, measured by hf-clipdyn",
-                    complete=partial(_complete_run, folder, (folder / _README).read_text(encoding="utf-8")),
-                    replaced=f"{_REPORT}/*",
-                    create=False,
-                    private=private,
-                    token=token,
-                )
+                commit, is_new = push_folder(card.parent, repo_id, title, complete=complete, **about)
                 pushed[repo_id] = commit.commit_url if is_new else None
             except (ConfigError, PublishError) as error:
                 failed.append(str(error))
     if failed:
-        done = f" Pushed: {', '.join(pushed)}." if pushed else ""
-        raise PublishError(" ".join(failed) + done)
+        raise PublishError(" ".join([*failed, *[f"Pushed: {', '.join(pushed)}."] * bool(pushed)]))
     return pushed
 
 
@@ -218,30 +208,24 @@ def _repositories(study: Study) -> dict[str, str]:
     runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
     if not runs:
         raise ConfigError(
-            "These tables contain only models in local folders: push a model to the Hub and evaluate it there."
+            "These tables contain only models in local folders: push one, and evaluate it there."
         )
     repo_id, n = Counter(runs.values()).most_common(1)[0]
     if n > 1:
-        raise ConfigError(
-            f"These tables contain two runs of {repo_id}: push from the table with its current commits."
-        )
+        raise ConfigError(f"These tables contain two runs of {repo_id}: push that of its current commits.")
     return runs
 
 
-def _complete_run(folder: Path, card: str, api: HfApi, info: Any) -> None:
+def _merge_with_hub(path: Path, card: str, api: HfApi, info: Any) -> None:
     """Merge the card that is on the Hub into the one that is sent."""
     existing = _readme_on_hub(api, info, "model")
-    if existing is not None:
-        card = _merged(existing, card, f"The card of {info.id}")
-    write_atomically(folder / _README, card)
+    write_atomically(path, _merged(existing, card, f"The card of {info.id}") if existing else card)
 
 
-def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes | None:
-    """The README.md of a repository as it was when the push began; None if it has none."""
-    at: dict[str, Any] = {"repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
-    if _README not in api.list_repo_files(**at):
-        return None
-    return Path(api.hf_hub_download(filename=_README, **at)).read_bytes()
+def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes:
+    """The README.md of a repository as it was when the push began; empty if it has none."""
+    at: Any = {"filename": _README, "repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
+    return Path(api.hf_hub_download(**at)).read_bytes() if api.file_exists(**at) else b""
 
 
 def push_space(
@@ -284,39 +268,23 @@ def push_space(
         True
     """
     checked_repo_id(repo_id, what="space", owner=True)
-    _check_dataset(results_dataset)
     check_login(f"The page cannot be pushed to {repo_id}", token)
-    study = read_study(results)
+    study = _read(results, results_dataset)
     with TemporaryDirectory(prefix="clipdyn-space-") as folder:
         write_report(study, folder, figures=False, **page)
 
         def complete(api: HfApi, info: Any) -> None:
-            named = study.cells[["repo_id", "commit"]].drop_duplicates("repo_id", keep="last")
-            models = [model for model, commit in named.to_numpy() if _is_on_hub(api, model, commit)]
+            named = study.cells[["repo_id", "commit"]].drop_duplicates("repo_id", keep="last").to_numpy()
+            # Somebody else may own a repository with the name of a local run.
+            owned = [(model, commit) for model, commit in named if "/" in model and is_repo_id(model)]
+            models = [one[0] for one in owned if persistently(partial(api.revision_exists, *one))]
             readme = _space_readme(study, models, results_dataset, licence)
             write_atomically(Path(folder, _README), _readme_of_space(api, info, readme))
 
-        commit, is_new = push_folder(
-            folder,
-            repo_id,
-            "Show the study, measured by hf-clipdyn",
-            complete=complete,
-            repo_type="space",
-            space_sdk="static",
-            private=private,
-            token=token,
-        )
+        title = "Show the study, measured by hf-clipdyn"
+        about: Any = {"repo_type": "space", "space_sdk": "static", "private": private, "token": token}
+        commit, is_new = push_folder(folder, repo_id, title, complete=complete, **about)
     return commit.commit_url if is_new else None
-
-
-def _is_on_hub(api: HfApi, repo_id: str, commit: str) -> bool:
-    """Whether the Hub has a commit that was measured: somebody else may own a repository with a local run's name."""
-    try:
-        checked_repo_id(repo_id, owner=True)
-        persistently(lambda: api.repo_info(repo_id, revision=commit))
-    except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
-        return False
-    return True
 
 
 def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
@@ -325,59 +293,26 @@ def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] == [_FIRST_COMMIT]:
         return readme
-    existing = _readme_on_hub(api, info, "space") or b""
+    existing = _readme_on_hub(api, info, "space")
     if _SPACE_MARKS[0] not in existing.decode(errors="replace").splitlines():
         raise ConfigError(
-            f"The Space {info.id} has other content (its README.md has no line {_SPACE_MARKS[0]}): name another "
-            "Space, or delete that one."
+            f"The Space {info.id} has other content (no {_SPACE_MARKS[0]}): name another Space, or delete that."
         )
     return _merged(existing, readme, f"The README.md of the Space {info.id}", _SPACE_MARKS, _SPACE_KEYS)
-
-
-def share(
-    study: Study,
-    *,
-    output: Path | None = None,
-    push_to_hub: bool = False,
-    space: str | None = None,
-    hub_private_repo: bool = False,
-    license: str | None = None,  # noqa: A002 (the Hub's word)
-    **page: Any,
-) -> Iterator[str]:
-    """Push runs, write them, or push their page, as `clipdyn share` is asked to; says in a sentence what was done.
-
-    Args:
-        study: from `read_study`.
-        output: folder for what is sent, or written if nothing is pushed.
-        push_to_hub: as of `push_runs`.
-        space: as the ``repo_id`` of `push_space`.
-        hub_private_repo: as ``private`` of both.
-        license: of the Space.
-        page: ``results_dataset``, and options of `write_report`.
-    """
-    if push_to_hub:
-        for repo_id, url in push_runs(study, output=output, private=hub_private_repo, **page).items():
-            yield f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date."
-    elif output is not None:
-        yield from (f"Wrote {folder}." for folder in write_runs(study, output, **page))
-    if space is not None:
-        url = push_space(study, space, private=hub_private_repo, licence=license, **page)
-        yield f"The page is pushed: {url}." if url else f"The Space {space} is up to date."
 
 
 # --- what a person wrote stays ---------------------------------------------------------------------------------
 
 
-def _write_merged(path: Path, card: str) -> None:
+def _write_card(part: Study, run: str, path: Path, figure: str, results_dataset: str | None) -> Path:
+    """Write the card of a run, or update the one that is there; its path."""
+    card = _card(part, run, figure, results_dataset)
     write_atomically(path, _merged(path.read_bytes(), card, str(path)) if path.exists() else card)
+    return path
 
 
 def _merged(
-    existing: bytes,
-    card: str,
-    what: str,
-    marks: tuple[str, str] = _CARD_MARKS,
-    keys: Iterable[str] = (_INDEX,),
+    kept: bytes, card: str, what: str, marks: tuple[str, str] = _CARD_MARKS, keys: Iterable[str] = (_INDEX,)
 ) -> str:
     """An existing README.md with the section between the marks and the keys of ``card``; all else stays.
 
@@ -385,7 +320,7 @@ def _merged(
         ConfigError: its head cannot be read; ``what`` begins the message.
     """
     with naming(what, ConfigError):
-        text = existing.decode("utf-8-sig")
+        text = kept.decode("utf-8-sig")
         old, new = RepoCard(text), RepoCard(card)
         for key in keys:
             value = new.data.get(key)
@@ -399,10 +334,8 @@ def _with_results(index: Sequence[Any], ours: Sequence[Any]) -> list[Any] | None
 
     They stay in the entry where these were, which a person may have renamed. None if there are no results at all.
     """
-    others = [
-        {**entry, "results": [rest for item in entry["results"] for rest in _not_ours(item)]}
-        for entry in index
-    ]
+    rests = ([rest for item in entry["results"] for rest in _not_ours(item)] for entry in index)
+    others = [{**entry, "results": rest} for entry, rest in zip(index, rests, strict=True)]
     before = [entry["name"] for entry, kept in zip(index, others, strict=True) if entry != kept]
     for entry in ours:
         wanted = [*before[:1], entry["name"]]
@@ -449,41 +382,29 @@ def _card(part: Study, run: str, figure: str, results_dataset: str | None) -> st
     trained = on_hub and bool(rows["step"].notna().any())
     model_class, processor_class = (_class_name(rows[name]) for name in ("model_class", "processor_class"))
     clip, dynamics = trained and model_class == "CLIPModel", len(revisions) > 1
-    items = _index_results(part, revisions[-1], results_dataset)
+    name = _line(repo_id.rpartition("/")[2])
+    items = _index_results(part, name, revisions[-1], results_dataset)
     head: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": (_IMAGES if "Image" in processor_class else _DUAL) if processor_class else None,
         "tags": [*["clip"] * clip, TOOL, *["training-dynamics"] * dynamics],
-        _INDEX: [{"name": _line(repo_id.rpartition("/")[2]), "results": items}] if items else None,
+        _INDEX: [{"name": name, "results": items}] if items else None,
     }
-    return render_card(
-        "run.md.jinja",
-        CardData(**head),
-        title=run,
-        figure=figure,
-        tables=[Markup(table.markdown()) for table in overview_tables(part)],  # noqa: S704 (escaped by cell)
-        verdicts=tested_sentences(part),
-        findings=find(part),
-        limits=limits(part),
-        measured=Markup(provenance_table(part).without("run").markdown()),  # noqa: S704
-        synthetic=part.synthetic,
-        repo_id=repo_id,
-        on_hub=on_hub,
-        name=_loaded_by(repo_id, part.results.files, revisions[-1]),
-        revisions=revisions,
-        model_class=model_class,
-        processor_class=processor_class,
-        trained=trained,
-        dynamics=dynamics,
-    )
+    facts = {"title": run, "repo_id": repo_id, "on_hub": on_hub, "revisions": revisions, "figure": figure}
+    facts |= {"name": _loaded_by(repo_id, part.results.files, revisions[-1]), "synthetic": part.synthetic}
+    facts |= {"model_class": model_class, "processor_class": processor_class, "trained": trained}
+    facts |= {"dynamics": dynamics, "verdicts": tested_sentences(part), "findings": find(part)}
+    tables = [*overview_tables(part), provenance_table(part).without("run")]
+    *shown, measured = (Markup(table.markdown()) for table in tables)  # noqa: S704 (escaped by cell)
+    facts |= {"limits": limits(part), "tables": shown, "measured": measured}
+    return render_card("run.md.jinja", CardData(**head), **facts)
 
 
 def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
     """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
     run = run_beside(repo_id, tables)
-    if run is None or not run.names() or run.manifest().hub is not None:
-        return None
-    return f"{run.where}/{revision}"
+    is_here = run is not None and run.names() and run.manifest().hub is None
+    return f"{run.where}/{revision}" if run is not None and is_here else None
 
 
 def _class_name(names: "pd.Series[str]") -> str:
@@ -492,7 +413,7 @@ def _class_name(names: "pd.Series[str]") -> str:
     return known.pop() if len(known) == 1 and all(map(_CLASS.fullmatch, known)) else ""
 
 
-def _index_results(part: Study, revision: str, results_dataset: str | None) -> list[dict[str, Any]]:
+def _index_results(part: Study, name: str, revision: str, source: str | None) -> list[dict[str, Any]]:
     """The main metrics at the last revision of a run, an item for each benchmark.
 
     Main metrics are those with a place in the overview. A number that is undefined or not interpretable is left out,
@@ -500,50 +421,39 @@ def _index_results(part: Study, revision: str, results_dataset: str | None) -> l
     """
     items = []
     for benchmark in map("/".join, part.measured):
-        chosen = [course for courses in part.planner.overview_numbers(benchmark) for course in courses]
-        points = [(course, point) for course in chosen for point in part.planner.points(course)]
-        found = [(course, point) for course, point in points if point.usable and point.revision == revision]
-        if found:
-            metrics = [_metric(part, course, point) for course, point in found]
-            items.append(_item(part, found[0][0], metrics, results_dataset))
+        courses = (course for chosen in part.planner.overview_numbers(benchmark) for course in chosen)
+        pairs = ((course, point) for course in courses for point in part.planner.points(course))
+        found = [(course, point) for course, point in pairs if point.usable and point.revision == revision]
+        results = [_result(part, course, point, source) for course, point in found]
+        items += eval_results_to_model_index(name, results)[0]["results"]
     return items
 
 
-def _item(
-    part: Study, course: Course, metrics: list[dict[str, Any]], results_dataset: str | None
-) -> dict[str, Any]:
+def _result(part: Study, course: Course, point: Point, source: str | None) -> EvalResult:
     words, cell = part.results.words, dict(zip(CELL, course.cell, strict=True))
     terms, dataset = words.kind(course.kind), words.dataset(course.dataset)
-    title = terms.draws or (f"{dataset.title} (synthetic)" if dataset.synthetic else dataset.title)
-    source = {"name": "Results of every revision", "url": _dataset_address(results_dataset or "")}
-    return {
-        "task": {"type": terms.task or _IMAGES, "name": _line(terms.title)},
-        "dataset": {
-            "name": _line(title),
-            "type": hub_dataset(part, course.kind, course.dataset) or _line(course.dataset),
-            "split": _line(cell["split"]),
-            "args": {"fingerprint": cell["data_fingerprint"][:12]},
-        },
-        "metrics": metrics,
-        **({"source": source} if results_dataset else {}),
-    }
-
-
-def _metric(part: Study, course: Course, point: Point) -> dict[str, Any]:
+    shown = terms.draws or (f"{dataset.title} (synthetic)" if dataset.synthetic else dataset.title)
     title = ", ".join(filter(None, [part.planner.title(course), part.planner.special(course)]))
-    arguments: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
+    facts: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
     if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
-        arguments["interval"] = [round(float(point.ci_low), 4), round(float(point.ci_high), 4)]
+        facts["interval"] = [round(float(end), 4) for end in (point.ci_low, point.ci_high)]
         level = float(part.confidence_of_cell[point.cell])
-        if not math.isnan(level):
-            arguments["confidence_level"] = level
-    return {
-        "type": _line(course.metric),
-        "value": round(float(point.value), 4),
-        "name": _line(f"{title}, {point.revision}"),
-        "args": arguments,
-        "verified": False,
-    }
+        facts |= {} if math.isnan(level) else {"confidence_level": level}
+    return EvalResult(
+        task_type=terms.task or _IMAGES,
+        task_name=_line(terms.title),
+        dataset_name=_line(shown),
+        dataset_type=hub_dataset(part, course.kind, course.dataset) or _line(course.dataset),
+        dataset_split=_line(cell["split"]),
+        dataset_args={"fingerprint": cell["data_fingerprint"][:12]},
+        metric_type=_line(course.metric),
+        metric_value=round(float(point.value), 4),
+        metric_name=_line(f"{title}, {point.revision}"),
+        metric_args=facts,
+        verified=False,
+        source_name="Results of every revision" if source else None,
+        source_url=f"https://huggingface.co/datasets/{quote(source)}" if source else None,
+    )
 
 
 def _line(text: str) -> str:
@@ -553,25 +463,18 @@ def _line(text: str) -> str:
 
 def hub_dataset(study: Study, kind: str, dataset: str) -> str | None:
     """The data set on the Hub that numbers were measured on; None if there is none, as of drawn stimuli."""
-    try:
-        metadata = dataset_metadata(dataset)
-    except UnknownNameError:
+    if dataset not in dataset_names():
         return None  # of a plugin that is not loaded
+    metadata = dataset_metadata(dataset)
     return None if study.results.words.kind(kind).draws or metadata.synthetic else metadata.mirror
 
 
-def _dataset_address(repo_id: str) -> str:
-    return f"https://huggingface.co/datasets/{quote(repo_id)}"
-
-
-def _space_readme(
-    study: Study, models: Sequence[str], results_dataset: str | None, licence: str | None
-) -> str:
+def _space_readme(study: Study, models: Sequence[str], table: str | None, licence: str | None) -> str:
     """The README.md of a new Space."""
     dynamics, runs = study.over_training, counted(len(study.runs), "run")
     subject = "Training dynamics" if dynamics else "Measurements"
     title = f"{subject} of {study.runs[0] if len(study.runs) == 1 else runs}"
-    datasets = [results_dataset, *(hub_dataset(study, *pair) for pair in study.measured)]
+    datasets = [table, *(hub_dataset(study, *pair) for pair in study.measured)]
     head: dict[str, Any] = {
         "title": shorten(title, _LONGEST_TITLE),
         **{"emoji": "📈", "colorFrom": "indigo", "colorTo": "green"},
@@ -581,16 +484,7 @@ def _space_readme(
         "models": list(models) or None,
         "datasets": list(dict.fromkeys(filter(None, datasets))) or None,
     }
-    revisions, benchmarks = (
-        counted(len(study.cells[names].drop_duplicates()), noun)
-        for names, noun in ((["run", "revision"], "revision"), (["kind", "dataset"], "benchmark"))
-    )
-    return render_card(
-        "space.md.jinja",
-        CardData(**head),
-        title=title,
-        shown=f"{revisions} of {runs} on {benchmarks}",
-        runs=study.runs,
-        results_dataset=results_dataset,
-        synthetic=study.synthetic,
-    )
+    revisions = counted(len(study.cells[["run", "revision"]].drop_duplicates()), "revision")
+    shown = f"{revisions} of {runs} on {counted(len(study.measured), 'benchmark')}"
+    facts = {"title": title, "shown": shown, "runs": study.runs, "synthetic": study.synthetic}
+    return render_card("space.md.jinja", CardData(**head), results_dataset=table, **facts)

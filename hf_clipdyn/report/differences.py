@@ -21,24 +21,20 @@ from hf_clipdyn.statistics import compare
 from hf_clipdyn.statistics.corrections import Correction
 from hf_clipdyn.statistics.verdicts import provenance
 
-_CORRECTIONS = {
-    "bonferroni": "Bonferroni",
-    "holm": "Holm",
-    "bh": "Benjamini-Hochberg",
-    "by": "Benjamini-Yekutieli",
-    "none": "no correction",
-}
+_ALPHA = 0.05
+_TOGETHER = "Together, the intervals contain all true differences of the family with 95 % confidence."
 _SELECTED = (
     "Only the numbers that stay significant have an interval: on average, at most "
-    "{error:.3g} % of these intervals miss the true difference."
+    "5 % of these intervals miss the true difference."
 )
-_MEANINGS = {
-    "bonferroni": "Together, the intervals contain all true differences of the family with {level:g} % confidence.",
-    "holm": "Holm's correction has no intervals that agree with it: that of Bonferroni has.",
-    "bh": _SELECTED,
-    "by": _SELECTED,
-    "none": "Each {level:g} % interval is that of one number alone.",
+_CORRECTIONS = {
+    "bonferroni": ("Bonferroni", _TOGETHER),
+    "holm": ("Holm", "Holm's correction has no intervals that agree with it: that of Bonferroni has."),
+    "bh": ("Benjamini-Hochberg", _SELECTED),
+    "by": ("Benjamini-Yekutieli", _SELECTED),
+    "none": ("no correction", "Each 95 % interval is that of one number alone."),
 }
+"""By the name of the option the correction's own name, and what its intervals mean."""
 _FAMILIES = {
     "main": "main metrics of all benchmarks compared, default variants, whole data, each model's own texts",
     "all": "all values of the models that have a p value",
@@ -52,14 +48,13 @@ class Differences:
     Attributes:
         study: that they are from.
         rows: as `hf_clipdyn.compare_revisions` returns them; those of the family have no ``outside_family``.
-        correction, family, confidence_level: as they were asked for.
+        correction, family: as they were asked for.
     """
 
     study: Study
     rows: pd.DataFrame
     correction: Correction
     family: compare.Family
-    confidence_level: float
 
     @property
     def of_family(self) -> pd.DataFrame:
@@ -69,70 +64,42 @@ class Differences:
 
     def table(self) -> Table:
         """The rows of the family in words."""
-        rows: list[Any] = list(self.of_family.itertuples(index=False))
-        name = _CORRECTIONS[self.correction]
-        references = dict.fromkeys(self._name(row.run_a, row.revision_a) for row in rows)
-        others = dict.fromkeys(self._name(row.run_b, row.revision_b) for row in rows)
+        family, planner, (name, _) = self.of_family, self.study.planner, _CORRECTIONS[self.correction]
+        rows: list[Any] = list(family.itertuples(index=False))
+        columns = family[list(NUMBER_KEY)].astype(object)
+        keys: Any = columns.where(columns.notna(), None).to_dict("records")
+        references = list(dict.fromkeys(self._name(row.run_a, row.revision_a) for row in rows))
+        others = list(dict.fromkeys(self._name(row.run_b, row.revision_b) for row in rows))
         # The words of a number follow from its key; the points are those of another number of the benchmark.
-        planner = self.study.planner
-        alike = {
-            (course.run, course.kind, course.dataset, course.texts): course for course in planner.courses
-        }
+        alike = {(one.run, one.kind, one.dataset, one.texts): one for one in planner.courses}
         cells = []
-        for row in rows:
+        for row, key in zip(rows, keys, strict=True):
             like = alike[row.run_b, row.kind, row.dataset, row.texts]
-            key: dict[str, Any] = {
-                column: None if pd.isna(value := getattr(row, column)) else value for column in NUMBER_KEY
-            }
+            words = planner.benchmark_words(like), metric_words(like._replace(**key), self.study)
             difference = f"{row.difference:+.3f}{interval_words(row, '+.3f')}"
-            words = (
-                self._name(row.run_b, row.revision_b),
-                planner.benchmark_words(like),
-                metric_words(like._replace(**key), self.study),
-            )
             p_value = "< 0.001" if row.p_adjusted < 0.001 else f"{row.p_adjusted:.3f}"
-            cells.append((*words, f"{row.value_a:.3f}", f"{row.value_b:.3f}", difference, p_value))
-        table = Table(
-            f"{listed(list(others))} minus {listed(list(references))}",
-            ("compared", "benchmark", "metric", "reference", "value", f"difference ({name})", f"p ({name})"),
-            tuple(cells),
-        )
+            numbers = f"{row.value_a:.3f}", f"{row.value_b:.3f}", difference, p_value
+            cells.append((self._name(row.run_b, row.revision_b), *words, *numbers))
+        headings = "benchmark", "metric", "reference", "value", f"difference ({name})", f"p ({name})"
+        title = f"{listed(others)} minus {listed(references)}"
+        table = Table(title, ("compared", *headings), tuple(cells))
         return table.without("compared") if len(references) == len(others) == 1 else table
 
     def sentences(self) -> list[str]:
         """Which family was fixed, its size, what stays significant, what the intervals mean, and what is outside."""
         family = self.of_family
         counted_once = family[family["equal_to"] == ""]
-        n_equal, alpha = len(family) - len(counted_once), 1 - self.confidence_level
-        before, after = ((counted_once[name] <= alpha).sum() for name in ("p_value", "p_adjusted"))
+        n_equal, (correction, meaning) = len(family) - len(counted_once), _CORRECTIONS[self.correction]
+        before, after = ((counted_once[name] <= _ALPHA).sum() for name in ("p_value", "p_adjusted"))
         outside = self.rows["outside_family"].value_counts().drop("", errors="ignore")
         causes = "; ".join(f"{count:,} {cause}" for cause, count in outside.items())
         sentences = [
             f"Family, fixed before looking: {_FAMILIES[self.family]}: {counted(len(counted_once), 'number')}"
             f"{f', and {n_equal} equal to one of them, not counted again' if n_equal else ''}.",
-            f"Significant at {alpha:.3g}: {before} before the correction, {after} after it "
-            f"({_CORRECTIONS[self.correction]}).",
-            _MEANINGS[self.correction].format(level=100 * self.confidence_level, error=100 * alpha),
+            f"Significant at {_ALPHA}: {before} before the correction, {after} after it ({correction}).",
+            meaning,
         ]
         return sentences + ([f"Outside the family, not corrected: {causes}."] if causes else [])
-
-    def print(self) -> None:
-        """Table and sentences for a terminal."""
-        table, console = self.table(), standard_output()
-        if table.rows:
-            table.print(console)
-        print("", *(f"- {sentence}" for sentence in self.sentences()), sep="\n")
-
-    def write(self, output: Path) -> None:
-        """Write all rows as Parquet.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        content = pa.Table.from_pandas(self.rows, preserve_index=False)
-        facts = provenance(self.study.results.origins, None).dumps()
-        content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
-        write_atomically(output, lambda staging: pq.write_table(content, staging))
 
     def _name(self, run: str, revision: str) -> str:
         """Of a revision in a study of one run, else of a model, with its revision if it has several."""
@@ -150,7 +117,6 @@ def differences(
     benchmarks: Sequence[str] | None = None,
     correction: Correction = "bonferroni",
     family: compare.Family = "main",
-    confidence_level: float = 0.95,
 ) -> Differences:
     """Compare revisions or models of a study with a reference.
 
@@ -158,23 +124,19 @@ def differences(
         study: from `read_study`; the trials are beside its tables.
         reference: a revision, a model or ``model@revision``. Default: the first model.
         others: what is compared with it. Default: all other models.
-        benchmarks, correction, family, confidence_level: as of `hf_clipdyn.compare_revisions`.
+        benchmarks, correction, family: as of `hf_clipdyn.compare_revisions`; the intervals are of 95 %.
 
     Raises:
         UnknownNameError: a name is not in the tables.
         EvaluationError: there is nothing to compare, or there are no trials.
     """
-    first = study.runs[0] if reference is None else reference
-    compared = [run for run in study.runs if run != first] if others is None else others
+    first = reference or study.runs[0]
+    compared = others or [run for run in study.runs if run != first]
     if not compared:
         raise EvaluationError(f"There is nothing to compare with {first}: name a second revision or model.")
-    rows = compare.differences(
-        *(study.results, study.influences, first, compared, benchmarks),
-        correction=correction,
-        family=family,
-        confidence_level=confidence_level,
-    )
-    return Differences(study, rows, correction, family, confidence_level)
+    asked: Any = {"correction": correction, "family": family}
+    rows = compare.differences(study.results, study.influences, first, compared, benchmarks, **asked)
+    return Differences(study, rows, correction, family)
 
 
 def print_differences(study: Study, names: Sequence[str], output: Path | None, **options: Any) -> None:
@@ -189,13 +151,18 @@ def print_differences(study: Study, names: Sequence[str], output: Path | None, *
     Raises:
         ConfigError: the file exists, and is not a table of differences.
         UnknownNameError, EvaluationError: as of `differences`.
+        OSError: the file cannot be written.
     """
     if output is not None:
         columns = {"value_a", "value_b", "p_adjusted"}
         check_output(output, "a table of differences", lambda path: columns <= set(schema_of(path).names))
     reference, *others = names or (None,)
     asked = {name: value for name, value in options.items() if value}
-    compared = differences(study, reference, others or None, **asked)
-    compared.print()
+    compared = differences(study, reference, others, **asked)
+    if (table := compared.table()).rows:
+        table.print(standard_output())
+    print("", *(f"- {sentence}" for sentence in compared.sentences()), sep="\n")
     if output is not None:
-        compared.write(output)
+        facts = {PROVENANCE_KEY: provenance(study.results.origins, None).dumps()}
+        content = pa.Table.from_pandas(compared.rows, preserve_index=False).replace_schema_metadata(facts)
+        write_atomically(output, lambda staging: pq.write_table(content, staging))

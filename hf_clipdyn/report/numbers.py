@@ -1,7 +1,7 @@
 """The numbers of each run and benchmark: first and last value, interval and course, as a table and as a file."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,15 +85,13 @@ def print_numbers(
         return
     numbers = pd.concat([numbers_frame(study, benchmark=name, **chosen) for name in benchmarks or (None,)])
     table = numbers_table(numbers).without("course")
-    texts = {
-        "csv": lambda: str(numbers.drop(columns="course").to_csv(index=False)),
-        "markdown": lambda: f"{table.markdown()}\n",
-        "latex": table.latex,
-    }
+    text = f"{table.markdown()}\n" if form == "markdown" else table.latex()
+    if form == "csv":
+        text = str(numbers.drop(columns="course").to_csv(index=False))
     if output is None:
-        print(texts[form](), end="")
+        print(text, end="")
     else:
-        write_atomically(output, texts[form]())
+        write_atomically(output, text)
 
 
 def numbers_frame(
@@ -107,34 +105,25 @@ def numbers_frame(
         gap where it is not defined), ``first`` (interpretable value), and of the last revision ``last``, ``ci_low``,
         ``ci_high``, ``interpretable``, ``n`` and ``note``. NaN is for what is not defined; the note says why.
     """
-    numbers = _chosen(study, benchmark, metric, everything=everything)
-    order = {run: place for place, run in enumerate(study.runs)}
+    numbers = _chosen(study, {"benchmark": benchmark, "metric": metric}, everything=everything)
     rows = [row for courses in numbers for row in _rows(study, courses)]
-    rows.sort(key=lambda row: order[row["run"]])
+    rows.sort(key=lambda row: study.runs.index(row["run"]))
     return pd.DataFrame(rows)
 
 
-def _chosen(
-    study: Study, benchmark: str | None, metric: str | None, *, everything: bool
-) -> list[list[Course]]:
+def _chosen(study: Study, wanted: Mapping[str, str | None], *, everything: bool) -> list[list[Course]]:
     """The numbers of several runs each."""
     values = [course for course in study.planner.courses if course.role == "value"]
-    names = list(dict.fromkeys(course.benchmark for course in values))
-    if benchmark is not None:
-        if benchmark not in names:
-            raise UnknownNameError("benchmark in the results", benchmark, names)
-        names = [benchmark]
-        values = [course for course in values if course.benchmark == benchmark]
-    if metric is not None:
-        known = {course.metric for course in values}
-        if metric not in known:
-            raise UnknownNameError("metric in the results", metric, known)
-        values = [course for course in values if course.metric == metric]
-    if metric is None and not everything:
+    for what, name in wanted.items():
+        known = {getattr(course, what) for course in values}
+        if name is not None and name not in known:
+            raise UnknownNameError(f"{what} in the results", name, known)
+        values = [course for course in values if name in (None, getattr(course, what))]
+    if wanted["metric"] is None and not everything:
+        names = dict.fromkeys(course.benchmark for course in values)
         return [courses for name in names for courses in study.planner.main_numbers(name)]
-    return list(
-        split_by(values, lambda one: (one.benchmark, course_key(one, "setup"), one.settings)).values()
-    )
+    split = split_by(values, lambda one: (one.benchmark, course_key(one, "setup"), one.settings))
+    return list(split.values())
 
 
 def _rows(study: Study, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:

@@ -89,8 +89,7 @@ def registration(claims_file: Path) -> Registration | None:
 def registration_words(origins: tuple[RunOrigin, ...], judge: Judge, claims_file: Path) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
     source = claims_file.name  # its folder is of this machine, and pages are passed on
-    registered = registration(claims_file)
-    if registered is None:
+    if (registered := registration(claims_file)) is None:
         return f"Registered in {source}; the commit is unknown."
     words = [f"Registered in {source}, commit {registered.commit[:12]} of {_time_words(registered.time)}."]
     known = {origin.run: origin for origin in origins}
@@ -109,8 +108,7 @@ def registration_words(origins: tuple[RunOrigin, ...], judge: Judge, claims_file
 def _span(times: Iterable[str]) -> str:
     """The earliest and the latest time."""
     listed = list(times)
-    known = sorted(filter(None, listed))
-    if not known:
+    if not (known := sorted(filter(None, listed))):
         return _UNKNOWN
     words = " to ".join(dict.fromkeys(map(_time_words, (known[0], known[-1]))))
     missing = len(listed) - len(known)

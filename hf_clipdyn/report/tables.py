@@ -17,20 +17,16 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from hf_clipdyn.benchmarks.registry import scored_earlier
 from hf_clipdyn.cards import markdown
 from hf_clipdyn.errors import printable
-from hf_clipdyn.report.courses import Course, Point
+from hf_clipdyn.report.courses import Course, Point, split_by
 from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import (
-    estimate_words,
-    interval_words,
-    json_words,
-)
+from hf_clipdyn.report.words import estimate_words, interval_words, json_words
 from hf_clipdyn.results.terms import bare
-from hf_clipdyn.statistics.claims import Endpoint
-from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect
+from hf_clipdyn.statistics.judge import CONFIDENCE
 
 COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
 _DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
@@ -80,25 +76,16 @@ class Table:
             styles: of columns, by their heading.
         """
         rows = [[_clean(cell, console.encoding) for cell in row] for row in (self.headings, *self.rows)]
-        indent = _GAP * self.grouped
-        columns = {
-            self.headings[at]: [row[at] for row in rows] for at in range(self.grouped, len(self.headings))
-        }
-        widths = {
-            name: max(cell_len(line) for cell in cells for line in cell.split("\n"))
-            for name, cells in columns.items()
-        }
-        widest = max(widths, key=lambda name: widths[name])
-        spare = console.width - indent - sum(width + _GAP for width in widths.values())
-        widths[widest] = max(1, widths[widest] + min(0, spare))
+        indent, columns = _GAP * self.grouped, list(zip(*rows, strict=True))[self.grouped :]
+        widths = [max(map(cell_len, "\n".join(column).split("\n"))) for column in columns]
+        widest, used = widths.index(max(widths)), indent + sum(width + _GAP for width in widths)
+        widths[widest] = max(1, widths[widest] + min(0, console.width - used))
 
         def draw(cells: Iterable[Sequence[str]], style: str = "") -> None:
             grid = Grid.grid(padding=(0, _GAP, 0, 0))
-            for name, width in widths.items():
-                right = all(map(_NUMBER.fullmatch, columns[name][1:]))
-                grid.add_column(
-                    width=width, justify="right" if right else "left", style=style or styles.get(name, "")
-                )
+            for width, (name, *values) in zip(widths, columns, strict=True):
+                side: Any = "right" if all(map(_NUMBER.fullmatch, values)) else "left"
+                grid.add_column(width=width, justify=side, style=style or styles.get(name, ""))
             for row in cells:
                 grid.add_row(*map(Text, row[self.grouped :]))
             console.print(Padding(grid, (0, 0, 0, indent), expand=False))
@@ -142,20 +129,15 @@ def standard_output() -> Console:
 
 def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
-    chosen = [course for courses in study.planner.overview_numbers() for course in courses]
-    return [
-        _revision_table(study, run, [course for course in chosen if course.run == run])
-        for run in sorted({course.run for course in chosen})
-    ]
-
-
-def _revision_table(study: Study, run: str, courses: Sequence[Course]) -> Table:
-    points = [{point.revision: point for point in study.planner.points(course)} for course in courses]
-    revisions = sorted({point.order: name for own in points for name, point in own.items()}.items())
-    rows = tuple(
-        (name, *(_short_cell(own[name]) if name in own else "" for own in points)) for _, name in revisions
-    )
-    return Table(run, ("revision", *(question_title(course, study) for course in courses)), rows)
+    chosen = (course for courses in study.planner.overview_numbers() for course in courses)
+    tables = []
+    for run, courses in sorted(split_by(chosen, lambda course: course.run).items()):
+        points = [{point.revision: point for point in study.planner.points(course)} for course in courses]
+        revisions = sorted({point.order: name for own in points for name, point in own.items()}.items())
+        cells = [[_short_cell(own.get(name)) for own in points] for _, name in revisions]
+        rows = tuple((name, *row) for (_, name), row in zip(revisions, cells, strict=True))
+        tables.append(Table(run, ("revision", *(question_title(course, study) for course in courses)), rows))
+    return tables
 
 
 def question_title(course: Course, study: Study) -> str:
@@ -165,7 +147,9 @@ def question_title(course: Course, study: Study) -> str:
     return f"{planner.title(course)}\n{', '.join(details)}"
 
 
-def _short_cell(point: Point) -> str:
+def _short_cell(point: Point | None) -> str:
+    if point is None:
+        return ""
     if not point.usable:
         return NOT_INTERPRETABLE if point.defined else NOT_DEFINED
     return f"{point.value:.2f}{interval_words(point, '.2f')}"
@@ -189,9 +173,12 @@ def provenance_table(study: Study) -> Table:
 
 
 def origin_table(study: Study) -> Table:
-    """Which package measured the numbers and when, and which claims judge them."""
+    """Which package measured the numbers and when, which were scored by an earlier one, and which claims judge them."""
     whole = study.whole or study
     rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
+    cells = study.cells[["cell", "kind", "score_version"]].itertuples(index=False, name=None)
+    if note := scored_earlier(cells, study.trials):
+        rows.append(("intervals", note))
     return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 
@@ -200,17 +187,10 @@ def arms_table(study: Study) -> Table:
     effects = {(effect.arm, effect.endpoint, effect.window): effect for effect in study.arm_effects}
     columns = dict.fromkeys((endpoint, window) for _, endpoint, window in effects)
     arms = dict.fromkeys(arm for arm, _, _ in effects)
-    titles = {endpoint: _metric_title(study, endpoint) for endpoint, _ in columns}
+    terms = {endpoint: study.results.words.term(endpoint.kind, endpoint.metric) for endpoint, _ in columns}
+    words = {key: estimate_words(effect.effect) for key, effect in effects.items()}
     return Table(
         f"Arms minus the main arm, by paired seeds: described, not tested ({100 * CONFIDENCE:g} % intervals)",
-        ("arm", *(f"{titles[endpoint]}, {window}" for endpoint, window in columns)),
-        tuple((arm, *(_effect_words(effects.get((arm, *column))) for column in columns)) for arm in arms),
+        ("arm", *(f"{terms[endpoint].title}, {window}" for endpoint, window in columns)),
+        tuple((arm, *(words.get((arm, *column), "not measured") for column in columns)) for arm in arms),
     )
-
-
-def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    return study.results.words.term(endpoint.kind, endpoint.metric).title
-
-
-def _effect_words(effect: ArmEffect | None) -> str:
-    return "not measured" if effect is None else estimate_words(effect.effect)

@@ -185,7 +185,7 @@ class CellStore:
             path = _file(cells_folder(self._output), cell.key)
             of_trials = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
             if trials is not None:
-                table = pa.Table.from_pandas(trials, preserve_index=False)
+                table = pa.Table.from_pandas(trials, preserve_index=False, nthreads=1)  # threads cost more
                 kept = _file(trials_folder(self._output), cell.key)
                 _write(
                     table.replace_schema_metadata({**(table.schema.metadata or {}), HEADER_KEY: header}), kept

@@ -25,13 +25,4 @@ __all__ = [
 ]
 
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "manifest": ["Row"],
-        "names": ["epoch_name", "step_name"],
-        "open": ["list_revisions", "load_revision", "open_series"],
-        "series": ["Revision", "Series"],
-        "upload": ["Publisher", "Summary"],
-    },
-)
+__getattr__ = lazy_names(__name__)

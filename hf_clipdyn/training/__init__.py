@@ -8,13 +8,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.training.order import Samples, samples_between, times_seen
     from hf_clipdyn.training.run import TrainingSummary, delete_run, output_folder, repository, train
 
-__getattr__ = lazy_names(  # `clipdyn train --help` reads `config` and loads no torch
-    __name__,
-    {
-        "order": ["Samples", "samples_between", "times_seen"],
-        "run": ["TrainingSummary", "delete_run", "output_folder", "repository", "train"],
-    },
-)
+__getattr__ = lazy_names(__name__)  # `clipdyn train --help` reads `config` and loads no torch
 
 __all__ = [
     "Samples",

@@ -14,7 +14,6 @@ from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions, open_series
-from hf_clipdyn.statistics.verdicts import verdicts
 
 pytest.importorskip("open_clip")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -23,16 +22,6 @@ REPO = "laion/laws"
 RUN = "Model-T-8_Data-2B_Samples-3B_lr-1e-3_bs-88k"
 PLACE = f"{REPO}/full_checkpoints/{RUN}"
 EPOCHS = (1, 2, 12)
-
-
-_CLAIMS = """
-windows: {peak: {epochs: [1, 2]}, late: {shares: [0.9, 1]}}
-endpoints: {similarity: {kind: similarity, dataset: nights, metric: two_afc, variant: cosine, levels: [6]}}
-claims:
-  - number: 3
-    title: Mid-level alignment peaks early
-    parts: [{title: decline, endpoint: similarity, weights: {peak: 1, late: -1}, smallest_effect: 0.02}]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +77,7 @@ def measure(data, judged, tmp_path):
     return run
 
 
-def test_a_run_on_the_hub_is_measured_leaves_nothing_on_the_disk_and_is_judged_by_the_full_study(
-    measure, cache, downloads, tmp_path
-):
+def test_a_run_on_the_hub_is_measured_and_leaves_nothing_on_the_disk(measure, cache, downloads):
     table = measure()
     assert table[["repo_id", "scale"]].drop_duplicates().to_numpy().tolist() == [[RUN, MODEL]]
     assert table["parameters"].notna().all()
@@ -98,17 +85,6 @@ def test_a_run_on_the_hub_is_measured_leaves_nothing_on_the_disk_and_is_judged_b
     seen = dict(zip(table["revision"], table["samples_seen"], strict=True))
     assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
     assert _blobs(cache) == list(downloads.rglob("*.pt")) == []
-
-    (tmp_path / "claims.yaml").write_text(_CLAIMS, encoding="utf-8")
-    (decline,) = verdicts(
-        tmp_path / "results.parquet", tmp_path / "claims.yaml", show_progress=False
-    ).to_dict("records")
-    values = table.query("metric == 'two_afc' and level == 6 and variant == 'cosine' and role == 'value'")
-    two_afc = values[values["probe"] == "projection"].set_index("revision")["value"]
-    early, late = two_afc[["epoch-001", "epoch-002"]].mean(), two_afc["epoch-012"]
-    assert decline["value"] == pytest.approx(early - late)
-    assert decline["n_seeds"] == 1
-    assert list(decline["scales"]) == [MODEL]
 
 
 def test_only_what_is_missing_is_downloaded_again(measure, cache, hub, data):

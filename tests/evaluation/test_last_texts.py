@@ -121,15 +121,6 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
         assert set(trials["text_commit"]) == old | new
 
 
-def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads):
-    whole = evaluate("zero_shot/cifar10", texts="last")
-    loads.clear()
-    part = evaluate("zero_shot/cifar10", revisions=["epoch-000"], texts="last")
-    assert len(loads) == 2
-    expected = whole[whole["revision"] == "epoch-000"].reset_index(drop=True)
-    assert part.drop(columns="seconds").equals(expected.drop(columns="seconds"))
-
-
 def test_a_revision_of_another_architecture_is_left_out(tmp_path, publish, measure):
     """The last revision's space is not that of the first."""
     publish(tmp_path, [0, 1])

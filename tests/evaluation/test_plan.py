@@ -51,17 +51,6 @@ def test_another_setting_is_another_cell_beside_the_first(evaluate, tmp_path):
     assert table["data_fingerprint"].nunique() == 2
 
 
-def test_kinds_and_patterns_choose_among_the_suite_and_the_folders_given(evaluate, data):
-    folders = {name: data[name] for name in ("cifar10", "cue_conflict")}
-    table = evaluate("*/cifar10", "shape_*/cue*", data_dirs=folders, revisions=["epoch-000"])
-    assert set(table["kind"] + "/" + table["dataset"]) == {
-        "geometry/cifar10",
-        "noise/cifar10",
-        "zero_shot/cifar10",
-        "shape_bias/cue_conflict",
-    }
-
-
 def test_every_missing_data_set_is_named_before_the_first_forward_pass_and_can_be_skipped(
     evaluate, data, tmp_path, forward_passes
 ):

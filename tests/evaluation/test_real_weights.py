@@ -8,10 +8,7 @@ from real_weights import save_lite
 
 from hf_clipdyn import evaluate_revisions
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")]
 BENCHMARKS = ["shape_bias/cue_conflict", "similarity/material_similarity", "representation/objects92"]
 
 

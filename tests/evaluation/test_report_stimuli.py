@@ -17,7 +17,6 @@ from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.sets.cifar import Cifar10
-from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study
 
@@ -143,42 +142,22 @@ def test_a_licence_that_forbids_passing_on_leaves_the_pictures_out_and_says_so(p
     assert np.array_equal(_answers(part), wanted)
 
 
-def test_none_leaves_the_pictures_out_and_says_so(study_of, dirs):
-    part = payload(study_of("shape_bias/cue_conflict"), stimuli="none", data_dirs=dirs)[
-        "shape_bias/cue_conflict"
-    ]
-    assert part["sheet"] is None
-    assert "--stimuli none" in part["why"]
-    assert len(part["items"]["id"]) == 36
-
-
-def test_an_unknown_choice_is_an_error_of_one_sentence(study_of):
-    with pytest.raises(ConfigError, match="stimuli is 'all': choose one of none, thumbnails"):
-        payload(study_of("zero_shot/cifar10"), stimuli="all")
-
-
-def test_images_that_are_not_here_are_named_and_no_hub_is_asked(study_of, output, monkeypatch):
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [(None, "--data-dir cue_conflict=FOLDER"), ("nowhere", "cannot be read"), ("changed", "are not those")],
+)
+def test_pictures_that_are_not_here_or_not_those_are_left_out_and_no_path_is_told(
+    study_of, data, tmp_path, monkeypatch, folder, why
+):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
-    part = payload(study_of("shape_bias/cue_conflict"))["shape_bias/cue_conflict"]
+    if folder == "changed":
+        shutil.copytree(data["cue_conflict"], tmp_path / folder)
+        next((tmp_path / folder).rglob("airplane*.png")).unlink()
+    given = {} if folder is None else {"cue_conflict": tmp_path / folder}
+    part = payload(study_of("shape_bias/cue_conflict"), data_dirs=given)["shape_bias/cue_conflict"]
     assert part["sheet"] is None
-    assert "--data-dir cue_conflict=FOLDER" in part["why"]
-    assert str(output.parent) not in json.dumps(part)
-
-
-def test_a_folder_with_other_images_shows_none_of_them(study_of, data, tmp_path):
-    other = tmp_path / "cue-conflict"
-    shutil.copytree(data["cue_conflict"], other)
-    next(other.rglob("airplane*.png")).unlink()
-    study = study_of("shape_bias/cue_conflict")
-    part = payload(study, data_dirs={"cue_conflict": other})["shape_bias/cue_conflict"]
-    assert part["sheet"] is None
-    assert "are not those that were measured" in part["why"]
-
-
-def test_a_folder_that_cannot_be_read_is_no_error_and_its_path_is_told_to_nobody(study_of, tmp_path):
-    study = study_of("shape_bias/cue_conflict")
-    part = payload(study, data_dirs={"cue_conflict": tmp_path / "nowhere"})["shape_bias/cue_conflict"]
-    assert part["why"] == "The images of Texture-shape cue conflict on this machine cannot be read."
+    assert why in part["why"]
+    assert str(tmp_path) not in json.dumps(part)
 
 
 def test_triplets_have_the_choice_of_people_and_of_each_revision(parts, output):

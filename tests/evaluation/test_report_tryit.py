@@ -4,10 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +38,7 @@ console.log(JSON.stringify(images.map(({ width, height, data }) => {
 
 
 @pytest.fixture(scope="module")
-def images() -> list[Image.Image]:
+def images():
     """Fifty images: ten of the model's size, the others larger or smaller, upright and wide."""
     rng = np.random.default_rng(0)
     sizes = [(24, 24)] * 10 + [tuple(rng.integers(12, 200, 2)) for _ in range(39)] + [(700, 25)]
@@ -55,14 +52,12 @@ def images() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def revisions(store: Path) -> LoadedRevisions:
+def revisions(store):
     return LoadedRevisions(open_series(store), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def table(
-    tmp_path_factory: pytest.TempPathFactory, revisions: LoadedRevisions, data: dict[str, Path]
-) -> tuple[Path, dict[str, Path]]:
+def table(tmp_path_factory, revisions, data):
     """A table of two benchmarks of `me/run`, and the folders of their data sets."""
     rows = [
         row(benchmark, metric, 0.5, repo_id="me/run", epoch=revision.epoch, commit=revision.commit)
@@ -73,9 +68,7 @@ def table(
     return output, {name: data[name] for name in ("cue_conflict", "cifar10")}
 
 
-def test_javascript_computes_what_torch_computes(
-    revisions: LoadedRevisions, images: list[Image.Image]
-) -> None:
+def test_javascript_computes_what_torch_computes(revisions, images):
     """Grey levels differ by one at most, and only in resized images; the first choices are the same.
 
     In images of the model's size, logits differ by 1e-4 at most. In resized ones a level of grey moves those of these
@@ -124,9 +117,7 @@ def test_javascript_computes_what_torch_computes(
         assert (logits.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
-def test_rounded_weights_are_close_and_the_model_gets_its_own_back(
-    revisions: LoadedRevisions, images: list[Image.Image]
-) -> None:
+def test_rounded_weights_are_close_and_the_model_gets_its_own_back(revisions, images):
     with revisions.encoder("epoch-001") as encoder:
         pixels = resize_and_crop(encoder.image_processor, images[:10])
         exact = unit(encoder.embed_images(pixels).projection)
@@ -138,9 +129,7 @@ def test_rounded_weights_are_close_and_the_model_gets_its_own_back(
     assert (again == exact).all()
 
 
-def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(
-    table: tuple[Path, dict[str, Path]], store: Path
-) -> None:
+def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(table, store):
     output, folders = table
     part = payload(read_study(output), data_dirs=folders, store=store)
     json.dumps(part, allow_nan=False)
@@ -158,9 +147,7 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(
     assert all(0 < share <= 1 for share in part["map"]["shares"])
 
 
-def test_revisions_that_do_not_fit_are_left_out_evenly(
-    revisions: LoadedRevisions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_revisions_that_do_not_fit_are_left_out_evenly(revisions, monkeypatch, caplog):
     with revisions.encoder("epoch-002") as encoder:
         tower = Tower.of(encoder)
     monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * tower.size / 0.95))
@@ -170,13 +157,7 @@ def test_revisions_that_do_not_fit_are_left_out_evenly(
     assert "Use `clipdyn app` for a model of this size" in caplog.text
 
 
-def test_what_cannot_be_tried_is_one_sentence(
-    table: tuple[Path, dict[str, Path]],
-    store: Path,
-    tmp_path: Path,
-    clipdyn: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_cannot_be_tried_is_one_sentence(table, store, tmp_path, clipdyn, monkeypatch):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     output, folders = table
     two = read_study([output])
@@ -194,7 +175,7 @@ def test_what_cannot_be_tried_is_one_sentence(
     assert not (tmp_path / "page" / "index.html").exists(), "it stops before anything is drawn"
 
 
-def _renamed(rows: Any) -> Any:
+def _renamed(rows):
     both = pd.concat(
         [rows, rows.assign(repo_id="me/other", run="me/other", cell=rows["cell"].astype(str) + "x")]
     )
@@ -202,7 +183,7 @@ def _renamed(rows: Any) -> Any:
     return both
 
 
-def test_a_space_that_was_only_turned_does_not_move() -> None:
+def test_a_space_that_was_only_turned_does_not_move():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(40, 6))
     turns = [np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(3)]

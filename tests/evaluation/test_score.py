@@ -1,6 +1,7 @@
 """The third stage: numbers from the kept trials, with names of their own, directions and levels."""
 
 import json
+import re
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.report import write_report
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Number
@@ -19,9 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.Undefi
 KEY = [*CELL_KEY, *NUMBER_KEY]
 
 
-def test_the_table_has_the_columns_and_the_key_of_a_row(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    table = evaluate("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", output=output)
+def test_the_table_has_the_columns_the_key_the_level_and_the_direction_of_a_row(evaluate, tmp_path):
+    output, names = tmp_path / "results.parquet", ("noise/cifar10", "zero_shot/cifar10")
+    table = evaluate(*names, "shape_bias/cue_conflict", output=output, confidence_level=0.9)
     assert list(table.columns) == SCHEMA.names
     assert pq.read_schema(output).names == SCHEMA.names
     assert set(table["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
@@ -33,14 +35,10 @@ def test_the_table_has_the_columns_and_the_key_of_a_row(evaluate, tmp_path):
     assert set(table["dtype"]) == {"float32"}
     assert {"torch", "numpy", "hf-clipdyn"} <= set(json.loads(table["versions"].iloc[0]))
     assert (table["seconds"] > 0).all()
-
-
-def test_the_direction_is_that_of_the_term_and_the_level_that_of_the_interval(evaluate):
-    table = evaluate("zero_shot/cifar10", revisions=["epoch-000"], confidence_level=0.9)
-    assert table["higher_is_better"].eq(True).all()
-    values = table[table["role"] == "value"]
-    assert values["confidence_level"].eq(0.9).all()
-    assert table[table["role"] == "chance"]["confidence_level"].isna().all()
+    accuracies = table[table["kind"] == "zero_shot"].groupby("role")
+    assert accuracies.get_group("value")["confidence_level"].eq(0.9).all(), "the level of the interval"
+    assert accuracies.get_group("chance")["confidence_level"].isna().all()
+    assert table[table["kind"] == "zero_shot"]["higher_is_better"].eq(True).all()
 
 
 def test_numbers_are_computed_again_from_the_trials_without_a_model(
@@ -68,6 +66,8 @@ def test_scoring_again_brings_the_version_up_to_date_and_nothing_else(evaluate, 
     version = before["score_version"].unique().item() + 1
     monkeypatch.setattr(ZeroShot, "score_version", version)
     assert evaluate("zero_shot/cifar10", **asked).equals(before), "the cell has the same key, so it is done"
+    page = write_report(output, tmp_path / "page", stimuli="none", figures=False)
+    assert re.search(r"1 of \d cells? were scored by an earlier version", page.read_text())
     after = evaluate("zero_shot/cifar10", rescore=True, **asked)
     assert set(after["score_version"]) == {version}
     assert after.drop(columns="score_version").equals(before.drop(columns="score_version"))

@@ -1,5 +1,7 @@
 """The main numbers of the last revision in the model index of a card, as the Hub reads it."""
 
+import math
+
 from huggingface_hub import ModelCard
 from result_rows import row
 
@@ -34,8 +36,9 @@ def test_the_model_index_names_the_data_set_on_the_hub_the_revision_and_the_sour
     assert result.source_url == "https://huggingface.co/datasets/me/results"
 
 
-def test_only_the_last_revision_counts(write, tmp_path):
+def test_only_what_is_defined_and_interpretable_at_the_last_revision_counts(write, tmp_path):
     rows = [*_rows(), row("noise/cifar10", "area", 0.3, epoch=1)]
+    rows += [row("zero_shot/x", "top1", math.nan, epoch=2, note="no image")]
     rows += [row("shape_bias/cue_conflict", "shape_bias", 0.4, epoch=2, interpretable=False)]
     (path,) = write_cards(write(rows), tmp_path)
     assert [one.metric_type for one in ModelCard.load(path).data.eval_results] == ["top1"]

@@ -239,7 +239,7 @@ class _Answers:
     grid: "Floats"
     distances: "Floats"
     criteria: "Mapping[float, Floats]"
-    exemplars: "NDArray[np.int64]"
+    exemplars: "pd.Index"
 
     @classmethod
     def of(cls, trials: "pd.DataFrame") -> "_Answers":
@@ -251,7 +251,7 @@ class _Answers:
 
         columns = {name: trials[name].to_numpy() for name in (*_ORDER, "value", "criterion")}
         order = np.lexsort([columns[name] for name in reversed(_ORDER)])
-        exemplars = np.unique(columns["exemplar"])
+        exemplars = pd.Index(np.unique(columns["exemplar"]), name="exemplar")
         values = columns["value"][order].reshape(-1, len(exemplars))
         means = means_without_each(values)
         stimuli = order[:: len(exemplars)]
@@ -322,7 +322,7 @@ def _scores(name: str, answers: _Answers, place: Mapping[str, Any]) -> "Iterator
 
 
 def _number(
-    metric: str, values: "Floats", exemplars: "NDArray[np.int64]", about: Mapping[str, Any], **others: Any
+    metric: str, values: "Floats", exemplars: "pd.Index", about: Mapping[str, Any], **others: Any
 ) -> "tuple[Number, Scale]":
     """A number with its interval, of values over all exemplars and without each of them."""
     import numpy as np
@@ -336,7 +336,7 @@ def _number(
     if not np.isnan(value):
         columns["note"] = ""
     if len(without):
-        columns["influence"] = pd.Series(left_out_influence(without), pd.Index(exemplars, name="exemplar"))
+        columns["influence"] = pd.Series(left_out_influence(without), exemplars)
         columns["ci_low"], columns["ci_high"] = exemplar_interval(metric, values)
     return Number(metric=metric, value=value, **columns), "linear"
 

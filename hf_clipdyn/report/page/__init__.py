@@ -17,4 +17,4 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
-__getattr__ = lazy_names(__name__, {"write": ["write_report"]})
+__getattr__ = lazy_names(__name__)
