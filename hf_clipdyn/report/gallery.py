@@ -104,6 +104,7 @@ class Exhibit:
     Attributes:
         asked: makes a row for each stimulus and way of asking, with the columns ``item``, ``way`` and ``answer``, and
             those that the other fields name; ``chooses`` says whether truth and lure compete in that way.
+        columns: of the trials that it reads, beside ``item`` and those of the other fields.
         answer, value, note: as of `Gallery`.
         pictures: the title of each picture, its column of the data set, and the column with its row there; without
             that, the item is the row.
@@ -112,6 +113,7 @@ class Exhibit:
     """
 
     asked: Callable[[pd.DataFrame], pd.DataFrame]
+    columns: tuple[str, ...] = ()
     answer: Answer = "class"
     value: str = ""
     pictures: tuple[tuple[str, ...], ...] = (("", "image"),)
@@ -120,12 +122,18 @@ class Exhibit:
     note: str = ""
 
 
-def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
-    """The gallery of the trials of one revision; None if nothing was asked about single stimuli.
+def columns_of(kind: type[Kind[Any]]) -> tuple[list[str], list[str]]:
+    """The columns of trials that `read` needs, and those that it takes where they are there."""
+    exhibit = EXHIBITS.get(kind.name, _DECISIONS)
+    rows = [name for _, _, *row in exhibit.pictures for name in row]
+    return ["item", *rows, *exhibit.columns, *exhibit.check], [
+        *_OPTIONAL,
+        *(name for name in kind.clusters if isinstance(name, str)),
+    ]
 
-    Raises:
-        KeyError: they lack a column.
-    """
+
+def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
+    """The gallery of the trials of one revision; None if nothing was asked about single stimuli."""
     exhibit = EXHIBITS.get(kind.name, _DECISIONS)
     rows = exhibit.asked(trials)
     if rows.empty:
@@ -333,17 +341,20 @@ def _looked(trials: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+_OPTIONAL = ("protocol", "observer", "condition", "map")
 _PAIR = (("reference", "reference"), ("distorted", "distorted"))
 _LABELLED: Any = {"facts": {"truth": ("class", "label")}, "check": ("label",)}
-_DECISIONS = Exhibit(asked=_decided, **_LABELLED)
+_DECISIONS = Exhibit(asked=_decided, columns=("decision",), **_LABELLED)
 EXHIBITS: Mapping[str, Exhibit] = {
     "classification": Exhibit(
         asked=_classified,
+        columns=("protocol", "decision", "subset"),
         facts={"truth": ("class", "category"), "group": ("data set", "group")},
         check=("image_id", "category"),
     ),
     "distortion": Exhibit(
         asked=_distorted,
+        columns=("distance",),
         answer="value",
         value=_DISTANCE,
         pictures=_PAIR,
@@ -352,6 +363,7 @@ EXHIBITS: Mapping[str, Exhibit] = {
     ),
     "jnd": Exhibit(
         asked=_seen,
+        columns=("probe", "distance", "value"),
         answer="value",
         value=_DISTANCE,
         pictures=(("one", "image_0"), ("other", "image_1")),
@@ -359,21 +371,27 @@ EXHIBITS: Mapping[str, Exhibit] = {
         check=("same", "subset"),
     ),
     "label_distribution": Exhibit(
-        asked=_most_probable, facts={"truth": ("label", "label")}, check=("label",)
+        asked=_most_probable,
+        columns=("cosines", "counts"),
+        facts={"truth": ("label", "label")},
+        check=("label",),
     ),
     "noise": Exhibit(
         asked=_corrupted,
+        columns=("decision", "condition", "level"),
         note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
         **_LABELLED,
     ),
     "odd_one_out": Exhibit(
         asked=_odd,
+        columns=("asked", "probe", "similarity", "choice"),
         answer="picture",
         pictures=(("A", "image", "object_0"), ("B", "image", "object_1"), ("C", "image", "object_2")),
         facts={"people": ("a person's choice", "people")},
     ),
     "quality": Exhibit(
         asked=_rated,
+        columns=("probe", "distance", "value", "higher_is_better"),
         answer="value",
         value=_DISTANCE,
         pictures=_PAIR,
@@ -385,24 +403,32 @@ EXHIBITS: Mapping[str, Exhibit] = {
     ),
     "retrieval": Exhibit(
         asked=_retrieved,
+        columns=("modality", "embedding"),
         answer="value",
         value="rank of the image's closest caption, 1 for the best",
         pictures=(("", "image", "row"),),
     ),
-    "saliency": Exhibit(asked=_looked, answer="value", check=("image_id",)),
+    "saliency": Exhibit(
+        asked=_looked,
+        columns=("smoothed", "subset", "layer", "probe", "nss", "cc"),
+        answer="value",
+        check=("image_id",),
+    ),
     "shape_bias": Exhibit(
         asked=_cued,
+        columns=("protocol", "decision", "cue"),
         facts={"truth": ("shape", "shape"), "lure": ("texture", "texture")},
         check=("image_id", "shape", "texture"),
     ),
     "similarity": Exhibit(
         asked=_nearer,
+        columns=("probe", "distance", "value_0", "value_1"),
         answer="picture",
         pictures=(("reference", "reference"), ("A", "image_0"), ("B", "image_1")),
         facts={"group": ("subset", "subset")},
         check=("judgement", "subset"),
     ),
-    "zero_shot": Exhibit(asked=_first, **_LABELLED),
+    "zero_shot": Exhibit(asked=_first, columns=("ranking",), **_LABELLED),
 }
 """By the name of the kind; other trials are shown if they have a decision about each item."""
 NOT_SHOWN = ("decodability", "geometry", "psychophysics", "representation")

@@ -42,7 +42,7 @@ class _Audit(HTMLParser):
         assert self.open.pop() == tag
 
 
-def _data(page):
+def _values(page):
     return json.loads(
         re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
     )
@@ -106,7 +106,7 @@ def test_names_from_a_table_cannot_break_the_page(study, read):
     page = render(read(study("me/</script><script>alert(1)</script>&\"'<!--")))
     assert page.count("<script") == 3  # the data, the library, the program
     _audit(page)
-    assert _data(page)["runs"][0]["name"] == "me/</script><script>alert(1)</script>&\"'<!--"
+    assert "me/</script><script>alert(1)</script>&\"'<!--" in _values(page)
 
 
 def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_path, clipdyn):

@@ -103,7 +103,7 @@ def opened(browse, site):
 
 
 def _choose(page, name, value):
-    for more in page.locator(f"{VIEW} .more[aria-expanded=false]:visible").all():
+    for more in page.locator(f"{VIEW} .more:not(:has(:checked)):visible").all():
         more.click()
     page.locator(VIEW).get_by_label(name, exact=True).select_option(value)
 
