@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from in_browser import until
+from in_browser import choose, until
 from official_trees.trees import TREES
 from PIL import Image
 from result_rows import row
@@ -102,12 +102,6 @@ def opened(browse, site):
     return show
 
 
-def _choose(page, name, value):
-    for more in page.locator(f"{VIEW} .more:not(:has(:checked)):visible").all():
-        more.click()
-    page.locator(VIEW).get_by_label(name, exact=True).select_option(value)
-
-
 def _shown(page):
     """Ids of the stimuli that are shown, in their order."""
     return [
@@ -170,7 +164,7 @@ def test_pictures_are_drawn_in_their_own_colours(opened):
 
 def test_filters_change_what_is_shown_and_the_fragment_keeps_them(opened):
     page = opened()
-    _choose(page, "Show", "to-truth")
+    choose(page, VIEW, Show="to-truth")
     _wait(page, [0, 1])
     page.wait_for_function("() => location.hash.includes('stimuli-filter=to-truth')")
     again = opened(fragment=page.evaluate("location.hash.slice(1)"))
@@ -180,7 +174,7 @@ def test_filters_change_what_is_shown_and_the_fragment_keeps_them(opened):
 
 def test_people_right_and_model_wrong_leaves_out_where_people_err(opened):
     page = opened()
-    _choose(page, "Show", "people")
+    choose(page, VIEW, Show="people")
     _wait(page, [2, 3, 5])
     assert "3 that pass the filter, of 6" in page.locator(f"{VIEW} [aria-live]").inner_text()
 
@@ -198,10 +192,10 @@ def test_the_slider_moves_the_mark_and_the_filter(opened):
 @pytest.mark.slow
 def test_the_other_run_and_one_class_can_be_chosen(opened):
     page = opened()
-    _choose(page, "Run", "me/other")
-    _choose(page, "Show", "to-truth")
+    choose(page, VIEW, Run="me/other")
+    choose(page, VIEW, Show="to-truth")
     _wait(page, [0, 1, 2, 3, 4, 5])
-    _choose(page, "Shape", "bird")
+    choose(page, VIEW, Shape="bird")
     _wait(page, [2, 3])
 
 

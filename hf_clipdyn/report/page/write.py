@@ -169,7 +169,7 @@ def render(
         theme={name: twins(colour) for name, colour in {**THEME, **_HUES}.items()},
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         json=_verbatim(_json(put.values)),
-        plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
+        library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
         study=study,
         data=data,
