@@ -110,7 +110,9 @@ class Shown:
         known = {name: _rounded(facts[name]) for name in ("share",) if name in facts}
         if gallery.answer == "value" and "people" in facts:
             known["people"] = _rounded(facts["people"])
-        agreed = (facts["people"] == facts["truth"]).tolist() if by_truth and "people" in facts else None
+        agreed = None
+        if by_truth and "people" in facts:
+            agreed = (facts["people"] == facts["truth"]).fillna(False).astype(bool).tolist()
         return {
             **part,
             "introduction": " ".join(self._introduction(part, title)),
