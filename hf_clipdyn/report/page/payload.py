@@ -352,15 +352,14 @@ def _meaning(term: Any) -> Iterator[str]:
 def _view(
     name: str, section: str, title: str, panels: Sequence[Panel], planner: Planner, put: Callable[[Any], Any]
 ) -> dict[str, Any]:
-    drawn = [_panel(panel, planner) for panel in panels]
     return {
         "id": f"{anchor(name)}-{anchor(title) if title else 'explorer'}",
         "key": f"{name}.{title}" if title else name,
         "title": title,
         "section": section,
         "selects": dict(_selects(panels)),
-        "height": drawn[0]["layout"].get("height", 420),
-        "panels": list(map(put, drawn)),
+        "height": figure(panels[0])["layout"].get("height", 420),
+        "panels": [put(_panel(panel, planner)) for panel in panels],
     }
 
 

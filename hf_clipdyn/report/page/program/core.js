@@ -23,15 +23,13 @@ function unpacked(values) {
 
 // What is chosen, kept in the address after "#", so that a view can be sent. Values are texts.
 const state = (() => {
-  const LONGEST = 8000;
   const watchers = [];
   const changed = new Set();
   let [held, writing] = [null, 0];
 
   function read() {
-    const text = location.hash.slice(1);
-    const whole = text.includes("=") ? text : `at=${text}`; // a place alone, as in a link from elsewhere
-    held = new URLSearchParams(text && text.length <= LONGEST ? whole : "");
+    const text = location.hash.slice(1); // a place alone, as in a link from elsewhere, has no key
+    held = new URLSearchParams(text.includes("=") || !text ? text : `at=${text}`);
   }
 
   function write() {
