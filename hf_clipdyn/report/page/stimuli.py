@@ -209,7 +209,7 @@ def _in_order_of_interest(album: _Album) -> list[int]:
         codes.groupby(codes).cumcount() * _GOLDEN
     ) % 1.0  # the first N, for any N, are spread evenly over all
     most, even = (own.groupby(codes).rank("first") for own in (-pd.Series(change), spread))
-    turn = np.minimum(2 * most, 2 * even + 1).groupby(codes).rank("first")
+    turn = (2 * most).clip(upper=2 * even + 1).groupby(codes).rank("first")
     return [int(at) for at in np.lexsort((codes, turn))]
 
 
