@@ -206,13 +206,8 @@ def _group(group: Group, groups: Sequence[Group]) -> dict[str, Any]:
     main = next((other for other in groups if other.scale == group.scale and not other.arm), group)
     behind = main if main is not group else groups[0]
     known = behind is not group and not behind.arm
-    return {
-        "title": group.title,
-        "hue": look(group.place).hue,
-        "runs": list(group.runs),
-        "arm": group.arm,
-        "behind": behind.title if known else "",
-    }
+    own = {"title": group.title, "hue": look(group.place).hue, "runs": list(group.runs), "arm": group.arm}
+    return own | {"behind": behind.title if known else ""}
 
 
 def _axes(planner: Planner) -> dict[str, Any]:

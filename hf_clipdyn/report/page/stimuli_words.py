@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,8 @@ class Shown:
         else:
             verdict = "truth" if answer == right else "lure" if answer == lure else "other"
             called = self._called.get(verdict)
-            said = (
-                self._name(answer) + (f" ({called})" if called else ""),
-                self._sign(answer, verdict),
-                verdict,
-            )
+            words = self._name(answer) + (f" ({called})" if called else "")
+            said = (words, self._sign(answer, verdict), verdict)
         return chr(_FIRST_LETTER + self.said.setdefault(said, len(self.said)))
 
     def _sign(self, answer: Any, verdict: str) -> str:
@@ -67,7 +65,7 @@ class Shown:
             return "·" if verdict == "other" else self.gallery.titles[verdict][:1].upper()
         return _SIGNS[verdict]
 
-    @property
+    @cached_property
     def _called(self) -> Mapping[str, str]:
         """What an answer is called, by the verdict on it."""
         titles = self.gallery.titles
