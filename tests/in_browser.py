@@ -26,3 +26,12 @@ def until(page: "Page", script: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"not within ten seconds: {script}")
+
+
+def choose(page: "Page", section: str, **choices: str) -> None:
+    """Choose in the selects of a section by their labels; some of them are behind a button."""
+    place = page.locator(section)
+    for more in place.locator(".more:not(:has(:checked)):not([open] > *):visible").all():
+        more.click()
+    for label, value in choices.items():
+        place.get_by_label(label.replace("_", " "), exact=True).select_option(value)

@@ -1,18 +1,17 @@
-"""The claims in a report: the figure of their contrasts, and the table of verdicts. None without a file of claims."""
+"""The claims in a report: the figure of their contrasts, and what came out in words. None without a file of claims."""
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, get_args
+from typing import get_args
 
 from hf_clipdyn.report.panel import Level, Panel, Row, Scale, Span
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import estimate_words, joined, part_word, study_words
+from hf_clipdyn.report.words import estimate_words, joined
 from hf_clipdyn.statistics.judge import NO_VERDICT, Judge, JudgedPart, Verdict, Word
 
-_GATE_WORDS = {True: "passed", False: "failed", None: "not measured"}
 _REACH = 6.0  # multiples of δ that the figure shows at most
 
 
@@ -118,7 +117,7 @@ def verdict_summary(study: Study) -> str:
 
 def _undecided_summary(study: Study) -> str:
     """Why no claim is decided, and what a reader sees instead."""
-    cause = _shared_cause(study.verdicts)
+    cause = shared_cause(study.verdicts)
     words = (
         f"These data cannot decide any of the {len(study.verdicts)} claims{f': {cause}' if cause else ''}."
     )
@@ -129,63 +128,17 @@ def _undecided_summary(study: Study) -> str:
     return f"{words}{needed} The estimates below come from the available runs; they decide nothing."
 
 
-def _shared_cause(verdicts: Sequence[Verdict]) -> str:
+def shared_cause(verdicts: Sequence[Verdict]) -> str:
     """Why none of the claims with an estimate is decided, if that is one cause; else nothing."""
     causes = {verdict.cause for verdict in verdicts if verdict.is_tested}
     alone = len(causes) == 1 and all(verdict.word == "not testable here" for verdict in verdicts)
     return causes.pop().rstrip(". ") if alone else ""
 
 
-def verdict_rows(study: Study) -> list[dict[str, Any]]:
-    """The table of verdicts in words, for the template: claims with an estimate first."""
-    shared = _shared_cause(study.verdicts)  # the summary above the table says it once
-    rows = [
-        {
-            "number": verdict.claim.number,
-            "title": verdict.claim.title,
-            "verdict": verdict.word,
-            "cause": "" if shared and verdict.cause.rstrip(". ") == shared else verdict.cause,
-            "gates": [
-                {
-                    "title": gate.title,
-                    "state": _GATE_WORDS[gate.passed],
-                    "words": gate.words.removeprefix(_GATE_WORDS[gate.passed]).lstrip(": "),
-                }
-                for gate in verdict.gates
-            ],
-            "notes": verdict.notes,
-            "marks": study_words(verdict, study),
-            "parts": [
-                _part_row(verdict, part) for part in verdict.parts if math.isfinite(part.estimate.value)
-            ],
-            "seeds": _seed_words(verdict.parts),
-        }
-        for verdict in study.verdicts
-    ]
-    return sorted(rows, key=lambda row: not row["parts"])
-
-
-def _part_row(verdict: Verdict, part: JudgedPart) -> dict[str, str]:
-    estimate, effect = part.estimate, part.estimate.detectable
-    return {
-        "title": part.part.title,
-        "estimate": estimate_words(estimate, runs=False),
-        "level": f"{100 * estimate.confidence:.4g} %" if math.isfinite(estimate.ci_low) else "",
-        "delta": f"{part.part.smallest_effect:.3g}",
-        "word": part_word(verdict, part),
-        "detectable": f"{effect:.3f}" if math.isfinite(effect) else "",
-        "cause": estimate.cause,
-    }
-
-
-def _seed_words(parts: Sequence[JudgedPart]) -> str:
+def seed_words(parts: Sequence[JudgedPart]) -> str:
     """``5 runs; scales tiny, small``; counts of parts that differ, from least to most."""
-    known = [part.estimate for part in parts if math.isfinite(part.estimate.value)]
+    known = [part.estimate for part in parts]
     counts = sorted({estimate.n_seeds for estimate in known})
     scales = list(dict.fromkeys(scale for estimate in known for scale in estimate.scales if scale))
-    if not counts:
-        return ""
-    words = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + (
-        " run" if counts == [1] else " runs"
-    )
-    return f"{words}; scale{'s' if len(scales) > 1 else ''} {', '.join(scales)}" if scales else words
+    runs = f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} run{'s' * (counts != [1])}"
+    return f"{runs}; scale{'s' * (len(scales) > 1)} {', '.join(scales)}" if scales else runs

@@ -26,14 +26,8 @@ PROMPTS = "prompts"
 _PROJECTION = "projection"
 _TEXT_FREE = ("text_free", "text_free_all")
 _DISTANCE = "rank of the model's distance among all pairs"
-_FACTS = {
-    "truth": "right answer",
-    "lure": "",
-    "people": "people's choice",
-    "share": "",
-    "group": "",
-    "looked": "",
-}
+_FACTS = dict.fromkeys(("truth", "lure", "people", "share", "group", "looked"), "")
+_FACTS |= {"truth": "right answer", "people": "people's choice"}
 """The facts of a gallery, with their usual titles."""
 
 
@@ -104,28 +98,34 @@ class Exhibit:
     Attributes:
         asked: makes a row for each stimulus and way of asking, with the columns ``item``, ``way`` and ``answer``, and
             those that the other fields name; ``chooses`` says whether truth and lure compete in that way.
+        columns: of the trials that it reads, beside ``item`` and those of the other fields.
         answer, value, note: as of `Gallery`.
         pictures: the title of each picture, its column of the data set, and the column with its row there; without
             that, the item is the row.
-        facts: the title and the column of each fact of `Gallery`; a column of its name needs no entry.
+        titles: of the facts of `Gallery`, which are columns of these names, where they have another than usual.
         check: the columns of the data set that must be as they were.
     """
 
     asked: Callable[[pd.DataFrame], pd.DataFrame]
+    columns: tuple[str, ...] = ()
     answer: Answer = "class"
     value: str = ""
     pictures: tuple[tuple[str, ...], ...] = (("", "image"),)
-    facts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
     check: tuple[str, ...] = ()
     note: str = ""
 
 
-def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
-    """The gallery of the trials of one revision; None if nothing was asked about single stimuli.
+def columns_of(kind: type[Kind[Any]]) -> tuple[list[str], list[str]]:
+    """The columns of trials that `read` needs, and those that it takes where they are there."""
+    exhibit = EXHIBITS.get(kind.name, _DECISIONS)
+    rows = [name for _, _, *row in exhibit.pictures for name in row]
+    clusters = [name for name in kind.clusters if isinstance(name, str)]
+    return ["item", *rows, *exhibit.columns, *exhibit.check], [*_OPTIONAL, *clusters]
 
-    Raises:
-        KeyError: they lack a column.
-    """
+
+def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
+    """The gallery of the trials of one revision; None if nothing was asked about single stimuli."""
     exhibit = EXHIBITS.get(kind.name, _DECISIONS)
     rows = exhibit.asked(trials)
     if rows.empty:
@@ -133,13 +133,12 @@ def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
     shown = rows.drop_duplicates("item").set_index("item")
     by_way = {str(way): own.set_index("item") for way, own in rows.groupby("way", sort=False, observed=True)}
     ways = sorted(by_way, key=lambda way: way != PROMPTS)  # the default prompts first
-    named = {name: exhibit.facts.get(name, (title, name)) for name, title in _FACTS.items()}
-    facts = {name: shown[column] for name, (_, column) in named.items() if column in shown}
+    facts = {name: shown[name] for name in _FACTS if name in shown}
     observers = None
     if "observer" in rows:
         observers = trials.loc[trials["protocol"] == HUMAN, ["item", "observer", "decision"]]
         facts["people"], facts["share"] = most_frequent(observers)
-    titles = {name: title for name, (title, _) in named.items()} | {"value": exhibit.value}
+    said = {str(name): title for name, title in rows.attrs.items()}
     return Gallery(
         answer=exhibit.answer,
         pictures=tuple(
@@ -147,7 +146,7 @@ def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
         ),
         answers={way: by_way[way]["answer"] for way in ways},
         facts={name: values for name, values in facts.items() if values.nunique() > (name == "group")},
-        titles=titles | {str(name): title for name, title in rows.attrs.items()},
+        titles={**_FACTS, **exhibit.titles, "value": exhibit.value, **said},
         choosing=tuple(rows.loc[rows["chooses"], "way"].unique()) if "chooses" in rows else (),
         observers=observers,
         clusters=shown[list(kind.clusters)] if kind.clusters != ("item",) and observers is not None else None,
@@ -203,19 +202,21 @@ def _ways(rows: pd.DataFrame, columns: Sequence[str], title: Callable[[Any, Any]
 def _decided(trials: pd.DataFrame) -> pd.DataFrame:
     """The first decision about each item."""
     shown = trials[["item", "label", "decision"]].drop_duplicates("item")
-    return shown.assign(answer=shown["decision"], way="decision")
+    return shown.assign(answer=shown["decision"], truth=shown["label"], way="decision")
 
 
 def _first(trials: pd.DataFrame) -> pd.DataFrame:
     """The class with the largest cosine."""
-    return trials.assign(answer=trials["ranking"].str[0].astype("int64"), way=_protocols(trials))
+    first = trials["ranking"].str[0].astype("int64")
+    return trials.assign(answer=first, truth=trials["label"], way=_protocols(trials))
 
 
 def _most_probable(trials: pd.DataFrame) -> pd.DataFrame:
     """The class with the largest cosine, and the class that most people chose."""
     counts = np.stack(trials["counts"].to_list())
     people = {"people": counts.argmax(axis=1), "share": counts.max(axis=1) / counts.sum(axis=1)}
-    return trials.assign(answer=trials["cosines"].map(np.argmax), way=_protocols(trials), **people)
+    asked = {"answer": trials["cosines"].map(np.argmax), "way": _protocols(trials), "truth": trials["label"]}
+    return trials.assign(**asked, **people)
 
 
 def _corrupted(trials: pd.DataFrame) -> pd.DataFrame:
@@ -227,16 +228,15 @@ def _corrupted(trials: pd.DataFrame) -> pd.DataFrame:
         return words if condition == "none" or np.isnan(level) else f"{words} {level:g}"
 
     ways = _ways(trials, ("condition", "level"), title)
-    return trials.assign(answer=trials["decision"], way=ways)
+    return trials.assign(answer=trials["decision"], truth=trials["label"], way=ways)
 
 
 def _classified(trials: pd.DataFrame) -> pd.DataFrame:
     """The decisions of every way of asking."""
     words, asked = _words("classification"), trials[trials["protocol"] != HUMAN]
     groups = asked["subset"].map(lambda name: words.subsets.get(name, name))
-    return asked.assign(
-        answer=asked["decision"], way=_titled(asked["protocol"], "classification"), group=groups
-    )
+    ways = _titled(asked["protocol"], "classification")
+    return asked.assign(answer=asked["decision"], truth=asked["category"], way=ways, group=groups)
 
 
 def _cued(trials: pd.DataFrame) -> pd.DataFrame:
@@ -249,7 +249,8 @@ def _cued(trials: pd.DataFrame) -> pd.DataFrame:
         return titles.get(protocol, protocol) or PROMPTS if pd.isna(cue) else f"linear probe for {cue}"
 
     ways = _ways(asked, ("protocol", "cue"), title)
-    return asked.assign(answer=asked["decision"], way=ways, chooses=asked["cue"].isna())
+    cues = {"truth": asked["shape"], "lure": asked["texture"], "chooses": asked["cue"].isna()}
+    return asked.assign(answer=asked["decision"], way=ways, **cues)
 
 
 def _odd(trials: pd.DataFrame) -> pd.DataFrame:
@@ -273,6 +274,7 @@ def _nearer(trials: pd.DataFrame) -> pd.DataFrame:
         answer=(1 + (second < first)).where(first != second, -1),
         people=(1 + (judged > 0.5)).where(judged != 0.5),
         share=judged.where(judged > 0.5, 1 - judged),
+        group=rows["subset"],
     )
 
 
@@ -284,14 +286,15 @@ def _ranked(rows: pd.DataFrame, column: str = "value") -> "pd.Series[Any]":
 def _seen(trials: pd.DataFrame) -> pd.DataFrame:
     """How many people saw a difference, and the place of the model's distance among all pairs."""
     rows = _placed(trials)
-    return rows.assign(answer=_ranked(rows), people=1 - rows["same"])
+    return rows.assign(answer=_ranked(rows), people=1 - rows["same"], group=rows["subset"])
 
 
 def _rated(trials: pd.DataFrame) -> pd.DataFrame:
     """The place of people's score, from the best to the worst, and that of the model's distance."""
     rows = _placed(trials)
     worse = -rows["score"] if rows["higher_is_better"].iloc[0] else rows["score"]
-    return rows.assign(answer=_ranked(rows), people=_ranked(rows.assign(worse=worse), "worse"))
+    people = _ranked(rows.assign(worse=worse), "worse")
+    return rows.assign(answer=_ranked(rows), people=people, group=rows["distortion"])
 
 
 def _distorted(trials: pd.DataFrame) -> pd.DataFrame:
@@ -333,76 +336,87 @@ def _looked(trials: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-_PAIR = (("reference", "reference"), ("distorted", "distorted"))
-_LABELLED: Any = {"facts": {"truth": ("class", "label")}, "check": ("label",)}
-_DECISIONS = Exhibit(asked=_decided, **_LABELLED)
+_OPTIONAL = ("protocol", "observer", "condition", "map")
+_RANKED: Any = {"answer": "value", "value": _DISTANCE}
+_PAIRS: Any = {"pictures": (("reference", "reference"), ("distorted", "distorted")), **_RANKED}
+_LABELLED: Any = {"titles": {"truth": "class"}, "check": ("label",)}
+_DECISIONS = Exhibit(asked=_decided, columns=("decision",), **_LABELLED)
 EXHIBITS: Mapping[str, Exhibit] = {
     "classification": Exhibit(
         asked=_classified,
-        facts={"truth": ("class", "category"), "group": ("data set", "group")},
+        columns=("protocol", "decision", "subset"),
+        titles={"truth": "class", "group": "data set"},
         check=("image_id", "category"),
     ),
     "distortion": Exhibit(
         asked=_distorted,
-        answer="value",
-        value=_DISTANCE,
-        pictures=_PAIR,
-        facts={"group": ("distortion", "group")},
+        columns=("distance",),
+        titles={"group": "distortion"},
         check=("reference_id", "distortion", "level"),
+        **_PAIRS,
     ),
     "jnd": Exhibit(
         asked=_seen,
-        answer="value",
-        value=_DISTANCE,
+        columns=("probe", "distance", "value"),
         pictures=(("one", "image_0"), ("other", "image_1")),
-        facts={"people": ("share of people who saw a difference", "people"), "group": ("subset", "subset")},
+        titles={"people": "share of people who saw a difference", "group": "subset"},
         check=("same", "subset"),
+        **_RANKED,
     ),
     "label_distribution": Exhibit(
-        asked=_most_probable, facts={"truth": ("label", "label")}, check=("label",)
+        asked=_most_probable,
+        columns=("cosines", "counts"),
+        titles={"truth": "label"},
+        check=("label",),
     ),
     "noise": Exhibit(
         asked=_corrupted,
+        columns=("decision", "condition", "level"),
         note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
         **_LABELLED,
     ),
     "odd_one_out": Exhibit(
         asked=_odd,
+        columns=("asked", "probe", "similarity", "choice"),
         answer="picture",
         pictures=(("A", "image", "object_0"), ("B", "image", "object_1"), ("C", "image", "object_2")),
-        facts={"people": ("a person's choice", "people")},
+        titles={"people": "a person's choice"},
     ),
     "quality": Exhibit(
         asked=_rated,
-        answer="value",
-        value=_DISTANCE,
-        pictures=_PAIR,
-        facts={
-            "people": ("rank of people's judgement, 1 for the worst", "people"),
-            "group": ("distortion", "distortion"),
-        },
+        columns=("probe", "distance", "value", "higher_is_better"),
+        titles={"people": "rank of people's judgement, 1 for the worst", "group": "distortion"},
         check=("reference_id", "distortion", "score"),
+        **_PAIRS,
     ),
     "retrieval": Exhibit(
         asked=_retrieved,
+        columns=("modality", "embedding"),
         answer="value",
         value="rank of the image's closest caption, 1 for the best",
         pictures=(("", "image", "row"),),
     ),
-    "saliency": Exhibit(asked=_looked, answer="value", check=("image_id",)),
+    "saliency": Exhibit(
+        asked=_looked,
+        columns=("smoothed", "subset", "layer", "probe", "nss", "cc"),
+        answer="value",
+        check=("image_id",),
+    ),
     "shape_bias": Exhibit(
         asked=_cued,
-        facts={"truth": ("shape", "shape"), "lure": ("texture", "texture")},
+        columns=("protocol", "decision", "cue"),
+        titles={"truth": "shape", "lure": "texture"},
         check=("image_id", "shape", "texture"),
     ),
     "similarity": Exhibit(
         asked=_nearer,
+        columns=("probe", "distance", "value_0", "value_1"),
         answer="picture",
         pictures=(("reference", "reference"), ("A", "image_0"), ("B", "image_1")),
-        facts={"group": ("subset", "subset")},
+        titles={"group": "subset"},
         check=("judgement", "subset"),
     ),
-    "zero_shot": Exhibit(asked=_first, **_LABELLED),
+    "zero_shot": Exhibit(asked=_first, columns=("ranking",), **_LABELLED),
 }
 """By the name of the kind; other trials are shown if they have a decision about each item."""
 NOT_SHOWN = ("decodability", "geometry", "psychophysics", "representation")

@@ -133,7 +133,7 @@ def page(table: Path) -> dict[str, Any]:
     from hf_clipdyn.report.page.payload import payload, story
 
     study = read_study(table)
-    return payload(study.planner, dict.fromkeys(study.runs), {}, story(study.planner))
+    return payload(study.planner, {}, story(study.planner))
 
 
 def texts() -> Iterator[tuple[str, Any]]:

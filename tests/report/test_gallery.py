@@ -1,5 +1,6 @@
 """What kinds declare for the browser of stimuli, and the small helpers that they share."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
 from hf_clipdyn.report.charts.psychometric import curves
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, read, shares_below
+from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read, shares_below
+from hf_clipdyn.report.page.stimuli import payload
+from hf_clipdyn.report.study import read_study
 from hf_clipdyn.results.cells import CellStore
 
 
@@ -25,6 +28,13 @@ def test_the_trials_of_each_kind_of_single_stimuli_give_a_gallery(name):
         gallery = read(kinds()[name], one)
         assert isinstance(gallery, Gallery)
         assert gallery.answers
+        assert set(columns_of(kinds()[name])[0]) <= set(one), "it reads what the kind wrote"
+
+
+def test_the_page_shows_the_stimuli_of_every_such_kind():
+    parts = payload(read_study(Path(__file__).parents[1] / "goldens" / "results.parquet"), stimuli="none")
+    assert {name.partition("/")[0] for name in parts} == set(kinds()) - set(NOT_SHOWN)
+    json.dumps(parts, allow_nan=False)
 
 
 def test_a_kind_of_a_plug_in_with_decisions_has_a_gallery_and_others_lack_a_column():

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import math
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
+from result_rows import row
 
+from hf_clipdyn.report.page.evidence import evidence
 from hf_clipdyn.report.page.write import render
 
 
@@ -42,7 +45,7 @@ class _Audit(HTMLParser):
         assert self.open.pop() == tag
 
 
-def _data(page):
+def _values(page):
     return json.loads(
         re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
     )
@@ -106,7 +109,7 @@ def test_names_from_a_table_cannot_break_the_page(study, read):
     page = render(read(study("me/</script><script>alert(1)</script>&\"'<!--")))
     assert page.count("<script") == 3  # the data, the library, the program
     _audit(page)
-    assert _data(page)["runs"][0]["name"] == "me/</script><script>alert(1)</script>&\"'<!--"
+    assert "me/</script><script>alert(1)</script>&\"'<!--" in _values(page)
 
 
 def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_path, clipdyn):
@@ -126,3 +129,30 @@ def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tm
     assert printed.startswith("clipdyn: error: ")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_condition_and_level(read):
+    rows = [
+        row("saliency/mit1003", "nss", math.nan, epoch=epoch, probe=probe, note="no fixation points")
+        for epoch in (0, 1)
+        for probe in ("rollout", "gradient")
+    ]
+    rows.append(row("saliency/mit1003", "sauc", math.nan))
+    rows += [
+        row("noise/x", "noise_rms", rms + epoch * change, epoch=epoch, probe="", role="diagnostic", **on)
+        for rms, change, on in (
+            (0.2544, 0.0, {"condition": "gaussian", "level": 0.3}),
+            (0.05, 0.001, {"condition": "blur", "level": 1.0}),
+        )
+        for epoch in range(3)
+    ]
+    found = {name: table.rows for name, _, table in evidence(read(rows))}
+    nss = ("me/fixture", "Saliency: mit1003", "NSS", "rollout; gradient")
+    assert found["undefined"] == (
+        (*nss, "epoch-000, epoch-001", "no fixation points"),
+        ("me/fixture", "Saliency: mit1003", "shuffled AUC", "", "epoch-000", "not defined on these data"),
+    )
+    assert found["diagnostics"] == (
+        ("Sensitivity to noise: x", "effective noise, RMS", "Gaussian noise, sigma 0.3", "0.254"),
+        ("Sensitivity to noise: x", "effective noise, RMS", "blur, width 1 px", "0.05 to 0.052"),
+    )

@@ -1,4 +1,4 @@
-"""The page's data: what Python wrote for the program, put together as the program does it."""
+"""The page's data: what Python wrote for the program."""
 
 import json
 import math
@@ -6,28 +6,25 @@ import math
 import pytest
 from result_rows import row
 
-from hf_clipdyn.report.page.payload import payload, story
+from hf_clipdyn.report.page.payload import Packed, payload, story
 
 
-def _whole(data):
-    """Shared values where they are named, as `unpacked` of core.js puts them."""
+def unpacked(values):
+    """Values where they are named, as `unpacked` of core.js puts them."""
     known = []
 
     def put(given):
-        if isinstance(given, str) and given[:1] == "$":
+        if isinstance(given, str):
             return known[int(given[1:])]
         if not isinstance(given, list):
             return given
         if given and isinstance(given[0], str) and given[0][:1] == "#":
-            names = data["names"][int(given[0][1:])]
-            return dict(zip(names, map(put, given[1:]), strict=True))
+            return dict(zip(known[int(given[0][1:])], map(put, given[1:]), strict=True))
         return list(map(put, given))
 
-    for one in data["values"]:
+    for one in values:
         known.append(one if isinstance(one, str) else put(one))  # noqa: PERF401 (`put` looks into it)
-    for view in (view for benchmark in data["benchmarks"] for view in benchmark["views"]):
-        view["panels"] = list(map(put, view["panels"]))
-    return data
+    return known[-1]
 
 
 @pytest.fixture
@@ -35,11 +32,12 @@ def data(read):
     """The data of a page on these rows, after a round trip through JSON."""
 
     def made(rows):
-        study = read(rows)
-        seeds = dict.fromkeys(study.runs)
-        return _whole(
-            json.loads(json.dumps(payload(study.planner, seeds, {}, story(study.planner)), allow_nan=False))
-        )
+        planner = read(rows).planner
+        put = Packed()
+        put(payload(planner, {}, story(planner), put))
+        found = unpacked(json.loads(json.dumps(put.values, allow_nan=False)))
+        assert found == json.loads(json.dumps(payload(planner, {}, story(planner))))
+        return found
 
     return made
 

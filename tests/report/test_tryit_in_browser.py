@@ -49,8 +49,8 @@ def random_part():
     texts /= np.linalg.norm(texts, axis=-1, keepdims=True)
     uri = f"data:image/png;base64,{base64.b64encode(png('red')).decode()}"
     return part | {
-        "run": "me/planted",
         "revisions": [f"epoch-00{epoch}" for epoch in range(EPOCHS)],
+        "stops": list(range(EPOCHS)),
         "axis": "epoch",
         "places": list(range(EPOCHS)),
         "leftOut": 0,

@@ -223,3 +223,5 @@ def test_the_csv_of_all_numbers_has_step_n_and_interpretable(browse, tmp_path):
     assert saved["n"].tolist() == [1000] * 3
     assert saved["interpretable"].tolist() == [False, True, True]
     assert saved["value"].tolist() == [0, 0.2, 0.4]
+    assert saved["ci_high"].tolist() == pytest.approx([0.1, 0.3, 0.5])
+    assert set(saved["run"]) == {"me/fixture"}

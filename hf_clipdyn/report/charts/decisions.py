@@ -16,7 +16,7 @@ from hf_clipdyn.metrics.scores import interval, over, ratio
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.gallery import Gallery
-from hf_clipdyn.report.page.views import class_names, kind_cells, read_gallery, spread_cells
+from hf_clipdyn.report.page.views import class_names, class_title, kind_cells, read_gallery, spread_cells
 from hf_clipdyn.report.panel import Floats, Level, Map, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 
@@ -183,9 +183,7 @@ class _Classes:
             wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
             counts = wrong.value_counts().reindex(every, fill_value=0)
             every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
-        numbered = dict(enumerate(names))
-        texts = (one if isinstance(one, str) else numbered.get(one, f"class {one}") for one in every)
-        return cls(every, list(texts))
+        return cls(every, [class_title(one, names) for one in every])
 
     def codes(self, values: "pd.Series[Any]") -> NDArray[np.int64]:
         """Positions among the chosen; that of any other answer, or none, is their number."""

@@ -12,7 +12,7 @@ from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.report.answers import RunAnswers, related
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.page.views import class_names
+from hf_clipdyn.report.page.views import class_names, class_title
 from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
 from hf_clipdyn.report.study import Study
 
@@ -78,7 +78,7 @@ def _map(learning: Learning, revisions: Sequence[str], names: Sequence[str]) -> 
         "x": Scale(title="revision", names=tuple(revisions)),
         "y": Scale(
             title=f"{some} images",
-            names=tuple(f"{item}: {_label(at, names)}" for item, at in labels),
+            names=tuple(f"{item}: {class_title(at, names)}" for item, at in labels),
         ),
     }
 
@@ -107,9 +107,3 @@ def learning_of(answers: RunAnswers) -> Learning:
         never=round(learned["never_learned"].value * right.shape[1]),
         expected=learned.facts["never_learned_expected"][0] * right.shape[1],
     )
-
-
-def _label(value: Any, names: Sequence[str]) -> str:
-    if isinstance(value, int):
-        return names[value] if 0 <= value < len(names) else f"class {value}"
-    return str(value)

@@ -18,6 +18,18 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, bare
 
 _MOST_CURVES = 600  # of one benchmark
+_COLUMNS = (
+    "item",
+    "test",
+    "level",
+    "criterion",
+    "is_criterion",
+    "contrast",
+    "human",
+    "probe",
+    "distance",
+    "value",
+)
 
 _Key = tuple[str, float, float]
 """Condition, level and parameter, as the numbers of the kind name them."""
@@ -72,12 +84,12 @@ def curves(trials: pd.DataFrame) -> dict[tuple[_Key, str], Curve]:
 
 
 def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
-    last = read_trials(study, next(cells.tail(1).itertuples(index=False)), curves)
+    last = read_trials(study, next(cells.tail(1).itertuples(index=False)), curves, _COLUMNS)
     kept = spread_cells(cells, max(2, _MOST_CURVES // max(1, len(last or ()))))
     ramp = len(study.runs) == 1
     by_key: dict[_Key, list[tuple[Any, int, Curve]]] = defaultdict(list)
     for at, cell in enumerate(kept.itertuples(index=False)):
-        for (key, reference), curve in (read_trials(study, cell, curves) or {}).items():
+        for (key, reference), curve in (read_trials(study, cell, curves, _COLUMNS) or {}).items():
             if at == 0 or not reference:
                 by_key[key].append((cell, at if ramp else -1, curve))
     terms = Psychophysics.terms

@@ -2,10 +2,9 @@
 
     study -> payload (numbers and words as one JSON object) -> index.html (Plotly, style and program inlined)
 
-`write.py` puts the page together. `payload.py` makes the numbers of the table compact, `panels.py` plans what a reader
-can choose. A chart of `hf_clipdyn.report.charts` adds a part: its payload appears in the program as
-``DATA.parts.NAME``. The program is `js/`: plain scripts that share one function's scope. `core.js` says what they offer
-each other.
+`write.py` puts the page together: `payload.py` has what the program draws, `stimuli.py` the stimuli with their answers
+and pictures, and the template, `page.html.jinja`, asks the study's own objects and `front.py` for the rest. The program
+is ``program/``: plain scripts that share one function's scope. `core.js` says what they offer each other.
 """
 
 from typing import TYPE_CHECKING

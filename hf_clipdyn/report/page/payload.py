@@ -1,13 +1,12 @@
-"""The numbers and words of a study as one object for the page's program.
+"""What the page's program draws: the panels of a study in Plotly's words, with the axes that a reader can choose.
 
-Every chart stands in it as `plotly.figure` writes it. What many of them share, the places and values of a line, stands
-once in a list of lists. Of a line over training the page needs no x: it looks them up by run and stop, on the axis that
-its reader chooses.
+Of a line over training the page needs no x: it looks them up by run and stop, on the axis that its reader chooses.
 """
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +14,12 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.courses import RAMPS, Course, Group
-from hf_clipdyn.report.panel import Panel
+from hf_clipdyn.report.courses import FACETS, RAMPS, Course, Group
+from hf_clipdyn.report.panel import Floats, Panel
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe
+from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe, short
 from hf_clipdyn.report.style import HUES, look
 
-_SHORT = 10  # letters of a text that is not worth a place of its own
-_NUMBERS = (int, float, type(None), bool)
 _CLOCKS = {
     "epoch": ("epoch", "epoch"),
     "step": ("training steps", "step"),
@@ -32,71 +29,70 @@ _CLOCKS = {
     "accuracy": ("zero-shot accuracy", "accuracy"),
     "order": ("revisions in order", "order"),
 }
-_BY_CLOCK = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
-_STOPS = {"epoch": "epoch", "samples_seen": "samples seen:", "step": "step", "order": "revision"}
-_MOST_TICKS = 6
-_LONGEST_TICK = 14
+"""The x axes of training: title, and column of `Courses.clocks`."""
+_USUAL = {
+    "epoch": ("epoch", "", "epoch"),
+    "samples_seen": ("samples", "logsamples", "samples seen:"),
+    "step": ("step", "logsteps", "step"),
+    "order": ("order", "", "revision"),
+}
+"""By clock of the study, its axis, that with a logarithm, and what a stop of the slider is called."""
+_MOST_TICKS, _LONGEST_TICK = 6, 14
 _FIRST = ("zero_shot", "classification", "shape_bias", "noise", "similarity", "saliency", "quality")
 """Kinds at the beginning of the first screen."""
 _LOSS = ("training/log", "loss")
 _CLEAN = ("", "none")
 _SAME = ("texts", "probe", "layer", "subset", "parameter", "setup")
-_SELECTS = {
-    **{"metric": "Metric", "over": "Over", "variant": "Variant", "reference": "With", "texts": "Texts"},
-    **{"probe": "Probe", "layer": "Layer", "subset": "Subset", "condition": "Condition", "level": "Level"},
-    **{"parameter": "Parameter", "setup": "Setup", "run": "Run"},
-}
-"""The selects of a benchmark by what they choose, in their order; those of plug-ins come after them."""
+_SELECTS = ("metric", "over", *FACETS[1:], "setup", "run")
+"""The selects of a benchmark in their order; those of plug-ins come after them."""
+_TAKEN = ("title", "form", "metric", "benchmark", "choices", "alt", "ramp")
+"""What the program needs of a panel as it is."""
 
 
 def payload(
     planner: Planner,
-    seeds: Mapping[str, float | None],
     charts: Mapping[str, Sequence[Panel]],
     first_screen: Sequence[Panel],
+    put: Callable[[Any], Any] = lambda given: given,
 ) -> dict[str, Any]:
-    """Everything that the page draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``metrics``, ``overview``.
+    """What the program draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``charts``, ``metrics``, ``overview``.
 
     A benchmark has ``views``, each a figure whose ``selects`` choose one of its ``panels``; charts of no benchmark are
-    views of ``charts``. ``metrics`` are the numbers that can be drawn against each other. What many charts share stands
-    in ``values`` and ``names``, see `_Shared`.
+    views of ``charts``. ``metrics`` are the numbers that can be drawn against each other, or be an x axis.
 
     Args:
         planner: of the table.
-        seeds: of each run, in the order of the table; NaN or None for none.
         charts: by title, panels beside those of the planner; those of a benchmark are views of it.
         first_screen: see `story`.
+        put: what becomes of each panel, such as `Packed`.
 
     Returns:
         Built-in types only, without NaN, ready for `json.dumps`.
     """
-    shared = _Shared()
-    clocks = planner.clocks
-    axes = _axes(planner, clocks)
-    stops = [f"{_STOPS[planner.clock]} {place:,.6g}" for place in planner.stops.tolist()]
+    usual, logarithmic, stop = _USUAL[planner.clock]
+    places, axes = planner.stops.tolist(), _axes(planner)
+    preferred = [logarithmic if planner.log else usual, usual, *axes]
     views = _views(planner, charts)
-    alone = {name: own for name, own in views.items() if name not in planner.benchmarks}
+    others = [name for name in views if name not in planner.benchmarks]
+
+    def drawn(name: str) -> list[dict[str, Any]]:
+        return [_view(name, *of, panels, planner, put) for of, panels in views[name].items() if panels]
+
     return {
         "meta": {
-            "overTraining": planner.over_training,
-            "stops": stops,
-            "untrained": 0 in planner.stops.tolist()[:1],
+            "stops": [f"{stop} {place:,.6g}" for place in places],
+            "untrained": places[:1] == [0],
             "axes": axes,
-            "axis": _default(planner, axes),
+            "axis": next((name for name in preferred if name in axes), "order"),
             "colours": COLOURS,
             "template": TEMPLATE,
         },
-        "runs": [_run(name, seed, planner, clocks) for name, seed in seeds.items()],
+        "runs": [_run(run, planner) for run in planner.group_of],
         "groups": [_group(group, planner.groups) for group in planner.groups],
-        "benchmarks": [_benchmark(name, planner, views[name], shared) for name in planner.benchmarks],
-        "charts": [
-            {"anchor": anchor(name), "title": name, "views": _drawn_views(name, own, planner, shared)}
-            for name, own in alone.items()
-        ],
-        "metrics": list(_metrics(planner, shared)),
-        "overview": [packed(panel, planner, shared) for panel in first_screen],
-        "values": shared.values,
-        "names": shared.names,
+        "benchmarks": [{**_benchmark(name, planner), "views": drawn(name)} for name in planner.benchmarks],
+        "charts": [{"anchor": anchor(name), "title": name, "views": drawn(name)} for name in others],
+        "metrics": list(_metrics(planner)),
+        "overview": [put(_panel(panel, planner)) for panel in first_screen],
     }
 
 
@@ -105,42 +101,40 @@ def anchor(benchmark: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-") or "benchmark"
 
 
-class _Shared:
-    """Values that many charts have, each written once.
+class Packed:
+    """Values of which each stands once in ``values``; the last one that was given is the last one there.
 
-    A text ``$12`` names the value at that place of ``values``; a list that begins with ``#3`` is an object with the
-    names at that place of ``names``. A text that looks like either, or is long, is a value itself.
+    What stands for a value is a text ``$12``, its place. A list is one of such texts and numbers; an object is a list
+    that begins with ``#3``, the place of the list of its names. `unpacked` of core.js turns it back.
     """
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self.names: list[list[str]] = []
-        self._places: dict[Any, str] = {}
-        self._objects: dict[tuple[str, ...], str] = {}
+        self._places: dict[str, _Place] = {}
 
     def __call__(self, given: Any) -> Any:
-        if isinstance(given, str):
-            return self._named(given, given) if len(given) >= _SHORT or given[:1] in ("$", "#") else given
         if isinstance(given, dict):
-            key = tuple(given)
-            if key not in self._objects:
-                self._objects[key] = f"#{len(self.names)}"
-                self.names.append(list(key))
-            packed = [self._objects[key], *map(self, given.values())]
+            whole: Any = ["#" + self(list(given))[1:], *map(self, given.values())]
         elif isinstance(given, list | tuple):
-            packed = [value if value.__class__ in _NUMBERS else self(value) for value in given]
+            whole = [one if one.__class__ in _NUMBERS else self(one) for one in given]
+        elif isinstance(given, str) and not isinstance(given, _Place):
+            whole = given
         else:
             return given
-        if len(packed) < 2:
-            return packed
-        return self._named((*map(type, packed), *map(str, packed)), packed)
+        key = json.dumps(whole, allow_nan=False)
+        if key not in self._places:
+            self._places[key] = _Place(f"${len(self.values)}")
+            self.values.append(whole)
+        return self._places[key]
 
-    def _named(self, key: Any, value: Any) -> str:
-        place = self._places.get(key)
-        if place is None:
-            place = self._places[key] = f"${len(self.values)}"
-            self.values.append(value)
-        return place
+
+_NUMBERS = (int, float, type(None), bool)
+
+
+class _Place(str):
+    """A text that stands for a value already."""
+
+    __slots__ = ()
 
 
 # ---------------------------------------------------------------- the first screen
@@ -151,8 +145,7 @@ def story(planner: Planner) -> list[Panel]:
 
     def rank(place: tuple[str, int]) -> tuple[bool, int]:
         kind = place[0].split("/")[0]
-        known = [at for at, name in enumerate(_FIRST) if name == kind]
-        return planner.words.kind(kind).proxy, known[0] if known else len(_FIRST)
+        return planner.words.kind(kind).proxy, [*_FIRST, kind].index(kind)
 
     story: list[Panel] = []
     for name, at in sorted(planner.overview, key=rank):
@@ -169,28 +162,24 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
     if shown.metric == "accuracy" or shown.form != "lines":
         return None
     lost = _number_of(planner, benchmark, shown.metric)[0]
-    if lost.condition in _CLEAN:
-        return None
     alike = [
         course
         for course in planner.preferred(planner.values[benchmark])
         if course.metric == "accuracy" and all(getattr(course, name) == getattr(lost, name) for name in _SAME)
     ]
-    ways = [
-        [course for course in alike if course.condition in _CLEAN],
-        [course for course in alike if (course.condition, course.level) == (lost.condition, lost.level)],
-    ]
-    if not all(ways):
+    clean = [course for course in alike if course.condition in _CLEAN]
+    noisy = [course for course in alike if (course.condition, course.level) == (lost.condition, lost.level)]
+    if lost.condition in _CLEAN or not clean or not noisy:
         return None
-    panels = [planner.panel(courses) for courses in ways]
-    several = len(panels[1].values) > 1
+    without, panel = planner.panel(clean), planner.panel(noisy)
+    several = len(panel.values) > 1
     lines = [
-        replace(line, label=f"{line.label}, {label}" if several else label, place=line.place + place)
-        for panel, label, place in zip(panels, ("clean", "under noise"), (0, len(HUES)), strict=True)
-        for line in panel.values
+        replace(line, label=f"{line.label}, {way}" if several else way, place=line.place + first)
+        for one, way, first in ((without, "clean", 0), (panel, "under noise", len(HUES)))
+        for line in one.values
     ]
-    way = f"{shown.choices['condition']}, {shown.choices['level']}"
-    return replace(panels[1], title=f"accuracy, clean and with {way}", lines=tuple(lines))
+    noise = f"{shown.choices['condition']}, {shown.choices['level']}"
+    return replace(panel, title=f"accuracy, clean and with {noise}", lines=tuple(lines))
 
 
 def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
@@ -198,36 +187,17 @@ def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
     return planner.main_number([course for course in planner.values[benchmark] if course.metric == metric])
 
 
-def _metrics(planner: Planner, shared: _Shared) -> Iterator[dict[str, Any]]:
-    """Every metric that has one number for each run and revision, or model: its lines, see `plotly.figure`."""
-    main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
-    for name in planner.benchmarks:
-        for metric in dict.fromkeys(panel.metric for panel in planner.benchmarks[name]):
-            panel = planner.panel(_number_of(planner, name, metric))
-            form = "lines" if planner.over_training else "rows"
-            values = [part.y for line in panel.values for part in (line, *line.seeds)]
-            known = np.concatenate([*values, np.array([row.value for row in panel.rows], float)])
-            known = known[np.isfinite(known)]
-            if panel.form == form and len(known):
-                reach = 0.05 * (np.ptp(known) or 1.0)
-                yield {
-                    "key": f"{name}.{metric}",
-                    "title": f"{panel.title}, {panel.place}",
-                    "main": (name, metric) in main,
-                    "range": [float(known.min() - reach), float(known.max() + reach)],
-                    "lines": shared([line for line in figure(panel)["lines"] if line.get("role") != "human"]),
-                }
+# ---------------------------------------------------------------- runs and x axes
 
 
-def _run(name: str, seed: Any, planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
-    own = clocks.loc[[name]].droplevel(0).sort_values("order")
+def _run(name: str, planner: Planner) -> dict[str, Any]:
+    own = planner.clocks.loc[[name]].droplevel(0).sort_values("order")
     return {
         "name": name,
         "group": planner.group_of[name].title,
-        "seed": None if pd.isna(seed) else int(seed),
         "revisions": own["revision"].tolist(),
-        "stops": [int(stop) for stop in own.index],
-        "steps": [_plain(step) for step in own["step"]],
+        "stops": own.index.tolist(),
+        "steps": _plain(own["step"]),
     }
 
 
@@ -236,48 +206,34 @@ def _group(group: Group, groups: Sequence[Group]) -> dict[str, Any]:
     main = next((other for other in groups if other.scale == group.scale and not other.arm), group)
     behind = main if main is not group else groups[0]
     known = behind is not group and not behind.arm
-    return {
-        "title": group.title,
-        "hue": look(group.place).hue,
-        "runs": list(group.runs),
-        "arm": group.arm,
-        "behind": behind.title if known else "",
-    }
+    own = {"title": group.title, "hue": look(group.place).hue, "runs": list(group.runs), "arm": group.arm}
+    return own | {"behind": behind.title if known else ""}
 
 
-# ---------------------------------------------------------------- x axes
-
-
-def _axes(planner: Planner, clocks: pd.DataFrame) -> dict[str, Any]:
+def _axes(planner: Planner) -> dict[str, Any]:
     """The clocks as axes: ``title``, ``layout`` in Plotly's words, and ``of`` each run or group the place by stop."""
+    usual, logarithmic, _ = _USUAL[planner.clock]
     found = {}
     for name, (title, column) in _CLOCKS.items():
-        known = clocks[column].dropna()
-        several = known.groupby(level=0).nunique().max() if len(known) else 0
-        wanted = name == _BY_CLOCK[planner.clock] or (several > 1 and name not in ("order", "logsteps"))
+        known = planner.clocks[column].dropna()
+        moves = len(known) and known.groupby(level=0).nunique().max() > 1
         if name == "logsteps":
-            wanted = planner.clock == "step" and planner.log
-        if wanted and len(known):
+            moves = planner.log and logarithmic == name
+        if len(known) and (name == usual or (moves and name != "order")):
             found[name] = _axis(title, known, len(planner.stops), log=name.startswith("log"))
     if "order" in found:
-        longest = max(planner.groups, key=lambda group: len(clocks.loc[group.runs[0]])).runs[0]
-        own = clocks.loc[[longest]].droplevel(0).sort_values("order")[::-1]
+        longest = max(planner.groups, key=lambda group: len(planner.clocks.loc[group.runs[0]])).runs[0]
+        own = planner.clocks.loc[[longest]].sort_values("order")[::-1]
         own = own[:: math.ceil(len(own) / _MOST_TICKS)]
         names = [safe(shorten(name, _LONGEST_TICK)) for name in own["revision"]]
-        found["order"]["layout"] |= {"tickvals": own["order"].astype(float).tolist(), "ticktext": names}
+        found["order"]["layout"] |= {"tickvals": own["order"].tolist(), "ticktext": names}
     return found
 
 
 def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> dict[str, Any]:
-    first, last = float(known[known > 0].min()) if log else float(known.min()), float(known.max())
-    untrained = first / 3  # where 0 stands on a logarithmic axis
-    of: dict[str, list[Any]] = {}
-    for name, stop, place in known.reset_index().itertuples(index=False, name=None):
-        if 0 <= stop < n_stops:
-            shown = untrained if log and place <= 0 else place
-            of.setdefault(str(name), [None] * n_stops)[int(stop)] = _plain(shown)
+    first, last = float(known[known > 0].min() if log else known.min()), float(known.max())
+    margin, untrained = 0.035 * (last - first or 1.0), first / 3  # where 0 stands on a logarithmic axis
     layout: dict[str, Any] = {"title": {"text": safe(title)}, "type": "log" if log else "linear"}
-    margin = 0.035 * (last - first or 1.0)
     layout["range"] = [first - margin, last + margin]
     if log:
         powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
@@ -286,28 +242,55 @@ def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> 
         zero = [untrained] if (known == 0).any() else []
         layout["range"] = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
         layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(_short, ticks)]}
-    return {"title": title, "of": of, "layout": layout}
-
-
-def _default(planner: Planner, axes: Mapping[str, Any]) -> str:
-    logarithm = {"samples_seen": "logsamples", "step": "logsteps"}.get(planner.clock, "")
-    if planner.log and logarithm in axes:
-        return logarithm
-    return _BY_CLOCK[planner.clock] if _BY_CLOCK[planner.clock] in axes else next(iter(axes), "order")
+    shown = known.where(known > 0, untrained) if log else known
+    by_stop = shown.unstack().reindex(columns=range(n_stops))
+    return {"title": title, "of": {name: _plain(own) for name, own in by_stop.iterrows()}, "layout": layout}
 
 
 def _short(number: float) -> str:
     """1,500,000 as 1.5M."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
+    sizes = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (0, ""))
+    size, letter = next(one for one in sizes if number >= one[0])
+    return f"{number / (size or 1):.3g}{letter}"
 
 
-def _plain(number: float) -> float | int | None:
-    if not math.isfinite(number):
-        return None
-    return int(number) if float(number).is_integer() else float(f"{number:.6g}")
+def _plain(numbers: "pd.Series[float] | Floats") -> list[float | int | None]:
+    """Six significant digits, whole numbers without a point; None for what JSON does not have."""
+    return [
+        None if not math.isfinite(number) else int(number) if number.is_integer() else float(f"{number:.6g}")
+        for number in numbers.tolist()
+    ]
+
+
+def _metrics(planner: Planner) -> Iterator[dict[str, Any]]:
+    """Every metric that has one number for each run and revision, or model, as an axis: with ``low`` and ``high``."""
+    main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
+    for name, panels in planner.benchmarks.items():
+        for metric in dict.fromkeys(panel.metric for panel in panels):
+            panel = planner.panel(_number_of(planner, name, metric))
+            ends = _at_stops(panel, len(planner.stops))
+            known = [value for own in ends["of"].values() for value in own if value is not None]
+            if known and panel.form == ("lines" if planner.over_training else "rows"):
+                reach = 0.05 * (max(known) - min(known) or 1.0)
+                title = f"{panel.title}, {panel.place}"
+                layout = {"title": {"text": safe(title)}, "range": [min(known) - reach, max(known) + reach]}
+                axis = {"title": title, "layout": layout, "main": (name, metric) in main, "metric": True}
+                yield {"key": f"{name}.{metric}", **axis, **ends}
+
+
+def _at_stops(panel: Panel, n_stops: int) -> dict[str, dict[str, list[Any]]]:
+    """What is usable of the values and the ends of their intervals, at each stop; models have one stop."""
+    found: dict[str, dict[str, list[Any]]] = {"of": {}, "low": {}, "high": {}}
+    for part in (part for line in panel.values for part in (line, *line.seeds)):
+        kept = part.usable & (part.at >= 0)
+        for end, values in zip(found.values(), (part.y, part.low, part.high), strict=True):
+            places = np.full(n_stops, np.nan)
+            places[part.at[kept]] = values[kept]
+            end[part.run or part.group] = short(places)
+    for row in panel.rows:
+        for end, value in zip(found.values(), (row.value, row.low, row.high), strict=True):
+            end[row.label] = short(np.array([value if row.usable else math.nan]))
+    return found
 
 
 # ---------------------------------------------------------------- benchmarks
@@ -319,9 +302,9 @@ def _views(
     """By benchmark, or title of a chart of none: the panels of each view, by its section and title."""
     found: dict[str, dict[tuple[str, str], list[Panel]]] = {}
     for name, planned in planner.benchmarks.items():
-        found[name] = {("", ""): [panel for panel in planned if panel.form != "map"]}
-        layers = [panel for panel in planned if panel.form == "map"]
-        found[name] |= {("", "Layer by layer"): layers} if layers else {}
+        found[name] = {("", ""): [], ("", "Layer by layer"): []}
+        for panel in planned:
+            found[name]["", "Layer by layer" if panel.form == "map" else ""].append(panel)
     for title, panels in charts.items():
         forms, called = {panel.form for panel in panels}, dict[str, str]()
         if "map" in forms:
@@ -336,7 +319,7 @@ def _views(
     return found
 
 
-def _benchmark(name: str, planner: Planner, views: Mapping[Any, Any], shared: _Shared) -> dict[str, Any]:
+def _benchmark(name: str, planner: Planner) -> dict[str, Any]:
     kind, dataset = name.split("/", 1)
     terms, data = planner.words.kind(kind), planner.words.dataset(dataset)
     said = ["Synthetic images."] if data.synthetic else []
@@ -349,7 +332,6 @@ def _benchmark(name: str, planner: Planner, views: Mapping[Any, Any], shared: _S
         "question": terms.question,
         "of": f"{terms.of or terms.title}: {data.title}",
         "words": {metric: [*_meaning(planner.words.term(kind, metric)), *said] for metric in metrics},
-        "views": _drawn_views(name, views, planner, shared),
     }
 
 
@@ -362,31 +344,26 @@ def _meaning(term: Any) -> Iterator[str]:
         yield "Higher is better." if term.better == "high" else "Lower is better."
 
 
-def _drawn_views(
-    name: str, views: Mapping[Any, Any], planner: Planner, shared: _Shared
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": f"{anchor(name)}-{anchor(title) if title else 'explorer'}",
-            "key": f"{name}.{title}" if title else name,
-            "title": title,
-            "section": section,
-            "selects": list(_selects(panels)),
-            "height": figure(panels[0])["layout"].get("height", 420),
-            "panels": [packed(panel, planner, shared) for panel in panels],
-        }
-        for (section, title), panels in views.items()
-        if panels
-    ]
+def _view(
+    name: str, section: str, title: str, panels: Sequence[Panel], planner: Planner, put: Callable[[Any], Any]
+) -> dict[str, Any]:
+    return {
+        "id": f"{anchor(name)}-{anchor(title) if title else 'explorer'}",
+        "key": f"{name}.{title}" if title else name,
+        "title": title,
+        "section": section,
+        "selects": dict(_selects(panels)),
+        "height": figure(panels[0])["layout"].get("height", 420),
+        "panels": [put(_panel(panel, planner)) for panel in panels],
+    }
 
 
-def _selects(panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
-    """What the panels of a view differ in: each select offers what those before it leave."""
+def _selects(panels: Sequence[Panel]) -> Iterator[tuple[str, list[str]]]:
+    """What the panels of a view differ in, with its options: each select offers what those before it leave."""
     for name in dict.fromkeys([*_SELECTS, *(name for panel in panels for name in panel.choices)]):
         options = list(dict.fromkeys(panel.choices.get(name, "") for panel in panels))
         if len(options) > 1:
-            ordered = sorted(options, key=_step) if name in RAMPS else options
-            yield {"name": name, "label": _SELECTS.get(name, name.capitalize()), "options": ordered}
+            yield name, sorted(options, key=_step) if name in RAMPS else options
 
 
 def _step(words: str) -> tuple[bool, float]:
@@ -394,36 +371,27 @@ def _step(words: str) -> tuple[bool, float]:
     return not words.startswith("all"), math.inf if "∞" in words else float(known[0]) if known else -math.inf
 
 
-def packed(panel: Panel, planner: Planner, shared: _Shared) -> Any:
-    """A panel as the page takes it."""
+def _panel(panel: Panel, planner: Planner) -> dict[str, Any]:
+    """A panel as the program takes it."""
     drawn = figure(panel)
     training = panel.form == "lines" and panel.x is planner.x and planner.over_training
-    if training:
-        for line in drawn["lines"]:
-            del line["x"], line["where"]
-    whole = {
+    for line in drawn["lines"] if training else ():
+        del line["x"], line["where"]
+    return {
         **drawn,
-        "title": panel.title,
-        "place": panel.place,
-        "form": panel.form,
-        "metric": panel.metric,
-        "benchmark": panel.benchmark,
-        "choices": dict(panel.choices),
-        "alt": panel.alt,
+        **{name: getattr(panel, name) for name in _TAKEN},
         "training": training,
         "moving": any(line.frame >= 0 for line in panel.lines) or "frames" in drawn,
-        "ramp": panel.ramp,
-        **_threshold(panel, planner),
+        "thresholds": _thresholds(panel, planner),
     }
-    return shared(whole)
 
 
-def _threshold(panel: Panel, planner: Planner) -> dict[str, Any]:
+def _thresholds(panel: Panel, planner: Planner) -> list[Any]:
     """Of curves of accuracy over levels, the level at which each revision has lost half of it."""
     if panel.metric != "accuracy" or not any(line.frame >= 0 for line in panel.lines):
-        return {}
+        return []
     same = {name: panel.choices[name] for name in ("condition", "texts", "probe", "subset", "setup")}
     for other in planner.benchmarks.get(panel.benchmark, ()):
         if other.metric == "threshold" and other.x is planner.x and same.items() <= other.choices.items():
-            return {"thresholds": figure(other)["lines"]}
-    return {}
+            return list(figure(other)["lines"])
+    return []

@@ -32,8 +32,10 @@ StimuliChoice = Literal["none", "thumbnails"]
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
 _SMALL = 64
+_N_VALUES = math.prod(KEPT_MAP)
 _WEBP_QUALITY = 75
-_TILE = 16  # side of the blocks that WebP compresses, so that maps do not leak into each other
+_TILE = (16, 32)  # blocks of 16 that WebP compresses, so that maps do not leak into each other
+_GAMMA = 0.7  # of maps: low values are seen, too
 
 
 @dataclass(eq=False)
@@ -92,12 +94,12 @@ class Pictures:
             why = f"{images} on this machine are not those that were measured."
         return cls(gallery, None if why else source.dataset, why, label_names(source) or classes)
 
-    def sheet(self, items: pd.Index) -> tuple[list[list[int | None]], dict[str, Any] | None, bool]:
+    def sheet(self, items: pd.Index) -> tuple[list[list[int | None]], dict[str, Any] | None]:
         """The thumbnails of these items in one image.
 
         Returns:
-            For each item the number of each of its pictures in the sheet; its data URI, with the box [x, y, width,
-            height] of each; and whether the images are so small that they are shown enlarged, pixel by pixel.
+            For each item the number of each of its pictures in the sheet; and its ``uri`` and ``size``, with the box
+            [x, y, width, height] of each picture, and by how much they are enlarged, pixel by pixel (``scale``).
         """
         numbers: dict[str, int] = {}
         keys = [[self._key(picture, item) for picture in self.gallery.pictures] for item in items]
@@ -106,7 +108,7 @@ class Pictures:
         ]
         images = [image for key in numbers if (image := self._thumbnails[key]) is not None]
         if not images:
-            return places, None, False
+            return places, None
         width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
         columns = math.ceil(math.sqrt(len(images)))
         sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height))
@@ -115,7 +117,9 @@ class Pictures:
             corner = (number % columns) * width, (number // columns) * height
             sheet.paste(image, corner)
             boxes.append([*corner, *image.size])
-        return places, {"uri": _data_uri(sheet), "boxes": boxes}, max(width, height) <= _SMALL
+        enlarged = 2 if len(self.gallery.pictures) > 1 else 3
+        scale = enlarged if max(width, height) <= _SMALL else 1
+        return places, {**_image(sheet), "boxes": boxes, "scale": scale}
 
     def _key(self, picture: Picture, item: int) -> str | None:
         """The name of a picture's thumbnail, the same for one file in any row and column; None if there is none."""
@@ -190,30 +194,31 @@ def thumbnail(file: Mapping[str, Any] | None) -> Image.Image | None:
 def maps_sheet(frame: pd.DataFrame) -> dict[str, Any] | None:
     """Small maps as a sheet: a row per stimulus, a column per revision; None if there is none.
 
-    ``columns`` are the positions of the revisions that have a column, ``missing`` the stimuli without any map.
+    ``columns`` are the positions of the revisions that have a column, ``boxes`` the place [x, y, width, height] of each
+    stimulus in the first column, None without any map, and ``step`` the distance of two columns.
     """
-    columns, (rows, across) = evenly(frame.shape[1], _MOST_MAPPED).tolist(), KEPT_MAP
-    sheet = np.zeros((_TILE * len(frame), _TILE * len(columns)), np.uint8)
-    shown = set[int]()
-    for place in range(len(frame)):
-        for at, column in enumerate(columns):
-            given = frame.iat[place, column]
-            if isinstance(given, bytes) and len(given) == rows * across:
-                small = np.frombuffer(given, np.uint8).reshape(KEPT_MAP)
-                tile = np.pad(small, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
-                sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
-                shown.add(place)
-    if not shown:
+    columns, (down, across) = evenly(frame.shape[1], _MOST_MAPPED).tolist(), _TILE
+    sheet = np.zeros((down * len(frame), across * len(columns)), np.uint8)
+    edges = [((all_of - part) // 2,) * 2 for all_of, part in zip(_TILE, KEPT_MAP, strict=True)]
+    boxes: list[list[int] | None] = []
+    for row, given in enumerate(frame.iloc[:, columns].itertuples(index=False)):
+        maps = {at: one for at, one in enumerate(given) if isinstance(one, bytes) and len(one) == _N_VALUES}
+        for at, one in maps.items():
+            tile = np.pad(np.frombuffer(one, np.uint8).reshape(KEPT_MAP), edges, mode="edge")
+            shade = np.rint(255 * (tile / 255) ** _GAMMA).astype(np.uint8)
+            sheet[down * row : down * (row + 1), across * at : across * (at + 1)] = shade
+        place = [edges[1][0], down * row + edges[0][0], *KEPT_MAP[::-1]]
+        boxes.append(place if maps else None)
+    if not any(boxes):
         return None
-    missing = [place for place in range(len(frame)) if place not in shown]
-    tiles = {"tile": _TILE, "width": across, "height": rows}
-    return {"uri": _data_uri(Image.fromarray(sheet)), "columns": columns, "missing": missing, **tiles}
+    return {**_image(Image.fromarray(sheet)), "columns": columns, "boxes": boxes, "step": across}
 
 
-def _data_uri(image: Image.Image) -> str:
-    """An image as the smaller one of PNG and WebP."""
+def _image(image: Image.Image) -> dict[str, Any]:
+    """An image as the smaller one of PNG and WebP: its ``uri`` and ``size``."""
     png, webp = io.BytesIO(), io.BytesIO()
     image.save(png, "PNG")  # optimize takes twice the time for one hundredth of the bytes
     image.convert("RGB").save(webp, "WEBP", quality=_WEBP_QUALITY, method=4)
     name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda kept: len(kept[1]))
-    return f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"
+    uri = f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"
+    return {"uri": uri, "size": list(image.size)}

@@ -5,12 +5,9 @@ pictures come from the data sets on this machine (`hf_clipdyn.report.page.pictur
 them.
 """
 
-import base64
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,8 +18,9 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import Answer, Gallery
+from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.pictures import Pictures, StimuliChoice, maps_sheet
+from hf_clipdyn.report.page.stimuli_words import Shown
 from hf_clipdyn.report.page.views import kind_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
@@ -34,6 +32,7 @@ _MOST_ITEMS = 240
 _FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
 _FOLLOWED = 6  # stimuli of the first screen
 _CANDIDATES = 4_000  # stimuli among which those that change are sought
+_GOLDEN = 0.6180339887498949
 
 
 def payload(
@@ -48,13 +47,13 @@ def payload(
     Returns:
         None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
 
-        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``;
-          ``strangers``: runs that saw other stimuli; ``sparse``: whether some revisions are left out.
-        - ``answer``, ``names`` (of classes), ``titles`` (of what is shown), ``pictures`` (their titles), ``ways``.
-        - ``items``: columns with one entry per stimulus: ``id``, ``pictures`` (places in the sheet), ``truth``,
-          ``lure``, ``people`` (positions in ``names``, positions of pictures or values), ``share``, ``group``.
-        - ``runs``: for each run ``revisions`` and, by way, the ``answers``, stimulus by stimulus and revision by
-          revision; ``maps``: sheets.
+        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``strangers``: runs that saw
+          other stimuli; ``follows``: those of the first screen, see `_follows`.
+        - what `Shown.described` returns: words, filters, and columns with an entry for each stimulus.
+        - ``sheet``: the pictures in one image, see `Pictures.sheet`; ``items`` has also their ``pictures``, places in
+          it, and ``peopleMap``.
+        - ``runs``: for each run ``revisions``, their ``stops`` of the slider and, by way, the ``answers``, stimulus by
+          stimulus and revision by revision, see `Shown.encoded`; ``maps``: see `maps_sheet`.
     """
     stimuli = stimuli_choice(stimuli)
     candidates = (_album(study, kind, cells) for kind, cells in kind_cells(study))
@@ -63,7 +62,8 @@ def payload(
     left = most_bytes - 2
     for at, album in enumerate(albums):
         share = min(_MOST_OF_ONE, left // (len(albums) - at))
-        part = _fitting(album, album.pictures(stimuli, data_dirs or {}), share - len(album.name) - 8)
+        pictures = Pictures.of(album.gallery, album.items, album.cell, album.kind, stimuli, data_dirs or {})
+        part = _fitting(album, pictures, share - len(album.name) - 8)
         if part is not None:
             parts[album.name] = part
             left -= _size({album.name: part})
@@ -78,10 +78,26 @@ def stimuli_choice(given: str) -> StimuliChoice:
     raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
 
 
+def changed(
+    study: Study, benchmarks: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
+) -> dict[str, str] | None:
+    """The stimuli of the first screen: of which benchmark, and in words; one with two cues comes first."""
+    known = [each for each in benchmarks if parts.get(each["name"], {}).get("follows")]
+    if not known or not study.over_training:
+        return None
+    first = max(known, key=lambda each: parts[each["name"]]["follows"]["cues"])
+    follows = parts[first["name"]]["follows"]
+    where = f"{first['title']}, {follows['run']}" if len(study.runs) > 1 else first["title"]
+    return {
+        "name": first["name"],
+        "words": f"{follows['words']} ({where}), each with its answer at every revision.",
+    }
+
+
 def _size(part: Any) -> int:
     """Bytes of a part in the page, where the signs of HTML are written as numbers."""
-    text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
+    text = json.dumps(part, separators=(",", ":"))
+    return len(text) + 5 * sum(map(text.count, "<>&"))
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
@@ -94,7 +110,8 @@ class _Album:
     Attributes:
         cell, gallery: of the first revision; what does not depend on the revision is taken from here.
         items: those among the ``total`` stimuli that are looked at.
-        answers, maps: by run and way, what each of the ``revisions`` has of the items.
+        stops: of the slider, by run and revision.
+        answers, maps: by run and way, what each revision has of the items.
         strangers: runs that were shown other stimuli.
         sparse: whether a run has more revisions than are looked at.
     """
@@ -102,7 +119,7 @@ class _Album:
     kind: type[Kind[Any]]
     cell: Any
     gallery: Gallery
-    revisions: dict[str, list[str]] = field(default_factory=dict)
+    stops: dict[str, dict[str, int]] = field(default_factory=dict)
     answers: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     maps: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
@@ -116,9 +133,6 @@ class _Album:
         order = next((index for index in mapped if len(index)), items).sort_values()
         self.items = order[evenly(len(order), _CANDIDATES)]
         self.identity = self.gallery.identity(self.items)
-
-    def pictures(self, stimuli: StimuliChoice, data_dirs: Mapping[str, str | Path]) -> Pictures:
-        return Pictures.of(self.gallery, self.items, self.cell, self.kind, stimuli, data_dirs)
 
 
 def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album | None:
@@ -136,13 +150,14 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
         if not gallery.identity(album.items).equals(album.identity):
             album.strangers.append(run)
             continue
-        album.revisions.setdefault(run, []).append(str(cell.revision))
+        revision = str(cell.revision)
+        album.stops.setdefault(run, {})[revision] = study.planner.stop_of(run, revision)
         for kept, given in ((answers, gallery.answers), (maps, gallery.maps)):
             own = {way: series.reindex(album.items) for way, series in given.items()}
             kept.setdefault(run, []).append(own)
     if album is not None:
         measured = cells.groupby("run", observed=True).size()
-        album.sparse = any(len(names) < measured[run] for run, names in album.revisions.items())
+        album.sparse = any(len(names) < measured[run] for run, names in album.stops.items())
         album.answers = {run: _side_by_side(given) for run, given in answers.items()}
         album.maps = {run: _side_by_side(given) for run, given in maps.items()}
     return album
@@ -162,26 +177,17 @@ def _fitting(album: _Album, pictures: Pictures, most: int) -> dict[str, Any] | N
 
     If many ways of asking leave room for few stimuli, only the first ways are kept.
     """
-    part: dict[str, Any] | None = None
     ways, order = list(album.gallery.answers), _in_order_of_interest(album)
     for n_ways in sorted({len(ways), min(4, len(ways)), 1}, reverse=True):
-        part = _with_most_items(album, pictures, ways[:n_ways], order, most)
-        if part is not None and part["shown"] >= min(_FEW_ITEMS, len(order)):
-            break
-    return part
-
-
-def _with_most_items(
-    album: _Album, pictures: Pictures, ways: Sequence[str], order: Sequence[int], most: int
-) -> dict[str, Any] | None:
-    sample = _part(album, pictures, ways, order[:_FEW_ITEMS])
-    n = min(_MOST_ITEMS, len(order), int(0.95 * sample["shown"] * most / _size(sample)))
-    while n > 0:
-        part = _part(album, pictures, ways, order[:n])
-        size = _size(part)
-        if size <= most:
-            return part
-        n = min(n - 1, int(0.97 * n * most / size))
+        n = min(_MOST_ITEMS, len(order))
+        while n > 0:
+            part = _part(album, pictures, ways[:n_ways], order[:n])
+            size = _size(part)
+            if size <= most and (n_ways == 1 or n >= min(_FEW_ITEMS, len(order))):
+                return part
+            if size <= most:
+                break
+            n = min(n - 1, int(0.97 * n * most / size))
     return None
 
 
@@ -198,12 +204,13 @@ def _in_order_of_interest(album: _Album) -> list[int]:
         change = np.max(list(map(_n_unique, frames)), axis=0) - 1.0
     facts, alike = album.gallery.facts, pd.Series(0, album.items)
     strata = facts.get("group", facts.get("truth", alike)).reindex(album.items)
-    codes = pd.factorize(strata, sort=True)[0]
-    queues = [
-        _taking_turns(members[np.argsort(-change[members], kind="stable")], _evenly(members))
-        for members in (np.flatnonzero(codes == code) for code in np.unique(codes))
-    ]
-    return _taking_turns(*queues)
+    codes = pd.Series(pd.factorize(strata, sort=True)[0])
+    spread = (
+        codes.groupby(codes).cumcount() * _GOLDEN
+    ) % 1.0  # the first N, for any N, are spread evenly over all
+    most, even = (own.groupby(codes).rank("first") for own in (-pd.Series(change), spread))
+    turn = (2 * most).clip(upper=2 * even + 1).groupby(codes).rank("first")
+    return [int(at) for at in np.lexsort((codes, turn))]
 
 
 def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
@@ -212,80 +219,40 @@ def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(np.count_nonzero(np.diff(codes, axis=1, prepend=-1), axis=1))
 
 
-def _evenly(members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The members, reordered so that the first N, for any N, are spread evenly over all."""
-    golden = (np.arange(len(members)) * 0.6180339887498949) % 1.0
-    return members[np.argsort(golden, kind="stable")]
-
-
-def _taking_turns(*queues: Iterable[Any]) -> list[int]:
-    """One of each queue in turn, without repetitions."""
-    turns = zip_longest(*(map(int, queue) for queue in queues))
-    return list(dict.fromkeys(at for turn in turns for at in turn if at is not None))
-
-
 def _part(album: _Album, pictures: Pictures, ways: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
-    gallery, items = album.gallery, album.items[list(chosen)]
-    facts = {name: values.reindex(items) for name, values in gallery.facts.items()}
-    facts = {name: values for name, values in facts.items() if values.notna().any()}
-    answers = {
-        run: [by_way[way].loc[items] if way in by_way else None for way in ways]
-        for run, by_way in album.answers.items()
-    }
-    cues = [facts[name] for name in ("truth", "lure", "people") if name in facts]
-    given = [frame for own in answers.values() for frame in own if frame is not None]
-    names = _Names.of(
-        gallery.answer, [*cues, *(pd.Series(frame.to_numpy(object).ravel()) for frame in given)]
-    )
-    places, sheet, is_small = pictures.sheet(items)
-    encoders: Mapping[str, Any] = {"share": _rounded, "group": _short, "looked": _looked}
-    columns = {
-        name: encoders.get(name, names.positions)(facts[name]) if name in facts else None
-        for name in ("truth", "lure", "people", "share", "group", "looked")
-    }
-    return {
+    items = album.items[list(chosen)]
+    known, (places, sheet) = Shown(album.gallery, items, pictures.classes), pictures.sheet(items)
+    runs: dict[str, Any] = {}
+    for run, by_way in album.answers.items():
+        maps = [album.maps[run].get(way) for way in ways]
+        runs[run] = {
+            "revisions": list(album.stops[run]),
+            "stops": list(album.stops[run].values()),
+            "answers": [known.encoded(by_way[way].loc[items]) if way in by_way else None for way in ways],
+            "maps": [None if own is None else maps_sheet(own.loc[items]) for own in maps],
+        }
+    looked = known.facts.get("looked")
+    part = {
+        **{"shown": len(items), "total": album.total, "why": pictures.why, "runs": runs, "sheet": sheet},
+        **{"strangers": album.strangers, "sparse": album.sparse, "ways": list(ways)},
         "follows": _follows(album, ways[0], items),
-        "shown": len(items),
-        "total": album.total,
-        "why": pictures.why,
-        "note": gallery.note,
-        "strangers": album.strangers,
-        "sparse": album.sparse,
-        "answer": gallery.answer,
-        "names": names.texts(pictures.classes),
-        "titles": {name: gallery.titles[name] for name in ("truth", "lure", "people", "value", "group")},
-        "pictures": [picture.title for picture in gallery.pictures],
-        "ways": list(ways),
         "items": {
             "id": [int(item) for item in items],
             "pictures": places,
-            "peopleMap": columns.pop("looked"),
-            **columns,
+            "peopleMap": None if looked is None else maps_sheet(looked.to_frame()),
         },
-        "runs": {
-            run: {
-                "revisions": album.revisions[run],
-                "answers": [None if frame is None else names.encoded(frame) for frame in own],
-                "maps": [
-                    maps_sheet(album.maps[run][way].loc[items]) if way in album.maps[run] else None
-                    for way in ways
-                ],
-            }
-            for run, own in answers.items()
-        },
-        "sheet": sheet,
-        "pixelated": is_small,
     }
+    return known.described(part)
 
 
 def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
     """Stimuli whose answers follow the course of the first run: its usual early answer first, its usual late one then.
 
     Returns:
-        ``run``; ``to``, whether the course is towards the truth; ``items``, places of those that change over most
-        cleanly, from different groups first. None without a truth, or if no share changes.
+        ``run``; the course in ``words``; ``cues``, the number of answers that compete; ``items``, places of those that
+        change over most cleanly, from different groups first. None without a truth, or if no share changes.
     """
-    facts, answer = album.gallery.facts, album.gallery.answer
+    facts, answer, titles = album.gallery.facts, album.gallery.answer, album.gallery.titles
     run = next((run for run, asked in album.answers.items() if way in asked), "")
     truth = facts.get("people" if answer == "picture" else "truth")
     if answer == "value" or truth is None or not run:
@@ -295,86 +262,18 @@ def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
     sides = [np.asarray(answers.apply(lambda given, cue=cue: given == cue), bool) for cue in cues]
     right = sides[0]
     wrong = sides[-1] if len(sides) > 1 else ~right
+    names = [titles["lure"], titles["truth"]] if len(sides) > 1 else ["wrong", "right"]
+    names = ["unlike people", "as people"] if answer == "picture" else names
     first, last = (right[:, at].sum() / max(1, (right | wrong)[:, at].sum()) for at in (0, -1))
-    towards = bool(last >= first)
-    late, early = (right, wrong) if towards else (wrong, right)
-    fits = [
-        early[:, :place].sum(axis=1) + late[:, place:].sum(axis=1) for place in range(1, answers.shape[1])
-    ]
+    late, early = (right, wrong) if last >= first else (wrong, right)
+    before, after = names if last >= first else names[::-1]
+    places = range(1, answers.shape[1])
+    fits = [early[:, :place].sum(axis=1) + late[:, place:].sum(axis=1) for place in places]
     if not fits:
         return None
     fit = np.where(early[:, 0] & late[:, -1], np.max(fits, axis=0), 0)
-    found: dict[str, Any] = {"run": run, "to": towards}
+    words = f"Images that follow the course, {before} before and {after} after"
     if not fit.any():  # none follows the course: those that change most
-        found["to"], fit = None, _n_unique(answers) - 1
+        words, fit = "Images whose answer changed most", _n_unique(answers) - 1
     order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at] > 0]
-    return found | {"items": order[:_FOLLOWED]} if order else None
-
-
-# --- columns for JSON ---------------------------------------------------------------------------------------------
-
-
-def _rounded(values: "pd.Series[Any]") -> list[float | None]:
-    """Numbers with three decimals; None for what is missing."""
-    numbers = values.to_numpy(np.float64, na_value=np.nan)
-    return [None if not math.isfinite(number) else round(float(number), 3) for number in numbers]
-
-
-def _short(values: "pd.Series[Any]") -> list[str]:
-    return [str(value)[:100] for value in values]
-
-
-def _looked(values: "pd.Series[Any]") -> dict[str, Any] | None:
-    return maps_sheet(values.to_frame())
-
-
-@dataclass(eq=False)
-class _Names:
-    """The classes that are answered, by their position; pictures are positions already, and values are numbers."""
-
-    answer: Answer
-    known: pd.Index
-
-    @classmethod
-    def of(cls, answer: Answer, answers: "Sequence[pd.Series[Any]]") -> "_Names":
-        if answer != "class":
-            return cls(answer, pd.Index([]))
-        given = pd.unique(pd.concat([values.astype(object) for values in answers]).dropna())
-        # Numbers of classes by value, names by the alphabet.
-        return cls(answer, pd.Index(sorted(set(map(_key, given)))))
-
-    def texts(self, classes: Sequence[str]) -> list[str]:
-        """What the page calls each class."""
-        numbered = dict(enumerate(classes))
-        return [
-            name[:100] if isinstance(name, str) else numbered.get(name, f"class {name}")
-            for name in self.known
-        ]
-
-    def positions(self, values: "pd.Series[Any]") -> list[Any]:
-        """Positions, or values; None for what is missing."""
-        if self.answer == "value":
-            return _rounded(values)
-        if self.answer == "picture":
-            return [None if pd.isna(value) else int(value) for value in values]
-        keys = pd.Index([None if pd.isna(value) else _key(value) for value in values], dtype=object)
-        return [None if place < 0 else int(place) for place in self.known.get_indexer(keys)]
-
-    def encoded(self, frame: pd.DataFrame) -> Any:
-        """Answers, stimulus by stimulus and revision by revision: values as a list, positions as base64.
-
-        A position takes ``bytes`` bytes (little-endian); the largest number is a missing answer, the one below a tie.
-        """
-        if self.answer == "value":
-            return _rounded(pd.Series(frame.to_numpy(np.float64, na_value=np.nan).ravel()))
-        width = 1 if len(self.known) < 250 else 2
-        missing = 256**width - 1
-        signs = {None: missing, -1: missing - 1}  # -1 is a tie
-        revisions = [self.positions(frame.iloc[:, at]) for at in range(frame.shape[1])]
-        codes = np.array([[signs.get(place, place) for place in places] for places in revisions])
-        data = codes.T.astype(f"<u{width}").tobytes()
-        return {"bytes": width, "data": base64.b64encode(data).decode("ascii")}
-
-
-def _key(value: Any) -> str | int:
-    return value if isinstance(value, str) else int(value)
+    return {"run": run, "words": words, "cues": len(cues), "items": order[:_FOLLOWED]} if order else None

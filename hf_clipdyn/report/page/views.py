@@ -1,6 +1,6 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,9 +10,9 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
+from hf_clipdyn.errors import ClipDynError, EvaluationError, shorten, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, read
+from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
+_LONGEST_NAME = 100  # letters of a class
 
 T = TypeVar("T")
 
@@ -55,31 +56,36 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
         return study.galleries[cell.cell]
     is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
     hidden = is_earlier or kind.name in NOT_SHOWN
-    gallery = None if hidden else read_trials(study, cell, partial(read, kind))
+    gallery = None if hidden else read_trials(study, cell, partial(read, kind), *columns_of(kind))
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def read_trials(study: Study, cell: Any, content: Callable[[pd.DataFrame], T]) -> T | None:
-    """What a function makes of the trials of a cell; None without trials, or with columns missing."""
-    trials = study.trials.of(str(cell.cell))
-    if trials is None or trials.empty:
+def read_trials(
+    study: Study,
+    cell: Any,
+    content: Callable[[pd.DataFrame], T],
+    needed: Sequence[str],
+    more: Sequence[str] = (),
+) -> T | None:
+    """What a function makes of these columns of the trials of a cell, and of ``more`` as far as they are there.
+
+    None without trials, or where they lack a column that is needed.
+
+    Raises:
+        EvaluationError: the function stumbles over what stands in them.
+    """
+    trials = study.trials.of(str(cell.cell), [*needed, *more])
+    if trials is None or trials.empty or not set(needed) <= set(trials):
         return None
     try:
         return content(trials)
-    except KeyError:
-        return None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
             f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
             "of benchmark: evaluate it again with --force."
         ) from error
-
-
-def label_names(source: "Source | None") -> tuple[str, ...]:
-    """The names that the rows have for their classes; none if they have none."""
-    return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
 
 
 def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,3 +97,15 @@ def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
         known = tuple(getattr(builder_class(dataset), "classes", ()))
         return known or label_names(local_source(dataset, schemas))
     return ()
+
+
+def label_names(source: "Source | None") -> tuple[str, ...]:
+    """The names that the rows have for their classes; none if they have none."""
+    return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
+
+
+def class_title(key: Any, names: Sequence[str]) -> str:
+    """What a reader calls a class, of which trials have the name or the number."""
+    if isinstance(key, str):
+        return shorten(key, _LONGEST_NAME)
+    return shorten(names[int(key)], _LONGEST_NAME) if 0 <= key < len(names) else f"class {int(key)}"

@@ -1,9 +1,10 @@
 """Write a report: the page with everything in it, and the figures as files beside it."""
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,31 +14,22 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
+from hf_clipdyn.errors import counted
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.report import tryit
+from hf_clipdyn.report import claims as claims_words
+from hf_clipdyn.report import plotly, provenance, tables, tryit, words
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
-from hf_clipdyn.report.page import front
+from hf_clipdyn.report.page import evidence, front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page.evidence import evidence
-from hf_clipdyn.report.page.payload import payload, story
+from hf_clipdyn.report.page.payload import Packed, anchor, payload, story
 from hf_clipdyn.report.page.pictures import StimuliChoice
-from hf_clipdyn.report.page.stimuli_words import changed, choices, described
-from hf_clipdyn.report.panel import Panel
-from hf_clipdyn.report.provenance import methods
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import HUES, THEME, twins
-from hf_clipdyn.report.tables import (
-    Table,
-    arms_table,
-    origin_table,
-    overview_tables,
-    provenance_table,
-)
-from hf_clipdyn.report.words import Finding, find, limits
 
 _HUES = {f"hue-{at}": hue for at, hue in enumerate(HUES)}
+_ASKED = {"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly, "words": words}
+"""Modules that the template asks for words and tables, by their name there."""
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
 
@@ -145,120 +137,67 @@ def render(
 
     known = charts()
     panels = {name: chart.panels(study) for name, chart in known.items()}
-    parts = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs) or {}
-    parts = {name: described(part) for name, part in parts.items()}
-    first = study.results.courses.drop_duplicates("run").set_index("run")["seed"].astype(object)
-    seeds = {run: first[run] for run in study.runs}
-    first_screen = story(study.planner)
-    data = payload(
-        study.planner, seeds, {known[name].title: own for name, own in panels.items()}, first_screen
-    )
-    data["parts"] = {"stimuli": parts} | ({"tryit": try_it} if try_it else {})
+    first_screen, put = story(study.planner), Packed()
+    named = {known[name].title: own for name, own in panels.items()}
+    data = payload(study.planner, named, first_screen, put)
+    shown = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs) or {}
+    data["parts"] = {"stimuli": shown} | ({"tryit": try_it} if try_it else {})
+    put(data)
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    subject = "Training dynamics" if study.over_training else "Measurements"
+    environment.globals |= {**_ASKED, "provenance": provenance, "tables": tables}
+    environment.globals |= {"anchor": anchor, "counted": counted}
+    environment.tests["finite"] = math.isfinite
     runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
+    several = counted(len(study.runs), "run" if study.over_training else "model")
+    metrics = sorted(data["metrics"], key=lambda metric: not metric["main"])
+    axes = {name: axis["title"] for name, axis in data["meta"]["axes"].items()}
+    pictured = [
+        each
+        for each in data["benchmarks"]
+        if each["name"] in shown or any(view["section"] == "stimuli" for view in each["views"])
+    ]
+    sources, places = Counter(study.sources).items(), Counter(panel.place for panel in first_screen)
     return environment.get_template("page.html.jinja").render(
-        title=title or f"{subject} of {runs}",
-        name=title or front.name_of(study),
-        facts=front.facts(study, len(data["benchmarks"])),
-        answer=front.answer(study),
-        chips=front.chips(study),
+        title=title or f"{'Training dynamics' if study.over_training else 'Measurements'} of {runs}",
+        name=title or (study.runs[0] if len(study.runs) == 1 else several),
         version=__version__,
         theme={name: twins(colour) for name, colour in {**THEME, **_HUES}.items()},
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
-        json=_verbatim(_json(data)),
-        plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
+        json=_verbatim(_json(put.values)),
+        library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
+        study=study,
         data=data,
-        **_drawn(study, data, first_screen, panels.get("differences", ())),
-        **_written(study, drawn or {}),
+        axes=axes | {metric["key"]: metric["title"] for metric in metrics if metric["main"]},
+        metrics={metric["key"]: metric["title"] for metric in metrics},
+        seeds=_seeds(study),
+        first_screen=first_screen,
+        glance={at: f"{panel.title}, {panel.place}" for at, panel in enumerate(first_screen)},
+        place=next((place for place, times in places.most_common(1) if times > 1), ""),
+        differences=front.paired(panels.get("differences", ())),
+        changed=stimuli_browser.changed(study, data["benchmarks"], shown),
+        pictured=pictured,
+        titles={each["name"]: each["title"] for each in pictured},
+        images=_images(study, drawn or {}),
+        overview_tables=_overview_tables(study),
+        sources=", ".join(f"{name} ({n} files)" if n > 1 else name for name, n in sources),
     )
 
 
-def _drawn(
-    study: Study, data: Mapping[str, Any], first_screen: Sequence[Panel], differences: Sequence[Panel]
-) -> dict[str, Any]:
-    """What the template needs for the parts that the program draws."""
-    benchmarks, parts = data["benchmarks"], data["parts"]["stimuli"]
-    relations = [each for each in benchmarks if each["question"] and study.over_training]
-    asked = Counter(each["question"] for each in relations)
-    learned = [
-        (each["question"] if asked[each["question"]] < 2 else f"{each['question']}: {each['of']}", each)
-        for each in relations
-    ]
-    measured = [(each["title"], each) for each in benchmarks if each not in relations]
-    seen = [
-        {
-            **each,
-            "part": parts.get(each["name"]),
-            "choices": choices(parts[each["name"]]) if each["name"] in parts else [],
-        }
-        for each in benchmarks
-        if each["name"] in parts or any(view["section"] == "stimuli" for view in each["views"])
-    ]
-    contents = {
-        "tryit": "Try it" if "tryit" in data["parts"] else "",
-        "stimuli": "Stimuli" if seen else "",
-        "benchmarks": "Benchmarks" if measured else "",
-        "learning": "Learning" if learned else "",
-        **{chart["anchor"]: chart["title"] for chart in data["charts"]},
-        "evidence": "Evidence",
-    }
-    metrics = data["metrics"]
-    clocks = [(name, axis["title"]) for name, axis in data["meta"]["axes"].items()]
-    several = any(len(group["runs"]) > 1 for group in data["groups"])
-    of_seed = defaultdict(list)
-    for run in data["runs"]:
-        if several and run["seed"] is not None:
-            of_seed[run["seed"]].append(run["name"])
-    return {
-        "contents": {name: words for name, words in contents.items() if words},
-        "axes": [*clocks, *((metric["key"], metric["title"]) for metric in metrics if metric["main"])],
-        "metrics": [
-            (metric["key"], metric["title"]) for metric in sorted(metrics, key=lambda each: not each["main"])
-        ],
-        "seeds": dict(of_seed),
-        "glance": front.glance(first_screen, data["groups"]),
-        "models": front.models(first_screen, study.runs, differences) if not study.over_training else {},
-        "stimuli": {"options": [(each["name"], each["title"]) for each in seen], "benchmarks": seen},
-        "changed": changed(benchmarks, parts, len(study.runs)) if study.over_training else None,
-        "measured": measured,
-        "learned": learned,
-        "tryit_cues": [
-            (name, name) for name in data["parts"].get("tryit", {"map": {"cues": ()}})["map"]["cues"]
-        ],
-    }
-
-
-def _written(study: Study, drawn: Mapping[str, bytes]) -> dict[str, Any]:
-    """What the page says without its program."""
-    findings: dict[str, list[Finding]] = defaultdict(list)
-    for finding in find(study):
-        findings[finding.question].append(finding)
-    tested = any(verdict.is_tested for verdict in study.verdicts)  # claims without an estimate are not shown
-    sources = Counter(study.sources).items()
-    return {
-        "strip": front.strip(study),
-        "verdicts": verdict_rows(study) if tested else [],
-        "verdict_summary": verdict_summary(study) if tested else "",
-        "arms": arms_table(study),
-        "findings": findings,
-        "tables": evidence(study),
-        "runs": study.runs,
-        "limits": limits(study),
-        "images": list(_images(study, drawn)),
-        "overview_tables": _overview_tables(study),
-        "methods": methods(study),
-        "origin": origin_table(study),
-        "provenance": provenance_table(study),
-        "confidence": study.confidence,
-        "sources": ", ".join(f"{name} ({n} files)" if n > 1 else name for name, n in sources),
-    }
+def _seeds(study: Study) -> dict[int, list[str]]:
+    """The runs of each seed; none where no runs differ in their seed alone."""
+    runs = study.results.courses.drop_duplicates("run").dropna(subset="seed")
+    if all(len(group.runs) == 1 for group in study.planner.groups):
+        return {}
+    found: dict[int, list[str]] = defaultdict(list)
+    for run, seed in zip(runs["run"], runs["seed"], strict=True):
+        found[int(seed)].append(run)
+    return found
 
 
 def _text(name: str) -> str:
@@ -273,7 +212,7 @@ def _program(try_it: str) -> str:
     return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
 
 
-def _json(data: Mapping[str, Any]) -> str:
+def _json(data: Any) -> str:
     """JSON that may stand inside a script element: no sign in it can end the element or a line of a script."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII: one byte a sign in memory
     for sign in "<>&":
@@ -293,29 +232,27 @@ def _verbatim(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
-def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
+def _images(study: Study, drawn: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
     images = page_figures(study, drawn)
-    if "summary" in images:
-        words = [panel.alt for panel in study.planner.glance]
-        yield _image(images["summary"], "The study at a glance.", words)
-    if "claims" in images:
-        tested = [verdict for verdict in study.verdicts if verdict.is_tested]
-        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.word}." for verdict in tested]
-        yield _image(
-            images["claims"], "The contrasts of the claims, in units of the smallest effect δ.", words
-        )
+    tested = [verdict for verdict in study.verdicts if verdict.is_tested]
+    claims = (f"{one.claim.number} {one.claim.title}: {one.word}." for one in tested)
+    words = {
+        "summary": ["The study at a glance.", *(panel.alt for panel in study.planner.glance)],
+        "claims": ["The contrasts of the claims, in units of the smallest effect δ.", *claims],
+    }
+    return [(_address(images[name]), " ".join(words[name])) for name in words if name in images]
 
 
-def _image(drawn: bytes, title: str, words: Sequence[str]) -> dict[str, str]:
+def _address(drawn: bytes) -> str:
     """An SVG as the source of an image; a tenth of a point is precise enough for its paths."""
     short = _LINE_BREAK.sub(" ", _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn.decode()))
-    return {"source": f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", "words": " ".join([title, *words])}
+    return f"data:image/svg+xml,{quote(short, safe=_PLAIN)}"
 
 
-def _overview_tables(study: Study) -> list[Table]:
+def _overview_tables(study: Study) -> list[tables.Table]:
     """The numbers of the overview; of many runs, those of their first and last revision."""
-    tables = overview_tables(study)
-    if len(tables) <= MOST_MARKED:
-        return tables
-    return [replace(table, rows=(table.rows[0], *table.rows[1:][-1:])) for table in tables]
+    every = tables.overview_tables(study)
+    if len(every) <= MOST_MARKED:
+        return every
+    return [replace(table, rows=(table.rows[0], *table.rows[1:][-1:])) for table in every]

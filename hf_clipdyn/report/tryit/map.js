@@ -65,6 +65,5 @@ function embeddingMap(part) {
   }
 
   state.watch(["tryit.cue"], paint);
-  paint();
   return show;
 }

@@ -11,40 +11,26 @@ function readHalves(text) {
   });
 }
 
-// The tensors of a revision, in the order in which tower.py wrote them.
+// The tensors of a revision by their names in the model, in the order in which tower.py wrote them.
 function readTower(part, at) {
-  const { image, patch, width, layers, mlp, projection } = part.size;
   let codes = new Int8Array(readBytes(part.codes[at]).buffer);
   let halves = readHalves(part.halves[at]);
-  const vector = (n) => {
-    const values = halves.subarray(0, n);
-    halves = halves.subarray(n);
-    return values;
-  };
-  const matrix = (rows, columns) => {
-    const factors = vector(rows);
-    const own = codes.subarray(0, rows * columns);
-    const values = Float32Array.from(own, (code, i) => code * factors[Math.floor(i / columns)]);
-    codes = codes.subarray(rows * columns);
-    return values;
-  };
-  const square = [width, width];
-  const sizes = { q: square, k: square, v: square, out: square, fc1: [mlp, width], fc2: [width, mlp] };
-  const each = (read) => Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, read(size)]));
-  const repeated = (read) => Array.from({ length: layers }, read);
-  const norm = () => ({ weight: vector(width), bias: vector(width) });
-  const patches = matrix(width, 3 * patch * patch);
-  const positions = matrix((image / patch) ** 2 + 1, width);
-  const weights = repeated(() => each((size) => matrix(...size)));
-  const last = matrix(projection, width);
-  const [token, before] = [vector(width), norm()];
-  const norms = repeated(() => ({ norm1: norm(), norm2: norm(), biases: each(([to]) => vector(to)) }));
-  const joined = ({ norm1, norm2, biases }, i) => {
-    const parts = Object.keys(sizes).map((name) => [name, { weight: weights[i][name], bias: biases[name] }]);
-    return { norm1, norm2, ...Object.fromEntries(parts) };
-  };
-  return { patches, positions, projection: last, token, before, layers: norms.map(joined), after: norm() };
+  const tower = {};
+  for (const [name, rows, columns] of part.tensors) {
+    const own = halves.subarray(0, rows); // a vector, or the factors of the rows of a matrix
+    halves = halves.subarray(rows);
+    tower[name] = own;
+    if (columns) {
+      const matrix = codes.subarray(0, rows * columns);
+      tower[name] = Float32Array.from(matrix, (code, i) => code * own[Math.floor(i / columns)]);
+      codes = codes.subarray(rows * columns);
+    }
+  }
+  return tower;
 }
+
+// Weight and bias of a part of the tower.
+function own(tower, name) { return { weight: tower[`${name}.weight`], bias: tower[`${name}.bias`] }; }
 
 // ---------------------------------------------------------------- images
 
@@ -126,10 +112,10 @@ function normed(x, n, { weight, bias }, eps) {
 }
 
 // Self-attention of n tokens, and its weights (n, n) as the mean over the heads.
-function attended(x, n, layer, heads) {
+function attended(x, n, tower, layer, heads) {
   const width = x.length / n;
   const each = width / heads;
-  const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, layer[name]));
+  const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, own(tower, `${layer}.self_attn.${name}_proj`)));
   const [mixed, mean] = [new Float32Array(n * width), new Float32Array(n * n)];
   for (let start = 0; start < width; start += each) {
     for (let row = 0; row < n; row += 1) {
@@ -145,7 +131,7 @@ function attended(x, n, layer, heads) {
       });
     }
   }
-  return { mixed: linear(mixed, n, layer.out), mean };
+  return { mixed: linear(mixed, n, own(tower, `${layer}.self_attn.out_proj`)), mean };
 }
 
 // The error function to 2e-7 (Abramowitz and Stegun 7.1.26).
@@ -165,6 +151,7 @@ const ACTIVATIONS = {
 function tokens(tower, part, levels) {
   const { image, patch, width } = part.size;
   const [grid, area] = [image / patch, patch * patch];
+  const { weight: positions } = own(tower, "vision_model.embeddings.position_embedding");
   const patches = new Float32Array(image * image * 3);
   for (let pixel = 0; pixel < image * image; pixel += 1) {
     const [row, column] = [Math.floor(pixel / image), pixel % image];
@@ -175,27 +162,29 @@ function tokens(tower, part, levels) {
     }
   }
   const x = new Float32Array((grid * grid + 1) * width);
-  x.set(tower.token);
-  x.set(linear(patches, grid * grid, { weight: tower.patches }), width);
-  return x.map((value, i) => value + tower.positions[i]);
+  x.set(tower["vision_model.embeddings.class_embedding"]);
+  x.set(linear(patches, grid * grid, own(tower, "vision_model.embeddings.patch_embedding")), width);
+  return x.map((value, i) => value + positions[i]);
 }
 
 function embed(tower, part, levels) {
-  const { heads, eps, width, activation } = part.size;
+  const { heads, eps, width, activation, layers } = part.size;
   let x = tokens(tower, part, levels);
   const n = x.length / width;
-  x = normed(x, n, tower.before, eps);
+  x = normed(x, n, own(tower, "vision_model.pre_layrnorm"), eps);
   const means = [];
-  for (const layer of tower.layers) {
-    const { mixed, mean } = attended(normed(x, n, layer.norm1, eps), n, layer, heads);
+  for (let i = 0; i < layers; i += 1) {
+    const layer = `vision_model.encoder.layers.${i}`;
+    const of = (name) => own(tower, `${layer}.${name}`);
+    const { mixed, mean } = attended(normed(x, n, of("layer_norm1"), eps), n, tower, layer, heads);
     means.push(mean);
-    x = x.map((value, i) => value + mixed[i]);
-    const hidden = linear(normed(x, n, layer.norm2, eps), n, layer.fc1).map(ACTIVATIONS[activation]);
-    const added = linear(hidden, n, layer.fc2);
-    x = x.map((value, i) => value + added[i]);
+    x = x.map((value, at) => value + mixed[at]);
+    const hidden = linear(normed(x, n, of("layer_norm2"), eps), n, of("mlp.fc1")).map(ACTIVATIONS[activation]);
+    const added = linear(hidden, n, of("mlp.fc2"));
+    x = x.map((value, at) => value + added[at]);
   }
-  const pooled = normed(x.subarray(0, width), 1, tower.after, eps);
-  const vector = linear(pooled, 1, { weight: tower.projection });
+  const pooled = normed(x.subarray(0, width), 1, own(tower, "vision_model.post_layernorm"), eps);
+  const vector = linear(pooled, 1, own(tower, "visual_projection"));
   const length = Math.hypot(...vector) || 1;
   return { vector: vector.map((value) => value / length), attention: rolledOut(means, n) };
 }

@@ -56,7 +56,8 @@ def payload(
         store: folder of the run. Default: the run beside the table, else the Hub.
 
     Returns:
-        - ``run``, ``revisions`` (names), ``axis`` and ``places`` (of the revisions), ``leftOut`` (their number).
+        - ``revisions`` (names) and their ``stops`` of the slider, ``axis`` and ``places`` (of the revisions),
+          ``leftOut`` (their number).
         - ``size``: of the tower; ``mean`` and ``deviation`` in grey levels; ``scales``: logit scales of the revisions.
         - ``codes`` and ``halves``: the tensors of each revision, see `Tower`.
         - ``classes``: ``name`` and ``text`` of each; ``texts``: unit vectors, (revisions, classes, d).
@@ -85,8 +86,8 @@ def payload(
     read = _read(model, names, images, texts)
     may_show = stimuli != "none" and source.metadata.may_redistribute
     return {
-        "run": study.runs[0],
         "revisions": names,
+        "stops": [study.planner.stop_of(study.runs[0], name) for name in names],
         "axis": title,
         "places": [places[model.names.index(name)] for name in names],
         "leftOut": len(model.names) - len(names),

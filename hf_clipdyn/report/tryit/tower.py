@@ -16,12 +16,10 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import normalisation
 
 _ACTIVATIONS = ("quick_gelu", "gelu")
-_ATTENTION = tuple(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out"))
-_LAYER = (*_ATTENTION, "mlp.fc1", "mlp.fc2")
+_PARTS = ("vision_model.", "visual_projection.")
 _SIZES = {
-    **{"image": "image_size", "patch": "patch_size", "width": "hidden_size", "mlp": "intermediate_size"},
-    **{"heads": "num_attention_heads", "layers": "num_hidden_layers"},
-    **{"eps": "layer_norm_eps", "activation": "hidden_act"},
+    **{"image": "image_size", "patch": "patch_size", "width": "hidden_size", "heads": "num_attention_heads"},
+    **{"layers": "num_hidden_layers", "eps": "layer_norm_eps", "activation": "hidden_act"},
 }
 """What the page calls the fields of the configuration."""
 
@@ -31,10 +29,10 @@ class Tower:
     """The vision tower and projection of a `CLIPModel`.
 
     Attributes:
-        described: ``size``; ``mean`` and ``deviation`` of the channels, in grey levels.
-        codes: all matrices as int8, row by row, in the order of `_matrices`.
-        halves: as float16, little-endian: for each matrix the factor of each of its rows, then all vectors in the order
-            of `_vectors`.
+        described: ``size``; ``mean`` and ``deviation`` of the channels, in grey levels; ``tensors``: name and shape of
+            each, in their order.
+        codes: all matrices as int8, row by row.
+        halves: as float16, little-endian: of each matrix the factor of each of its rows, and the vectors.
     """
 
     described: dict[str, Any]
@@ -48,10 +46,13 @@ class Tower:
         Raises:
             ConfigError: the model is not a CLIP, or its images are prepared in another way.
         """
-        described = _described(encoder)
-        rounded = [_rounded(_array(matrix)) for matrix in _matrices(encoder.model)]
-        halves = [factors for _, factors in rounded] + [*map(_array, _vectors(encoder.model))]
-        codes = b"".join(codes.tobytes() for codes, _ in rounded)
+        described, codes, halves = _described(encoder), b"", []
+        arrays = {name: _array(tensor) for name, tensor in _tensors(encoder.model).items()}
+        for values in arrays.values():
+            whole, factors = _rounded(values) if values.ndim > 1 else (values[:0], values)
+            codes += whole.astype(np.int8).tobytes()
+            halves.append(factors)
+        described["tensors"] = [[name, *values.shape] for name, values in arrays.items()]
         return cls(described, codes, np.concatenate(halves).astype("<f2").tobytes())
 
     @property
@@ -63,7 +64,7 @@ class Tower:
     @torch.no_grad()
     def in_place_of(self, encoder: Encoder) -> Iterator[None]:
         """Within the block, the model has the rounded weights."""
-        tensors = [*_matrices(encoder.model), *_vectors(encoder.model)]
+        tensors = list(_tensors(encoder.model).values())
         exact = [tensor.clone() for tensor in tensors]
         codes = np.frombuffer(self.codes, np.int8)
         halves = np.frombuffer(self.halves, "<f2").astype(np.float32)
@@ -117,26 +118,10 @@ def _described(encoder: Encoder) -> dict[str, Any]:
     return {"size": size, "mean": mean, "deviation": deviation}
 
 
-def _matrices(model: Any) -> Iterator[torch.Tensor]:
-    """Patches (width, 3 patch²), positions (tokens, width); of each layer q, k, v, out, fc1, fc2; the projection."""
-    vision = model.vision_model
-    yield vision.embeddings.patch_embedding.weight.flatten(1)
-    yield vision.embeddings.position_embedding.weight
-    for layer in vision.encoder.layers:
-        yield from (layer.get_submodule(name).weight for name in _LAYER)
-    yield model.visual_projection.weight
-
-
-def _vectors(model: Any) -> Iterator[torch.Tensor]:
-    """The class token, the first norm; of each layer its norms and the biases of its matrices; the last norm."""
-    vision = model.vision_model
-    yield vision.embeddings.class_embedding
-    yield from (vision.pre_layrnorm.weight, vision.pre_layrnorm.bias)
-    for layer in vision.encoder.layers:
-        for norm in (layer.layer_norm1, layer.layer_norm2):
-            yield from (norm.weight, norm.bias)
-        yield from (layer.get_submodule(name).bias for name in _LAYER)
-    yield from (vision.post_layernorm.weight, vision.post_layernorm.bias)
+def _tensors(model: Any) -> dict[str, torch.Tensor]:
+    """The parameters of the tower and the projection by their names; matrices as (rows, columns), a patch a row."""
+    named = [(name, own) for name, own in model.named_parameters() if name.startswith(_PARTS)]
+    return {name: own.flatten(1) if own.ndim > 1 else own for name, own in named}
 
 
 def _rounded(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -3,7 +3,6 @@
 
 const DRAWN_SIDE = 280;
 const MOST_SIDE = 2048; // the browser reduces a larger photograph first
-const MOST_PICKED = 12;
 const MOST_CLASSES = 24;
 const HUES = 4; // of the palette; later classes have another stroke, or another mark
 const DASHES = ["solid", "dash", "dot", "dashdot"];
@@ -16,17 +15,14 @@ live(holder, [], () => {
 });
 
 function mountTryIt(element, part) {
-  const run = RUNS.get(part.run);
   const towers = new Map();
   const texts = readHalves(part.texts);
-  const picked = [...part.classes.keys()].slice(0, MOST_PICKED);
-  const view = { part, picked, answers: [], scores: null, asked: 0 };
+  const view = { part, picked: [], answers: [], scores: null, asked: 0 };
   const seen = within(".tryit-seen");
   const board = drawingBoard(ask);
   const showMap = embeddingMap(part);
   // The part's revision at the slider: the last one that the page has at or before it.
-  const places = part.revisions.map((name) => run.revisions.indexOf(name));
-  const now = () => Math.max(0, places.findLastIndex((place) => place <= revisionAt(run)));
+  const now = () => Math.max(0, part.stops.findLastIndex((at) => at <= stop()));
 
   const show = () => {
     const at = now();
@@ -69,12 +65,11 @@ function mountTryIt(element, part) {
   }
 
   mountPicker(view, score);
-  element.querySelectorAll(".tryit-examples button").forEach((button, at) =>
-    button.addEventListener("click", () => board.showExample(part.examples[at])));
+  const examples = [...element.querySelectorAll(".tryit-examples img")];
+  examples.forEach((image) => image.parentElement.addEventListener("click", () => board.take(image)));
   element.addEventListener("keydown", (event) => { if (event.target.matches("svg")) moveSlider(event); });
   state.watch(["t"], show);
-  show();
-  if (part.examples.length) board.showExample(part.examples[0]);
+  if (examples.length) examples[0].decode().then(() => board.take(examples[0]));
   else board.clear();
 }
 
@@ -103,66 +98,57 @@ function answerSentence({ part, picked, scores }, at) {
 
 // ---------------------------------------------------------------- classes
 
-// Checkboxes of the classes, and a field for the name of one of them.
+// Checkboxes of the classes, of many those that were picked, and a field for the name of one of them.
 function mountPicker(view, changed) {
   const { classes } = view.part;
-  const places = ["fieldset", "[type=text]", "button", "[role=status]"];
-  const [boxes, field, button, said] = places.map((place) => within(`.tryit-picker > ${place}`));
-  const pick = (name, on) => {
-    const others = view.picked.filter((each) => each !== name);
-    const next = on ? [...others, name].sort((a, b) => a - b) : others;
-    said.textContent = next.length < 2 ? "An answer is a choice: at least two classes stay."
-      : next.length > MOST_CLASSES ? `At most ${MOST_CLASSES} classes.` : "";
-    if (!said.textContent) view.picked = next;
+  const places = ["[type=text]", "button", "[role=status]"];
+  const [field, button, said] = places.map((place) => within(`.tryit-picker > ${place}`));
+  const boxes = [...holder.querySelectorAll(".tryit-classes input")];
+  const known = () => [...boxes.keys()].filter((name) => boxes[name].checked);
+  view.picked = known();
+  const pick = (box) => {
+    const picked = known();
+    said.textContent = picked.length < 2 ? "An answer is a choice: at least two classes stay."
+      : picked.length > MOST_CLASSES ? `At most ${MOST_CLASSES} classes.` : "";
+    if (said.textContent) box.checked = !box.checked;
+    else view.picked = picked;
+    box.closest("label").hidden = boxes.length > MOST_CLASSES && !box.checked;
     changed();
-    show();
-  };
-  const show = () => {
-    const listed = classes.length <= MOST_CLASSES ? [...classes.keys()] : view.picked;
-    boxes.replaceChildren(boxes.firstChild, ...listed.map((name) => {
-      const box = h("input", { type: "checkbox", onchange: () => pick(name, box.checked) });
-      box.checked = view.picked.includes(name);
-      return h("label", { class: "switch" }, box, h("span", {}, classes[name].name));
-    }));
   };
   const add = () => {
-    const given = field.value.trim();
-    const wanted = given.toLowerCase();
-    const known = classes.map(({ name, text }) => [name.toLowerCase(), text.toLowerCase()]);
-    const found = known.findIndex((words) => words.includes(wanted));
+    const wanted = field.value.trim();
+    const found = classes.findIndex((each) => [each.name, each.text].some((text) => isAlike(text, wanted)));
     const cause = "it knows the classes of the run's benchmark.";
-    if (found >= 0) pick(found, true);
-    else if (given) said.textContent = `This page has no text vector of “${given}”: ${cause}`;
+    if (found >= 0) {
+      boxes[found].checked = true;
+      pick(boxes[found]);
+    } else if (wanted) said.textContent = `This page has no text vector of “${wanted}”: ${cause}`;
     field.value = "";
   };
+  const isAlike = (text, other) => text.toLowerCase() === other.toLowerCase();
+  boxes.forEach((box) => box.addEventListener("change", () => pick(box)));
   field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
   button.addEventListener("click", add);
-  show();
 }
 
 // ---------------------------------------------------------------- the image
 
 // A canvas to drop an image on or to draw on. `given(ImageData)` gets each new image.
 function drawingBoard(given) {
-  let from = null;
   const places = [".tryit-board", "[type=file]", "[type=color]", ".tryit-tools [type=range]", ".tryit-said"];
   const [canvas, file, colour, size, said] = places.map(within);
   const context = canvas.getContext("2d", { willReadFrequently: true });
+  let from = null;
   const hand = () => given(context.getImageData(0, 0, DRAWN_SIDE, DRAWN_SIDE));
   const fillWith = (shade) => {
     context.fillStyle = shade;
     context.fillRect(0, 0, DRAWN_SIDE, DRAWN_SIDE);
   };
-  const filled = (shade) => () => {
-    fillWith(shade());
-    hand();
-  };
-  const clear = filled(() => "#303030");
 
   // Show the whole picture in the square, and hand on its own pixels.
   function take(picture) {
-    const scale = Math.min(1, MOST_SIDE / Math.max(picture.width, picture.height));
-    const sides = [picture.width, picture.height];
+    const sides = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
+    const scale = Math.min(1, MOST_SIDE / Math.max(...sides));
     const [width, height] = sides.map((side) => Math.max(1, Math.round(side * scale)));
     const whole = h("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
     // White is behind transparent parts.
@@ -187,12 +173,6 @@ function drawingBoard(given) {
     }
   }
 
-  async function showExample({ uri }) {
-    const picture = h("img", { src: uri, alt: "" });
-    await picture.decode();
-    take(picture);
-  }
-
   function drop(event) {
     event.preventDefault();
     open(event.dataTransfer.files[0]);
@@ -203,12 +183,6 @@ function drawingBoard(given) {
     return [clientX - left, clientY - top].map((at) => (at * DRAWN_SIDE) / width);
   }
 
-  function begin(event) {
-    canvas.setPointerCapture(event.pointerId);
-    from = place(event);
-    stroke(event);
-  }
-
   function stroke(event) {
     if (!from) return;
     const to = place(event);
@@ -217,21 +191,28 @@ function drawingBoard(given) {
     from = to;
   }
 
+  function begin(event) {
+    canvas.setPointerCapture(event.pointerId);
+    from = place(event);
+    stroke(event);
+  }
+
   function finish() {
     if (from) hand();
     from = null;
   }
 
-  const listen = (element, tasks) => {
-    for (const [event, task] of Object.entries(tasks)) element.addEventListener(event, task);
+  const paint = (shade) => {
+    fillWith(shade);
+    hand();
   };
-  listen(within("[data-do=file]"), { click: () => file.click() });
-  listen(within("[data-do=clear]"), { click: clear });
-  listen(within("[data-do=fill]"), { click: filled(() => colour.value) });
-  listen(file, { change: () => open(file.files[0]) });
-  listen(canvas, { pointerdown: begin, pointermove: stroke, pointerup: finish, pointercancel: finish });
-  listen(canvas, { dragover: (event) => event.preventDefault(), drop });
-  return { showExample, clear };
+  const clear = () => paint("#303030");
+  const onclick = { file: () => file.click(), clear, fill: () => paint(colour.value) };
+  for (const [name, task] of Object.entries(onclick)) within(`[data-do=${name}]`).addEventListener("click", task);
+  file.addEventListener("change", () => open(file.files[0]));
+  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish });
+  fill(canvas, { ondragover: (event) => event.preventDefault(), ondrop: drop });
+  return { take, clear };
 }
 
 // The model's input, darker where attention is low.

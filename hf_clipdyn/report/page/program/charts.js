@@ -28,25 +28,7 @@ function hue(index) { return toned(`@hue ${index}`); }
 
 // The x axis of training that is chosen: its layout, and by run or group the place at each stop.
 function xAxis() { return axisOf(chosen("x") ?? DATA.meta.axis); }
-function axisOf(name) {
-  return DATA.meta.axes[name] ?? metricAxis(DATA.metrics.find(({ key }) => key === name));
-}
-
-// A metric as an axis; models without training have one stop.
-function metricAxis({ title, range, lines }) {
-  const [of, ends] = [{}, {}];
-  for (const { run, group, at, where, y, low, high, usable } of lines) {
-    y.forEach((v, i) => {
-      const name = at ? run ?? group : where[i];
-      of[name] ??= [];
-      ends[name] ??= [];
-      if (!usable[i]) return;
-      of[name][at?.[i] ?? 0] = v;
-      ends[name][at?.[i] ?? 0] = [low?.[i] ?? v, high?.[i] ?? v];
-    });
-  }
-  return { title, metric: true, of, ends, layout: { title: { text: escape(title) }, range } };
-}
+function axisOf(name) { return DATA.meta.axes[name] ?? DATA.metrics.find(({ key }) => key === name); }
 
 // ---------------------------------------------------------------- what is in sight
 
@@ -62,72 +44,65 @@ function sight({ kind, run, group, of }, off, { only, behind }) {
   return off.has(run) ? "off" : "on";
 }
 
-// The frame of each run or group at the slider: its last at or before it.
-function framesNow(traces) {
-  const now = stop();
-  const found = new Map();
-  for (const { meta: { frame, kind, seen, run, group } } of traces) {
-    if (frame === undefined || kind !== "line" || seen !== "on") continue;
-    const held = found.get(run ?? group);
-    if (held === undefined || (frame <= now && (held > now || frame > held))) found.set(run ?? group, frame);
-  }
-  return found;
-}
-
-// The traces of a panel that are in sight, with the numbers of their lines as `meta`.
+// The traces of a panel that are in sight, with the numbers of their lines as `meta`. Of a run or group with frames
+// in the order of training the last at or before the slider counts, else its first.
 function tracesOf(panel, options) {
   const off = hiddenNames();
+  const frames = new Map();
   const all = panel.data.map((trace) => {
     const meta = { ...panel.lines[trace.meta.line], ...trace.meta };
-    return { ...trace, meta: { ...meta, seen: sight(meta, off, options) } };
+    return { ...trace, meta: { ...meta, owner: meta.run ?? meta.group, seen: sight(meta, off, options) } };
   });
-  const frames = framesNow(all);
-  const every = [...new Set(all.map(({ meta }) => meta.frame ?? -1))].filter((frame) => frame >= 0).reverse();
-  const beside = new Set(every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0));
-  for (const { meta } of all) {
-    meta.now = meta.frame === undefined || frames.get(meta.run ?? meta.group) === meta.frame;
+  for (const { meta: { frame, kind, seen, owner } } of all) {
+    const counts = kind === "line" && seen === "on" && frame !== undefined;
+    if (counts && (frame <= stop() || !frames.has(owner))) frames.set(owner, frame);
   }
+  for (const { meta } of all) meta.now = meta.frame === undefined || frames.get(meta.owner) === meta.frame;
+  const every = [...new Set(all.map(({ meta }) => meta.frame))].filter((frame) => frame !== undefined).reverse();
+  const beside = new Set(every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0));
   const lines = all.filter(({ meta }) => meta.kind === "line" && meta.seen === "on" && meta.now);
   const shown = all.filter(({ meta: { kind, seen, now, frame } }) => {
     if (!seen || (kind !== "line" && seen !== "on")) return false;
     if (kind === "band") return now && lines.length <= MOST_BANDS;
     return now || (kind === "line" && frames.size < 2 && beside.has(frame));
   });
-  const named = new Set(lines.map(({ name }) => name));
+  const legend = new Set(lines.map(({ name }) => name)).size > 1;
   const dense = options.small && lines.length > MOST_LABELLED;
-  // The slider's curve lies over the others.
-  shown.sort((a, b) => a.meta.now - b.meta.now);
-  return shown.map((trace) => filled(dressed(toned(trace), panel, { dense, legend: named.size > 1 }), panel));
+  shown.sort((a, b) => a.meta.now - b.meta.now); // the slider's curve lies over the others
+  return shown.map((trace) => {
+    const own = { ...trace, ...dressed(trace, panel, { dense, legend }), ...filled(trace, panel) };
+    return { ...toned(own), meta: trace.meta, text: own.text }; // no name of a run is a colour
+  });
 }
 
-// A trace as Plotly draws it now.
-function dressed(trace, panel, { dense, legend }) {
-  const { kind, seen, now, frame } = trace.meta;
-  const restyle = (opacity, width, color) => {
-    const line = { ...trace.line, width, color: color ?? trace.line?.color };
-    Object.assign(trace, { mode: "lines", opacity, line });
+// How Plotly draws a trace now.
+function dressed({ line, meta: { kind, seen, now, frame } }, panel, { dense, legend }) {
+  const isLine = kind === "line";
+  const [, opacity, width, color] = [
+    [!now, 0.75, 1.3],
+    [seen === "thin", 0.4, 0.8],
+    [seen === "behind", 1, 1.2, "@grey"],
+    [isLine && frame !== undefined, 1, 3.4, panel.ramp && "@hue 0"],
+    [isLine && dense, 1, 2],
+  ].find(([applies]) => applies) ?? [];
+  return {
+    ...(width && seen !== "off" && { mode: "lines", opacity, line: { ...line, width, ...(color && { color }) } }),
+    ...(seen === "off" && { visible: "legendonly" }),
+    ...(seen === "thin" && { hoverinfo: "skip" }),
+    showlegend: isLine && now && (seen === "off" || (seen === "on" && legend)),
   };
-  if (seen === "off") trace.visible = "legendonly";
-  else if (!now) restyle(0.75, 1.3);
-  else if (seen === "thin") restyle(0.4, 0.8);
-  else if (seen === "behind") restyle(1, 1.2, look().grey);
-  else if (kind === "line" && frame !== undefined) restyle(1, 3.4, panel.ramp ? hue(0) : null);
-  else if (kind === "line" && dense) restyle(1, 2);
-  if (seen === "thin") trace.hoverinfo = "skip";
-  trace.showlegend = kind === "line" && now && (seen === "off" || (seen === "on" && legend));
-  return trace;
 }
 
 // x of a line over training on the axis that is chosen, and the words at the pointer.
-function filled(trace, panel) {
-  const { meta } = trace;
-  if (!meta.points) return trace;
-  const places = panel.training ? xAxis().of[meta.run ?? meta.group] ?? [] : [];
+function filled({ meta }, panel) {
+  if (!meta.points) return {};
+  const places = panel.training ? xAxis().of[meta.owner] ?? [] : [];
   const x = panel.training ? meta.at.map((t) => places[t]) : meta.x;
-  if (x) trace.x = meta.points.map((i) => x[i] ?? null);
-  if (meta.upper) trace.y = meta.points.map((i, at) => (meta.upper[at] ? meta.high : meta.low)[i] ?? null);
-  trace.text = meta.points.map((i) => (i < 0 ? "" : hoverWords(meta, i)));
-  return trace;
+  return {
+    ...(x && { x: meta.points.map((i) => x[i] ?? null) }),
+    ...(meta.upper && { y: meta.points.map((i, at) => (meta.upper[at] ? meta.high : meta.low)[i] ?? null) }),
+    text: meta.points.map((i) => (i < 0 ? "" : hoverWords(meta, i))),
+  };
 }
 
 // Where a point is: a revision, or a place of another axis and its revision.
@@ -166,6 +141,7 @@ function draw(slot, drawing) {
   Plotly.react(slot, traces, { template, width, height, margin, dragmode, ...layout }, CONFIG);
   placeMarks(slot);
   if (!first) return;
+  setTimeout(() => performance.mark("charts")); // for measurements: all that is in sight is drawn in one task
   slot.on("plotly_afterplot", () => placeMarks(slot));
   slot.on("plotly_legendclick", ({ curveNumber, data }) => {
     const { run, group } = data[curveNumber].meta;
@@ -178,25 +154,23 @@ function draw(slot, drawing) {
 }
 
 // A figure with a panel, drawn in sight and after changes; a step of the slider draws only what has frames.
-function chart(figure, { panel, keys = [], small = false, only = null, behind = null, then = () => {} }) {
+function chart(figure, { panel, keys = [], then = () => {}, ...options }) {
   const slot = figure.querySelector(".slot");
   const height = Number.parseInt(slot.style.minHeight, 10);
   let shown = null;
-  const paint = () => drawPanel(slot, shown, { height, small, only, behind });
-  const render = () => {
-    shown = panel();
-    paint();
-    then(shown, slot);
-  };
-  const move = () => {
-    if (shown.moving) paint();
+  const paint = (whole) => {
+    if (whole) drawPanel(slot, shown, { height, ...options });
     else placeMarks(slot);
     then(shown, slot);
   };
-  live(figure, ["x", "seeds", "hidden", ...keys], render, move);
+  const render = () => {
+    shown = panel();
+    paint(true);
+  };
+  live(figure, ["x", "seeds", "hidden", ...keys], render, () => paint(shown.moving));
 }
 
-function drawPanel(slot, panel, { height, small, only, behind }) {
+function drawPanel(slot, panel, { height, small = false, only = null, behind = null }) {
   const traces = tracesOf(panel, { small, only, behind });
   const layout = { height, ...toned(panel.layout) };
   const frame = panel.frames && (panel.frames.findLast(([at]) => at <= stop()) ?? panel.frames[0]);
@@ -258,7 +232,7 @@ function marksOf(slot, traces, panel, small) {
   const names = panel.names.map(([y, text, colour]) => ({ y, text: plain(text), colour: toned(colour) }));
   const column = panel.form === "map" && !panel.frames ? columnNow(panel.places.x) : -1;
   return {
-    verticals: panel.training ? [placeNow()] : (panel.thresholds ?? []).map(atSlider),
+    verticals: panel.training ? [placeNow()] : panel.thresholds.map(atSlider),
     frames: [["x", column], ["y", slot.row ?? -1]].filter(([, at]) => at >= 0),
     rings: rings.map((ring) => ({ ...ring, small: many })),
     labels: [...names, ...values],
@@ -270,11 +244,8 @@ function atSlider({ at, y }) { return y[at.findLastIndex((t) => t >= 0 && t <= s
 
 // The column of a map whose name is the revision at the slider, or the last before it.
 function columnNow(names) {
-  for (let t = stop(); t >= 0; t -= 1) {
-    const at = DATA.runs.map(({ name }) => names.indexOf(revisionOf(name, t))).find((each) => each >= 0);
-    if (at !== undefined) return at;
-  }
-  return -1;
+  const now = DATA.runs.flatMap(({ revisions, stops }) => revisions.filter((_, i) => stops[i] <= stop()));
+  return names.findLastIndex((name) => now.includes(name));
 }
 
 // The place of the slider on the x axis of training; null where runs differ in it.
@@ -304,11 +275,10 @@ function placeMarks(slot) {
   const parts = verticals.filter((x) => x !== null && inside(across(x), top))
     .map((x) => svg("path", { d: `M${across(x)} ${top}V${bottom}`, ...dashed }));
   for (const [way, at] of frames) {
-    const [from, to] = [at - 0.5, at + 0.5].map(way === "x" ? across : up);
-    const [start, size] = [Math.min(from, to), Math.abs(to - from)];
-    const box = way === "x" ? { x: start, width: size } : { y: start, height: size };
-    const frame = { fill: "none", stroke: ink, "stroke-width": 2 };
-    parts.push(svg("rect", { x: left, y: top, width, height, ...box, ...frame }));
+    const [from, to] = [at - 0.5, at + 0.5].map(way === "x" ? across : up).sort((a, b) => a - b);
+    const box = way === "x" ? { x: from, width: to - from } : { y: from, height: to - from };
+    const frame = { x: left, y: top, width, height, fill: "none", stroke: ink, "stroke-width": 2 };
+    parts.push(svg("rect", { ...frame, ...box }));
   }
   for (const { x, y, colour: stroke, small } of rings) {
     const [cx, cy] = [across(x), up(y)];

@@ -5,48 +5,35 @@ const DATA = unpacked(JSON.parse(document.getElementById("data").textContent));
 const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));
 const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
 
-// Puts shared values where they are named: "$12" is a value, a list that begins with "#3" an object.
-function unpacked(data) {
+// Puts values where they are named: "$12" is a value, a list that begins with "#3" an object with the names
+// that stand there (`Packed` of payload.py).
+function unpacked(values) {
   const known = [];
   const whole = (given) => {
-    if (typeof given === "string" && given[0] === "$") return known[Number(given.slice(1))];
+    if (typeof given === "string") return known[given.slice(1)];
     if (!Array.isArray(given)) return given;
     if (typeof given[0] !== "string" || given[0][0] !== "#") return given.map(whole);
-    const names = data.names[Number(given[0].slice(1))];
-    return Object.fromEntries(names.map((name, i) => [name, whole(given[i + 1])]));
+    return Object.fromEntries(known[given[0].slice(1)].map((name, i) => [name, whole(given[i + 1])]));
   };
-  for (const shared of data.values) known.push(typeof shared === "string" ? shared : whole(shared));
-  for (const { views } of [...data.benchmarks, ...data.charts]) {
-    for (const view of views) view.panels = view.panels.map(whole);
-  }
-  for (const metric of data.metrics) metric.lines = whole(metric.lines);
-  data.overview = data.overview.map(whole);
-  return data;
+  for (const shared of values) known.push(typeof shared === "string" ? shared : whole(shared));
+  return known.at(-1);
 }
 
 // ---------------------------------------------------------------- state
 
 // What is chosen, kept in the address after "#", so that a view can be sent. Values are texts.
 const state = (() => {
-  const LONGEST = 8000;
-  const held = new Map();
   const watchers = [];
   const changed = new Set();
-  let writing = 0;
+  let [held, writing] = [null, 0];
 
-  // Reads the address; returns the keys that changed.
   function read() {
-    const before = new Map(held);
-    const text = location.hash.slice(1);
-    held.clear();
-    // A place alone, as in a link from elsewhere, may stand without its key.
-    const given = new URLSearchParams(text && !text.includes("=") ? `at=${text}` : text);
-    if (text.length <= LONGEST) given.forEach((word, key) => held.set(key, word));
-    return [...before.keys(), ...held.keys()].filter((key) => held.get(key) !== before.get(key));
+    const text = location.hash.slice(1); // a place alone, as in a link from elsewhere, has no key
+    held = new URLSearchParams(text.includes("=") || !text ? text : `at=${text}`);
   }
 
   function write() {
-    const text = new URLSearchParams([...held]).toString().replaceAll("%2F", "/");
+    const text = held.toString().replaceAll("%2F", "/");
     try {
       history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
     } catch {
@@ -54,37 +41,43 @@ const state = (() => {
     }
   }
 
-  function notify(keys) {
+  function notify(key) {
     if (!changed.size) {
       requestAnimationFrame(() => {
         const now = new Set(changed);
         changed.clear();
         for (const { wanted, task } of watchers) {
-          if (now.has("*") || wanted.some((key) => now.has(key) || key === "*")) task();
+          if (now.has("*") || wanted.some((each) => now.has(each) || each === "*")) task();
         }
       });
     }
-    keys.forEach((key) => changed.add(key));
+    changed.add(key);
   }
 
+  const all = () => notify("*");
   read();
-  addEventListener("hashchange", () => notify(read()));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => notify(["*"]));
+  addEventListener("hashchange", () => {
+    read();
+    all();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
   return {
     get: (key, fallback = null) => held.get(key) ?? fallback,
     // Sets a text; null or undefined forgets the key.
     set(key, given) {
-      const text = given == null ? undefined : String(given);
-      if (held.get(key) === text) return;
-      held.set(key, text);
-      if (text === undefined) held.delete(key);
+      if (held.get(key) === (given == null ? null : String(given))) return;
+      if (given == null) held.delete(key);
+      else held.set(key, given);
       clearTimeout(writing);
       writing = setTimeout(write, 150); // browsers allow about 100 changes of the address in half a minute
-      notify([key]);
+      notify(key);
     },
     flush: write,
-    // `task` runs after a change of one of the keys, or of any ("*"), once a frame; also in a new theme.
-    watch(wanted, task) { watchers.push({ wanted, task }); },
+    // `task` runs now, and after a change of one of the keys, or of any ("*"), once a frame; also in a new theme.
+    watch(wanted, task) {
+      watchers.push({ wanted, task });
+      task();
+    },
   };
 })();
 
@@ -93,40 +86,30 @@ const everyLive = [];
 // Draws `element` when it comes into sight, and again after changes; what is out of sight waits. `move`, if
 // given, is all that the slider needs: it shifts marks and never draws.
 function live(element, keys, render, move = null) {
-  let [stale, behind, seen] = [true, false, false];
-  const go = () => {
-    if (!seen || !(stale || behind)) return;
-    const task = stale ? render : move;
-    stale = behind = false;
+  let [due, seen] = [render, false];
+  const go = (task) => {
+    due = task;
+    if (!seen || !due) return;
+    due = null;
     task();
   };
   const watcher = new IntersectionObserver((entries) => {
     seen = entries.at(-1).isIntersecting;
-    go();
+    go(due);
   }, { rootMargin: "150px" });
   watcher.observe(element);
-  state.watch(keys, () => {
-    stale = true;
-    go();
-  });
-  if (move) {
-    state.watch(["t"], () => {
-      behind = true;
-      go();
-    });
-  }
+  state.watch(keys, () => go(render));
+  if (move) state.watch(["t"], () => go(due ?? move));
   everyLive.push((again) => {
     seen = true;
-    stale ||= again;
-    go();
+    go(again ? render : due);
   });
 }
 
 // ---------------------------------------------------------------- choices
 
 // The selects of the page by the key of their choice; the first option is the usual one unless one is marked.
-const selects = [...document.querySelectorAll("select[data-key]")];
-const boxes = new Map(selects.map((box) => [box.dataset.key, box]));
+const boxes = new Map([...document.querySelectorAll("select[data-key]")].map((box) => [box.dataset.key, box]));
 
 function usualOf({ options }) {
   return ([...options].find(({ defaultSelected }) => defaultSelected) ?? options[0]).value;
@@ -148,31 +131,23 @@ function offer(key, names, usual) {
 }
 
 function mountChoices() {
-  const show = () => boxes.forEach((box, key) => { box.value = chosen(key); });
   document.addEventListener("change", ({ target }) => {
     const { key } = target.dataset;
     if (key) state.set(key, target.value === usualOf(target) ? null : target.value);
   });
-  document.addEventListener("click", ({ target }) => {
-    if (!target.matches?.(".more[aria-expanded]")) return;
-    const holder = document.getElementById(target.getAttribute("aria-controls")) ?? target.parentElement;
-    target.setAttribute("aria-expanded", String(holder.classList.toggle("open")));
-  });
-  for (const bar of document.querySelectorAll(".controls")) {
-    const given = [...bar.querySelectorAll("select")].some(({ dataset }) => state.get(dataset.key) !== null);
-    if (given) bar.querySelector(".more")?.click();
+  for (const more of document.querySelectorAll(".more > input")) {
+    const beside = [...more.closest(".controls").querySelectorAll("select")];
+    more.checked = beside.some(({ dataset }) => state.get(dataset.key) !== null);
   }
-  state.watch(["*"], show);
-  show();
+  state.watch(["*"], () => boxes.forEach((box, key) => { box.value = chosen(key); }));
 }
 
 // ---------------------------------------------------------------- training
 
 // The stop of the slider, an index into DATA.meta.stops; the last if none is chosen.
 function stop() {
-  const last = DATA.meta.stops.length - 1;
-  const given = Number.parseInt(state.get("t", ""), 10);
-  return given >= 0 && given <= last ? given : last;
+  const given = Number(state.get("t", "NaN"));
+  return given in DATA.meta.stops ? given : DATA.meta.stops.length - 1;
 }
 
 function setStop(t) {
@@ -188,9 +163,6 @@ function moveSlider(event) {
   event.preventDefault();
   setStop(stop() + step);
 }
-
-// The last revision of a run at or before the slider, as an index; the first if it has none so early.
-function revisionAt({ stops }) { return Math.max(stops.findLastIndex((at) => at >= 0 && at <= stop()), 0); }
 
 // The revision of a run, or of the first run, at a stop of the slider.
 function revisionOf(name, t) {
@@ -244,7 +216,6 @@ function brief(given) {
 }
 
 function count(given) { return given.toLocaleString("en-GB"); }
-function capital(text) { return text.slice(0, 1).toUpperCase() + text.slice(1); }
 function cut(text, letters) { return text.length > letters ? `${text.slice(0, letters - 1)}…` : text; }
 
 // A text for Plotly, as `safe` of plotly.py writes it, and back.
@@ -252,17 +223,14 @@ function escape(text) { return String(text).replace(/[&<>"'%@$]/g, (sign) => `&#
 function plain(text) { return text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code)); }
 
 // An element: attributes by name (`on…`: a listener), then children; texts are never read as HTML.
-function h(tag, attributes = {}, ...children) {
-  return fill(document.createElement(tag), attributes, children);
-}
-function svg(tag, attributes = {}, ...children) {
+function h(tag, attributes, ...children) { return fill(document.createElement(tag), attributes, children); }
+function svg(tag, attributes, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
-function fill(element, attributes, children) {
+function fill(element, attributes = {}, children = []) {
   for (const [name, given] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), given);
-    else if (given === true) element.setAttribute(name, "");
-    else if (given !== false && given != null) element.setAttribute(name, given);
+    else if (given != null) element.setAttribute(name, given);
   }
   element.append(...children.flat().filter((child) => child != null));
   return element;

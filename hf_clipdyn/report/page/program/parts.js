@@ -2,25 +2,17 @@
 
 // ---------------------------------------------------------------- bar
 
-function mountBar(bar) {
+function mountBar() {
   if (document.getElementById("training")) mountSlider();
-  for (const box of bar.querySelectorAll("[data-runs]")) {
+  for (const box of document.querySelectorAll("#bar [data-runs]")) {
     const runs = JSON.parse(box.dataset.runs);
-    const show = () => {
+    box.addEventListener("change", () => showRuns(runs, box.checked));
+    state.watch(["hidden"], () => {
       const off = hiddenNames();
       box.checked = runs.some((name) => !off.has(name));
       box.indeterminate = box.checked && runs.some((name) => off.has(name));
-    };
-    box.addEventListener("change", () => showRuns(runs, box.checked));
-    state.watch(["hidden"], show);
-    show();
+    });
   }
-  bar.addEventListener("keydown", ({ key }) => {
-    if (key !== "Escape" || !bar.querySelector(".switches.open")) return;
-    bar.querySelector(".more").click();
-    bar.querySelector(".more").focus();
-  });
-  bar.hidden = !bar.childElementCount;
 }
 
 function mountSlider() {
@@ -28,35 +20,29 @@ function mountSlider() {
   const [input, output] = ["training", "training-at"].map((id) => document.getElementById(id));
   const play = document.querySelector("#bar .play");
   let timer = 0;
-  const said = (sign, title) => {
-    play.textContent = sign;
-    play.setAttribute("aria-label", title);
-  };
-  const halt = () => {
+  const run = (on) => {
     clearInterval(timer);
-    timer = 0;
-    said("▶", "Play");
+    timer = on && setInterval(step, Math.max(150, 6000 / stops.length));
+    play.textContent = on ? "■" : "▶";
+    play.setAttribute("aria-label", on ? "Stop" : "Play");
   };
-  const start = () => {
-    if (stop() === stops.length - 1) setStop(0);
-    said("■", "Stop");
-    timer = setInterval(() => {
-      if (stop() < stops.length - 1) setStop(stop() + 1);
-      else halt();
-    }, Math.max(150, 6000 / stops.length));
+  const step = () => {
+    if (stop() < stops.length - 1) setStop(stop() + 1);
+    else run(false);
   };
-  const show = () => {
+  play.addEventListener("click", () => {
+    if (!timer && stop() === stops.length - 1) setStop(0);
+    run(!timer);
+  });
+  input.addEventListener("input", () => setStop(Number(input.value)));
+  state.watch(["t"], () => {
     const label = stops[stop()];
     const [, unit, place] = /^(.*) (\S+)$/.exec(label);
     input.value = String(stop());
     input.setAttribute("aria-valuetext", label);
     const before = stop() === 0 && untrained ? " (untrained)" : "";
     output.replaceChildren(h("span", {}, `${unit} `), place + before);
-  };
-  play.addEventListener("click", () => (timer ? halt() : start()));
-  input.addEventListener("input", () => setStop(Number(input.value)));
-  state.watch(["t"], show);
-  show();
+  });
 }
 
 // ---------------------------------------------------------------- first screen
@@ -73,8 +59,8 @@ function mountGlance() {
 
 // Models without training, a row each: a heading sorts them, a select shows paired differences.
 function mountModels(table) {
-  const heads = [...table.tHead.rows[0].cells];
-  const rows = [...table.tBodies[0].rows];
+  const [heads, rows] = [[...table.tHead.rows[0].cells], [...table.tBodies[0].rows]];
+  // "2d" is by the third column, the greatest first; usual is the first column of values.
   const sorted = () => {
     const [, at, way] = /^(\d{1,3})([ad])$/.exec(state.get("sort", "")) ?? [];
     return at < heads.length ? [Number(at), way === "d"] : [Math.min(1, heads.length - 1), true];
@@ -92,10 +78,8 @@ function mountModels(table) {
     const wanted = rows.filter(({ dataset }) => !off.has(dataset.run));
     wanted.sort((a, b) => (key(a) === "") - (key(b) === "") || order(key(a), key(b)));
     table.tBodies[0].replaceChildren(...wanted);
-    heads.forEach((head, at) => {
-      head.toggleAttribute("aria-sort", at === column);
-      if (at === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    });
+    heads.forEach((head) => head.removeAttribute("aria-sort"));
+    heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
     for (const words of document.querySelectorAll("[data-minus]")) {
       words.hidden = words.dataset.minus !== chosen("against");
     }
@@ -114,26 +98,23 @@ function mountTabs() {
     const { key } = bar.dataset;
     const anchor = (tab) => tab.getAttribute("aria-controls");
     const choose = (tab) => state.set(key, tab === tabs[0] ? null : anchor(tab));
-    const show = () => {
+    bar.addEventListener("click", ({ target }) => tabs.includes(target) && choose(target));
+    bar.addEventListener("keydown", (event) => {
+      const at = tabs.indexOf(event.target);
+      const next = { ArrowLeft: at - 1, ArrowRight: (at + 1) % tabs.length, Home: 0, End: -1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      choose(tabs.at(next));
+      tabs.at(next).focus();
+    });
+    state.watch([key], () => {
       const now = tabs.find((tab) => anchor(tab) === state.get(key)) ?? tabs[0];
       for (const tab of tabs) {
         tab.setAttribute("aria-selected", String(tab === now));
         tab.tabIndex = tab === now ? 0 : -1;
         document.getElementById(anchor(tab)).hidden = tab !== now;
       }
-    };
-    bar.addEventListener("click", ({ target }) => tabs.includes(target) && choose(target));
-    bar.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const at = tabs.indexOf(event.target) + (step ?? 0) + tabs.length;
-      const next = { Home: 0, End: tabs.length - 1 }[event.key] ?? (step && at % tabs.length);
-      if (next === undefined) return;
-      event.preventDefault();
-      choose(tabs[next]);
-      tabs[next].focus();
     });
-    state.watch([key], show);
-    show();
   }
 }
 
@@ -141,25 +122,26 @@ function mountTabs() {
 function mountView(view) {
   const element = document.getElementById(`${view.id}-view`);
   const figure = document.getElementById(view.id);
-  const [caption, aside] = [figure.querySelector("strong"), element.querySelector(".readout")];
-  const details = element.querySelector(":scope > details");
-  const fillTable = (panel, slot) => {
-    if (details.open) details.lastElementChild.replaceChildren(tableOf(panel.title, rowsOf(slot)));
+  const places = ["strong", ".readout", ":scope > details", ".slot"];
+  const [caption, aside, details, slot] = places.map((place) => element.querySelector(place));
+  const fillTable = () => {
+    if (!details.open || !slot.drawn) return;
+    details.lastElementChild.replaceChildren(tableOf(slot.drawn.panel.title, rowsOf(slot)));
   };
-  const then = (panel, slot) => {
+  const then = (panel) => {
     caption.textContent = panel.title;
     fillReadout(aside, view, panel, slot);
-    fillTable(panel, slot);
+    fillTable();
   };
-  const keys = view.selects.map(({ name }) => `${view.key}.${name}`);
+  const keys = Object.keys(view.selects).map((name) => `${view.key}.${name}`);
   chart(figure, { panel: () => chosenPanel(view), keys, then });
-  details.addEventListener("toggle", () => fillTable(chosenPanel(view), figure.querySelector(".slot")));
+  details.addEventListener("toggle", fillTable);
 }
 
 // The panel that the selects choose: each offers what those before it leave, and the first is the usual.
 function chosenPanel({ key, selects, panels }) {
   let left = panels;
-  for (const { name, options } of selects) {
+  for (const [name, options] of Object.entries(selects)) {
     const offered = new Set(left.map(({ choices }) => choices[name] ?? ""));
     offer(`${key}.${name}`, options.filter((words) => offered.has(words)), left[0].choices[name] ?? "");
     left = left.filter(({ choices }) => (choices[name] ?? "") === chosen(`${key}.${name}`));
@@ -201,36 +183,34 @@ function mountScatter() {
 }
 
 function scatterOf(a, b) {
-  const stops = [...DATA.meta.stops.keys(), 0].slice(0, Math.max(1, DATA.meta.stops.length));
-  const paths = DATA.runs.map(({ name, group }) => {
-    const at = stops.filter((t) => a.of[name]?.[t] != null && b.of[name]?.[t] != null);
+  const lines = DATA.runs.map(({ name, group }) => {
+    const at = [...(a.of[name] ?? []).keys()].filter((t) => a.of[name][t] !== null && b.of[name]?.[t] != null);
     const [x, y] = [a, b].map(({ of }) => at.map((t) => of[name][t]));
-    const line = { name, run: name, group, at, x, y };
     const said = at.map((_, i) => `${value(x[i])} across, ${value(y[i])} up`);
-    return { ...line, said, usable: at.map(() => 1), n: at.map(() => 0) };
+    return { name, run: name, group, at, x, y, said, usable: at.map(() => 1), n: at.map(() => 0) };
   });
-  const bars = ({ of, ends }, { run, at }, color) => ({
-    type: "data", symmetric: false, thickness: 1, width: 0, color: `${color} .3`,
-    array: at.map((t) => ends[run][t][1] - of[run][t]),
-    arrayminus: at.map((t) => of[run][t] - ends[run][t][0]),
-  });
-  const data = paths.map((line, at) => {
-    const color = `@hue ${GROUPS.get(line.group).hue}`;
-    const alone = line.at.length < 2;
+  const data = lines.map(({ name, group, at, y }, line) => {
+    const color = `@hue ${GROUPS.get(group).hue}`;
+    const alone = at.length < 2;
+    const bars = ({ of, low, high }) => ({
+      type: "data", symmetric: false, thickness: 1, width: 0, color: `${color} .3`,
+      array: at.map((t) => (high[name][t] ?? of[name][t]) - of[name][t]),
+      arrayminus: at.map((t) => of[name][t] - (low[name][t] ?? of[name][t])),
+    });
     return {
-      meta: { kind: "line", line: at, points: [...line.at.keys()] },
-      name: escape(line.name),
-      y: line.y,
+      meta: { kind: "line", line, points: [...at.keys()] },
+      name: escape(name),
+      y,
       mode: alone ? "markers" : "lines+markers",
       line: { color, width: 1.5 },
       marker: { color, size: alone ? 10 : 5 },
-      error_x: bars(a, line, color),
-      error_y: bars(b, line, color),
+      error_x: bars(a),
+      error_y: bars(b),
     };
   });
-  const last = paths.slice(0, 8).map(({ name, said }) => `${name}: ${said.at(-1) ?? "not both measured"}`);
+  const last = lines.slice(0, 8).map(({ name, said }) => `${name}: ${said.at(-1) ?? "not both measured"}`);
   const layout = { xaxis: { ...a.layout, showgrid: true }, yaxis: b.layout };
   const title = `${b.title} against ${a.title}`;
   const alt = `${title}. ${last.join("; ")}.`;
-  return { form: "lines", path: true, title, alt, lines: paths, data, names: [], layout };
+  return { form: "lines", path: true, title, alt, lines, data, names: [], thresholds: [], layout };
 }

@@ -5,7 +5,7 @@ let landed = null; // where a link scrolled to: its goal stays the place, also w
 document.documentElement.classList.add("drawn");
 mountChoices();
 mountTools();
-mountBar(document.getElementById("bar"));
+mountBar();
 mountGlance();
 mountStimuli();
 mountTabs();
@@ -22,27 +22,23 @@ function goTo(goal) {
   for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) {
     fold.open = true;
   }
-  goal.scrollIntoView({ behavior: "instant" });
-  const wanted = goal.getBoundingClientRect().top;
-  let left = 40; // frames
-  const stay = () => {
-    const moved = goal.getBoundingClientRect().top - wanted;
-    if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
+  const watcher = new ResizeObserver(() => {
+    goal.scrollIntoView({ behavior: "instant" });
     landed = scrollY;
-    left -= 1;
-    if (left > 0) requestAnimationFrame(stay);
-  };
+  });
+  watcher.observe(document.body);
+  const leave = () => watcher.disconnect();
+  setTimeout(leave, 700);
   for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) {
-    addEventListener(kind, () => { left = 0; }, { once: true, passive: true });
+    addEventListener(kind, leave, { once: true, passive: true });
   }
-  stay();
 }
 
 // Links within the page scroll, and leave the choices in the address alone; the address also keeps the place.
 function mountLinks() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.('a[href^="#"]');
-    const goal = link && document.getElementById(link.getAttribute("href").slice(1));
+    const goal = link && document.getElementById(link.hash.slice(1));
     if (!goal) return;
     event.preventDefault();
     state.set("at", goal.id);
@@ -76,19 +72,9 @@ addEventListener("afterprint", () => setPaper(false));
 function setPaper(on) {
   printing = on;
   document.documentElement.classList.toggle("printing", on);
-  for (const fold of document.querySelectorAll("details.fold")) {
-    if (on) fold.dataset.closed = fold.open ? "" : "yes";
-    fold.open = on || fold.dataset.closed === "";
+  for (const fold of document.querySelectorAll(on ? ".fold:not([open])" : ".fold.printed")) {
+    fold.classList.toggle("printed", on);
+    fold.open = on;
   }
   if (on || dark.matches) everyLive.forEach((show) => show(dark.matches));
-}
-
-markDrawn();
-
-// For measurements: a mark in the browser's timeline when the charts that are in sight at first are drawn.
-function markDrawn() {
-  const first = [...document.querySelectorAll("#overview .slot")];
-  const waiting = first.some((slot) => !slot.drawn && slot.getBoundingClientRect().top < innerHeight);
-  if (waiting) requestAnimationFrame(markDrawn);
-  else performance.mark("charts");
 }

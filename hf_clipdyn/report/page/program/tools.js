@@ -28,11 +28,8 @@ function rowsOf(slot) {
     const words = ({ innerText }) => innerText.trim().replace(/\s+/g, " ");
     return [...slot.rows].map(({ cells }) => [...cells].map(words));
   }
-  const { traces, panel } = slot.drawn;
-  if (panel.form === "map") {
-    const { x, y } = panel.places;
-    return [["row", ...x], ...traces[0].z.map((row, i) => [y[i] ?? i + 1, ...row.map((z) => z ?? "")])];
-  }
+  const { traces, panel: { form, places: { x: across, y: up } = {} } } = slot.drawn;
+  if (form === "map") return [["row", ...across], ...traces[0].z.map((row, i) => [up[i], ...row])];
   const shown = traces.filter(({ meta: { kind, seen } }) => ["line", "rows"].includes(kind) && seen === "on");
   const rows = shown.flatMap(({ x, meta }) => {
     const places = new Map(meta.points.map((i, at) => [i, x[at]]));
@@ -70,17 +67,13 @@ async function pictureOf(slot) {
 }
 
 // The address with this place; it is copied where the browser allows that.
-function copyLink(id) {
+async function copyLink(id) {
   state.set("at", id);
   state.flush();
+  const copied = navigator.clipboard?.writeText(location.href).then(() => "Link copied.", () => null);
   const said = document.getElementById("said");
-  const done = (words) => {
-    said.textContent = words;
-    setTimeout(() => said.replaceChildren(), 4000);
-  };
-  const failed = () => done("The address of this page is now the link.");
-  if (!navigator.clipboard) failed();
-  else navigator.clipboard.writeText(location.href).then(() => done("Link copied."), failed);
+  said.textContent = await copied ?? "The address of this page is now the link.";
+  setTimeout(() => said.replaceChildren(), 4000);
 }
 
 // What the buttons of a chart and of the title line do, by their name.
@@ -104,11 +97,10 @@ function mountTools() {
     if (!take) return;
     const holder = target.closest("figure, .taken");
     TAKEN[take](holder?.id, holder?.querySelector(".slot, table"));
-    const menu = target.closest("details.tools");
-    if (menu) menu.open = false;
+    target.closest("details.tools")?.removeAttribute("open");
   });
   document.addEventListener("keydown", ({ key, target }) => {
-    const menu = key === "Escape" && target.closest?.("details[open].tools, details[open].chip");
+    const menu = key === "Escape" && target.closest?.("details[open]:is(.tools, .chip, .settings)");
     if (!menu) return;
     menu.open = false;
     menu.firstElementChild.focus();
