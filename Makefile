@@ -40,17 +40,17 @@ study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embe
 	$(BIN)/clipdyn study study
 
 test: $(DEVELOPED) ## the tests that every change must pass
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(REAL) ## simulations of coverage, every view in the browser, the installed wheel, a hundred kills
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 # Old releases use features that newer ones deprecate, so warnings are not errors here.
 test-lowest: ## the tests with the lowest declared version of each dependency (a download of 3 GB)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
-	$(LOWEST)/bin/python -m pytest -n auto -o filterwarnings=default
+	$(LOWEST)/bin/python -m pytest -n auto --dist worksteal -o filterwarnings=default
 
 trials: $(REAL) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial

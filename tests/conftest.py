@@ -29,8 +29,8 @@ for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE", 
 
 gc.disable()  # until everything is imported, see below: it takes a third of that time
 
-import psutil  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 
@@ -42,44 +42,13 @@ from study_rows import filtered, read, report, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-# Tests of these files share a demo that takes minutes, a study, an evaluation, a browser and its pages, or build
-# wheels in the checkout. In parallel, all tests of a group run in one process, one after another. (pytest 9.2
-# ignores the names that `--dist loadgroup` gives to tests.) Groups of many tests are started first.
-GROUPS = {
-    "test_browser.py": "browser",
-    "test_by_feature.py": "rendered",
-    "test_claims_page.py": "browser",
-    "test_demo.py": "demo",
-    "test_docs.py": "demo",
-    "test_parity.py": "parity",
-    "test_public_names.py": "demo",
-    "test_report_stimuli.py": "stimuli",
-    "test_scripts.py": "wheel",
-    "test_stimuli_view.py": "browser",
-    "test_study.py": "study",
-    "test_tryit_in_browser.py": "browser",
-    "test_tutorial.py": "demo",
-    "test_verdicts.py": "verdicts",
-    "test_views_in_browser.py": "browser",
-    "test_wheel.py": "wheel",
-}
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Distribute single tests, and the groups above as a whole; `--dist` chooses another way."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class GroupScheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0].rpartition("/")[2]
-            return GROUPS.get(file, nodeid)
-
-    return GroupScheduling(config, log) if config.getoption("dist") == "load" else None
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The data sets of these rooms are small: of all that is warned about, a subset is what their tests expect."""
+    """What waits for the demo comes first, and with it the making of the demo.
+
+    The data sets of the rooms below are small: of all that is warned about, a subset is what their tests expect.
+    """
+    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
     mark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
     for item in items:
         if item.path.parent.name in ("benchmarks", "data", "evaluation", "statistics"):
@@ -100,6 +69,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_collection_finish() -> None:
     """What the imports have made stays to the end: no collection looks at it again, which takes 0.25 s each time."""
+    forked.hasten()
     gc.freeze()
     gc.enable()
 
@@ -162,13 +132,8 @@ def real_data() -> Callable[[str], Path]:
 
 
 LAUNCHERS = {
-    "accelerate": (
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes={}",
-        "--main_process_port=0",
-    ),
-    "torchrun": ("torch.distributed.run", "--standalone", "--nproc_per_node={}"),
+    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes={} --main_process_port=0",
+    "torchrun": "torch.distributed.run --standalone --nproc_per_node={}",
 }
 
 
@@ -177,8 +142,7 @@ def launch() -> Callable[..., str]:
     """`launch(2, script, *arguments)`: what a script printed that ran in two processes on the CPU.
 
     The processes get the variables that torchrun sets; `launcher` starts them with that launcher itself, which takes
-    much longer. If the script fails, the test fails with the end of stderr. If it hangs, the test prints the stack of
-    each process and ends them all.
+    much longer. If the script fails or hangs, the test fails with the end of stderr.
     """
 
     def run(
@@ -190,31 +154,36 @@ def launch() -> Callable[..., str]:
         environment: dict[str, str] | None = None,
     ) -> str:
         fixed = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONFAULTHANDLER": "1"}
+        env, words = os.environ | fixed | (environment or {}), [script, *arguments]
         if launcher is None:
-            env = os.environ | fixed | (environment or {})
             with forked.ranks(count) as ranks:
-                done = forked.run_ranks([sys.executable, script, *arguments], ranks, cwd=cwd, env=env)
-            assert done.returncode == 0, done.stderr[-20000:]
-            return done.stdout
-        command = [part.format(count) for part in ("-m", *LAUNCHERS[launcher])]
-        with subprocess.Popen(
-            [sys.executable, *command, str(script), *arguments],
-            env=os.environ | fixed | (environment or {}),
-            cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                printed, error = process.communicate(timeout=500)
-            except subprocess.TimeoutExpired:
-                for started in [*psutil.Process(process.pid).children(recursive=True), process]:
-                    started.send_signal(signal.SIGABRT)
-                error = "hung, and was aborted here:\n" + process.communicate()[1]
-        assert process.returncode == 0, error[-20000:]
-        return printed
+                done = forked.run_ranks([sys.executable, *words], ranks, cwd=cwd, env=env)
+        else:
+            module, *options = LAUNCHERS[launcher].format(count).split()
+            command = [sys.executable, "-m", module, *options, *map(str, words)]
+            done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr[-20000:]
+        return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once("name", make)`: a folder for all workers; the first one that asks calls `make(folder)`, others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "made").exists():
+                folder.mkdir()
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return folder_of
 
 
 @dataclass(frozen=True)
@@ -222,7 +191,6 @@ class QuickDemo:
     """A quick run in the demo's usual place below ``root``, and what its command printed at the end."""
 
     root: Path
-    lines: list[str]
 
     command = (sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", "runs/demo")
 
@@ -230,25 +198,39 @@ class QuickDemo:
     def folder(self) -> Path:
         return self.root / "runs" / "demo"
 
+    @property
+    def lines(self) -> list[str]:
+        return (self.root / "printed").read_text(encoding="utf-8").strip().splitlines()
+
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command of Python in ``root``."""
         return forked.run(command, cwd=self.root)
 
+    def copy(self, root: Path) -> "QuickDemo":
+        """The same in another folder, to be written to."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return QuickDemo(root)
+
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
-    """A demo that was killed during training and started again, offline without being told so.
+def demo(once: Callable[..., Path]) -> QuickDemo:
+    """A demo that was killed during training and started again, offline without being told so; not to be changed."""
 
-    Files with tests that use it belong to the group "demo" above, so that it runs once.
-    """
-    assert "HF_HUB_OFFLINE" not in os.environ
-    root = tmp_path_factory.mktemp("demo")
-    demo = QuickDemo(root, [])
-    process = forked.start(demo.command, cwd=root)
-    forked.wait_until(lambda: any(demo.folder.glob("checkpoints/epoch-*/progress.json")), process)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    done = demo.run(demo.command)
-    assert done.returncode == 0, done.stderr
-    demo.lines.extend(done.stdout.strip().splitlines())
-    return demo
+    def killed_and_resumed(root: Path) -> None:
+        assert "HF_HUB_OFFLINE" not in os.environ
+        demo = QuickDemo(root)
+        process = forked.start(demo.command, cwd=root)
+        forked.wait_until(lambda: any(demo.folder.glob("checkpoints/epoch-*/progress.json")), process)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        done = demo.run(demo.command)
+        assert done.returncode == 0, done.stderr
+        (root / "printed").write_text(done.stdout, encoding="utf-8")
+
+    return QuickDemo(once("demo", killed_and_resumed))
+
+
+@pytest.fixture(scope="session")
+def reader(demo: QuickDemo, tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
+    """A copy of the demo, in which a worker runs what the pages print."""
+    return demo.copy(tmp_path_factory.mktemp("reader"))

@@ -45,6 +45,12 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
+def prose_of(page: Path) -> str:
+    """A page without blocks of code and comments."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+
+
 _SAID = re.compile(r"^```\n\n(?:[^\n`#|][^\n#|]*:\n\n)?```text\n", re.MULTILINE)
 """The end of a block that is followed by what it prints, perhaps after one line that says so."""
 _VARIES = re.compile(

@@ -14,14 +14,6 @@ from hf_clipdyn.errors import ConfigError
 NAMED = ["evaluate", "me/run", "--store", ".", "--output", "results.parquet"]
 
 
-def test_the_commands_are_these() -> None:
-    assert command_names()[:5] == ["demo", "train", "evaluate", "report", "study"]
-    assert set(command_names()) == {
-        *("demo", "train", "evaluate", "report", "study", "datasets", "prepare", "cache"),
-        *("revisions", "verify", "repair", "import", "share", "app", "env"),
-    }
-
-
 @pytest.mark.parametrize(
     ("calls", "codes", "heavy"),
     [

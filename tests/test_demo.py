@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,12 @@ def test_the_table_says_whether_it_learned(demo: QuickDemo) -> None:
     assert "Did it learn?" in (demo.folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> None:
-    folder = demo.folder
+def test_a_second_call_measures_and_trains_nothing_again(reader: QuickDemo) -> None:
+    folder = reader.folder
     log, results = (folder / "log.jsonl").read_bytes(), (folder / "results.parquet").read_bytes()
-    done = demo.run([*demo.command, "--quiet"])
+    done = reader.run([*reader.command, "--quiet"])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-3:] == demo.lines[-3:]
+    assert done.stdout.strip().splitlines()[-3:] == reader.lines[-3:]
     assert done.stderr == ""
     assert (folder / "log.jsonl").read_bytes() == log
     assert (folder / "results.parquet").read_bytes() == results
@@ -93,9 +92,9 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(demo: QuickDemo) -> None:
+def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(reader: QuickDemo) -> None:
     with pytest.raises(ConfigError, match="training begins, alone"):
-        run_demo(demo.folder, quick=True, quiet=True)
+        run_demo(reader.folder, quick=True, quiet=True)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -146,18 +145,13 @@ with evaluation_beside(words, Path("evaluate.log")) as process:
 def test_the_process_that_measures_is_no_orphan_of_a_killed_demo(tmp_path: Path) -> None:
     """It waits for a first revision for an hour otherwise."""
     command = [sys.executable, "-c", KEPT_WAITING]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         evaluation = psutil.Process(int(process.stdout.readline()))
-        used = -1.0
-        while evaluation.is_running() and sum(evaluation.cpu_times()[:2]) > used + 0.2:  # it loads modules
-            used = sum(evaluation.cpu_times()[:2])
-            time.sleep(1)
-        assert "evaluate" in evaluation.cmdline(), "it waits"
+        assert "evaluate" in evaluation.cmdline()
         process.kill()
-        process.communicate(timeout=60)
     assert psutil.wait_procs([evaluation], timeout=60)[1] == []
+    assert "Traceback" not in (tmp_path / "evaluate.log").read_text()
 
 
 def _as_in_a_terminal() -> None:

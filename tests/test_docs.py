@@ -1,125 +1,95 @@
-"""Every block of the README and of docs/ runs as it is printed, on a quick run in the demo's place.
+"""Every block of the README and of docs/ runs as it is printed, on a copy of a quick run in the demo's place.
 
 A block that cannot run here says so in the line that opens it: ```bash no-run: the reason. A block that opens with the
 name of a file, ```python brightness.py or ```yaml study.yaml, is that file for the other blocks.
 """
 
 import re
-import runpy
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pandas as pd
 import pytest
-from printed_blocks import Block, blocks_of, is_printed, outputs_of
+from printed_blocks import CHECKOUT, Block, blocks_of, is_printed, outputs_of
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
-
+EVERY = [block for page in PAGES for block in blocks_of(page)]
 # The tutorial's blocks depend on each other: test_tutorial.py runs them in their order.
-BLOCKS = [block for page in PAGES if page.parent.name != "tutorial" for block in blocks_of(page)]
-WITH_OUTPUT = {block.place for page in PAGES for block, _ in outputs_of(page)}
+BLOCKS = [block for block in EVERY if not block.place.startswith("docs/tutorial/")]
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
-SHELL = [
-    block
-    for block in BLOCKS
-    if block.language == "bash"
-    and block.runs
-    and block.place not in WITH_OUTPUT  # those run with their outputs
-]
+SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
+OUTPUTS = {block: output for page in PAGES for block, output in outputs_of(page)}
 
 
-def _place(block: Block) -> str:
-    return block.place
-
-
-@pytest.fixture(autouse=True)
-def files(demo: Any) -> None:
-    """The files that blocks print, in the folder in which the others run."""
-    for block in BLOCKS:
-        if block.file is not None:
-            (demo.root / block.file).write_text(block.text, encoding="utf-8")
-
-
-@pytest.mark.parametrize("block", PYTHON, ids=_place)
-def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
-    done = demo.run([sys.executable, "-c", block.text])
+@cache
+def _printed(reader: Any, *command: str) -> str:
+    """What a command of Python prints; pages that print the same command share one run."""
+    done = reader.run([sys.executable, *command])
     assert done.returncode == 0, done.stderr
+    return str(done.stdout)
 
 
-@pytest.mark.parametrize("block", [one for one in SHELL if "brightness" not in one.text], ids=_place)
-def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
-    _run_commands(demo, block)
+def _clipdyn(reader: Any, line: str) -> str:
+    program, *words = shlex.split(line, comments=True)
+    assert program == "clipdyn", f"say `no-run: the reason` in the first line of the block with {line!r}"
+    return _printed(reader, "-m", "hf_clipdyn.cli", *words)
 
 
-def _run_commands(demo: Any, block: Block) -> None:
-    for command in block.commands:
-        program, *arguments = shlex.split(command, comments=True)
-        assert program == "clipdyn", (
-            f"say `no-run: the reason` in the first line of the block with {command!r}"
-        )
-        done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *arguments])
-        assert done.returncode == 0, done.stderr
-
-
-EXAMPLES = [
-    (block, output)
-    for page in PAGES
-    if page.parent.name != "tutorial"
-    for block, output in outputs_of(page)
-    if block.runs or block.commands == ["clipdyn demo"]
-]
-
-
-@pytest.mark.parametrize(("block", "output"), EXAMPLES, ids=lambda one: one.place)
-def test_an_example_prints_what_its_page_says(demo: Any, block: Block, output: Block) -> None:
-    """Line after line; numbers and hashes vary, and `…` stands for anything."""
-    printed = demo.lines
-    if block.runs:
-        words = [sys.executable, "-c", block.text]
-        if block.language == "bash":
-            (command,) = block.commands
-            words = [sys.executable, "-m", "hf_clipdyn.cli", *shlex.split(command, comments=True)[1:]]
-        done = demo.run(words)
-        assert done.returncode == 0, done.stderr
-        printed = done.stdout.splitlines()
-    rest = iter(printed)
-    for line in output.text.splitlines():
+def _assert_says(block: Block, printed: str) -> None:
+    """Line after line what the page says; numbers and hashes vary, and `…` stands for anything."""
+    rest = iter(printed.splitlines())
+    for line in OUTPUTS[block].text.splitlines() if block in OUTPUTS else ():
         if line.strip() != "…":
             assert any(is_printed(line, one) for one in rest), f"{line!r} is not printed there"
 
 
-def test_numbers_hashes_and_what_is_left_out_may_differ_from_an_example() -> None:
-    said = "epoch-000  ok  ▁▂  0.5  91b14f3b1a91 … (n = 1,008)"
-    assert is_printed(said, "epoch-003 ok ▇ · ▁  -12  982b0b4af620 [0.1, 0.2] (n = 9)")
-    assert not is_printed(said, "epoch-003 missing ▇ · ▁  -12  982b0b4af620 [0.1, 0.2] (n = 9)")
+@pytest.fixture(autouse=True, scope="module")
+def files(reader: Any) -> None:
+    """The files that blocks print, in the folder in which the others run."""
+    for block in BLOCKS:
+        if block.file is not None:
+            (reader.root / block.file).write_text(block.text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=_place)
-def test_a_block_runs_or_says_why_not(block: Block) -> None:
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
+def test_python_runs_as_it_is_printed(reader: Any, block: Block) -> None:
+    _assert_says(block, _printed(reader, "-c", block.text))
+
+
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
+def test_commands_run_as_they_are_printed(reader: Any, block: Block) -> None:
+    _assert_says(block, "".join(_clipdyn(reader, line) for line in block.commands))
+
+
+def test_the_demo_prints_what_its_pages_say(demo: Any) -> None:
+    printing = [one for one in BLOCKS if one in OUTPUTS and one.commands == ["clipdyn demo"]]
+    assert printing
+    for block in printing:
+        _assert_says(block, "\n".join(demo.lines))
+
+
+def test_each_block_runs_or_says_why_not() -> None:
     """A block of text is nothing to run: output, a list, a form of a command."""
-    if block.language == "bibtex":
-        return
-    if block.language in ("toml", "yaml"):
-        assert block.file is not None or not block.runs
-    else:
-        assert block.language in ("python", "bash", "text")
-    assert block.runs or re.fullmatch(r"no-run: .{10,}", block.note), block.note
+    assert {one.language for one in EVERY} <= {"python", "bash", "text", "bibtex", "toml", "yaml"}
+    assert [
+        one.place for one in EVERY if not one.runs and not re.fullmatch(r"no-run: .{10,}", one.note)
+    ] == []
+    settings = [one for one in BLOCKS if one.language in ("toml", "yaml")]
+    assert [one.place for one in settings if not one.note] == []
 
 
-def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
+def test_the_training_command_starts_through_accelerate(reader: Any) -> None:
     lines = [line for block in BLOCKS for line in block.text.splitlines()]
     (command,) = {line for line in lines if line.startswith("accelerate launch") and "runs/mine" in line}
     words = shlex.split(command.replace("--config demo", "--config quick"))
     words += ["--num_train_epochs=1", "--max_train_samples=256"]
-    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *words[1:]]
-    launch[launch.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")
-    done = demo.run(launch)
-    assert done.returncode == 0, done.stderr
-    assert "2 of 2 revisions are saved" in done.stdout
+    words[words.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")
+    assert "2 of 2 revisions are saved" in _printed(
+        reader, "-m", "accelerate.commands.accelerate_cli", *words[1:]
+    )
 
 
 def test_the_folder_of_a_revision_serves_a_plain_pipeline_offline(demo: Any) -> None:
@@ -133,37 +103,28 @@ def test_the_folder_of_a_revision_serves_a_plain_pipeline_offline(demo: Any) -> 
     assert done.stdout.strip() in ("cat", "car"), done.stderr
 
 
-def test_the_noise_curves_of_a_run_are_drawn_from_the_table_alone(
-    demo: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_noise_curves_of_a_run_are_drawn_from_the_table_alone(reader: Any) -> None:
     """Level 0, the untouched images, is on every curve."""
     (block,) = (one for one in PYTHON if "pivot" in one.text)
-    (tmp_path / "block.py").write_text(block.text)
-    monkeypatch.chdir(demo.root)
-    numbers = runpy.run_path(str(tmp_path / "block.py"))["numbers"]
-    curves = numbers.pivot(index="level", columns="revision", values="value")
-    assert curves.index[0] == 0
-    assert len(curves) > 3
-    assert list(curves) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
-    assert not curves.isna().any(axis=None)
+    curves = 'numbers.pivot(index="level", columns="revision", values="value")'
+    program = f"{block.text}\ncurves = {curves}\nprint(*curves, *curves.index, curves.isna().any(axis=None))"
+    names = [f"epoch-{epoch:03d}" for epoch in range(4)]
+    levels = ["0.0", "0.02", "0.05", "0.1", "0.2", "0.3", "0.4", "0.5"]
+    assert _printed(reader, "-c", program).split() == [*names, *levels, "False"]
 
 
-def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo: Any) -> None:
-    def clipdyn(*argv: str) -> str:
-        done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *argv])
-        assert done.returncode == 0, done.stderr
-        return str(done.stdout)
-
+def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(reader: Any) -> None:
     (block,) = (one for one in SHELL if "brightness" in one.text)
-    _run_commands(demo, block)
-    assert "--brightness_gains" in clipdyn("evaluate", "--help-all", "--plugin", "brightness.py")
-    assert "--brightness_gains" not in clipdyn("evaluate", "--help-all")
-    table = pd.read_parquet(demo.root / "runs/demo/brightness.parquet").query("kind != 'training'")
+    for line in block.commands:
+        _clipdyn(reader, line)
+    assert "--brightness_gains" in _clipdyn(reader, "clipdyn evaluate --help-all --plugin brightness.py")
+    assert "--brightness_gains" not in _clipdyn(reader, "clipdyn evaluate --help-all")
+    table = pd.read_parquet(reader.folder / "brightness.parquet").query("kind != 'training'")
     assert set(table["metric"]) == {"brightness_displacement"}
     assert set(table["level"]) == {1, 1.25, 2}
     assert set(table["higher_is_better"]) == {False}
     assert (table["level"] == 1).eq(table["value"] == 0).all()
-    shared = demo.root / "runs/demo/brightness/local--demo"
+    shared = reader.folder / "brightness" / "local--demo"
     for page in (shared / "report/index.html", shared / "README.md"):
         assert "isplacement by brightness" in page.read_text(encoding="utf-8")
 
@@ -171,7 +132,5 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
 def test_a_card_of_the_demo_loads_an_epoch_as_it_prints(demo: Any) -> None:
     (card,) = (demo.folder / "report").glob("card-*.md")
     block = re.findall(r"^```python\n(.*?)^```$", card.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    done = demo.run(
-        [sys.executable, "-c", f"{''.join(block)}\nprint(type(model).__name__, type(processor).__name__)"]
-    )
-    assert done.stdout.split() == ["CLIPModel", "CLIPProcessor"], done.stderr
+    program = f"{''.join(block)}\nprint(type(model).__name__, type(processor).__name__)"
+    assert _printed(demo, "-c", program).split() == ["CLIPModel", "CLIPProcessor"]

@@ -46,7 +46,7 @@ _CELL = ["kind", "dataset", "revision", "texts"]
 
 
 def _assert_same_numbers(found: pd.DataFrame, kept: pd.DataFrame, tolerance: float) -> None:
-    """All that was kept; of the kinds in RAISED the values of the numbers that stay (`goldens/write_lists.py`)."""
+    """All that was kept; of the kinds in RAISED the values of the numbers that stay (`goldens/numbers.tsv`)."""
     _assert_same(*(one[~one["kind"].isin(RAISED)] for one in (found, kept)), tolerance)
     key = list(dict.fromkeys([*_CELL, *NUMBER_KEY]))
     found, kept = (one[one["kind"].isin(RAISED)].copy() for one in (found, kept))
@@ -57,7 +57,7 @@ def _assert_same_numbers(found: pd.DataFrame, kept: pd.DataFrame, tolerance: flo
         of_both = both.loc[both["_merge"] == "both", [name, f"{name}_kept"]].astype("float64").to_numpy().T
         np.testing.assert_allclose(*of_both, rtol=tolerance, atol=tolerance, err_msg=name)
     gone = both.loc[both["_merge"] == "left_only", lists.COLUMNS].itertuples(index=False, name=None)
-    missing = [line for line in gone if lists._fate(line) == "stays"]
+    missing = [line for line in gone if lists.fates()[line] == "stays"]
     assert not missing, f"{len(missing)} numbers that stay are gone: {missing[:3]}"
 
 

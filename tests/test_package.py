@@ -8,7 +8,7 @@ import pytest
 
 import hf_clipdyn
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
-from hf_clipdyn.errors import UnknownNameError, closest_name
+from hf_clipdyn.errors import UnknownNameError
 
 NAMES = """
 from hf_clipdyn.benchmarks.registry import kinds, parse_benchmark, suite, suite_names, vocabulary
@@ -43,22 +43,6 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         hf_clipdyn.nonsense  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("batch_size", "per_device_train_batch_size"),  # its words, in a longer name
-        ("epochs", "num_train_epochs"),
-        ("validation-sise", "validation_size"),
-        ("zzz", None),
-    ],
-)
-def test_a_name_that_contains_the_given_words_comes_before_a_similar_one(
-    name: str, meant: str | None
-) -> None:
-    known = ["validation_size", "per_device_train_batch_size", "num_train_epochs", "shuffle_samples"]
-    assert closest_name(name, known) == meant
 
 
 def test_twelve_metrics_load_from_whatever_folder_one_stands_in(

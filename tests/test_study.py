@@ -11,6 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import forked
 import pandas as pd
@@ -107,6 +108,12 @@ def clipdyn(*words: object) -> tuple[int, str, str]:
     return int(stopped.value.code or 0), out.getvalue(), error.getvalue()
 
 
+def asked(folder: Path, text: str, **options: Any) -> Study:
+    """The study of a file with this text."""
+    (folder / "asked.yaml").write_text(text)
+    return Study(folder / "asked.yaml", folder / "study", **options)
+
+
 def _start(*words: object) -> forked.Process:
     """`clipdyn study` in a process of its own."""
     return forked.start([sys.executable, "-m", "hf_clipdyn", "study", *map(str, words), "--quiet"])
@@ -177,7 +184,6 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
 def test_a_member_that_fails_is_named_and_stops_no_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "asked.yaml").write_text("runs: [{seed: [10, 11, 12]}]\n")
     begun: list[str] = []
 
     def complete(self: Member) -> None:
@@ -186,7 +192,7 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
             raise TrainingError("The loss is NaN.")
 
     monkeypatch.setattr(Member, "complete", complete)
-    study = Study(tmp_path / "asked.yaml", tmp_path / "study")
+    study = asked(tmp_path, "runs: [{seed: [10, 11, 12]}]\n")
     with pytest.raises(EvaluationError, match=r"tiny-seed10: The loss is NaN\."):
         study.run()
     assert begun == ["tiny-seed10", "tiny-seed11", "tiny-seed12"]
@@ -269,23 +275,24 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     assert all(one.measured >= one.began for one in kept[0].runs)
 
 
-def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members lack nothing, and no page is drawn."""
+    monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
+    monkeypatch.setattr(Member, "lacks", lambda member: "")
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_suite_of_dynamics_relates_the_runs_of_a_study(tmp_path: Path) -> None:
     """Each run is related with itself in its own table; what needs several runs comes with the page."""
-    asked = "{suite: [embedded, dynamics]}"
-    (tmp_path / "asked.yaml").write_text(
-        f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
-    )
-    study = Study(tmp_path / "asked.yaml", tmp_path / "study", report=True)
+    text = "runs: [{seed: [10, 11]}, {seed: 11, arm: noise}]\nevaluation: {suite: [embedded, dynamics]}\n"
+    study = asked(tmp_path, text, report=True)
     assert all("error_consistency" in one.evaluations[0].related for one in study.members)
     for member in study.members:
         assert member.config is not None
         seed, arm = member.config.seed, member.config.arm or ""
         run = Run(scale="tiny", seed=seed, arm=arm, planted=Planted(accuracy=ramp(0.2, 0.9)))
         write_study(member.folder / "results.parquet", [run], shares=[0, 1])
-    monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
-    monkeypatch.setattr(Member, "lacks", lambda member: "")
     study.run()
     rows = pd.read_parquet(study.folder / "relations.parquet")
     assert {one["with"] for one in map(json.loads, rows["settings"])} == {"seeds", "runs"}
@@ -307,18 +314,13 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
 
 
-def test_small_models_come_first_in_the_table_of_a_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "asked.yaml").write_text(
-        "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
-    )
-    study = Study(tmp_path / "asked.yaml", tmp_path / "study", report=True)
+@pytest.mark.usefixtures("measured")
+def test_small_models_come_first_in_the_table_of_a_study(tmp_path: Path) -> None:
+    text = "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
+    study = asked(tmp_path, text, report=True)
     for member, parameters in zip(study.members, (300, 100, 300), strict=True):
         one = row("zero_shot/procedural", "top1", 0.5, repo_id=f"me/{member.name}", parameters=parameters)
         write_rows([one], member.folder / "results.parquet")
-    monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
-    monkeypatch.setattr(Member, "lacks", lambda member: "")
     study.run()
     rows = load(study.folder / "results.parquet")
     assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
@@ -329,17 +331,13 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     tmp_path: Path,
 ) -> None:
     def member(also: str, **folders: Path) -> Member:
-        (tmp_path / "asked.yaml").write_text(
-            "runs: [{seed: 10}]\nevaluation:\n  benchmarks: [psychophysics/procedural]\n  also:\n" + also
-        )
-        return Study(tmp_path / "asked.yaml", tmp_path / "study", data_dirs=folders).members[0]
+        text = "runs: [{seed: 10}]\nevaluation:\n  benchmarks: [psychophysics/procedural]\n  also:\n" + also
+        return asked(tmp_path, text, data_dirs=folders).members[0]
 
     one = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-000]}\n")
     first, second = one.evaluations
-    assert [[each.name for each in asked.selected] for asked in one.evaluations] == [
-        ["psychophysics/procedural"],
-        ["zero_shot/procedural"],
-    ]
+    selected = [[each.name for each in part.selected] for part in one.evaluations]
+    assert selected == [["psychophysics/procedural"], ["zero_shot/procedural"]]
     assert (first.revisions, second.revisions) == (None, ("epoch-000",))
     assert first.output == second.output
     assert first.series.where == second.series.where
@@ -347,7 +345,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     assert one.mark != other.mark
     osie = tmp_path / "osie"
     one = member("  - {benchmarks: saliency/osie}\n", osie=osie)
-    assert [dict(asked.data_dirs) for asked in one.evaluations] == [{}, {"osie": osie}]
+    assert [dict(part.data_dirs) for part in one.evaluations] == [{}, {"osie": osie}]
 
 
 @pytest.mark.parametrize(
@@ -389,14 +387,14 @@ def test_every_study_of_the_package_can_be_read() -> None:
 def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repository_of_its_own(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "asked.yaml").write_text(
+    text = (
         "defaults: {learning_rate: 1e-3, hub_model_id: 'me/study-{name}', push_to_hub: true}\n"
         "runs:\n  - {seed: [10, 11], scale: small}\n  - {seed: 0, learning_rate: 5e-4, name: slow}\n"
         "  - {seed: 0, arm: noise}\n"
     )
-    runs = Study(tmp_path / "asked.yaml", tmp_path / "there").members
+    runs = asked(tmp_path, text).members
     assert [one.name for one in runs] == ["small-seed10", "small-seed11", "slow", "noise-tiny-seed0"]
-    assert [one.folder for one in runs] == [tmp_path / "there" / one.name for one in runs]
+    assert [one.folder for one in runs] == [tmp_path / "study" / one.name for one in runs]
     configs = [one.config for one in runs if one.config is not None]
     assert [(one.seed, one.learning_rate) for one in configs] == [
         (10, 1e-3), (11, 1e-3), (0, 5e-4), (0, 1e-3)

@@ -10,39 +10,38 @@ from typing import Any
 import forked
 import pandas as pd
 import pytest
-from printed_blocks import Block, is_printed
+from printed_blocks import is_printed
 from tutorial import BLOCKS, OUTPUTS, SHORTER, follow
 
 
 @pytest.fixture(scope="module")
-def printed(demo: Any) -> str:
+def printed(reader: Any) -> str:
     """What the blocks printed, run one after another on a quick run in the demo's place."""
 
     def run(*command: str) -> str:
-        done = demo.run(command)
+        done = reader.run(command)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return str(done.stdout)
 
-    return follow(demo.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], run)
+    return follow(reader.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], run)
 
 
-def test_its_blocks_run_in_the_order_of_its_pages(demo: Any, printed: str) -> None:
+def test_its_blocks_run_in_the_order_of_its_pages_up_to_a_figure_and_a_verdict(
+    reader: Any, printed: str
+) -> None:
     assert "Shape bias" in printed
-    own = pd.read_parquet(demo.root / "runs" / "own" / "results.parquet")
+    own = pd.read_parquet(reader.root / "runs" / "own" / "results.parquet")
     assert list(own["revision"].unique()) == ["epoch-000", "epoch-001"]
-
-
-def test_it_ends_with_a_figure_and_a_verdict(demo: Any, printed: str) -> None:
-    assert (demo.root / "shape-bias.png").stat().st_size > 5000
-    (row,) = pd.read_parquet(demo.root / "verdict.parquet").to_dict("records")
+    assert (reader.root / "shape-bias.png").stat().st_size > 5000
+    (row,) = pd.read_parquet(reader.root / "verdict.parquet").to_dict("records")
     assert row["n_seeds"] == 3
 
 
-@pytest.mark.parametrize("output", OUTPUTS, ids=lambda one: one.place)
-def test_it_prints_what_its_pages_say(demo: Any, printed: str, output: Block) -> None:
+def test_it_prints_what_its_pages_say(reader: Any, printed: str) -> None:
     """Numbers vary with the shorter runs."""
-    lines = [*demo.lines, *printed.splitlines()]
-    assert [one for one in output.text.splitlines() if not any(is_printed(one, line) for line in lines)] == []
+    lines = [*reader.lines, *printed.splitlines()]
+    said = [(output.place, one) for output in OUTPUTS for one in output.text.splitlines()]
+    assert [one for one in said if not any(is_printed(one[1], line) for line in lines)] == []
 
 
 def demos() -> list[list[str]]:
@@ -51,10 +50,13 @@ def demos() -> list[list[str]]:
     return [words[1:] for words in lines if words[:2] == ["clipdyn", "demo"]]
 
 
-def test_the_quick_demo_that_is_printed_is_the_one_that_the_other_blocks_follow(demo: Any) -> None:
+def test_its_quick_demo_is_the_one_that_the_other_blocks_follow_and_each_shorter_part_is_printed_once(
+    demo: Any,
+) -> None:
     _, quick = demos()
     options = [word.replace("_", "-") if word.startswith("--") else word for word in quick]
     assert options == [*demo.command[3:], "--overwrite-output-dir"]
+    assert [sum(block.text.count(one) for block in BLOCKS) for one in SHORTER] == [1] * len(SHORTER)
 
 
 @pytest.mark.slow
@@ -69,14 +71,3 @@ def test_its_demos_run_one_after_the_other(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "runs/demo/results.parquet")
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
-def test_each_block_runs_or_says_why_not(block: Block) -> None:
-    assert block.language in ("python", "bash", "text", "yaml")
-    if block.language in ("python", "bash"):
-        assert block.runs or len(block.note) > len("no-run: ") + 10, block.note
-
-
-def test_what_the_tests_shorten_is_printed_once() -> None:
-    assert [sum(block.text.count(one) for block in BLOCKS) for one in SHORTER] == [1] * len(SHORTER)

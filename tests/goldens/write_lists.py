@@ -11,7 +11,7 @@ public_names.txt  the public names of Python with their signatures, and the comm
 import ast
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,88 +39,26 @@ COLUMNS = [
 ]
 """What tells numbers of a kind apart; each kind has one data set in the goldens."""
 
-Values = tuple[str, ...]
-
-GOES: list[dict[str, str | Values]] = [
-    {"kind": "psychophysics", "condition": ("masking_orientation", "masking_frequency", "csf_red_green")},
-    {"kind": "label_distribution", "metric": ("label_spearman", "off_label_pearson", "second_choice")},
-    {"kind": "odd_one_out", "metric": ("most_frequent", "same_objects")},
-    {"kind": "representation", "metric": ("alignment_tau_a", "alignment_pearson", "alignment_by_person")},
-    {"kind": "representation", "metric": "alignment_it"},
-    {"kind": "representation", "subset": "within_categories"},
-    {"kind": "representation", "reference": ("human_it", "monkey_it", "model_animacy", "model_hmax")},
-    {"kind": "geometry", "metric": ("gap_squared_unbiased", "relative_modality_gap")},
-    {"kind": "quality", "reference": "full_resolution"},
-    {"kind": "saliency", "metric": "auc_judd"},
-    {"kind": ("classification", "shape_bias"), "variant": ("imagenet_1000", "imagenet_80")},
-    {"kind": ("classification", "shape_bias"), "metric": "top_class_share"},
-    {"kind": "classification", "metric": "observed_consistency"},
-    {"kind": "noise", "metric": ("displacement", "noise_rms")},
-    {"kind": "shape_bias", "metric": ("texture_bias", "error_consistency")},
-]
-"""What the scope of version 0.4 lists as going."""
-
-DOUBTFUL: list[dict[str, str | Values]] = [
-    # Neither among the two conditions that stay nor among the three that go.
-    {"kind": "psychophysics", "condition": "contrast_matching"},
-    # Four of seven references go, and the split-half ceiling stays; the others are not named.
-    {
-        "kind": "label_distribution",
-        "reference": ("label", "label_and_class", "half_and_class", "all"),
-    },
-    {"kind": "label_distribution", "role": "lower_bound"},
-    {"kind": "label_distribution", "metric": "top1_mode"},  # top-1 stays, once
-    # People, ceilings and one baseline of pixels stay; these are not named.
-    {
-        "kind": "representation",
-        "reference": ("categories", "another_person", "pixels_euclidean", "mean_colour"),
-    },
-    # Uniformity and RankMe stay; other dimensions and the norms are not named.
-    {"kind": "geometry", "metric": tuple(f"effective_rank{one}" for one in ("_image", "_text"))},
-    {"kind": "geometry", "metric": tuple(f"effective_rank_centred{one}" for one in ("_image", "_text"))},
-    {"kind": "geometry", "metric": tuple(f"participation_ratio{one}" for one in ("_image", "_text"))},
-    {
-        "kind": "geometry",
-        "metric": tuple(f"participation_ratio_debiased{one}" for one in ("_image", "_text")),
-    },
-    {"kind": "geometry", "metric": ("norm_image", "norm_text")},
-    # SRCC, KRCC, PLCC after the logistic and one baseline of pixels stay.
-    {"kind": "quality", "metric": ("plcc", "rmse_logistic")},
-    {"kind": "quality", "reference": "level"},
-    {"kind": "quality", "variant": "psnr"},
-    # One definition of each score and one centre baseline stay.
-    {"kind": "saliency", "subset": "left_out_observer"},
-    {"kind": "saliency", "reference": "centre_gaussian"},
-    # The gap to other distributions stays, the difference of accuracies to people goes: which one this is, is not said.
-    {"kind": "classification", "metric": ("accuracy_difference", "observer_consistency")},
-    {"kind": "shape_bias", "metric": "cue_accuracy"},  # its share of right answers of either cue is not named
-]
-"""What is read either way, or named on neither side of a list that names the rest: the lists are kept to it."""
-
 
 def numbers(table: Path = HERE / "results.parquet") -> list[str]:
-    """The lines of `numbers.tsv`, below a line of titles, sorted."""
-    rows = pd.read_parquet(table, columns=COLUMNS)
+    """The lines of `numbers.tsv`, below a line of titles, sorted. A number that it does not have yet stays."""
+    rows, known = pd.read_parquet(table, columns=COLUMNS), fates()
     lines = {tuple(map(_text, row)) for row in rows.itertuples(index=False)}
-    return ["\t".join([*COLUMNS, "in 0.4"]), *sorted("\t".join([*line, _fate(line)]) for line in lines)]
+    titles = "\t".join([*COLUMNS, "in 0.4"])
+    return [titles, *sorted("\t".join([*line, known.get(line, "stays")]) for line in lines)]
+
+
+@cache
+def fates() -> dict[tuple[str, ...], str]:
+    """What `numbers.tsv` says: "stays", "goes", or "doubtful" where the scope of version 0.4 can be read either way."""
+    lines = (HERE / "numbers.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return {tuple(line): fate for *line, fate in (line.split("\t") for line in lines)}
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if pd.isna(value) else f"{value:g}"
-
-
-def _fate(line: Sequence[str]) -> str:
-    named = dict(zip(COLUMNS, line, strict=True))
-
-    def is_in(rules: list[dict[str, str | Values]]) -> bool:
-        return any(
-            all(named[key] in ((value,) if isinstance(value, str) else value) for key, value in rule.items())
-            for rule in rules
-        )
-
-    return "goes" if is_in(GOES) else "doubtful" if is_in(DOUBTFUL) else "stays"
 
 
 # --- names ---
