@@ -52,7 +52,7 @@ ROWS = {
     "tid2013": (1, "b716b7ebd1a4"),
     "tiny_imagenet": (1, "5ee82cc3b1b7"),
     "webdataset": (1, "876d0c58464d"),
-    "procedural": (1, "3783c27d0051"),
+    "procedural": (1, "ef2f9f78caaf"),
 }
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
