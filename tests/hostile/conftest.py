@@ -1,7 +1,6 @@
 """An attacked folder, a victim beside it, and the command line in a child process."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ import pandas as pd
 import pytest
 from hostile.harness import Outcome, Run, Victim, Write, command
 from result_rows import course
+
+from hf_clipdyn.results.arrow import SCHEMA
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def write_table() -> Write:
     def write(path: Path, **columns: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = course("zero_shot/cifar10", "top1", [0.1, 0.4, 0.6], 0.05, repo_id="me/run")
-        pd.DataFrame(map(asdict, rows)).assign(**columns).to_parquet(path, index=False)
+        pd.DataFrame(map(vars, rows), columns=SCHEMA.names).assign(**columns).to_parquet(path, index=False)
         return path
 
     return write

@@ -52,7 +52,7 @@ CALLS = {
     "verdicts over a table of somebody": (f"{JUDGE} in.parquet -o mine.parquet", VERDICTS),
     "verdicts over a text": (f"{JUDGE} in.parquet -o notes.txt", VERDICTS),
     "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", RESULTS),
-    "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
+    "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "is one cell of another table"),
     "share over a page of somebody": ("share in.parquet -o shared", "not a page of hf_clipdyn"),
 }
 
