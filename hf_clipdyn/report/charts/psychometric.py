@@ -18,18 +18,8 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, bare
 
 _MOST_CURVES = 600  # of one benchmark
-_COLUMNS = (
-    "item",
-    "test",
-    "level",
-    "criterion",
-    "is_criterion",
-    "contrast",
-    "human",
-    "probe",
-    "distance",
-    "value",
-)
+_STIMULUS = ("test", "level", "criterion", "is_criterion", "contrast", "human")
+_COLUMNS = ("item", "probe", "distance", "value", *_STIMULUS)
 
 _Key = tuple[str, float, float]
 """Condition, level and parameter, as the numbers of the kind name them."""

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -194,10 +194,8 @@ def _seeds(study: Study) -> dict[int, list[str]]:
     runs = study.results.courses.drop_duplicates("run").dropna(subset="seed")
     if all(len(group.runs) == 1 for group in study.planner.groups):
         return {}
-    found: dict[int, list[str]] = defaultdict(list)
-    for run, seed in zip(runs["run"], runs["seed"], strict=True):
-        found[int(seed)].append(run)
-    return found
+    by_seed = runs.groupby(runs["seed"].astype(int))["run"].agg(list)
+    return dict(zip(by_seed.index.tolist(), by_seed.tolist(), strict=True))
 
 
 def _text(name: str) -> str:

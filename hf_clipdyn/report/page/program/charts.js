@@ -36,8 +36,7 @@ function axisOf(name) { return DATA.meta.axes[name] ?? DATA.metrics.find(({ key 
 // for it). Where some seeds of a mean are off, the others stand alone: their mean is not the study's.
 function sight({ kind, run, group, of }, off, { only, behind }) {
   if (kind === "reference" || kind === "map" || kind === "margin") return "on";
-  if (only && behind === group) return of === "seed" ? "" : "behind";
-  if (only && only !== group) return "";
+  if (only && only !== group) return behind === group && of !== "seed" ? "behind" : "";
   const apart = seedsAs() === "each" || GROUPS.get(group)?.runs.some((name) => off.has(name));
   if (of === "mean") return apart ? "" : "on";
   if (of === "seed" && !apart) return "thin";
