@@ -136,7 +136,7 @@ class Manifest(BaseModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
+            first = error.errors()[0]
             at = ".".join(map(str, first["loc"]))
             raise RevisionError(
                 f"{MANIFEST_FILE} of {where} cannot be read: {at + ': ' if at else ''}{first['msg']}."

@@ -4,6 +4,7 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 `step1000-tokens4B`, `epoch_12`) need `natural_key`.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -36,7 +37,7 @@ RevisionName = Annotated[
     checked(MAIN.__ne__, "main is the newest revision, and no revision is called so"),
 ]
 
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"(\d{1,18})")
 
 
 def epoch_name(epoch: int) -> str:
@@ -81,16 +82,12 @@ def _number_after(word: str, name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_key(name: str) -> tuple[Any, ...]:
     """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`."""
-    return tuple(
-        (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part)
-        for part in _DIGITS.split(name)
-        if part
-    )
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name)))
 
 
 def training_order(name: str, step: int | None) -> tuple[Any, ...]:
     """Sort key of revisions: by the step, else by that in the name, then by the numbers in it; `main` last."""
     step = step_of(name) if step is None else step
-    return (name == MAIN, step is None, step or 0, natural_key(name))
+    return (name == MAIN, math.inf if step is None else step, natural_key(name))

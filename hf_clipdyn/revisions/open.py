@@ -120,14 +120,15 @@ def _in_folder(folder: Path, token: str | None) -> Series:
     series = Folder(folder, token)
     if any(files for _, files in series.models().values()):
         return series
-    hint = (
-        "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
-        "checkpoint-* folders, or the output_dir of `clipdyn train`."
-    )
-    for run in _runs_below(folder)[:1]:
-        hint = f"It contains runs: give one or several of them, for example {run}."
-    for epoch in [*folder.glob("epoch_*.pt"), *folder.glob("checkpoints/epoch_*.pt")][:1]:
-        hint = f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epoch.parent}."
+    if runs := _runs_below(folder):
+        hint = f"It contains runs: give one or several of them, for example {runs[0]}."
+    elif epochs := [*folder.glob("epoch_*.pt"), *folder.glob("checkpoints/epoch_*.pt")]:
+        hint = f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs[0].parent}."
+    else:
+        hint = (
+            "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+            "checkpoint-* folders, or the output_dir of `clipdyn train`."
+        )
     raise ConfigError(f"The folder {folder} contains no model. {hint}")
 
 
@@ -154,11 +155,12 @@ def run_here(repo_id: str) -> str | None:
 
 def runs_here() -> str:
     """A sentence on the folders of runs below `./runs`."""
-    folders = [shown_path(path) for path in _runs_below(Path("runs").absolute())]
-    if not folders:
-        return "No folder below ./runs has a run."
-    named = ", ".join([*folders[:5], "…"] if len(folders) > 5 else folders)
-    return f"Runs are in {named}: give such a folder."
+    folders = ", ".join(map(shown_path, _runs_below(Path("runs").absolute())))
+    return (
+        f"Runs are in {shorten(folders)}: give such a folder."
+        if folders
+        else "No folder below ./runs has a run."
+    )
 
 
 def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:

@@ -31,10 +31,10 @@ _OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "
 OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
-def in_parallel(call: Callable[[str], T], names: Iterable[str], *, waits: bool) -> list[T]:
-    """What a call gives for each; at once if it waits for a server or a disk: else threads cost more than they save."""
+def in_parallel(call: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """What a call gives for each: it waits for a server or a disk."""
     with ThreadPoolExecutor(8) as pool:
-        return list((pool.map if waits else map)(call, names))
+        return list(pool.map(call, names))
 
 
 class Published(Series):
@@ -86,10 +86,10 @@ class Published(Series):
         if manifest is NO_MANIFEST:
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
-        listed = zip(
-            refs.items(), in_parallel(self.files, refs.values(), waits=not self.on_disk), strict=True
-        )
-        found = [_described(*ref, files, manifest) for ref, files in listed]
+        files = in_parallel(self.files, refs.values())
+        found = [
+            _described(*ref, listing, manifest) for ref, listing in zip(refs.items(), files, strict=True)
+        ]
         return sorted(found, key=lambda revision: training_order(revision.name, revision.step))
 
 

@@ -88,9 +88,6 @@ class Store(RunFolder):
         Raises:
             PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left.
         """
-        final = self.folder / row.name
-        if final.is_dir():
-            return manifest
         with self.staged(row.name) as staged:
             save(staged)
             row = row.model_copy(update=weights_in(staged))
@@ -100,7 +97,7 @@ class Store(RunFolder):
             follow_umask(staged)  # safetensors writes files that nobody else can read
             for path in [*staged.rglob("*"), staged]:
                 fsync(path)
-            staged.rename(final)
+            staged.rename(self.folder / row.name)
             fsync(self.folder)
         self._rows[row.name] = row
         return manifest

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
@@ -136,8 +135,7 @@ class _Checks:
     def __init__(self, place: Published, deep: bool) -> None:
         self.place, self.deep = place, deep
         self.refs = place.refs()
-        self.each = partial(in_parallel, waits=deep or not place.on_disk)
-        listed = zip(self.refs, self.each(self._listing, self.refs.values()), strict=True)
+        listed = zip(self.refs, in_parallel(self._listing, self.refs.values()), strict=True)
         self.files = {name: files for name, files in listed if files is not None}
         self.weights = {name: weights_of(files) for name, files in self.files.items()}
         self.manifest, self.unreadable = NO_MANIFEST, place.broken
@@ -162,7 +160,7 @@ class _Checks:
             return Report(self.place.where, (), (_NO_MANIFEST,), self.deep)
         found = [(name, "unreadable-manifest", said) for name, said in self.unreadable.items()]
         found += [*self._of_names(), *self._of_rows(), *self._of_main(), *self._of_shared_files()]
-        for of_one in self.each(lambda name: list(self._of_revision(name)), self.names):
+        for of_one in in_parallel(lambda name: list(self._of_revision(name)), self.names):
             found += of_one
         found.sort(key=lambda values: self._order(values[0]))
         findings = tuple(Finding(*values) for values in found)
@@ -222,11 +220,6 @@ class _Checks:
             yield name, "moved-branch", "The revision has no manifest."
             return
         content = self.place.read(self.refs[name], MANIFEST_FILE)
-        # As this package writes it, it is searched, not parsed: each revision has the rows of all earlier ones.
-        row = f'\n   "name": {json.dumps(name)},'.encode()
-        run = f'\n "run_id": {json.dumps(run_id)},'.encode()
-        if content.endswith(b"}\n") and row in content and run in content:
-            return
         try:
             own = Manifest.loads(content, name)
         except RevisionError as error:

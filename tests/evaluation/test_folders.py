@@ -1,8 +1,6 @@
 """Models that are named by a folder: one model, a Trainer's checkpoints, a run; and several names in one table."""
 
-import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,10 +15,10 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.live_model import LiveModel
-from hf_clipdyn.revisions import list_revisions, open_series
+from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import import_open_clip, local_checkpoints
 
 
@@ -75,35 +73,6 @@ def test_the_checkpoints_of_a_trainer_are_revisions_by_step_with_epoch_and_loss(
     assert set(one["repo_id"]) == {"out"}
 
 
-def test_a_model_saved_at_the_end_is_main_unless_a_checkpoint_has_its_weights(trained, save_model, tmp_path):
-    out = shutil.copytree(trained, tmp_path / "out")
-    for name in ("config.json", "model.safetensors"):
-        shutil.copyfile(out / "checkpoint-2" / name, out / name)
-    assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002"]
-    save_model(5)(out)
-    assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002", "main"]
-
-
-@pytest.mark.parametrize("moment", ["before a listing", "before it is fetched", "while its state is read"])
-def test_a_checkpoint_that_is_removed_is_a_revision_that_is_not_found(trained, tmp_path, monkeypatch, moment):
-    out = shutil.copytree(trained, tmp_path / "out")
-    series = open_series(out)
-    first, models, read = series.revisions()[0], series.models(), Path.read_bytes
-
-    def vanished(path):
-        if path.name == "trainer_state.json":
-            raise FileNotFoundError(path)
-        return read(path)
-
-    if moment == "while its state is read":
-        monkeypatch.setattr(Path, "read_bytes", vanished)
-    else:
-        series.models = lambda: models
-        shutil.rmtree(out / "checkpoint-1")
-    with pytest.raises(RevisionNotFoundError):
-        series.fetch(first) if moment == "before it is fetched" else series.revisions()
-
-
 @pytest.mark.parametrize("before", ["fetch", "load"])
 def test_watching_goes_on_where_a_trainer_removes_a_checkpoint_before_it_is_measured(
     trained, tmp_path, measure, monkeypatch, caplog, before
@@ -122,21 +91,6 @@ def test_watching_goes_on_where_a_trainer_removes_a_checkpoint_before_it_is_meas
     assert "step-00000001" in caplog.text
 
 
-def test_a_loss_that_is_not_a_number_is_unknown_and_a_false_state_is_refused(trained, tmp_path):
-    out = shutil.copytree(trained, tmp_path / "out")
-    shutil.copytree(out / "checkpoint-2", out / "checkpoint-4")
-    (out / "checkpoint-4" / "trainer_state.json").unlink()  # in writing: it does not count yet
-    path = out / "checkpoint-2" / "trainer_state.json"
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps(state | {"log_history": [{"loss": float("nan")}], "epoch": float("inf")}))
-    _, second = list_revisions(out)
-    assert second.loss is None
-    for wrong in (json.dumps(state | {"global_step": 9}), "["):
-        path.write_text(wrong)
-        with pytest.raises(RevisionError, match="checkpoint-2"):
-            list_revisions(out)
-
-
 def test_the_adapter_of_a_model_is_never_loaded_with_the_base_that_it_names(
     trained, tmp_path, save_model, measure
 ):
@@ -149,38 +103,6 @@ def test_the_adapter_of_a_model_is_never_loaded_with_the_base_that_it_names(
     assert set(measure(out)["revision"]) == {"step-00000002"}
     with pytest.raises(RevisionError, match="checkpoint-1"):
         measure(out, revisions="step-00000001")
-
-
-def test_two_runs_of_one_local_name_are_told_apart_by_their_folders(publish, tmp_path, monkeypatch):
-    publish(tmp_path / "runs" / "demo", [0], "local/demo")
-    monkeypatch.chdir(tmp_path)
-    named = list_revisions("local/demo")
-    assert list_revisions("runs/demo") == list_revisions("runs/demo", store="elsewhere") == named
-    with pytest.raises(ConfigError, match="runs/demo"):
-        list_revisions("runs")
-    in_study = tmp_path / "runs" / "study" / "demo"
-    shutil.copytree(tmp_path / "runs" / "demo", in_study)
-    with pytest.raises(ConfigError, match="runs/demo or runs/study/demo"):
-        list_revisions("local/demo")
-    shutil.rmtree(tmp_path / "runs" / "demo")
-    assert list_revisions("local/demo") == named, "a run of a study is found"
-    # Another run's broken manifest is nothing to this name.
-    (in_study / "revisions" / "epoch-000" / "revisions.json").write_text("{")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(RevisionNotFoundError, match="runs/study/demo"):
-        list_revisions("me/none")
-
-
-def test_what_a_store_of_version_0_3_has_comes_before_a_folder_of_that_name(tmp_path, monkeypatch):
-    kept = Path(__file__).parents[1] / "kept" / "store" / "whole"
-    (tmp_path / "someone" / "whole").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    assert len(list_revisions("someone/whole", kept / "hub")) == 3
-    with pytest.raises(ConfigError, match="someone/whole"):
-        list_revisions("someone/whole")
-    for given in (kept, kept / "hub"):
-        with pytest.raises(ConfigError, match=r"give someone/whole .*--store .*/hub"):
-            list_revisions(given)
 
 
 def test_without_a_network_a_name_that_is_not_here_is_soon_answered(hub, tmp_path, monkeypatch, clipdyn):

@@ -18,7 +18,7 @@ class Fault:
         delay: seconds before the request is handled.
         short: the answer is half of the true one and gives that as its length, so that it looks complete.
         cut: the answer, or the upload, breaks off half way.
-        spoil: the request takes effect, but the large files of the commit get another content.
+        spoil: the request takes effect, but this file of the commit gets another content.
     """
 
     status: int | None = None
@@ -29,7 +29,7 @@ class Fault:
     delay: float = 0.0
     short: bool = False
     cut: bool = False
-    spoil: bool = False
+    spoil: str = ""
 
 
 class Faults:

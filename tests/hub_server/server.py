@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
                 with hub.lock:
                     response = answer(hub.state, request, match)
                     if fault is not None and fault.spoil:
-                        spoil_head(hub.state, hub.state.repos[match["kind"], match["id"]])
+                        spoil_head(hub.state, hub.state.repos[match["kind"], match["id"]], fault.spoil)
             except NotPossible as error:
                 response = error.response
             if fault is not None and fault.status is not None:

@@ -96,13 +96,15 @@ class State:
     def content(self, file: File) -> bytes:
         return file.content if file.content is not None else self.large[file.sha256 or ""]
 
+    def stored(self, content: bytes) -> File:
+        """A file whose content is in the large storage."""
+        name = hashlib.sha256(content).hexdigest()
+        self.large[name] = content
+        return File.large(name, len(content))
 
-def spoil_head(state: State, repo: Repo) -> None:
-    """Swap the content of the large files of the newest commit, as a server with a fault might."""
-    head = repo.commits[repo.branches["main"]]
-    for path, file in head.tree.items():
-        if file.sha256 is not None:
-            content = state.large[file.sha256][::-1]
-            name = hashlib.sha256(content).hexdigest()
-            state.large[name] = content
-            head.tree[path] = File.large(name, len(content))
+
+def spoil_head(state: State, repo: Repo, path: str) -> None:
+    """Give a file of the newest commit another content, as a server with a fault might."""
+    tree = repo.commits[repo.branches["main"]].tree
+    content = state.content(tree[path])[::-1]
+    tree[path] = File.small(content) if tree[path].sha256 is None else state.stored(content)

@@ -1,14 +1,20 @@
-"""A real CLIPModel, small enough to be saved in milliseconds, with its tokenizer and image processor."""
+"""A real CLIPModel, small enough to be saved in milliseconds, and a run of it in folders and on a Hub."""
 
+import shutil
+import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hub_server.server import HubServer
 
 from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
+sys.path.insert(0, str(Path(__file__).parent))  # faults
 Save = Callable[[Path], None]
 
 
@@ -21,7 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Save]:
-    """`trained(3)` writes a model "after 3 epochs": the same seed gives the same weights, another one others."""
+    """`trained(3)` writes a model "after 3 epochs": the same number gives the same weights, another one others."""
     import torch
     from transformers import CLIPModel, CLIPProcessor
 
@@ -33,13 +39,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Save]:
     tokenizer = train_tokenizer(captions, vocab_size=520, context_length=32)
     config = clip_config(size, tokenizer)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
+    made: dict[int, Path] = {}
 
     def model(epoch: int) -> Save:
         def save(folder: Path) -> None:
-            with torch.random.fork_rng():
-                torch.manual_seed(epoch)
-                CLIPModel(config).save_pretrained(folder)
-            processor.save_pretrained(folder)
+            if epoch not in made:
+                made[epoch] = tmp_path_factory.mktemp("model")
+                with torch.random.fork_rng():
+                    torch.manual_seed(epoch)
+                    CLIPModel(config).save_pretrained(made[epoch])
+                processor.save_pretrained(made[epoch])
+            shutil.copytree(made[epoch], folder, dirs_exist_ok=True)
 
         return save
 
@@ -59,15 +69,8 @@ def record() -> Callable[[int], Row]:
 
 @pytest.fixture(scope="session")
 def card() -> CardFacts:
-    return CardFacts(
-        "me/run",
-        datasets=("procedural",),
-        synthetic=True,
-        licence="apache-2.0",
-        scale="tiny",
-        seed=7,
-        parameters=12_345,
-    )
+    facts: dict[str, Any] = {"datasets": ("procedural",), "synthetic": True, "licence": "apache-2.0"}
+    return CardFacts("me/run", scale="tiny", seed=7, parameters=12_345, **facts)
 
 
 @pytest.fixture
@@ -82,3 +85,24 @@ def publish(tmp_path, trained, record, card):
             return publisher.finish(patience)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def made() -> list[Any]:
+    """What the first `suite` has made for the others."""
+    return []
+
+
+@pytest.fixture
+def suite(hub: HubServer, tmp_path: Path, tmp_path_factory, publish, made) -> HubServer:
+    """A Hub with a run of four revisions, whose folders are in ``tmp_path``, without fault."""
+    if not made:
+        folder = tmp_path_factory.mktemp("suite")
+        summary = publish(range(4), folder=folder, push_to_hub=True)
+        assert summary.missing == [], summary.message
+        made[:] = folder, deepcopy(hub.state)
+    folder, state = made
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    hub.state = deepcopy(state)
+    hub.seen.clear()
+    return hub

@@ -3,7 +3,6 @@
 import gc
 import io
 import json
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 import torch
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
+from huggingface_hub import ModelCard, constants, hf_hub_download
 
-from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, RevisionNotFoundError
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions, open_series
@@ -50,19 +49,15 @@ def _checkpoint(epoch: int, prefix: str = "module.") -> dict[str, Any]:
     }
 
 
-def _run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as done:
-        main([str(argument) for argument in arguments])
-    return int(done.value.code or 0)
-
-
-def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_start(tmp_path: Path) -> None:
+def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_start(
+    tmp_path: Path, clipdyn
+) -> None:
     for file, epoch in (("epoch_10.pt", 10), ("epoch_2.pt", 2), ("epoch_1.pt", 1)):
         torch.save(_checkpoint(epoch), tmp_path / file)
     files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
     run = tmp_path / "run"
     options = ["--from-open-clip", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
-    assert _run("import", *files, "me/theirs", *options) == 0
+    assert clipdyn("import", *files, "me/theirs", *options)[0] == 0
     revisions = list_revisions(run)
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
     assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
@@ -94,35 +89,54 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
 
 @pytest.mark.parametrize("kind", ["models", "datasets"])
 def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
-    tmp_path: Path, hub: HubServer, kind: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, hub: HubServer, kind: str, clipdyn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     repo = hub.state.repos[kind, "laion/laws"] = Repo(kind, "laion/laws")
-    tree = {"README.md": File.small(b"---\nlicense: mit\n---\n")}
+    named = "[laion/two, laion/five]" if kind == "models" else "laion/two"
+    tree = {"README.md": File.small(f"---\nlicense: mit\ndatasets: {named}\n---\n".encode())}
+    tree["full/b/epoch_latest.pt"] = tree["full/b/epoch_1.txt"] = File.small(b"")
     for epoch in (1, 2):
         buffer = io.BytesIO()
         torch.save(_checkpoint(epoch), buffer)
         for name in ("a", "b"):
-            digest = sha256(buffer.getvalue()).hexdigest()
-            hub.state.large[digest] = buffer.getvalue()
-            tree[f"full/{name}/epoch_{epoch}.pt"] = File.large(digest, len(buffer.getvalue()))
+            tree[f"full/{name}/epoch_{epoch}.pt"] = hub.state.stored(buffer.getvalue())
     commit = repo.commit("main", "checkpoints", tree).oid
     options = ["me/theirs", "--from-open-clip", NAME, "--output-dir", tmp_path / "run"]
-    assert _run("import", "laion/laws", *options) == 2
-    assert "choose one as laion/laws/FOLDER" in capsys.readouterr().err
-    assert _run("import", "laion/laws/c", *options) == 2
-    assert _run("import", "laion/laws/b", *options) == 0
+    for place, said in (("laws", "laion/laws has 2 folders"), ("laws/c", "'c'"), ("none", "laion/none")):
+        code, _, error = clipdyn("import", f"laion/{place}", *options)
+        assert (code in (1, 2), said in error) == (True, True), error
+    assert clipdyn("import", "laion/laws/b", *options)[0] == 0
     revisions = list_revisions(tmp_path / "run")
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002"]
     card = (tmp_path / "run" / "revisions" / "epoch-002" / "README.md").read_text()
-    assert "license: mit" in card
+    data = ModelCard(card).data
+    assert (data.license, data.datasets[0], len(data.datasets)) == (
+        "mit",
+        "laion/two",
+        1 + (kind == "models"),
+    )
     assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
     fetched = hub.count("resolve-get")
-    assert _run("import", "laion/laws/b", *options) == 0
+    assert clipdyn("import", "laion/laws/b", *options)[0] == 0
     assert hub.count("resolve-get") == fetched, "what is published is not fetched again"
+    series = open_series(f"open_clip:{NAME}@laion/laws/full/b", samples_per_epoch=10)
+    assert [(one.name, one.samples_seen) for one in series.revisions()] == [
+        ("epoch-001", 10),
+        ("epoch-002", 20),
+    ]
+    assert (series.repo_id, series.on_disk) == ("b", False)
+    mine = hf_hub_download("laion/laws", "full/b/epoch_1.pt", repo_type=kind[:-1])
+    for one, there in zip(series.revisions(), revisions, strict=True):
+        converted = series.fetch(one) / "model.safetensors"
+        assert (
+            converted.read_bytes() == (tmp_path / "run/revisions" / there.name / converted.name).read_bytes()
+        )
+    assert hub.count("resolve-get") == fetched + 2, "the one in the client's cache is not fetched again"
+    assert Path(mine).is_file()
 
 
-def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "weights.pt").touch()
+def test_bad_calls_are_told_in_one_sentence(tmp_path: Path, clipdyn) -> None:
     torch.save(_checkpoint(1)["state_dict"], tmp_path / "last.pt")
     torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
     torch.save(_checkpoint(1), tmp_path / "again.pt")
@@ -133,8 +147,11 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             local_checkpoints(files)
-    assert _run("import", "me/theirs", "--from-open-clip", NAME) == 2
-    assert _run("import", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none") == 2
+    assert clipdyn("import", "me/theirs", "--from-open-clip", NAME)[0] == 2
+    assert clipdyn("import", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none")[0] == 2
+    for missing in (tmp_path / "none.pt", "me/none.pt", "me/none/epoch_1.safetensors"):
+        code, _, error = clipdyn("import", missing, "me/x", "--from-open-clip", NAME)
+        assert (code, f"{missing} does not exist" in error) == (2, True)
 
 
 def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> None:
@@ -152,6 +169,10 @@ def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> No
         ("epoch-010", 10),
     ]
     assert len({one.commit for one in revisions} | {one.sha256 for one in revisions}) == 6
+    assert {one.scale for one in revisions} == {NAME}
+    settings = {path.name for path in series.fetch(revisions[0], settings_only=True).iterdir()}
+    assert "config.json" in settings
+    assert "model.safetensors" not in settings
     encoder = Encoder.from_folder(series.fetch(revisions[0]), device="cpu")
     for one in revisions:
         encoder.load(series.fetch(one))
@@ -164,6 +185,11 @@ def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> No
     assert alone == revisions[1]
     (latest,) = list_revisions(f"open_clip:{NAME}@{folder / 'epoch_latest.pt'}")
     assert (latest.name, latest.epoch) == ("main", None)
+    elsewhere = open_series(f"open_clip:{NAME}@{folder}")
+    assert (elsewhere.fetch(revisions[1]) / "config.json").is_file(), "another process has listed it"
+    torch.save(_checkpoint(3), folder / "epoch_2.pt")
+    with pytest.raises(RevisionNotFoundError, match="has changed since it was listed"):
+        open_series(f"open_clip:{NAME}@{folder}").fetch(revisions[1])
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -1,6 +1,5 @@
 """A `PeftModel` is published as merged copies and goes on training unmerged; adapters are read merged."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,14 @@ import pytest
 import torch
 from hub_server.server import HubServer
 from huggingface_hub import HfApi, constants
-from trained import REPO, make_model, make_processor, measuring, trainer
+from trained import REPO, equal, make_model, make_processor, measuring, served, trainer
 from transformers import CLIPModel, ViTForImageClassification
 
 from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import ConfigError, ModelError, PublishError, RevisionError
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions import open_series
-from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import read_manifest
 from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.training.live_weights import parents_of
@@ -38,10 +36,6 @@ def adapted(name: str, **settings: Any) -> Any:
     return peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], **settings))
 
 
-def served(folder: Path, kind: Any, revision: str) -> dict[str, torch.Tensor]:
-    return dict(kind.from_pretrained(folder / "revisions" / revision).state_dict())
-
-
 @pytest.mark.parametrize(("name", "kind"), [("clip", CLIPModel), ("classifier", ViTForImageClassification)])
 def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, name: str, kind: Any) -> None:
     base, model = make_model(name).state_dict(), adapted(name)
@@ -54,7 +48,7 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
         "epoch-002",
     ]
     assert not verify(tmp_path, deep=True).findings
-    first, last = served(tmp_path, kind, "epoch-000"), served(tmp_path, kind, "epoch-002")
+    first, last = (served(tmp_path, at, kind).state_dict() for at in ("epoch-000", "epoch-002"))
     assert all(torch.equal(first[key], value) for key, value in base.items())
     changed = {key for key, value in base.items() if not torch.equal(last[key], value)}
     assert changed
@@ -95,10 +89,8 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert whole.state.best_global_step == 5
     said = capsys.readouterr()
     assert "The best revision is epoch-001; main is the last one." in said.out, said.out + said.err
-    found = served(tmp_path / "whole", ViTForImageClassification, "epoch-001")
-    end = whole.model.merge_and_unload().state_dict()
-    assert end.keys() == found.keys()
-    assert all(torch.equal(end[key], value) for key, value in found.items())
+    found = served(tmp_path / "whole", "epoch-001", ViTForImageClassification)
+    assert equal(whole.model.merge_and_unload(), found)
 
     hashes = [one.sha256 for one in list_revisions(tmp_path / "whole")]
     again = run(tmp_path / "whole")
@@ -194,9 +186,7 @@ def test_the_checkpoints_of_a_model_with_adapters_are_read_merged_into_the_model
     settings = series.fetch(last, settings_only=True)
     assert {"config.json", "adapter_config.json"} <= {one.name for one in settings.iterdir()}
     folder = series.fetch(last)
-    found = read_model(folder, read_config(folder)).state_dict()
-    merged = model.merge_and_unload().state_dict()
-    assert all(torch.equal(found[key], value) for key, value in merged.items())
+    assert equal(read_model(folder, read_config(folder)), model.merge_and_unload())
     (alone,) = list_revisions(out / "checkpoint-10")
     assert alone == last
 
@@ -208,18 +198,3 @@ def test_the_checkpoints_of_a_model_with_adapters_are_read_merged_into_the_model
         gone = series.revisions()[-1]
         with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
             series.fetch(gone)
-
-
-def test_adapters_that_version_0_3_published_on_a_folder_need_its_files_unchanged(tmp_path: Path) -> None:
-    base, adapters = tmp_path / "base", tmp_path / "adapters"
-    make_model("clip").save_pretrained(base)
-    adapters.mkdir()
-    named = {"base_model_name_or_path": str(base), "revision": list_revisions(base)[0].commit}
-    (adapters / "adapter_config.json").write_text(json.dumps(named))
-    assert with_base(adapters)["config.json"] == base / "config.json"
-    make_model("clip", vector=True).save_pretrained(base)
-    with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
-        with_base(adapters)
-    (adapters / "adapter_config.json").write_text(json.dumps(named | {"revision": None}))
-    with pytest.raises(ModelError, match="names no base model with its revision"):
-        with_base(adapters)

@@ -10,13 +10,10 @@ from typing import Any
 
 import forked
 import pytest
-import torch
 from hub_server.server import HubServer
 from huggingface_hub import HfApi
-from torch import nn
-from trained import REPO, make_model, make_processor, trainer
+from trained import REPO, equal, make_model, make_processor, served, trainer
 from transformers import (
-    AutoModel,
     AutoModelForCausalLM,
     AutoProcessor,
     CLIPModel,
@@ -37,15 +34,6 @@ SCRIPT = Path(__file__).with_name("trained.py")
 
 def hashes(folder: Path) -> dict[str, str | None]:
     return {one.name: one.sha256 for one in list_revisions(folder)}
-
-
-def served(folder: Path, revision: str, kind: type = AutoModel) -> PreTrainedModel:
-    return kind.from_pretrained(folder / "revisions" / revision)
-
-
-def equal(one: nn.Module, other: nn.Module) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 
 
 def run(folder: Path, *arguments: str) -> int:

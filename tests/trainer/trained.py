@@ -18,6 +18,7 @@ import transformers
 from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 from transformers import (
+    AutoModel,
     BertConfig,
     CLIPConfig,
     CLIPModel,
@@ -155,6 +156,17 @@ def trainer(
         data_collator=collate,
         callbacks=list(callbacks),
     )
+
+
+def served(folder: Path, revision: str, kind: Any = AutoModel) -> PreTrainedModel:
+    """The model that a run published."""
+    return kind.from_pretrained(folder / "revisions" / revision)
+
+
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Whether two models have the same weights."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def shard() -> None:

@@ -77,32 +77,14 @@ def test_after_a_run_the_bars_of_other_libraries_are_as_they_were_also_after_an_
     assert _bars() == before
 
 
-@pytest.mark.parametrize(
-    ("stream", "variables", "kernel", "drawn"),
-    [
-        (_Terminal, {}, None, True),
-        (_Terminal, {"TQDM_DISABLE": "0"}, None, True),
-        (_Terminal, {"TQDM_DISABLE": "1"}, None, False),
-        (io.StringIO, {}, None, False),
-        (io.StringIO, {}, False, False),
-        (io.StringIO, {}, True, True),
-    ],
-)
-def test_bars_are_drawn_on_a_terminal_or_in_a_kernel_that_runs_unless_they_are_switched_off(
+def test_in_a_kernel_that_runs_bars_are_drawn_unless_they_are_switched_off(
     monkeypatch: pytest.MonkeyPatch,
-    stream: type[io.StringIO],
-    variables: dict[str, str],
-    kernel: bool | None,
-    drawn: bool,
 ) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    if kernel is not None:
-        app = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: kernel))
-        monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", app)
-    with contextlib.redirect_stderr(stream()):
-        assert draws_bars() is drawn
-        monkeypatch.setattr(
-            "huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True
-        )  # read at its import
-        assert not draws_bars()
+    app = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: is_running))
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", app)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    for is_running in (False, True):
+        assert draws_bars() is is_running
+    for switch, is_drawn in (("0", True), ("1", False)):
+        monkeypatch.setenv("TQDM_DISABLE", switch)
+        assert draws_bars() is is_drawn

@@ -1,3 +1,5 @@
+"""The folders of a run: each revision is whole or absent, says what it is, and never changes."""
+
 import os
 import shutil
 import sys
@@ -9,31 +11,40 @@ from huggingface_hub import ModelCard
 
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import Publisher, Row, list_revisions
+from hf_clipdyn.revisions.manifest import read_manifest
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.revisions.repair import repair
+from hf_clipdyn.revisions.store import Store, space_needed
 from hf_clipdyn.revisions.verify import verify
 
 KEPT = Path(__file__).parents[1] / "kept" / "store"
 
 
 def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) -> None:
-    summary = publish(range(3))
+    summary = publish(range(3), planned=["epoch-000", "epoch-001", "epoch-002"])
     assert summary.published == ["epoch-000", "epoch-001", "epoch-002"]
     assert summary.missing == []
+    assert "3 of 3 revisions are saved" in summary.message
     revisions = list_revisions(tmp_path)
-    assert [revision.name for revision in revisions] == summary.published
-    assert [revision.epoch for revision in revisions] == [0, 1, 2]
-    assert [revision.samples_seen for revision in revisions] == [0, 40, 80]
-    assert [revision.loss for revision in revisions] == [None, 4.0, 2.0]
-    assert len({revision.sha256 for revision in revisions}) == 3
-    assert len({revision.commit for revision in revisions}) == 3
+    assert [one.name for one in revisions] == summary.published
+    assert [(one.epoch, one.samples_seen, one.loss) for one in revisions] == [
+        (0, 0, None),
+        (1, 40, 4.0),
+        (2, 80, 2.0),
+    ]
+    assert len({one.sha256 for one in revisions}) == len({one.commit for one in revisions}) == 3
     assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 3
+    manifest = read_manifest(tmp_path / "revisions" / "epoch-001")
+    assert (manifest.planned, manifest.hub) == (tuple(summary.published), None)
+    assert [(row.name, row.recipe_hash) for row in manifest.revisions] == [
+        ("epoch-000", "r1"),
+        ("epoch-001", "r1"),
+    ]
+    assert {"torch", "transformers", "hf-clipdyn"} <= manifest.revisions[0].versions.keys()
     text = (tmp_path / "revisions" / "epoch-001" / "README.md").read_text()
     data = ModelCard(text).data
-    assert (data.library_name, data.license, data.datasets) == (
-        "transformers",
-        "apache-2.0",
-        ["procedural"],
-    )
+    expected = ("transformers", "apache-2.0", ["procedural"])
+    assert (data.library_name, data.license, data.datasets) == expected
     assert 'revision="epoch-001"' in text
     assert "synthetic" in text
 
@@ -46,38 +57,38 @@ def test_a_path_of_this_machine_is_no_name_on_a_card(tmp_path: Path, publish) ->
     assert 'from_pretrained("local/my-private-2", revision="epoch-000")' in (folder / "README.md").read_text()
 
 
-def test_a_repeat_writes_nothing(tmp_path: Path, publish) -> None:
+def test_a_repeat_writes_nothing_and_other_weights_are_refused_where_they_are_compared(
+    tmp_path: Path, publish, trained, record
+) -> None:
     publish(range(2))
 
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "revisions").rglob("e*/**/*")}
 
     before = written()
-    publish(range(2))
-    assert written() == before
-
-
-def test_another_weight_under_a_published_name_is_passed_over_or_refused_if_asked(
-    tmp_path: Path, publish, trained, record
-) -> None:
-    publish(range(2))
-    before = list_revisions(tmp_path)
     publish(range(2), models=lambda epoch: trained(epoch + 50))
-    assert list_revisions(tmp_path) == before
     with Publisher(tmp_path, recipe_hash="r1") as publisher:
         publisher.submit(record(1), trained(1), compare=True)
         with pytest.raises(PublishError, match="epoch-001 has other weights, from an earlier run"):
             publisher.submit(record(1), trained(51), compare=True)
+    assert written() == before
     assert not list((tmp_path / "revisions").glob(".*.staging"))
 
 
-def test_a_run_whose_folder_was_moved_is_continued_under_its_name(tmp_path: Path, publish) -> None:
+def test_another_recipe_or_name_is_another_run_and_one_whose_folder_was_moved_keeps_its_name(
+    tmp_path: Path, publish
+) -> None:
     publish(range(2), folder=tmp_path / "old", repo_id=None)
     (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(PublishError, match="a run with another recipe"):
+        publish(range(3), folder=tmp_path / "new", repo_id=None, recipe_hash="r2")
+    with pytest.raises(PublishError, match=r"a run with another name \(local/old, not me/run\)"):
+        publish(range(3), folder=tmp_path / "new")
     summary = publish(range(3), folder=tmp_path / "new", repo_id=None)
     assert summary.published == ["epoch-000", "epoch-001", "epoch-002"]
     assert summary.repo_id == "local/old"
-    assert str(tmp_path / "new") in summary.message
+    run_ids = {read_manifest(path).run_id for path in (tmp_path / "new" / "revisions").glob("e*")}
+    assert len(run_ids) == 1
 
 
 def test_the_rows_of_deleted_folders_stay_known_and_those_of_a_deleted_store_do_not(
@@ -87,23 +98,32 @@ def test_the_rows_of_deleted_folders_stay_known_and_those_of_a_deleted_store_do_
     shutil.rmtree(tmp_path / "revisions" / "epoch-001")
     with Publisher(tmp_path, "me/run", recipe_hash="r1") as publisher:
         assert publisher.published() == ["epoch-000", "epoch-001", "epoch-002"]
-    shutil.rmtree(tmp_path / "revisions")
-    with Publisher(tmp_path, "me/run", recipe_hash="r1") as publisher:
-        assert publisher.published() == []
+    with Store(tmp_path).locked(), pytest.raises(PublishError, match="Another process writes"):
+        Store(tmp_path).delete()
+    Store(tmp_path).delete()
+    assert not (tmp_path / "revisions").exists()
+    Store(tmp_path).delete()
     assert publish(range(2)).published == ["epoch-000", "epoch-001"]
 
 
-def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+def test_two_processes_do_not_write_to_one_folder_and_what_a_killed_one_left_is_removed(
+    tmp_path: Path,
+) -> None:
     script = """
 import sys
 from hf_clipdyn.revisions import Publisher
 with Publisher(sys.argv[1], "me/run"):
     pass
 """
+    left = tmp_path / "revisions" / ".epoch-000.x.staging"
     with Publisher(tmp_path, "me/run"):
+        left.mkdir()
         done = forked.run([sys.executable, "-c", script, tmp_path])
+        assert left.exists()
     assert "Another process writes to" in done.stderr
     assert forked.run([sys.executable, "-c", script, tmp_path]).returncode == 0
+    with Publisher(tmp_path, "me/run"):
+        assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["whole", "local", "unfinished"])
@@ -122,7 +142,9 @@ def test_a_folder_of_version_0_3_is_refused_before_the_first_write(
     assert {path: path.lstat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, record) -> None:
+def test_an_error_in_training_keeps_what_was_handed_in_and_lets_others_write(
+    tmp_path: Path, trained, record
+) -> None:
     def train() -> None:
         with Publisher(tmp_path, "me/run") as publisher:
             publisher.submit(record(0), trained(0))
@@ -131,7 +153,9 @@ def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, 
 
     with pytest.raises(ZeroDivisionError):
         train()
-    assert [revision.name for revision in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
+    assert [one.name for one in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
+    with Publisher(tmp_path, "me/run"):
+        pass
 
 
 def test_what_cannot_be_written_leaves_nothing_and_is_named(tmp_path: Path, publish) -> None:
@@ -144,10 +168,28 @@ def test_what_cannot_be_written_leaves_nothing_and_is_named(tmp_path: Path, publ
     with pytest.raises(PublishError, match=r"model\.safetensors"):
         publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
     assert [path.name for path in (tmp_path / "revisions").iterdir()] == [".lock"]
-    (tmp_path / "other").mkdir()
+    for name in ("other", "notes"):
+        (tmp_path / name / "revisions").mkdir(parents=True)
+    (tmp_path / "other" / "revisions").rmdir()
     (tmp_path / "other" / "revisions").write_text("a file stands where a folder is needed")
-    with pytest.raises(PublishError, match="revisions: "):
-        publish(range(1), folder=tmp_path / "other")
+    (tmp_path / "notes" / "revisions" / "epoch-000").mkdir()
+    (tmp_path / "notes" / "revisions" / "epoch-000" / "mine.txt").touch()
+    for name in ("other", "notes"):
+        with pytest.raises(PublishError, match="revisions"):
+            publish(range(1), folder=tmp_path / name)
+    assert [path.name for path in tmp_path.glob("notes/revisions/e*/*")] == ["mine.txt"]
+
+
+def test_a_link_to_a_file_elsewhere_is_not_sent_and_one_within_the_run_is(tmp_path: Path, publish) -> None:
+    publish(range(1))
+    folder = tmp_path / "revisions" / "epoch-000"
+    (folder / "again.json").symlink_to(folder / "config.json")
+    assert list(Store(tmp_path).files_to_send("epoch-000")) == sorted(path.name for path in folder.iterdir())
+    (tmp_path / "secret.txt").touch()
+    (folder / "notes.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(PublishError, match=r"notes\.txt is a link to a file elsewhere"):
+        Store(tmp_path).files_to_send("epoch-000")
+    assert "notes.txt" not in RunFolder(tmp_path).files("epoch-000")
 
 
 def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained) -> None:
@@ -157,12 +199,13 @@ def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained) 
             row = Row(name=name, epoch=epoch, step=step, samples_seen=step * 4)
             publisher.submit(row, trained(number))
         assert publisher.finish().missing == []
+        assert [row.step for row in publisher.rows()] == [0, 1, 2, 3]
     assert [(one.name, one.epoch, one.step) for one in list_revisions(tmp_path)] == rows
     assert verify(tmp_path, deep=True).findings == ()
 
 
 def test_a_disabled_publisher_writes_nothing(tmp_path: Path, publish) -> None:
-    summary = publish(range(2), folder=tmp_path / "run", disable=True)
+    summary = publish(range(2), folder=tmp_path / "run", disable=True, push_to_hub=True)
     assert (summary.published, summary.missing) == ([], [])
     assert not (tmp_path / "run").exists()
 
@@ -179,3 +222,14 @@ def test_the_umask_decides_who_may_read_a_revision(tmp_path: Path, publish, umas
     for path in [*(tmp_path / "revisions").glob("e*"), *(tmp_path / "revisions").glob("e*/**/*")]:
         expected = (0o777 if path.is_dir() else 0o666) & ~umask
         assert path.stat().st_mode & 0o777 == expected, path
+
+
+def test_the_space_that_revisions_take_is_compared_with_that_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "not" / "there"
+    free = shutil.disk_usage(tmp_path)._replace(free=6000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: {tmp_path: free}[folder])
+    assert space_needed(run, 3, 2000) == (f"3 revisions take 6.0 kB in {run / 'revisions'}.", True)
+    said, fits = space_needed(run, 3, 2001)
+    assert (fits, "6.0 kB left" in said) == (False, True)

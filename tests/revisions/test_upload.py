@@ -1,4 +1,4 @@
-"""The Hub on a bad day: every kind of request fails in every way, and nothing is lost or mixed."""
+"""What a run publishes; and the Hub on a bad day: requests fail in every way, and nothing is lost or mixed."""
 
 import logging
 import os
@@ -11,18 +11,81 @@ from pathlib import Path
 import pytest
 from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
+from huggingface_hub import HfApi
 
 from hf_clipdyn import hub as client
-from hf_clipdyn.errors import PublishError, RevisionError
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.revisions import Publisher, list_revisions
-from hf_clipdyn.revisions.published import HubRun
 from hf_clipdyn.revisions.repair import repair
+from hf_clipdyn.revisions.upload import carried
 from hf_clipdyn.revisions.verify import verify
+
+NAMES = [f"epoch-{epoch:03d}" for epoch in range(4)]
 
 
 def _titles(hub: HubServer) -> list[str]:
     repo = hub.repo("me/run")
     return [commit.title for commit in reversed(repo.history(repo.branches["main"]))]
+
+
+def _sent(hub: HubServer) -> int:
+    return sum(hub.count(kind) for kind in ("preupload", "lfs-batch", "lfs-put", "commit"))
+
+
+def test_a_run_is_published_to_the_hub_and_to_folders_alike(tmp_path: Path, hub: HubServer, publish) -> None:
+    summary = publish(range(3), push_to_hub=True)
+    assert (summary.published, summary.missing) == (NAMES[:3], [])
+    assert "3 of 3 revisions are published" in summary.message
+    repo = hub.repo("me/run")
+    assert sorted(repo.branches) == [*NAMES[:3], "main"]
+    assert repo.branches["main"] == repo.branches["epoch-002"]
+    assert _titles(hub) == ["initial commit", *(f"Publish {name}" for name in NAMES[:3])]
+    for name in NAMES[:3]:
+        tree = repo.resolve(name).tree
+        files = {path.name: path for path in (tmp_path / "revisions" / name).iterdir()}
+        assert tree.keys() == {".gitattributes", *files}
+        assert all(hub.state.content(tree[file]) == path.read_bytes() for file, path in files.items())
+    assert b'"hub": "public"' in files["revisions.json"].read_bytes()
+
+
+def test_a_late_revision_enters_the_manifest_of_main_which_stays_the_newest(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    publish([0, 2], push_to_hub=True)
+    assert publish(range(3), push_to_hub=True).missing == []
+    assert _titles(hub)[-2:] == ["Publish epoch-001", "Set main to epoch-002"]
+    for name in ("me/run", tmp_path):
+        assert [(one.name, one.epoch) for one in list_revisions(name)] == [
+            *zip(NAMES[:3], range(3), strict=True)
+        ]
+        assert verify(name, deep=True).findings == ()
+    files = hub.repo("me/run").resolve("main").tree
+    assert b"epoch-002" in hub.state.content(files["README.md"])
+    assert files["model.safetensors"].sha256 == list_revisions(tmp_path)[2].sha256
+
+
+def test_a_public_repository_is_refused_where_a_private_one_was_asked_for_before_a_byte_is_sent(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    HfApi().create_repo("me/run")
+    with pytest.raises(ConfigError, match="me/run exists and is public: make it private") as caught:
+        publish(range(1), push_to_hub=True, private=True)
+    assert "\n" not in str(caught.value)
+    assert _sent(hub) == 0
+    hub.repo("me/run").private = True
+    assert publish(range(1), push_to_hub=True, private=True).missing == []
+    assert publish(range(1), push_to_hub=True, private=True, repo_id="me/new", folder=tmp_path / "new")
+    assert hub.repo("me/new").private
+    with pytest.raises(ConfigError, match="the Hub does not accept"):
+        publish(range(1), push_to_hub=True, repo_id="mine")
+
+
+def test_a_repeat_sends_nothing_and_a_run_goes_on_where_it_was(suite: HubServer, publish) -> None:
+    assert publish(range(4), push_to_hub=True).missing == []
+    assert _sent(suite) == 0
+    assert publish(range(5), push_to_hub=True).missing == []
+    assert suite.count("commit") == 1
+    assert verify("me/run").findings == ()
 
 
 @pytest.mark.slow
@@ -82,6 +145,8 @@ def test_a_week_without_network_keeps_all_in_the_folder_and_repair_sends_each_on
     summary = publish(range(1, 3), push_to_hub=True, patience=0.3)
     assert summary.missing == ["epoch-000", "epoch-001", "epoch-002"], "nobody knows what the Hub has"
     assert "clipdyn repair" in summary.message
+    with pytest.raises(PublishError, match="me/run on the Hub cannot be used"):
+        publish(range(1), push_to_hub=True, folder=tmp_path / "new")
     hub.start()
     code, printed, _ = clipdyn("repair", tmp_path)
     assert code == 0
@@ -111,13 +176,6 @@ def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_any
     assert verify(tmp_path, deep=True).findings == ()
 
 
-def test_retry_after_is_honoured(hub: HubServer, publish) -> None:
-    hub.plant("commit", Fault(status=429, headers={"Retry-After": "2"}))
-    started = time.monotonic()
-    assert not publish(range(1), push_to_hub=True).missing
-    assert time.monotonic() - started >= 2
-
-
 def test_a_read_only_token_gives_one_clear_sentence_before_training(
     hub: HubServer, publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,22 +188,23 @@ def test_a_read_only_token_gives_one_clear_sentence_before_training(
         assert READ_TOKEN not in str(caught.value)
 
 
-def test_a_second_run_is_refused_and_the_same_run_is_continued(
-    tmp_path: Path, hub: HubServer, publish
+def test_another_run_is_refused_and_one_that_went_on_elsewhere_is_said_to_differ_at_each_start(
+    tmp_path: Path, suite: HubServer, publish, trained
 ) -> None:
-    publish(range(2), push_to_hub=True)
     with pytest.raises(RevisionError, match="another run"):
         publish(range(2), push_to_hub=True, folder=tmp_path / "other")
-    with pytest.raises(PublishError, match="a run with another recipe"):
-        publish(range(2), push_to_hub=True, recipe_hash="r2")
-    assert publish(range(4), push_to_hub=True).published == [f"epoch-{epoch:03d}" for epoch in range(4)]
-    assert verify("me/run").findings == ()
-    assert hub.count("commit") == 4
+    copy = tmp_path / "copy"
+    for name in NAMES[:2]:
+        shutil.copytree(tmp_path / "revisions" / name, copy / "revisions" / name)
+    before = dict(suite.repo("me/run").branches)
+    for _ in range(2):
+        summary = publish(range(3), push_to_hub=True, folder=copy, models=lambda epoch: trained(epoch + 50))
+        assert (summary.published, summary.missing) == (NAMES[:2], ["epoch-002"])
+        assert "epoch-002 exists in me/run on the Hub with other weights" in summary.message
+    assert suite.repo("me/run").branches == before
 
 
 def test_a_repository_with_weights_of_unknown_origin_is_refused(hub: HubServer, publish) -> None:
-    from huggingface_hub import HfApi
-
     api = HfApi(token=WRITE_TOKEN)
     api.create_repo("me/run")
     api.upload_file(path_or_fileobj=b"something", path_in_repo="model.safetensors", repo_id="me/run")
@@ -164,38 +223,29 @@ def test_a_branch_that_exists_elsewhere_is_never_moved_silently(hub: HubServer, 
     assert "epoch-002" not in branches
 
 
-def test_weights_that_the_server_records_otherwise_get_no_branch(hub: HubServer, publish) -> None:
-    hub.plant("commit", Fault(spoil=True))
-    summary = publish(range(1), push_to_hub=True)
-    assert summary.missing == ["epoch-000"]
-    assert "arrived incomplete or changed in me/run on the Hub" in summary.message
-    assert "epoch-000" not in hub.repo("me/run").branches
-    assert publish(range(2), push_to_hub=True).missing == []
-    assert verify("me/run", deep=True).findings == ()
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_file_that_the_server_records_otherwise_gets_no_branch(
+    suite: HubServer, publish, file: str
+) -> None:
+    suite.plant("commit", Fault(spoil=file))
+    summary = publish([4], push_to_hub=True)
+    assert summary.missing == ["epoch-004"]
+    assert f"{file} of epoch-004 arrived incomplete or changed in me/run on the Hub" in summary.message
+    assert "epoch-004" not in suite.repo("me/run").branches
+    assert publish([4], push_to_hub=True).missing == [], "the next start mends it"
 
 
 def test_the_same_weights_twice_are_published_with_a_warning_and_named_by_verify(
-    tmp_path: Path, hub: HubServer, publish, trained, clipdyn, caplog
+    tmp_path: Path, suite: HubServer, publish, trained, clipdyn, caplog
 ) -> None:
-    summary = publish(range(3), push_to_hub=True, models=lambda epoch: trained(min(epoch, 1)))
-    assert summary.missing == [], summary.message
+    assert publish([4], push_to_hub=True, models=lambda epoch: trained(1)).missing == []
     said = [one.getMessage() for one in caplog.records if "same weights" in one.getMessage()]
-    assert said == ["epoch-002 has the same weights as epoch-001: training changed nothing between them."]
+    assert said == ["epoch-004 has the same weights as epoch-001: training changed nothing between them."]
     findings = [(one.revision, one.kind) for one in verify("me/run", deep=True).findings]
-    assert findings == [("epoch-002", "identical-weights")]
+    assert findings == [("epoch-004", "identical-weights")]
     assert clipdyn("verify", "me/run")[0] == 1
     code, printed, _ = clipdyn("repair", tmp_path)
     assert (code, "Nothing had to be repaired." in printed) == (0, True)
-
-
-def test_a_run_that_was_kept_local_can_be_pushed_later(
-    tmp_path: Path, hub: HubServer, publish, clipdyn
-) -> None:
-    publish(range(3))
-    assert hub.seen == []
-    for _ in range(2):
-        assert clipdyn("repair", tmp_path, "--push_to_hub")[0] == 0
-    assert verify("me/run").findings == ()
 
 
 def test_the_token_appears_in_no_output_and_no_file(
@@ -253,95 +303,57 @@ def test_a_hub_that_never_answers_costs_no_training_time_and_the_end_waits_as_lo
     assert time.monotonic() - started < 3
 
 
-def test_a_late_branch_deleted_by_a_person_is_sent_again_by_repair_alone(
-    tmp_path: Path, hub: HubServer, publish
-) -> None:
-    publish(range(3), push_to_hub=True)
-    del hub.repo("me/run").branches["epoch-001"]
-    assert publish(range(4), push_to_hub=True).missing == []
-    assert sorted(hub.repo("me/run").branches) == ["epoch-000", "epoch-002", "epoch-003", "main"]
-    assert [one.kind for one in verify("me/run").findings] == ["missing-branch"]
-    assert repair(tmp_path).is_whole
-    assert verify("me/run", deep=True).findings == ()
+def _card(hub: HubServer) -> str:
+    return hub.state.content(hub.repo("me/run").resolve("main").tree["README.md"]).decode()
 
 
-def test_a_moved_branch_is_named_before_it_is_moved_back_and_its_old_commit_keeps_a_tag(
-    tmp_path: Path, hub: HubServer, publish
-) -> None:
-    publish(range(3), push_to_hub=True)
-    repo = hub.repo("me/run")
-    repo.branches["epoch-001"] = old = repo.branches["epoch-000"]
-    said = []
-    repaired = repair(tmp_path, tell=said.append)
-    assert repaired.is_whole, repaired.render()
-    assert said == [
-        f"epoch-001 of me/run on the Hub is moved from commit {old}, which keeps the tag epoch-001-replaced-{old[:8]}."
-    ]
-    assert repo.tags[f"epoch-001-replaced-{old[:8]}"] == old
-    assert verify("me/run", deep=True).findings == ()
-    assert [one.name for one in list_revisions("me/run")] == ["epoch-000", "epoch-001", "epoch-002"]
-
-
-def test_a_folder_that_was_deleted_after_its_upload_is_no_error_and_is_not_fetched(
-    tmp_path: Path, hub: HubServer, publish, trained
-) -> None:
-    publish(range(3), push_to_hub=True)
-    for name in ("epoch-000", "epoch-001"):
-        shutil.rmtree(tmp_path / "revisions" / name)
-    assert verify(tmp_path, deep=True).findings == ()
-    summary = publish(range(4), push_to_hub=True)
-    assert summary.missing == []
-    assert repair(tmp_path).is_whole
-    assert sorted(path.name for path in (tmp_path / "revisions").glob("e*")) == ["epoch-002", "epoch-003"]
-    assert verify("me/run", deep=True).findings == ()
+def _write_card(text: str) -> None:
+    HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/run")
 
 
 def test_what_a_person_wrote_on_the_card_survives_later_revisions_late_ones_and_repair(
     tmp_path: Path, hub: HubServer, publish
 ) -> None:
-    from huggingface_hub import HfApi, hf_hub_download
-
-    def card() -> str:
-        path = hf_hub_download("me/run", "README.md", local_dir=tmp_path / "read", force_download=True)
-        return Path(path).read_text()
-
-    def write(text: str) -> None:
-        HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/run")
-
     publish([0, 2], push_to_hub=True)
-    assert "epoch-002" in card()
-    write(card() + "\n## Mine\n\nA sentence of a person.\n")
-    publish([0, 1, 2], push_to_hub=True)
-    assert "A sentence of a person." in card()
-    assert 'revision="epoch-002"' in card()
-    publish(range(5), push_to_hub=True)
-    assert "A sentence of a person." in card()
-    assert 'revision="epoch-004"' in card()
-    assert 'revision="epoch-002"' not in card()
-    write(card().replace("A sentence", "Another sentence"))
+    _write_card(_card(hub) + "\n## Mine\n\nA sentence of a person.\n")
+    for epochs, newest in (([0, 1, 2], "epoch-002"), (range(5), "epoch-004")):
+        publish(epochs, push_to_hub=True)
+        assert "A sentence of a person." in _card(hub)
+        assert f'revision="{newest}"' in _card(hub)
+    assert 'revision="epoch-002"' not in _card(hub)
+    _write_card(_card(hub).replace("A sentence", "Another sentence"))
     branches = hub.repo("me/run").branches
     branches["epoch-003"] = branches["epoch-001"]
     assert repair(tmp_path).is_whole
-    assert "Another sentence of a person." in card()
-    assert 'revision="epoch-004"' in card()
+    assert "Another sentence of a person." in _card(hub)
+    assert 'revision="epoch-004"' in _card(hub)
     assert verify("me/run", deep=True).findings == ()
 
 
 def test_the_card_of_main_follows_also_if_each_folder_is_deleted_after_its_upload(
-    tmp_path: Path, hub: HubServer, publish
+    tmp_path: Path, suite: HubServer, publish
 ) -> None:
-    from huggingface_hub import HfApi
-
-    for epoch in range(4):
+    _write_card(_card(suite) + "\nMine.\n")
+    for epoch in (4, 5):
         publish([epoch], push_to_hub=True)
         for folder in (tmp_path / "revisions").glob("e*"):
-            if folder.name != f"epoch-00{epoch}":
+            if folder.name != f"epoch-{epoch:03d}":
                 shutil.rmtree(folder)
-        if epoch == 1:
-            card = HfApi().hf_hub_download("me/run", "README.md", local_dir=tmp_path / "read")
-            text = Path(card).read_text() + "\nMine.\n"
-            HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/run")
-    main = HubRun("me/run").read("main", "README.md").decode()
-    assert 'revision="epoch-003"' in main
-    assert "Mine." in main
+    assert 'revision="epoch-005"' in _card(suite)
+    assert "Mine." in _card(suite)
     assert verify(tmp_path, deep=True).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("a 1\nb\nmine", "a 2\nb\nmine"),
+        ("mine\nb\na 1", "mine\nb\na 2"),
+        ("all is mine", "all is mine"),
+        ("a 1\nx", "a 2\nx"),
+    ],
+)
+def test_lines_that_follow_the_newest_revision_replace_those_of_an_earlier_one(
+    written: str, expected: str
+) -> None:
+    assert carried(written, before="a 1\nb\nc\nd\nx", made="a 2\nb\nd\ne\nf") == expected
