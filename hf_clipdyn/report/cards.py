@@ -89,10 +89,10 @@ def write_cards(results: _Results, output: str | Path, *, results_dataset: str |
     cards = []
     for run in study.runs:
         part, figure = study.of_run(run), f"figures/card-{file_name(run)}.png"
-        if part.planner.overview:
+        if part.planner.glance:
             write_atomically(output / figure, overview_figure(part, "png"))
         cards.append(output / f"card-{file_name(run)}.md")
-        _write_merged(cards[-1], _card(part, run, figure if part.planner.overview else "", results_dataset))
+        _write_merged(cards[-1], _card(part, run, figure if part.planner.glance else "", results_dataset))
     return cards
 
 

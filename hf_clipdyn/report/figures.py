@@ -164,7 +164,7 @@ def plan_figures(
     """
     planner = study.planner
     figures: dict[str, list[Panel]] = {}
-    if planner.overview and not (benchmarks or metric or x):
+    if planner.glance and not (benchmarks or metric or x):
         figures["summary"] = _main_arm(planner, planner.glance)
     names = Counter[str]()
     for benchmark in _named(planner, benchmarks):
@@ -234,7 +234,7 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
     """``summary`` and ``claims`` as SVG, as wide as a page, if the study has them; ``drawn`` has some already."""
     images = dict(drawn)
     with figure_style(printed=True):
-        if "summary" not in images and study.planner.overview:
+        if "summary" not in images and study.planner.glance:
             images["summary"] = overview_figure(study)
         if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE.width)) is not None:
             images["claims"] = saved(figure)

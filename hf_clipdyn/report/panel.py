@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,14 @@ class Line:
     frame: int = -1
     seeds: tuple["Line", ...] = ()
     shade: Floats | None = None
+
+    @classmethod
+    def plain(cls, x: Floats, y: Floats, **given: Any) -> "Line":
+        """A line without intervals, stops and counts, except for what is given."""
+        unknown, none = np.full(len(y), np.nan), np.zeros(len(y), np.int64)
+        rest = {"low": unknown, "high": unknown, "usable": np.isfinite(y)}
+        rest |= {"at": none - 1, "n": none, "n_clusters": none}
+        return cls(x=x, y=y, **(rest | given))
 
     @property
     def drawn(self) -> Floats:

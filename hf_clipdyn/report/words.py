@@ -46,7 +46,7 @@ def find(study: Study) -> list[Finding]:
 
 def _described(study: Study) -> list[Course]:
     planner = study.planner
-    values = [course for courses in planner.values.values() for course in courses]
+    values = [course for metrics in planner.values.values() for own in metrics.values() for course in own]
     polar = [course for course in values if planner.term(course).poles and course.texts == "own"]
     main = [course for courses in planner.overview_numbers() for course in courses]
     described = dict.fromkeys([*polar, *main])

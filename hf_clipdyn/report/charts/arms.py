@@ -31,8 +31,7 @@ class Arms(Chart):
         n_arms = sum(bool(group.arm) for group in planner.groups)
         if len(groups) <= N_HUES or not planner.over_training or not n_arms:
             return []
-        overview = [planner.benchmarks[name][at] for name, at in planner.overview]
-        shown = overview[: max(1, _MOST // n_arms)]
+        shown = planner.glance[: max(1, _MOST // n_arms)]
         return [one for panel in shown for one in _of_arms(panel, groups)]
 
     @classmethod

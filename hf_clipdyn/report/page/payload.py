@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.courses import RAMPS, Course, Group
+from hf_clipdyn.report.courses import RAMPS, Group
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe
@@ -149,32 +149,32 @@ class _Shared:
 def story(planner: Planner) -> list[Panel]:
     """The first screen, in the order of a training: did it learn, what decides, what disturbs, what people see."""
 
-    def rank(place: tuple[str, int]) -> tuple[bool, int]:
-        kind = place[0].split("/")[0]
+    def rank(panel: Panel) -> tuple[bool, int]:
+        kind = panel.benchmark.split("/")[0]
         known = [at for at, name in enumerate(_FIRST) if name == kind]
         return planner.words.kind(kind).proxy, known[0] if known else len(_FIRST)
 
     story: list[Panel] = []
-    for name, at in sorted(planner.overview, key=rank):
-        panel = planner.benchmarks[name][at]
-        story.append(_clean_and_disturbed(planner, name, panel) or panel)
-        if len(story) == 1 and name.startswith("zero_shot/"):
+    for panel in sorted(planner.glance, key=rank):
+        story.append(_clean_and_disturbed(planner, panel) or panel)
+        if len(story) == 1 and panel.benchmark.startswith("zero_shot/"):
             losses = (loss for loss in planner.benchmarks.get(_LOSS[0], ()) if loss.metric == _LOSS[1])
             story += [loss for loss in losses if loss.defined and loss.form == "lines"][:1]
     return story
 
 
-def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Panel | None:
+def _clean_and_disturbed(planner: Planner, shown: Panel) -> Panel | None:
     """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
     if shown.metric == "accuracy" or shown.form != "lines":
         return None
-    lost = _number_of(planner, benchmark, shown.metric)[0]
+    metrics = planner.values[shown.benchmark]
+    lost = metrics[shown.metric][0]
     if lost.condition in _CLEAN:
         return None
     alike = [
         course
-        for course in planner.preferred(planner.values[benchmark])
-        if course.metric == "accuracy" and all(getattr(course, name) == getattr(lost, name) for name in _SAME)
+        for course in metrics.get("accuracy", ())
+        if all(getattr(course, name) == getattr(lost, name) for name in _SAME)
     ]
     ways = [
         [course for course in alike if course.condition in _CLEAN],
@@ -193,17 +193,12 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
     return replace(panels[1], title=f"accuracy, clean and with {way}", lines=tuple(lines))
 
 
-def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
-    """The number that stands for a metric of a benchmark, of every run."""
-    return planner.main_number([course for course in planner.values[benchmark] if course.metric == metric])
-
-
 def _metrics(planner: Planner, shared: _Shared) -> Iterator[dict[str, Any]]:
     """Every metric that has one number for each run and revision, or model: its lines, see `plotly.figure`."""
-    main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
+    main = {(panel.benchmark, panel.metric) for panel in planner.glance}
     for name in planner.benchmarks:
         for metric in dict.fromkeys(panel.metric for panel in planner.benchmarks[name]):
-            panel = planner.panel(_number_of(planner, name, metric))
+            panel = planner.panel(planner.main_number(planner.values[name][metric]))
             form = "lines" if planner.over_training else "rows"
             values = [part.y for line in panel.values for part in (line, *line.seeds)]
             known = np.concatenate([*values, np.array([row.value for row in panel.rows], float)])
