@@ -209,7 +209,7 @@ class Courses:
 
     def _stops_of(self, rows: pd.DataFrame) -> Ints:
         """The stop of each revision; -1 without one."""
-        return pd.Index(self.stops).get_indexer(rows[self.clock].to_numpy(np.float64)).astype(np.int64)
+        return pd.Index(self.stops).get_indexer(pd.Index(rows[self.clock], dtype=np.float64)).astype(np.int64)
 
     @cached_property
     def x(self) -> Scale:
@@ -308,13 +308,14 @@ class Courses:
         group, notes = self.group_of[course.run], tuple(self.column(course, "note").tolist())
         named = {"y": "value", "low": "ci_low", "high": "ci_high"}
         names = ("x", "y", "low", "high", "usable", "at", "n", "n_clusters")
+        columns: Any = {name: self.column(course, named.get(name, name)) for name in names}
         return Line(
             label=group.title if len(group.runs) > 1 else course.run,
             run=course.run,
             group=group.title,
             notes=notes if any(notes) else (),
             place=group.place,
-            **{name: self.column(course, named.get(name, name)) for name in names},
+            **columns,
         )
 
     def group_lines(self, courses: Sequence[Course]) -> list[Line]:
@@ -540,7 +541,8 @@ def _setups(cells: pd.DataFrame) -> "pd.Series[str]":
         if own.groupby(["run", "texts"])["data_fingerprint"].nunique().max() > 1:
             parts.append("data " + own["data_fingerprint"].str[:12])
         if parts:
-            words[own.index] = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
+            joined = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
+            words.loc[own.index] = pd.Series(joined, own.index)
     return words
 
 

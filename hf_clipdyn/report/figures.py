@@ -21,9 +21,10 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
 from hf_clipdyn.files import from_json, write_atomically
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.courses import N_HUES
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.lines import against, over_clock
 from hf_clipdyn.report.margin import NO_LAYOUT, place_names
-from hf_clipdyn.report.mpl import draw, grid
+from hf_clipdyn.report.mpl import draw
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.study import Study, read_study

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -80,8 +80,7 @@ def mean_of(seeds: Sequence[Line], title: str) -> Line:
 
 def over_clock(panel: Panel, clocks: pd.DataFrame, name: str, title: str) -> Panel:
     """A panel over training on another axis: a column of `Courses.clocks`."""
-    of_names = clocks[name].groupby(level=0)
-    known = {str(run): own.droplevel(0).to_dict() for run, own in of_names}
+    known: Any = {run: own.droplevel(0).to_dict() for run, own in clocks[name].groupby(level=0)}
     return replace(panel, x=Scale(title=title), lines=moved(panel.lines, known), spans=())
 
 
@@ -90,7 +89,10 @@ def against(panel: Panel, other: Panel) -> Panel:
 
     Both are panels over training, or both have a row for each model.
     """
-    given = {"title": f"{panel.title} against {other.x.title if panel.rows else other.y.title}", "spans": ()}
+    given: Any = {
+        "title": f"{panel.title} against {other.x.title if panel.rows else other.y.title}",
+        "spans": (),
+    }
     if panel.form == "rows":
         places = {row.label: row.value for row in other.rows if math.isfinite(row.value)}
         lines = [_point(row, places[row.label]) for row in panel.rows if row.label in places]
@@ -111,7 +113,7 @@ def moved(lines: Sequence[Line], known: Places) -> tuple[Line, ...]:
 
 
 def _point(row: Row, x: float) -> Line:
-    given = {"label": row.label, "run": row.label, "usable": np.array([row.usable]), "place": row.place}
+    given: Any = {"label": row.label, "run": row.label, "usable": np.array([row.usable]), "place": row.place}
     ends = {"low": np.array([row.low]), "high": np.array([row.high]), "n": np.array([row.n])}
     return Line.plain(np.array([x]), np.array([row.value]), **given, **ends)
 

@@ -142,7 +142,7 @@ class Planner(Courses):
             for place, (stop, column) in enumerate(zip(stops.tolist(), points.T.tolist(), strict=True)):
                 known = zip(of_level.items(), column, strict=True)
                 across = _across({level: (line, at) for (level, line), at in known if at >= 0})
-                named = {"label": self.stop_names[stop], "place": place} if ramp else {}
+                named: Any = {"label": self.stop_names[stop], "place": place} if ramp else {}
                 frame = stop if self.over_training else -1
                 lines.append(replace(next(iter(of_level.values())), frame=frame, **named, **across))
         over = _over(self.axis_of(members[0]), list(steps))
@@ -255,42 +255,39 @@ class Planner(Courses):
     def _references(self, members: Sequence[Course], *, curves: bool) -> tuple[list[Level], list[Line]]:
         """What gives the members their scale: constants as levels, others as lines, named after what they scale."""
         first, term = members[0], self.term(members[0])
-        neutral, human = (
-            (term.neutral_title, term.neutral, "neutral"),
-            ("people", self.people(first), "human"),
-        )
-        levels = [Level(title=t, height=h, role=role) for t, h, role in (neutral, human) if h is not None]
-        scaled: dict[tuple[Any, ...], tuple[dict[int, Course], list[Course]]] = {}
-        joined: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        scaled: dict[tuple[Any, ...], list[tuple[Course, Reference, Course]]] = defaultdict(list)
         for member in members:
             for declared, other in self.references_of(member):
                 if not (curves and "level" in declared.joins):
                     height = self.constant(other)
                     key = declared.title, _role(other), course_key(other) if height is None else height
-                    others, own = scaled.setdefault(key, ({}, []))
-                    others[other.at] = other
-                    own.append(member)
-                    joined.setdefault(key, declared.joins)
+                    scaled[key].append((member, declared, other))
         varying = {name for name in FACETS if len({getattr(member, name) for member in members}) > 1}
-        lines: list[Line] = []
-        partial: list[tuple[list[Level], list[Line]]] = []
-        for (title, role, height), (others, own) in scaled.items():
-            facets = varying.intersection(("texts", *joined[title, role, height]))
-            names = list(dict.fromkeys(self.detail(member, facets) for member in own))
+        whole, partial = list[Sequence[Level | Line]](), list[Sequence[Level | Line]]()
+        for (title, role, height), found in scaled.items():
+            facets = varying.intersection(("texts", *found[0][1].joins))
+            names = list(dict.fromkeys(self.detail(member, facets) for member, *_ in found))
             which = ""
             if len(names) < len({self.detail(member, facets) for member in members}):
                 which = f"{len(names)} of the lines" if len(names) > _MOST_NAMED else " and ".join(names)
             label = ", ".join(filter(None, [title, which]))
-            level = [Level(title=label, height=height, role=role)] if isinstance(height, float) else []
-            drawn = [] if level or curves else self.group_lines(list(others.values()))
-            drawn = [replace(line, label=label, role=role, place=-1, seeds=()) for line in drawn]
-            if which:
-                partial.append((level, drawn))
-            else:
-                levels, lines = levels + level, lines + drawn
-        for level, drawn in partial if len(partial) <= _MOST_REFERENCES else ():
-            levels, lines = levels + level, lines + drawn
-        return list(dict.fromkeys(levels)), lines
+            drawn: Sequence[Level | Line] = [Level(title=label, height=height, role=role)]
+            if not isinstance(height, float):
+                others = () if curves else list({other.at: other for *_, other in found}.values())
+                lines = self.group_lines(others)
+                drawn = [replace(line, label=label, role=role, place=-1, seeds=()) for line in lines]
+            (partial if which else whole).append(drawn)
+        whole += partial if len(partial) <= _MOST_REFERENCES else ()
+        every = [part for drawn in whole for part in drawn]
+        levels = (
+            []
+            if term.neutral is None
+            else [Level(title=term.neutral_title, height=term.neutral, role="neutral")]
+        )
+        people = self.people(first)
+        levels += [] if people is None else [Level(title="people", height=people, role="human")]
+        levels += [part for part in every if isinstance(part, Level)]
+        return list(dict.fromkeys(levels)), [part for part in every if isinstance(part, Line)]
 
     def _beside(self, members: Sequence[Course]) -> dict[str, tuple[Level, ...]]:
         """The constant references of each group's row that differ between the rows."""

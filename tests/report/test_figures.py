@@ -22,7 +22,7 @@ from hf_clipdyn.report.figures import (
     saved,
     write_figures,
 )
-from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.study import read_study
 from hf_clipdyn.report.style import figure_style
 

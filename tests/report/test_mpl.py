@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from study_rows import rows_of_seeds
 
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.margin import place_names, spread
-from hf_clipdyn.report.mpl import draw, grid
+from hf_clipdyn.report.mpl import draw
 from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale, Span
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.style import HUMAN, figure_style

@@ -50,7 +50,7 @@ def test_main_metrics_come_first_and_what_is_undefined_last(planned):
     panels = planned(rows).benchmarks["shape_bias/x"]
     assert [panel.metric for panel in panels] == ["shape_preference", "cue_accuracy", "shape_bias"]
     assert [panel.defined for panel in panels] == [True, True, False]
-    assert planned(rows).overview[0] == ("shape_bias/x", 0)
+    assert planned(rows).glance[0].metric == "shape_preference"
 
 
 def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, study):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import N_HUES, Group
-from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.panel import Line, Panel
 from hf_clipdyn.report.study import Study
 

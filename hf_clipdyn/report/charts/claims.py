@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.claims import claims_panel, endpoint_panels
-from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.study import Study
 

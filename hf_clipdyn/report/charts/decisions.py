@@ -113,7 +113,7 @@ def _rows_of_people(classes: "_Classes", gallery: Gallery, level: float) -> list
     ends = np.stack([middle, np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)], axis=1)
     beside = [
         tuple(
-            Level(title=name, height=own[at], role="human")
+            Level(title=name, height=float(own[at]), role="human")
             for name, own in shares.items()
             if math.isfinite(own[at])
         )
@@ -135,7 +135,7 @@ def _cues(gallery: Gallery) -> "dict[str, pd.Series[Any]]":
 
 def _by_observer(gallery: Gallery) -> "dict[str, pd.Series[Any]]":
     """The decisions of each person, by item."""
-    observers = [] if gallery.observers is None else gallery.observers.groupby("observer")
+    observers: Any = () if gallery.observers is None else gallery.observers.groupby("observer")
     return {str(name): own.set_index("item")["decision"] for name, own in observers}
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.courses import RAMPS, Group
-from hf_clipdyn.report.panel import Panel
+from hf_clipdyn.report.panel import Panel, brief, log_ticks
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe
-from hf_clipdyn.report.style import HUES, look
+from hf_clipdyn.report.plotly import TEMPLATE, figure, safe
+from hf_clipdyn.report.style import COLOURS, HUES, look
 
 _SHORT = 10  # letters of a text that is not worth a place of its own
 _NUMBERS = (int, float, type(None), bool)
@@ -275,12 +275,10 @@ def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> 
     margin = 0.035 * (last - first or 1.0)
     layout["range"] = [first - margin, last + margin]
     if log:
-        powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
-        ticks = [step * power for power in powers for step in ((1,) if len(powers) > 3 else (1, 2, 5))]
-        ticks = [tick for tick in ticks if first * 0.97 <= tick <= last * 1.1]
+        ticks = log_ticks(first * 0.97, last * 1.1)
         zero = [untrained] if (known == 0).any() else []
         layout["range"] = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
-        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(_short, ticks)]}
+        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(brief, ticks)]}
     return {"title": title, "of": of, "layout": layout}
 
 
@@ -289,14 +287,6 @@ def _default(planner: Planner, axes: Mapping[str, Any]) -> str:
     if planner.log and logarithm in axes:
         return logarithm
     return _BY_CLOCK[planner.clock] if _BY_CLOCK[planner.clock] in axes else next(iter(axes), "order")
-
-
-def _short(number: float) -> str:
-    """1,500,000 as 1.5M."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
 
 
 def _plain(number: float) -> float | int | None:
