@@ -41,6 +41,8 @@ CELL = ("run", "kind", "dataset", "texts", "split", "preprocess", "dtype", "sett
 """Columns that the values of a cell and their references share."""
 _KEY = (*FACETS, "setup")
 _KEY_OF = attrgetter(*_KEY)
+_OF_LINES = {name: name for name in ("x", "at", "usable", "n", "n_clusters")}
+_OF_LINES |= {"y": "value", "low": "ci_low", "high": "ci_high"}
 _CONFIDENCE = 0.95
 _MANY_INSIDE = 3  # revisions inside the first epoch
 _PLAIN = {"texts": "own", "probe": "projection", "condition": "none"}
@@ -306,9 +308,7 @@ class Courses:
     def line(self, course: Course) -> Line:
         """The points of one run."""
         group, notes = self.group_of[course.run], tuple(self.column(course, "note").tolist())
-        named = {"y": "value", "low": "ci_low", "high": "ci_high"}
-        names = ("x", "y", "low", "high", "usable", "at", "n", "n_clusters")
-        columns: Any = {name: self.column(course, named.get(name, name)) for name in names}
+        columns: Any = {name: self.column(course, column) for name, column in _OF_LINES.items()}
         return Line(
             label=group.title if len(group.runs) > 1 else course.run,
             run=course.run,
@@ -530,28 +530,20 @@ def _plain(values: "pd.Series[Any]") -> list[Any]:
 
 def _setups(cells: pd.DataFrame) -> "pd.Series[str]":
     """What distinguishes the cells of a course from others of its benchmark, in words; mostly nothing."""
-    known = cells.astype(str)
-    words = pd.Series("", index=known.index)
-    for _, own in known.groupby(["kind", "dataset"], sort=False):
+    words = pd.Series("", index=cells.index)
+    for _, own in cells.astype(str).groupby(["kind", "dataset"], sort=False):
+        texts = [json.loads(text or "{}") for text in own["settings"]]
+        settings = pd.DataFrame(texts, own.index, dtype=object).drop(columns=SORT, errors="ignore")
         columns = [own["split"], own["preprocess"], own["dtype"]]
-        columns.append(own["settings"].map(_differing(own["settings"].unique())))
+        columns += [
+            (f"{bare(name)} " + settings[name].astype(str)).where(settings[name].notna(), "")
+            for name in map(str, settings)
+        ]
         parts = [column for column in columns if column.nunique() > 1]
         # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the
         # data.
         if own.groupby(["run", "texts"])["data_fingerprint"].nunique().max() > 1:
             parts.append("data " + own["data_fingerprint"].str[:12])
-        if parts:
-            joined = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
-            words.loc[own.index] = pd.Series(joined, own.index)
+        joined = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
+        words.loc[own.index] = pd.Series(joined or "", own.index)
     return words
-
-
-def _differing(texts: Iterable[str]) -> dict[str, str]:
-    """What the JSON of the settings says that is not the same in all of them, in words."""
-    known = {text: json.loads(text or "{}") for text in texts}
-    first = next(iter(known.values()))
-    shared = {name for name in first if all(own.get(name) == first[name] for own in known.values())} | {SORT}
-    return {
-        text: ", ".join(f"{bare(name)} {value}" for name, value in own.items() if name not in shared)
-        for text, own in known.items()
-    }

@@ -145,9 +145,14 @@ def draw_panels(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
     return grid(panels, size.width, across, intervals=study.confidence)
 
 
-def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
-    """The main panels of a chart, laid out; None without any. Inside `figure_style`."""
-    shown = [panel for panel in panels if panel.main and panel.defined][:_MOST_PANELS]
+def draw_planned(study: Study, panels: Sequence[Panel], width: float, across: int = 0) -> "Figure | None":
+    """The main panels of a chart, laid out; None without any. ``across`` as of `Chart`. Inside `figure_style`."""
+    shown = [panel for panel in panels if panel.main and panel.defined]
+    if across and shown:
+        columns = across if width > COLUMN.width else min(across, 2)
+        # Claims have levels of confidence of their own.
+        return grid(shown, width, columns, intervals=study.confidence if shown[0].benchmark else "")
+    shown = shown[:_MOST_PANELS]
     page = width > COLUMN.width and (len(shown) > _FEW or any(panel.cells is not None for panel in shown))
     return draw_panels(study, shown, PAGE if page else COLUMN) if shown else None
 

@@ -31,6 +31,7 @@ from hf_clipdyn.report.panel import (
     Line,
     Map,
     Panel,
+    Role,
     Row,
     Scale,
     brief,
@@ -58,6 +59,7 @@ THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 _TICK_STEPS = [1, 2, 5, 10]  # two decimals are enough
 _MISSING = "#c4c7cb"
+_CROSS: Any = {"color": GREY, "label": NOT_DEFINED, "linestyle": "none", "marker": "x"}
 
 
 def draw(panel: Panel, ax: "Axes") -> list[Name]:
@@ -104,11 +106,9 @@ def shown_lines(panel: Panel) -> list[Line]:
 
 def _look(panel: Panel, line: Line) -> dict[str, Any]:
     """Colour, marker and stroke of a line."""
-    if line.role == "human":
-        return {"color": HUMAN, "linewidth": 1.4}
     if line.role != "value":
         over_training = all(other.frame < 0 for other in panel.values)
-        return {"color": GREY, "linestyle": _DOTTED if over_training else _DASHED, "linewidth": 1.2}
+        return _reference(line.role, _DOTTED if over_training else _DASHED, 1.2)
     if line.place < 0:
         return {"color": GREY}
     if panel.ramp:
@@ -174,20 +174,13 @@ def _draw_marks(line: Line, panel: Panel, ax: "Axes", marker: str) -> None:
         ax.vlines(x[hollow], line.low[hollow], line.high[hollow], color=GREY, linewidth=1, zorder=2)
         ax.plot(x[hollow], line.y[hollow], label=NOT_INTERPRETABLE, zorder=3, **_hollow(marker))
     if line.undefined.any():
-        _add(ax, x[line.undefined], np.full(int(line.undefined.sum()), 0.05), "x", ax.get_xaxis_transform())
+        foot = np.full(int(line.undefined.sum()), 0.05)
+        ax.plot(x[line.undefined], foot, transform=ax.get_xaxis_transform(), **_CROSS)
 
 
 def _hollow(marker: str) -> dict[str, Any]:
     edge = {"markeredgecolor": GREY, "markeredgewidth": 1.2}
     return {"linestyle": "none", "marker": marker, "markerfacecolor": mpl.rcParams["axes.facecolor"], **edge}
-
-
-def _add(ax: "Axes", x: Any, y: Any, marker: Any, transform: Any, **given: Any) -> None:
-    """Marks without `plot`: their places in the axes must not enter the limits of the data."""
-    from matplotlib.lines import Line2D
-
-    given = {"color": GREY, "label": NOT_DEFINED, **given}
-    ax.add_artist(Line2D(x, y, transform=transform, linestyle="none", marker=marker, **given))
 
 
 def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
@@ -204,16 +197,17 @@ def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
 
 def _draw_level(level: Level, ax: "Axes", *, across: bool = True) -> Name:
     """The line of a level; its name, with its height where that says something."""
-    style = _style(level)
+    style = _reference(level.role)
     (ax.axhline if across else ax.axvline)(level.height, zorder=1.5 if across else 2.5, **style)
     named = level.title if level.role == "neutral" else f"{level.title}\n{decimals(level.height)}"
     return Name(named, level.height, style["color"])
 
 
-def _style(level: Level) -> dict[str, Any]:
-    if level.role == "human":
+def _reference(role: Role, dashes: Any = _DASHED, width: float = 1.0) -> dict[str, Any]:
+    """How a line looks that gives a panel its scale."""
+    if role == "human":
         return {"color": HUMAN, "linestyle": "-", "linewidth": 1.4}
-    return {"color": GREY, "linestyle": "-" if level.role == "neutral" else _DASHED, "linewidth": 1.0}
+    return {"color": GREY, "linestyle": "-" if role == "neutral" else dashes, "linewidth": width}
 
 
 # ------------------------------------------------------------ rows
@@ -231,7 +225,14 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         step = 0.8 * labels[row.label][1] / len(series)
         y = middles[row.label] + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
-            ax.vlines(level.height, y - step / 2, y + step / 2, zorder=4, label=level.title, **_style(level))
+            ax.vlines(
+                level.height,
+                y - step / 2,
+                y + step / 2,
+                zorder=4,
+                label=level.title,
+                **_reference(level.role),
+            )
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)
@@ -267,7 +268,7 @@ def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
     chosen = look(max(row.place, 0))
     colour = GREY if row.place < 0 else cycle_colour(chosen.hue)
     if not math.isfinite(row.value):
-        _add(ax, [0.01], [y], "x", ax.get_yaxis_transform())
+        ax.plot(0.01, y, transform=ax.get_yaxis_transform(), **_CROSS)
         return
     if not row.usable and panel.hide:
         return
@@ -289,9 +290,7 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     width = 0.55 * _width(ax)
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
     for names, axis, most in ((panel.x.names, ax.xaxis, across), (panel.y.names, ax.yaxis, _MOST_TICKS)):
-        ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
-        ticks = range(0) if len(names) > _MOST_ROWS else ticks  # items are too many to be named
-        axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_TICK) for tick in ticks])
+        axis.set_ticks(*_named(() if len(names) > _MOST_ROWS else names, most))  # items are too many
     ax.set(xlabel=panel.x.title, ylabel=panel.y.title)
     for row in cells.rules:
         ax.axhline(row + 0.5, color=HUMAN, linewidth=1)
@@ -352,10 +351,7 @@ def _scale_x(ax: "Axes", scale: Scale, lines: Sequence[Line]) -> None:
     places = np.concatenate([scale.places(line.x) for line in lines]) if lines else np.array([])
     places = np.unique(places[np.isfinite(places)])
     if scale.names:
-        ticks = range(len(scale.names) - 1, -1, -max(1, -(-len(scale.names) // 6)))  # the last one is named
-        ax.set_xticks(
-            ticks, [shorten(scale.names[tick], _LONGEST_TICK) for tick in ticks], rotation=30, ha="right"
-        )
+        ax.set_xticks(*_named(scale.names, 6), rotation=30, ha="right")
     elif scale.log:
         _use_powers(ax, "x")
     else:
@@ -371,6 +367,12 @@ def _scale_x(ax: "Axes", scale: Scale, lines: Sequence[Line]) -> None:
         _break(ax, scale, places)
     if scale.descending:
         ax.xaxis.set_inverted(True)
+
+
+def _named(names: Sequence[str], most: int) -> tuple[Sequence[int], list[str]]:
+    """At most this number of ticks with their names, the last one among them."""
+    ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
+    return ticks, [shorten(names[tick], _LONGEST_TICK) for tick in ticks]
 
 
 def _use_powers(ax: "Axes", side: Literal["x", "y"]) -> None:
@@ -406,8 +408,8 @@ def _break(ax: "Axes", scale: Scale, places: Floats) -> None:
     slashes: Any = [[(side - 0.2, -1), (side + 0.2, 1)] for side in (-0.2, 0.2)]
     paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
     for marker, colour in ((gap, paper), *((slash, edge) for slash in slashes)):
-        style = {"color": colour, "markersize": size, "clip_on": False, "zorder": 4, "label": "_"}
-        _add(ax, [middle], [0], marker, ax.get_xaxis_transform(), **style)
+        style: Any = {"color": colour, "marker": marker, "markersize": size, "zorder": 4}
+        ax.plot(middle, 0, transform=ax.get_xaxis_transform(), clip_on=False, **style)
 
 
 # ------------------------------------------------------------ names and figures

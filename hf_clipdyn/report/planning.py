@@ -55,36 +55,31 @@ class Planner(Courses):
             ranked += [((*rank, not panel.defined), panel) for panel in panels]
         planned = [panel for _, panel in sorted(ranked, key=itemgetter(0))]
         curves = [at for at, panel in enumerate(planned) if panel.main and "level" not in panel.choices]
-        for at in curves[_MOST_CURVES:]:
+        firsts = {(planned[at].metric, planned[at].choices["condition"]): at for at in reversed(curves)}
+        for at in set(curves) - set(sorted(firsts.values())[:_MOST_CURVES]):
             planned[at] = replace(planned[at], main=False)
         return planned
 
     def _panels(self, courses: Sequence[Course], *, main: bool) -> Iterator[Panel]:
-        """The panels of one metric: of each number, and of those that differ in one facet."""
-        single, first = len(self.groups) == 1, self.main_number(courses)[0]
-        ramps = RAMPS if single else ()
-        seen, people = set[Any](), set[str]()
+        """The panels of one metric: of each number, and of those that differ in one facet.
+
+        Figures show the main number of a main metric and its curve, and of other metrics curves beside people's.
+        """
+        first, seen = self.main_number(courses)[0], set[Any]()
+        ramps = RAMPS if len(self.groups) == 1 else ()
         for members in split_by(sorted(courses, key=lambda one: one != first), course_key).values():
-            key = course_key(members[0], *ramps), [getattr(members[0], name) is None for name in ramps]
-            if str(key) not in seen:  # the others are lines of the ramp
+            key = course_key(members[0], *ramps), *(getattr(members[0], name) is None for name in ramps)
+            if key not in seen:  # the others are lines of the ramp
                 yield replace(self.panel(members), main=main and first in members)
-            seen.add(str(key))
+            seen.add(key)
         for facet in _COMPARED:
             for steps in self._steps(courses, facet):
-                if single and (facet in RAMPS or len(steps) <= _MOST_LINES):
+                if len(self.groups) == 1 and (facet in RAMPS or len(steps) <= _MOST_LINES):
                     yield self._comparison(steps, facet)
                 if facet == "level" and len(steps) >= _LEAST_LEVELS:
                     curves = self._curves(steps)
-                    condition, human = (
-                        curves.choices["condition"],
-                        any(one.role == "human" for one in curves.lines),
-                    )
-                    shown = (
-                        any(first in own for own in steps.values())
-                        if main
-                        else human and condition not in people
-                    )
-                    people.add(condition)
+                    of_people = any(line.role == "human" for line in curves.lines)
+                    shown = any(first in own for own in steps.values()) if main else of_people
                     yield replace(curves, main=shown and curves.defined)
                 if facet == "layer" and self.over_training:
                     yield from self._maps(steps)
@@ -97,7 +92,8 @@ class Planner(Courses):
                 down = facet == "level" and self.axis_of(alike[0]).descending
                 known.sort(key=lambda course: getattr(course, facet), reverse=down)
             else:  # two conditions may have two axes
-                known = [course for course in alike if self.axis_of(course) == self.axis_of(alike[0])]
+                by_axis = split_by(alike, self.axis_of).values()
+                known = next((own for own in by_axis if len({getattr(one, facet) for one in own}) > 1), [])
             steps = split_by(known, lambda course: getattr(course, facet))
             if len(steps) > 1:
                 yield steps

@@ -1,10 +1,11 @@
 """Decisions among classes, from the kept trials: confusion matrices, and by class which of two cues decided."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,19 +36,6 @@ class Decisions(Chart):
         return [panel for kind, cells in kind_cells(study) for panel in _panels(study, kind, cells)]
 
 
-class _Asked(NamedTuple):
-    """Decisions (`_decided`) that were asked for in one way: by revision, with its stop of the slider.
-
-    Those of all observers together have neither a ``run`` nor stops; ``clusters`` are those of the last gallery.
-    """
-
-    way: str
-    run: str
-    stops: tuple[int, ...]
-    decided: list[pd.DataFrame]
-    clusters: pd.DataFrame | None = None
-
-
 def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterator[Panel]:
     cells = cells[cells["run"].isin(cells["run"].unique()[:_MOST_RUNS])]
     last = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
@@ -55,54 +43,57 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
         return
     dataset, first = str(cells["dataset"].iloc[0]), last[0]
     classes = _Classes.of(last, class_names(dataset, kind.schemas))
-    cues, ways = _cues(first), list(first.answers)[:_MOST_WAYS]
-    frames = _MOST_COUNTS // (len(ways) * len(cues) * len(classes.titles) ** 2)
-    asked = list(_asked(study, _galleries(study, kind, spread_cells(cells, max(2, frames))), ways))
-    several, place = len(asked) > len(ways), place_words(study.planner.words, kind.name, dataset)
-    people = _by_observer(first)
+    cues, ways = list(_cues(first)), list(first.answers)[:_MOST_WAYS]
+    most = _MOST_COUNTS // (len(ways) * len(cues) * len(classes.titles) ** 2)
+    decided: dict[tuple[str, str], dict[int, pd.DataFrame]] = defaultdict(
+        dict
+    )  # by run and way, at each stop
+    clusters: dict[str, pd.DataFrame | None] = {}
+    for cell, gallery in _galleries(study, kind, spread_cells(cells, max(2, most))):
+        run, stop = str(cell.run), study.planner.stop_of(str(cell.run), str(cell.revision))
+        clusters[run] = gallery.clusters
+        for way in ways:
+            decided[run, way][stop] = _decided(gallery, gallery.answers[way])
+    several, people = len(clusters) > 1, _by_observer(first)
     if people:
-        asked.append(_Asked(_PEOPLE, "", (), [_decided(first, pd.concat(list(people.values())))]))
-    for (way, run, stops, decided, _), cue in product(asked, cues):
-        values = np.stack([classes.matrix(each[cue], each[""]) for each in decided])
+        decided["", _PEOPLE] = {-1: _decided(first, pd.concat(list(people.values())))}
+    place = place_words(study.planner.words, kind.name, dataset)
+    about: Any = {"benchmark": f"{kind.name}/{dataset}"}
+    for ((run, way), at), cue in product(decided.items(), cues):
+        values = np.stack([classes.matrix(each[cue], each[""]) for each in at.values()])
         of_run = {"run": run} if several and run else {}
         yield Panel(
             title=f"{'answers' if run else 'answers of people'} for each {cue}",
             place=", ".join([place, *of_run.values()]),
             form="map",
-            cells=Map(values=values, frames=stops, bar=f"share of the {'images' if run else 'answers'}"),
+            cells=Map(
+                values=values,
+                frames=tuple(at) if run else (),
+                bar=f"share of the {'images' if run else 'answers'}",
+            ),
             x=Scale(title="answer", names=(*classes.titles, "any other")),
             y=Scale(title=cue, names=tuple(classes.titles)),
-            benchmark=f"{kind.name}/{dataset}",
             choices={"by": cue, "asked": way, **of_run},
+            **about,
         )
     chosen = [way for way in ways if way in first.choosing and len(cues) > 1]
     if chosen:
         level, rows = study.planner.confidence_level, list[Row]()
-        for one in (one for one in asked if one.way == chosen[0]):
-            shares = classes.shares(one.decided[-1], one.clusters, level)
-            series, group = one.run if several else "last revision", study.planner.group_of[one.run]
+        for run in clusters:
+            shares = classes.shares(list(decided[run, chosen[0]].values())[-1], clusters[run], level)
+            series, group = run if several else "last revision", study.planner.group_of[run]
             rows += classes.rows(shares, [()] * len(shares), series=series, place=group.place)
         rows += _rows_of_people(classes, first, level) if people else ()
         yield Panel(
-            title="decisions for the {}, not the {}, by class".format(*cues),
+            title=f"decisions for the {cues[0]}, not the {cues[1]}, by class",
             place=place,
             form="rows",
             rows=tuple(rows),
             x=Scale(title="share of the decisions for either", limits=(0.0, 1.0)),
             levels=(Level(title="as often", height=0.5, role="neutral"),),
-            benchmark=f"{kind.name}/{dataset}",
             choices={"asked": chosen[0]},
+            **about,
         )
-
-
-def _asked(study: Study, read: Sequence[tuple[Any, Gallery]], ways: Sequence[str]) -> Iterator[_Asked]:
-    """The decisions of each run in each way."""
-    for run in dict.fromkeys(str(cell.run) for cell, _ in read):
-        own = [(cell, gallery) for cell, gallery in read if cell.run == run]
-        stops = tuple(study.planner.stop_of(run, str(cell.revision)) for cell, _ in own)
-        for way in ways:
-            decided = [_decided(gallery, gallery.answers[way]) for _, gallery in own]
-            yield _Asked(way, run, stops, decided, own[-1][1].clusters)
 
 
 def _rows_of_people(classes: "_Classes", gallery: Gallery, level: float) -> list[Row]:
