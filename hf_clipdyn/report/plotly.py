@@ -338,48 +338,43 @@ def _rows(panel: Panel) -> dict[str, Any]:
     numbers, data = [], []
     for at, name in enumerate(series):
         own = [row for row in panel.rows if row.series == name]
-        ends = {end: np.array([getattr(row, end) for row in own], float) for end in ("value", "low", "high")}
-        numbers.append(_numbers_of_rows(own, **ends))
-        data.append(_intervals(own, at, list(map(height, own)), **ends))
+        columns: Any = {
+            end: np.array([getattr(row, end) for row in own]) for end in ("low", "high", "usable", "n")
+        }
+        heights, values = np.array(list(map(height, own))), np.array([row.value for row in own], float)
+        line = Line.plain(heights, values, label=name, run=name or own[0].label, **columns)
+        numbers.append(_numbers_of_rows(own, line))
+        data.append(_intervals(own, line, at))
     return {"lines": numbers, "data": [*data, *_ticks_beside(beside)], "layout": layout}
 
 
-def _numbers_of_rows(rows: Sequence[Row], value: Floats, low: Floats, high: Floats) -> dict[str, Any]:
+def _numbers_of_rows(rows: Sequence[Row], line: Line) -> dict[str, Any]:
     """As `_numbers`; ``said``: the words of a row in place of its numbers, where they differ."""
+    numbers = _numbers(Scale(), line, "") | {"where": [row.label for row in rows]}
     said = [row.words for row in rows]
-    return {
-        "name": rows[0].series,
-        "run": rows[0].series or rows[0].label,
-        "where": [row.label for row in rows],
-        "y": short(value),
-        "usable": [int(row.usable) for row in rows],
-        "n": [row.n for row in rows],
-        "clusters": [0 for _ in rows],
-        "low": short(low),
-        "high": short(high),
-        **({"said": said} if any(said) else {}),
-    }
+    kept = {name: value for name, value in numbers.items() if name not in ("at", "x", "role")}
+    return kept | ({"said": said} if any(said) else {})
 
 
-def _intervals(
-    rows: Sequence[Row], at: int, heights: Sequence[float], value: Floats, low: Floats, high: Floats
-) -> Trace:
+def _intervals(rows: Sequence[Row], line: Line, at: int) -> Trace:
     colours = [f"@{row_hue(row).replace('-', ' ')}" for row in rows]
-    arms = {
-        "type": "data",
-        "symmetric": False,
-        "array": short(high - value),
-        "arrayminus": short(value - low),
-    }
+    arms = {"array": short(line.high - line.y), "arrayminus": short(line.y - line.low)}
     fills = [colour if row.usable else "@paper" for row, colour in zip(rows, colours, strict=True)]
     return {
         "meta": {"kind": "rows", "line": at, "points": list(range(len(rows)))},
         "mode": "markers",
         "cliponaxis": False,  # what lies beyond the axis stands whole at its end
-        "name": safe(rows[0].series),
-        "x": short(value),
-        "y": [round(height, 3) for height in heights],
-        "error_x": {**arms, "color": colours[0], "thickness": 1.6, "width": 0},
+        "name": safe(line.label),
+        "x": short(line.y),
+        "y": [round(height, 3) for height in line.x.tolist()],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            **arms,
+            "color": colours[0],
+            "thickness": 1.6,
+            "width": 0,
+        },
         "marker": {"size": 9, "color": fills, "line": {"color": colours, "width": 1.6}},
     }
 
