@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -346,10 +346,8 @@ class Courses:
         Kinds by rank, real images first; metrics as their kind declares them, without those that mirror another.
         """
         shown = [c for c in self.courses if c.role == "value" and not self.term(c).mirrors]
-        found, kinds = (
-            split_by(shown, lambda course: course.benchmark),
-            list(dict.fromkeys(c.kind for c in shown)),
-        )
+        found = split_by(shown, lambda course: course.benchmark)
+        kinds = list(dict.fromkeys(course.kind for course in shown))
 
         def rank(name: str) -> tuple[Any, ...]:
             kind, dataset = found[name][0].kind, found[name][0].dataset
@@ -404,9 +402,11 @@ class Courses:
             for own in metrics.values() if benchmark in (None, name) else ():
                 if place := self.term(own[0]).overview:
                     by_rank[self.is_synthetic(own[0].kind, own[0].dataset), place.rank].append(own)
-        offered = [by_rank[key] for key in sorted(by_rank)]
-        known = ([own for own in several if any(map(self.defined, own))] for several in offered)
-        return [self.main_number((own or several)[0]) for own, several in zip(known, offered, strict=True)]
+        chosen = []
+        for _, offered in sorted(by_rank.items(), key=itemgetter(0)):
+            known = [own for own in offered if any(map(self.defined, own))]
+            chosen.append(self.main_number((known or offered)[0]))
+        return chosen
 
     def is_synthetic(self, kind: str, dataset: str) -> bool:
         # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
@@ -450,9 +450,12 @@ class Courses:
 
         For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
         """
-        variant = self.facet_words(course, "variant") if course.variant else ""
         related = self.declared(course).title if course.role == "value" and course.reference else ""
-        return ", ".join(filter(None, [self.term(course).title, variant, related]))
+        return ", ".join(filter(None, [self.term(course).title, self.variant_words(course), related]))
+
+    def variant_words(self, course: Course) -> str:
+        """Its variant; empty for a default without a name."""
+        return self.words.kind(course.kind).variants.get(course.variant, bare(course.variant))
 
     def people(self, course: Course) -> float | None:
         """The value of people on the same images, from the literature."""

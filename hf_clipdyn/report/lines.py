@@ -89,17 +89,16 @@ def against(panel: Panel, other: Panel) -> Panel:
 
     Both are panels over training, or both have a row for each model.
     """
-    given: Any = {
-        "title": f"{panel.title} against {other.x.title if panel.rows else other.y.title}",
-        "spans": (),
-    }
+    x = other.x if panel.form == "rows" else other.y
+    found = replace(panel, title=f"{panel.title} against {x.title}", form="lines", x=x, rows=(), spans=())
     if panel.form == "rows":
         places = {row.label: row.value for row in other.rows if math.isfinite(row.value)}
-        lines = [_point(row, places[row.label]) for row in panel.rows if row.label in places]
-        return replace(panel, form="lines", x=other.x, y=panel.x, lines=tuple(lines), rows=(), **given)
+        known = [(row, places[row.label]) for row in panel.rows if row.label in places]
+        lines = [line_of([row], [at], label=row.label, run=row.label, place=row.place) for row, at in known]
+        return replace(found, y=panel.x, lines=tuple(lines))
     every = [line for one in other.values for line in (one, *one.seeds)]
-    known = {line.run or line.group: dict(zip(line.at.tolist(), line.drawn, strict=True)) for line in every}
-    return replace(panel, x=other.y, lines=moved(panel.values, known), **given)
+    values = {line.run or line.group: dict(zip(line.at.tolist(), line.drawn, strict=True)) for line in every}
+    return replace(found, lines=moved(panel.values, values))
 
 
 def moved(lines: Sequence[Line], known: Places) -> tuple[Line, ...]:
@@ -112,10 +111,12 @@ def moved(lines: Sequence[Line], known: Places) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def _point(row: Row, x: float) -> Line:
-    given: Any = {"label": row.label, "run": row.label, "usable": np.array([row.usable]), "place": row.place}
-    ends = {"low": np.array([row.low]), "high": np.array([row.high]), "n": np.array([row.n])}
-    return Line.plain(np.array([x]), np.array([row.value]), **given, **ends)
+def line_of(rows: Sequence[Row], places: Sequence[float], **given: Any) -> Line:
+    """Rows as the points of one line, at these places."""
+    columns = {
+        name: np.array([getattr(row, name) for row in rows]) for name in ("low", "high", "usable", "n")
+    }
+    return Line.plain(np.array(places), np.array([row.value for row in rows], float), **columns, **given)
 
 
 def row_of(line: Line, label: str, beside: tuple[Level, ...] = ()) -> Row:

@@ -348,8 +348,8 @@ def brief(number: float) -> str:
 
 
 def log_ticks(first: float, last: float) -> list[float]:
-    """1, 2 and 5 of each power of ten between two positive numbers; only 1 over more than 2.5 powers."""
+    """1, 2 and 5 of each power of ten between two positive numbers; only 1 over more than three powers."""
     low, high = math.log10(first), math.log10(last)
-    steps = (1, 2, 5) if high - low <= 2.5 else (1,)
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
     ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
     return [tick for tick in ticks if first <= tick <= last]

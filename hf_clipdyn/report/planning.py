@@ -181,8 +181,7 @@ class Planner(Courses):
     def of_run(self, course: Course, run: str, note: str = "", **given: Any) -> Panel:
         """A panel of another form about a number of one run, with its words, and a note at the end of its place."""
         terms = self.words.kind(course.kind)
-        variant = self.facet_words(course, "variant") if course.variant else ""
-        way = ", ".join(filter(None, [variant, self.detail(course, SPECIAL)]))
+        way = ", ".join(filter(None, [self.variant_words(course), self.detail(course, SPECIAL)]))
         several = {"run": run} if len(self.groups) > 1 else {}
         return Panel(
             title=", ".join(filter(None, [terms.title, way])),

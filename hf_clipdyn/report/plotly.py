@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.lines import at_points
+from hf_clipdyn.report.lines import at_points, line_of
 from hf_clipdyn.report.panel import (
     NOT_INTERPRETABLE,
     Floats,
@@ -338,11 +338,7 @@ def _rows(panel: Panel) -> dict[str, Any]:
     numbers, data = [], []
     for at, name in enumerate(series):
         own = [row for row in panel.rows if row.series == name]
-        columns: Any = {
-            end: np.array([getattr(row, end) for row in own]) for end in ("low", "high", "usable", "n")
-        }
-        heights, values = np.array(list(map(height, own))), np.array([row.value for row in own], float)
-        line = Line.plain(heights, values, label=name, run=name or own[0].label, **columns)
+        line = line_of(own, list(map(height, own)), label=name, run=name or own[0].label)
         numbers.append(_numbers_of_rows(own, line))
         data.append(_intervals(own, line, at))
     return {"lines": numbers, "data": [*data, *_ticks_beside(beside)], "layout": layout}

@@ -46,7 +46,9 @@ def find(study: Study) -> list[Finding]:
 
 def _described(study: Study) -> list[Course]:
     planner = study.planner
-    values = [course for metrics in planner.values.values() for own in metrics.values() for course in own]
+    values = [
+        course for metrics in planner.values.values() for own in metrics.values() for course in sorted(own)
+    ]
     polar = [course for course in values if planner.term(course).poles and course.texts == "own"]
     main = [course for courses in planner.overview_numbers() for course in courses]
     described = dict.fromkeys([*polar, *main])
