@@ -86,7 +86,7 @@ def write_cards(results: _Results, output: str | Path, *, results_dataset: str |
     study, output, cards = _read(results, results_dataset), Path(output), list[Path]()
     for run in study.runs:
         part, name = study.of_run(run), f"card-{file_name(run)}"
-        figure = f"figures/{name}.png" if part.planner.overview else ""
+        figure = f"figures/{name}.png" if part.planner.glance else ""
         if figure:
             write_atomically(output / figure, overview_figure(part, "png"))
         cards.append(_write_card(part, run, output / f"{name}.md", figure, results_dataset))

@@ -7,10 +7,11 @@ the report draws, prints and says of a number is read here.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import attrgetter
+from itertools import count
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,23 +23,15 @@ from hf_clipdyn.report.lines import mean_of
 from hf_clipdyn.report.panel import Floats, Ints, Line, Scale
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.table import Table
-from hf_clipdyn.results.terms import Axis, KindTerms, Reference, Term, Vocabulary, bare
+from hf_clipdyn.results.terms import Axis, Overview, Reference, Term, Vocabulary, bare
 
 N_HUES = 4
 """Hues of the palette; what everybody can distinguish."""
 RAMPS = ("level", "layer", "parameter")
 """Facets that are quantities: lines that differ in one take a ramp of colours."""
 FACETS = (
-    "metric",
-    "variant",
-    "reference",
-    "texts",
-    "probe",
-    "layer",
-    "subset",
-    "condition",
-    "level",
-    "parameter",
+    *("metric", "variant", "reference", "texts", "probe"),
+    *("layer", "subset", "condition", "level", "parameter"),
 )
 """What can differ between the numbers of a benchmark, in the order of the selects; ``setup`` comes after them."""
 SPECIAL = FACETS[4:]
@@ -48,6 +41,8 @@ CELL = ("run", "kind", "dataset", "texts", "split", "preprocess", "dtype", "sett
 """Columns that the values of a cell and their references share."""
 _KEY = (*FACETS, "setup")
 _KEY_OF = attrgetter(*_KEY)
+_OF_LINES = {name: name for name in ("x", "at", "usable", "n", "n_clusters")}
+_OF_LINES |= {"y": "value", "low": "ci_low", "high": "ci_high"}
 _CONFIDENCE = 0.95
 _MANY_INSIDE = 3  # revisions inside the first epoch
 _PLAIN = {"texts": "own", "probe": "projection", "condition": "none"}
@@ -107,26 +102,34 @@ class Point(NamedTuple):
 
 
 class Course(NamedTuple):
-    """One number over the revisions of one run: its place among the courses, and what it is."""
+    """One number over the revisions of one run: its place among the courses, its cell, and what it is."""
 
     at: int
     run: str
     kind: str
     dataset: str
-    cell: tuple[Any, ...]
+    texts: str
+    split: str
+    preprocess: str
+    dtype: str
     settings: str
+    data_fingerprint: str
     role: str
     setup: str
     metric: str
     variant: str
     reference: str
-    texts: str
     probe: str
     layer: int | None
     subset: str
     condition: str
     level: float | None
     parameter: float | None
+
+    @property
+    def cell(self) -> tuple[Any, ...]:
+        """The values of `CELL`."""
+        return self[1 : 1 + len(CELL)]
 
     @property
     def benchmark(self) -> str:
@@ -168,18 +171,16 @@ def groups_of(runs: pd.DataFrame) -> list[Group]:
     several_arms = len({arm for _, arm, *_ in by_key}) > 1
     found: list[Group] = []
     for (scale, arm, *_), members in by_key.items():
+        names = tuple(str(member.run) for member in members)
         seeds = {member.seed for member in members if not pd.isna(member.seed)}
         title = ", ".join(filter(None, [scale, (bare(arm) or "main") if several_arms else ""]))
-        if len(members) > 1 and len(seeds) == len(members):
-            found.append(Group(title, tuple(str(member.run) for member in members), scale, arm))
-        else:
-            found += [Group(str(member.run), (str(member.run),), scale, arm) for member in members]
-    main = [group for group in found if not group.arm]
-    others = [group for group in found if group.arm]
-    first = -(-len(main) // N_HUES) * N_HUES
-    places = {group: place for place, group in enumerate(main)}
-    places |= {group: first + place for place, group in enumerate(others)}
-    return [replace(group, place=places[group]) for group in found]
+        alike = len(names) > 1 and len(seeds) == len(names)
+        found += (
+            [Group(title, names, scale, arm)] if alike else [Group(one, (one,), scale, arm) for one in names]
+        )
+    n_main = sum(not group.arm for group in found)
+    main, others = count(), count(-(-n_main // N_HUES) * N_HUES)
+    return [replace(group, place=next(others if group.arm else main)) for group in found]
 
 
 class Courses:
@@ -198,42 +199,19 @@ class Courses:
         self.words = table.words
         self._rows, self._courses, self._spans = table.rows, table.courses, table.spans
         self._revisions = table.cells.drop_duplicates(["run", "revision"])
-        several = self._revisions[self._revisions.groupby("run")["order"].transform("size") > 1]
+        several = self._revisions[self._revisions.duplicated("run", keep=False)]
         self.over_training = len(several) > 0
-        known = several if self.over_training else self._revisions
-        self.clock, self.log = _clock(known)
-        self.stops: Floats = np.unique(known[self.clock].dropna().to_numpy(np.float64))
+        placed = several if self.over_training else self._revisions
+        self.clock, self.log = _clock(placed)
+        self.stops: Floats = np.unique(placed[self.clock].dropna().to_numpy(np.float64))
         self.groups = groups_of(self._courses.drop_duplicates("run"))
         self.group_of = {run: group for group in self.groups for run in group.runs}
 
-    @cached_property
-    def confidence_level(self) -> float:
-        """Of the intervals of single numbers."""
-        levels = self._rows["confidence_level"].dropna()
-        return float(levels.iloc[0]) if len(levels) else _CONFIDENCE
+    # ------------------------------------------------------------ the axis of training
 
-    @cached_property
-    def _x(self) -> Floats:
-        return self._rows[self.clock].to_numpy(np.float64)
-
-    @cached_property
-    def _at(self) -> Ints:
-        return _stops_of(self._x, self.stops)
-
-    @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        """The columns of points; texts stay categories."""
-        columns = {name: self._rows[name].array for name in Point._fields}
-        return {name: one.to_numpy() if one.dtype != "category" else one for name, one in columns.items()}
-
-    def column(self, course: Course, name: str) -> NDArray[Any]:
-        """A column of the rows of a course."""
-        return np.asarray(self._arrays[name][self._spans[course.at]])
-
-    def points(self, course: Course, last: int | None = None) -> list[Point]:
-        """The rows of a course in the order of training, or this number of the last ones."""
-        columns = (self.column(course, name)[-last if last else None :].tolist() for name in Point._fields)
-        return list(map(Point._make, zip(*columns, strict=True)))
+    def _stops_of(self, rows: pd.DataFrame) -> Ints:
+        """The stop of each revision; -1 without one."""
+        return pd.Index(self.stops).get_indexer(pd.Index(rows[self.clock], dtype=np.float64)).astype(np.int64)
 
     @cached_property
     def x(self) -> Scale:
@@ -244,10 +222,8 @@ class Courses:
         trained = self.stops[self.stops > 0]
         if not self.log or len(trained) == 0:
             return Scale(title=CLOCKS[self.clock])
-        decades = math.log10(trained[-1] / trained[0])
-        return Scale(
-            title=CLOCKS[self.clock], log=True, beyond=float(trained[0] / 10 ** max(0.12 * decades, 0.1))
-        )
+        step = 10 ** max(0.12 * math.log10(trained[-1] / trained[0]), 0.1)
+        return Scale(title=CLOCKS[self.clock], log=True, beyond=float(trained[0] / step))
 
     @cached_property
     def clocks(self) -> pd.DataFrame:
@@ -257,30 +233,28 @@ class Courses:
             Columns ``revision`` (empty for groups of several runs), ``epoch``, ``step``, ``samples_seen``, ``order``,
             and ``accuracy``, that of the first zero-shot benchmark; NaN where unknown.
         """
-        places = self._revisions.assign(
-            stop=_stops_of(self._revisions[self.clock], self.stops), accuracy=np.nan
-        )
-        numbers = ["epoch", "step", "samples_seen", "order", "accuracy"]
-        places = places[["run", "stop", "revision", *numbers]].rename(columns={"run": "name"})
-        by_name = places.drop_duplicates(["name", "stop"], keep="last").set_index(["name", "stop"])
-        by_name[numbers] = by_name[numbers].astype(float)
-        for line in self._accuracies():
-            for at, value in zip(line.at[line.usable], line.y[line.usable], strict=True):
-                by_name.loc[(line.run, at), "accuracy"] = value
-        groups = [group for group in self.groups if len(group.runs) > 1]
-        titles = {run: group.title for group in groups for run in group.runs}
-        own = by_name.reset_index()
-        own = own[own["name"].isin(titles)]
-        means = own.assign(name=own["name"].map(titles)).groupby(["name", "stop"])[numbers].mean()
-        return pd.concat([by_name, means.assign(revision="")])
+        numbers = ["epoch", "step", "samples_seen", "order"]
+        places = self._revisions.assign(name=self._revisions["run"], stop=self._stops_of(self._revisions))
+        places = places.drop_duplicates(["name", "stop"], keep="last").set_index(["name", "stop"])
+        places = places[["revision", *numbers]].astype(dict.fromkeys(numbers, float))
+        known = {
+            (line.run, stop): value
+            for line in self._accuracies()
+            for stop, value in zip(line.at.tolist(), line.drawn.tolist(), strict=True)
+        }
+        places["accuracy"] = [known.get(place, math.nan) for place in places.index]
+        titles = {run: group.title for group in self.groups if len(group.runs) > 1 for run in group.runs}
+        shared = places[places.index.isin(titles, level=0)].rename(index=titles, level=0)
+        means = shared.groupby(level=[0, 1])[[*numbers, "accuracy"]].mean()
+        return pd.concat([places, means.assign(revision="")])
 
     def _accuracies(self) -> list[Line]:
         """The zero-shot accuracy of each run."""
-        for courses in self.values.values():
-            terms = self.words.kind(courses[0].kind)
-            asked = [course for course in courses if course.metric == next(iter(terms.terms), "")]
-            if asked and terms.task == "zero-shot-image-classification":
-                return [self.line(course) for course in self.main_number(asked)]
+        for name, metrics in self.values.items():
+            terms = self.words.kind(name.partition("/")[0])
+            metric = next(iter(terms.terms), "")
+            if metric in metrics and terms.task == "zero-shot-image-classification":
+                return [self.line(course) for course in self.main_number(metrics[metric])]
         return []
 
     def stop_of(self, run: str, revision: str) -> int:
@@ -290,97 +264,37 @@ class Courses:
     @cached_property
     def _stop_of(self) -> dict[tuple[str, str], int]:
         places = self._revisions
-        stops = _stops_of(places[self.clock], self.stops).tolist()
-        return {
-            (run, name): at for run, name, at in zip(places["run"], places["revision"], stops, strict=True)
-        }
+        names = zip(places["run"], places["revision"], strict=True)
+        return dict(zip(names, self._stops_of(places).tolist(), strict=True))
 
     @cached_property
     def stop_names(self) -> dict[int, str]:
         """The revision at each stop of the slider: of the first run that has one there."""
         return {stop: revision for (_, revision), stop in reversed(self._stop_of.items())}
 
-    # ------------------------------------------------------------ the numbers
+    # ------------------------------------------------------------ the points of a course
 
     @cached_property
-    def courses(self) -> list[Course]:
-        """All courses, in the order of the table."""
-        cells = self._courses[list(CELL)].drop_duplicates()
-        setups = cells.assign(setup=_setups(cells))
-        frame = self._courses.reset_index(drop=True).merge(setups, how="left", on=list(CELL))
-        columns = {name: _plain(frame[name]) for name in ("role", "setup", *CELL, *FACETS)}
-        same = dict[tuple[Any, ...], tuple[Any, ...]]()
-        keys = (same.setdefault(key, key) for key in zip(*(columns[name] for name in CELL), strict=True))
-        first = (columns[name] for name in ("run", "kind", "dataset"))
-        rest = (columns[name] for name in ("settings", "role", "setup", *FACETS))
-        return list(map(Course._make, zip(range(len(frame)), *first, keys, *rest, strict=True)))
+    def confidence_level(self) -> float:
+        """Of the intervals of single numbers."""
+        levels = self._rows["confidence_level"].dropna()
+        return float(levels.iloc[0]) if len(levels) else _CONFIDENCE
 
     @cached_property
-    def values(self) -> dict[str, list[Course]]:
-        """The values of each benchmark: kinds by rank, real images first, then metrics as their kind declares them."""
-        shown = [c for c in self.courses if c.role == "value" and not self.term(c).mirrors]
-        found = split_by(shown, lambda course: course.benchmark)
-        kinds = list(dict.fromkeys(courses[0].kind for courses in found.values()))
+    def _arrays(self) -> dict[str, Any]:
+        """The columns of points, with ``x`` and ``at`` of lines; texts stay categories."""
+        columns = {name: self._rows[name].array for name in Point._fields}
+        known = {name: one.to_numpy() if one.dtype != "category" else one for name, one in columns.items()}
+        return known | {"x": self._rows[self.clock].to_numpy(np.float64), "at": self._stops_of(self._rows)}
 
-        def rank(item: tuple[str, list[Course]]) -> tuple[Any, ...]:
-            kind, dataset = item[1][0].kind, item[1][0].dataset
-            return self.words.kind(kind).rank, kinds.index(kind), self.is_synthetic(kind, dataset)
+    def column(self, course: Course, name: str) -> NDArray[Any]:
+        """A column of the rows of a course."""
+        return np.asarray(self._arrays[name][self._spans[course.at]])
 
-        return {name: self._by_metric(own) for name, own in sorted(found.items(), key=rank)}
-
-    def _by_metric(self, courses: Sequence[Course]) -> list[Course]:
-        of_metric = split_by(courses, lambda course: course.metric)
-        metrics = sorted(of_metric, key=[*self.words.kind(courses[0].kind).terms, *of_metric].index)
-        return [course for metric in metrics for course in of_metric[metric]]
-
-    def numbers(self, kind: str, metric: str) -> list[list[Course]]:
-        """The values of a metric, a list for each data set, the nearest to the question of the overview first."""
-        shown = ("value", "diagnostic")
-        found = [c for c in self.courses if (c.kind, c.metric) == (kind, metric) and c.role in shown]
-        return [self.preferred(own) for own in split_by(found, lambda course: course.dataset).values()]
-
-    def preferred(self, courses: Sequence[Course]) -> list[Course]:
-        """The nearest to what the overview asks first: of the first with a value, its variant, and then its place."""
-        first = next(filter(self.defined, courses), courses[0])
-        return sorted(courses, key=_remoteness(self.term(first), first))
-
-    def main_number(self, offered: Sequence[Course]) -> list[Course]:
-        """The number that stands for a question, of every run.
-
-        Args:
-            offered: at least one value, in the order of preference: the first with a value gives benchmark and metric.
-        """
-        first = next(filter(self.defined, offered), offered[0])
-        asked = [
-            course
-            for course in offered
-            if (course.benchmark, course.metric) == (first.benchmark, first.metric)
-        ]
-        nearest = course_key(self.preferred(asked)[0], "setup")
-        alike = [course for course in asked if course_key(course, "setup") == nearest]
-        return [own[0] for own in split_by(alike, lambda course: course.run).values()]
-
-    def main_numbers(self, benchmark: str) -> list[list[Course]]:
-        """A number for each main metric of a benchmark; none of one without values of its own."""
-        of_metric = split_by(self.values.get(benchmark, ()), lambda course: course.metric)
-        main = self.words.kind(benchmark.split("/", 1)[0]).main_metrics(list(of_metric))
-        return [self.main_number(of_metric[metric]) for metric in main]
-
-    def overview_numbers(self, benchmark: str | None = None) -> list[list[Course]]:
-        """The study, or a benchmark, at a glance: a number for each rank of the overview, first on real images."""
-        by_rank: dict[tuple[bool, float], list[Course]] = defaultdict(list)
-        for name, courses in self.values.items():
-            for course in courses if benchmark in (None, name) else ():
-                if place := self.term(course).overview:
-                    by_rank[self.is_synthetic(course.kind, course.dataset), place.rank].append(course)
-        return [self.main_number(by_rank[key]) for key in sorted(by_rank)]
-
-    def is_synthetic(self, kind: str, dataset: str) -> bool:
-        # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
-        return self.words.dataset(dataset).synthetic or bool(self.words.kind(kind).draws)
-
-    def term(self, course: Course) -> Term:
-        return self.words.term(course.kind, course.metric)
+    def points(self, course: Course, last: int | None = None) -> list[Point]:
+        """The rows of a course in the order of training, or this number of the last ones."""
+        columns = (self.column(course, name)[-last if last else None :].tolist() for name in Point._fields)
+        return list(map(Point._make, zip(*columns, strict=True)))
 
     def defined(self, course: Course) -> bool:
         return bool(np.isfinite(self.column(course, "value")).any())
@@ -393,23 +307,15 @@ class Courses:
 
     def line(self, course: Course) -> Line:
         """The points of one run."""
-        span, group = self._spans[course.at], self.group_of[course.run]
-        seen = self._arrays
-        notes = tuple(self.column(course, "note").tolist())
+        group, notes = self.group_of[course.run], tuple(self.column(course, "note").tolist())
+        columns: Any = {name: self.column(course, column) for name, column in _OF_LINES.items()}
         return Line(
             label=group.title if len(group.runs) > 1 else course.run,
             run=course.run,
             group=group.title,
-            x=self._x[span],
-            y=seen["value"][span],
-            low=seen["ci_low"][span],
-            high=seen["ci_high"][span],
-            usable=seen["usable"][span],
-            at=self._at[span],
-            n=seen["n"][span],
-            n_clusters=seen["n_clusters"][span],
             notes=notes if any(notes) else (),
             place=group.place,
+            **columns,
         )
 
     def group_lines(self, courses: Sequence[Course]) -> list[Line]:
@@ -422,29 +328,114 @@ class Courses:
                 found.append(seeds[0] if len(group.runs) == 1 else mean_of(seeds, group.title))
         return found
 
+    # ------------------------------------------------------------ the numbers
+
+    @cached_property
+    def courses(self) -> list[Course]:
+        """All courses, in the order of the table."""
+        cells = self._courses[list(CELL)].drop_duplicates()
+        setups = cells.assign(setup=_setups(cells))
+        frame = self._courses.reset_index(drop=True).merge(setups, how="left", on=list(CELL))
+        columns = (_plain(frame[name]) for name in Course._fields[1:])
+        return list(map(Course._make, zip(range(len(frame)), *columns, strict=True)))
+
+    @cached_property
+    def values(self) -> dict[str, dict[str, list[Course]]]:
+        """The values by benchmark and metric, each as `preferred`.
+
+        Kinds by rank, real images first; metrics as their kind declares them, without those that mirror another.
+        """
+        shown = [c for c in self.courses if c.role == "value" and not self.term(c).mirrors]
+        found = split_by(shown, lambda course: course.benchmark)
+        kinds = list(dict.fromkeys(course.kind for course in shown))
+
+        def rank(name: str) -> tuple[Any, ...]:
+            kind, dataset = found[name][0].kind, found[name][0].dataset
+            return self.words.kind(kind).rank, kinds.index(kind), self.is_synthetic(kind, dataset)
+
+        values = {}
+        for name in sorted(found, key=rank):
+            metrics = split_by(found[name], lambda course: course.metric)
+            order = [*self.words.kind(found[name][0].kind).terms, *metrics].index
+            values[name] = {metric: self.preferred(metrics[metric]) for metric in sorted(metrics, key=order)}
+        return values
+
+    def numbers(self, kind: str, metric: str) -> list[list[Course]]:
+        """The values of a metric, a list for each data set, each as `preferred`."""
+        shown = ("value", "diagnostic")
+        found = [c for c in self.courses if (c.kind, c.metric) == (kind, metric) and c.role in shown]
+        return [self.preferred(own) for own in split_by(found, lambda course: course.dataset).values()]
+
+    def preferred(self, courses: Sequence[Course]) -> list[Course]:
+        """The values of a metric, the nearest to what the overview asks first."""
+        first = next(filter(self.defined, courses), courses[0])
+        place = self.term(first).overview or Overview(rank=0)
+
+        def distance(course: Course) -> tuple[Any, ...]:
+            return (
+                course.variant != first.variant,
+                course.texts != "own",
+                course.condition not in ([place.condition] if place.condition else ["", "none"]),
+                bool(course.subset),
+                0.0 if place.level is None or course.level is None else abs(course.level - place.level),
+                course.layer is not None,
+            )
+
+        return sorted(courses, key=distance)
+
+    def main_number(self, preferred: Sequence[Course]) -> list[Course]:
+        """Of the values of a metric, the first number with a value, of every run."""
+        first = course_key(next(filter(self.defined, preferred), preferred[0]), "setup")
+        alike = [course for course in preferred if course_key(course, "setup") == first]
+        return sorted({course.run: course for course in reversed(alike)}.values())
+
+    def main_numbers(self, benchmark: str) -> list[list[Course]]:
+        """A number for each main metric of a benchmark; none of one without values of its own."""
+        metrics = self.values.get(benchmark, {})
+        main = self.words.kind(benchmark.partition("/")[0]).main_metrics(list(metrics))
+        return [self.main_number(metrics[metric]) for metric in main]
+
+    def overview_numbers(self, benchmark: str | None = None) -> list[list[Course]]:
+        """The study, or a benchmark, at a glance: a number for each rank of the overview, first on real images."""
+        by_rank: dict[tuple[bool, float], list[list[Course]]] = defaultdict(list)
+        for name, metrics in self.values.items():
+            for own in metrics.values() if benchmark in (None, name) else ():
+                if place := self.term(own[0]).overview:
+                    by_rank[self.is_synthetic(own[0].kind, own[0].dataset), place.rank].append(own)
+        chosen = []
+        for _, offered in sorted(by_rank.items(), key=itemgetter(0)):
+            known = [own for own in offered if any(map(self.defined, own))]
+            chosen.append(self.main_number((known or offered)[0]))
+        return chosen
+
+    def is_synthetic(self, kind: str, dataset: str) -> bool:
+        # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
+        return self.words.dataset(dataset).synthetic or bool(self.words.kind(kind).draws)
+
     # ------------------------------------------------------------ words
 
-    def axis_of(self, course: Course) -> Axis:
+    def term(self, course: Course) -> Term:
+        return self.words.term(course.kind, course.metric)
+
+    def axis_of(self, course: Course, facet: str = "level") -> Axis:
+        """What a facet of `RAMPS` counts."""
         terms = self.words.kind(course.kind)
         condition = terms.conditions.get(course.condition)
-        return (condition and condition.level) or terms.level or Axis(title="level")
+        level = (condition and condition.level) or terms.level
+        return {"level": level, "parameter": terms.parameter}.get(facet) or Axis(title=facet)
 
     def facet_words(self, course: Course, name: str) -> str:
         """The value of a facet, as a select offers it."""
         value, terms = getattr(course, name), self.words.kind(course.kind)
+        if name in RAMPS:
+            axis = self.axis_of(course, name)
+            return f"no {axis.title}" if value is None else step_words(axis, value)
         if name == "reference" and value:
             return self.declared(course).title
-        if name not in RAMPS:
-            known = _known_words(terms, name)
-            return known.get(value) or _WORDS[name].get(value) or bare(value)
-        axis = self._step_axis(course, name)
-        return f"no {axis.title}" if value is None else step_words(axis, value)
-
-    def _step_axis(self, course: Course, name: str) -> Axis:
-        if name == "level":
-            return self.axis_of(course)
-        parameter = self.words.kind(course.kind).parameter
-        return parameter if name == "parameter" and parameter else Axis(title=name)
+        if name == "condition" and value in terms.conditions:
+            return terms.conditions[value].title
+        known = {"variant": terms.variants, "subset": terms.subsets, "probe": terms.probes}.get(name, {})
+        return known.get(value) or _WORDS[name].get(value) or bare(value)
 
     def place_words(self, course: Course) -> str:
         """Its data set, see `place_words`."""
@@ -459,9 +450,12 @@ class Courses:
 
         For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
         """
-        variant = self.words.kind(course.kind).variants.get(course.variant, bare(course.variant))
         related = self.declared(course).title if course.role == "value" and course.reference else ""
-        return ", ".join(filter(None, [self.term(course).title, variant, related]))
+        return ", ".join(filter(None, [self.term(course).title, self.variant_words(course), related]))
+
+    def variant_words(self, course: Course) -> str:
+        """Its variant; empty for a default without a name."""
+        return self.words.kind(course.kind).variants.get(course.variant, bare(course.variant))
 
     def people(self, course: Course) -> float | None:
         """The value of people on the same images, from the literature."""
@@ -477,26 +471,17 @@ class Courses:
         """In words, how a number differs from the plainest one in these facets."""
         parts = [
             f"text {self.facet_words(course, name)}" if name == "texts" else self.facet_words(course, name)
-            for name in (*FACETS, "setup")
+            for name in _KEY
             if name in names and getattr(course, name) not in (None, "", _PLAIN.get(name))
         ]
         return ", ".join(dict.fromkeys(parts))
 
     def declared(self, course: Course) -> Reference:
+        """What its kind says of it as a reference."""
         title = bare(course.reference or course.role)
         joins = ("metric", "variant", "subset", "condition", "level", "parameter")
         undeclared = Reference(role=course.role, name=course.reference, title=title, joins=joins)
         return self.words.kind(course.kind).reference(course.role, course.reference) or undeclared
-
-
-def _known_words(terms: KindTerms, name: str) -> Mapping[str, str]:
-    named: dict[str, Mapping[str, str]] = {
-        "variant": terms.variants,
-        "subset": terms.subsets,
-        "probe": terms.probes,
-        "condition": {condition: term.title for condition, term in terms.conditions.items()},
-    }
-    return named.get(name, {})
 
 
 def step_words(axis: Axis, value: float) -> str:
@@ -521,30 +506,22 @@ def split_by(courses: Iterable[Course], key: Callable[[Course], Any]) -> dict[An
     return groups
 
 
-def _clock(known: pd.DataFrame) -> tuple[str, bool]:
+def _clock(placed: pd.DataFrame) -> tuple[str, bool]:
     """The clock of all revisions, and whether its axis is logarithmic."""
-    other = known.drop_duplicates(["run", "samples_seen", "step", "epoch"])
-    inside_epochs = other.duplicated(
+    different = placed.drop_duplicates(["run", "samples_seen", "step", "epoch"])
+    complete = [name for name in CLOCKS if placed[name].notna().all()]
+    if different.duplicated(
         ["run", "epoch"]
-    ).any()  # revisions that carry the number of the epoch around them
-    usable = {name: known[name].notna().all() and not (name == "epoch" and inside_epochs) for name in CLOCKS}
-    clock = next((name for name in CLOCKS if usable[name]), "order")
+    ).any():  # revisions that carry the number of the epoch around them
+        complete = [name for name in complete if name != "epoch"]
+    clock = next(iter(complete), "order")
     if clock in ("epoch", "order"):
         return clock, False
-    trained = known[known[clock] > 0]
+    trained = placed[placed[clock] > 0]
     first_epoch = trained.loc[trained["epoch"] == 1, clock].min()
     inside = (trained[clock] < first_epoch).groupby(trained["run"]).sum().max()
     early = (trained[clock] < trained[clock].max() / 10).mean()
     return clock, bool(inside >= _MANY_INSIDE or early > 0.5)
-
-
-def _stops_of(places: Any, stops: Floats) -> Ints:
-    """The stop of each place; -1 without one."""
-    known = np.asarray(places, np.float64)
-    if len(stops) == 0:
-        return np.full(len(known), -1)
-    at = np.minimum(np.searchsorted(stops, known), len(stops) - 1)
-    return np.where(stops[at] == known, at, -1).astype(np.int64)
 
 
 def _plain(values: "pd.Series[Any]") -> list[Any]:
@@ -554,48 +531,22 @@ def _plain(values: "pd.Series[Any]") -> list[Any]:
     return values.astype(object).where(values.notna(), None).tolist()
 
 
-def _remoteness(term: Term, first: Course) -> Callable[[Course], tuple[Any, ...]]:
-    """How far a number is from the one that its term puts into the overview; ``first`` is one with values."""
-    condition, level = (term.overview.condition, term.overview.level) if term.overview else ("", None)
-
-    def distance(course: Course) -> tuple[Any, ...]:
-        return (
-            course.variant != first.variant,
-            course.texts != "own",
-            course.condition != condition if condition else course.condition not in ("", "none"),
-            bool(course.subset),
-            0.0 if level is None or course.level is None else abs(course.level - level),
-            course.layer is not None,
-        )
-
-    return distance
-
-
-def _setups(courses: pd.DataFrame) -> "pd.Series[str]":
+def _setups(cells: pd.DataFrame) -> "pd.Series[str]":
     """What distinguishes the cells of a course from others of its benchmark, in words; mostly nothing."""
-    known = courses.astype(str)
-    # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
-    of_run = known.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
-    edition = of_run.transform(lambda prints: pd.factorize(prints)[0])
-    words = pd.Series("", index=known.index)
-    for _, own in known.groupby(["kind", "dataset"], sort=False):
-        parts = [own[name] for name in ("split", "preprocess", "dtype") if own[name].nunique() > 1]
-        if own["settings"].nunique() > 1:
-            parts.append(own["settings"].map(_differing(own["settings"].unique())))
-        if edition[own.index].nunique() > 1:
+    words = pd.Series("", index=cells.index)
+    for _, own in cells.astype(str).groupby(["kind", "dataset"], sort=False):
+        texts = [json.loads(text or "{}") for text in own["settings"]]
+        settings = pd.DataFrame(texts, own.index, dtype=object).drop(columns=SORT, errors="ignore")
+        columns = [own["split"], own["preprocess"], own["dtype"]]
+        columns += [
+            (f"{bare(name)} " + settings[name].astype(str)).where(settings[name].notna(), "")
+            for name in map(str, settings)
+        ]
+        parts = [column for column in columns if column.nunique() > 1]
+        # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the
+        # data.
+        if own.groupby(["run", "texts"])["data_fingerprint"].nunique().max() > 1:
             parts.append("data " + own["data_fingerprint"].str[:12])
-        if parts:
-            joined = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
-            words.loc[own.index] = pd.Series(joined, own.index)
+        joined = [", ".join(filter(None, row)) for row in zip(*parts, strict=True)]
+        words.loc[own.index] = pd.Series(joined or "", own.index)
     return words
-
-
-def _differing(texts: Iterable[str]) -> dict[str, str]:
-    """What the JSON of the settings says that is not the same in all of them, in words."""
-    known = {text: json.loads(text or "{}") for text in texts}
-    first = next(iter(known.values()))
-    shared = {name for name in first if all(own.get(name) == first[name] for own in known.values())} | {SORT}
-    return {
-        text: ", ".join(f"{bare(name)} {value}" for name, value in own.items() if name not in shared)
-        for text, own in known.items()
-    }

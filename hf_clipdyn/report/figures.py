@@ -20,10 +20,11 @@ import pandas as pd
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
 from hf_clipdyn.files import from_json, write_atomically
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.courses import N_HUES
+from hf_clipdyn.report.courses import CLOCKS, N_HUES
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.lines import against, over_clock
 from hf_clipdyn.report.margin import NO_LAYOUT, place_names
-from hf_clipdyn.report.mpl import draw, grid
+from hf_clipdyn.report.mpl import draw
 from hf_clipdyn.report.panel import Panel
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.study import Study, read_study
@@ -35,13 +36,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 WIDTHS = ("auto", "column", "page")
-CLOCKS = {
-    "epoch": "epoch",
-    "step": "training step",
-    "samples": "samples seen",
-    "accuracy": "zero-shot accuracy",
-}
-"""What `plot` and the figures offer as x axis beside metrics."""
+AXES = {"epoch": "epoch", "step": "step", "samples": "samples_seen", "accuracy": "accuracy"}
+"""What `plot` and the figures offer as x axis beside metrics, with its column of `Courses.clocks`."""
 MOST_MARKED = 6
 """Runs up to which the page's static overview has every run and every number."""
 _LONGEST_NAME = 100  # letters of a file's name
@@ -144,9 +140,14 @@ def draw_panels(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
     return grid(panels, size.width, across, intervals=study.confidence)
 
 
-def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
-    """The main panels of a chart, laid out; None without any. Inside `figure_style`."""
-    shown = [panel for panel in panels if panel.main and panel.defined][:_MOST_PANELS]
+def draw_planned(study: Study, panels: Sequence[Panel], width: float, across: int = 0) -> "Figure | None":
+    """The main panels of a chart, laid out; None without any. ``across`` as of `Chart`. Inside `figure_style`."""
+    shown = [panel for panel in panels if panel.main and panel.defined]
+    if across and shown:
+        columns = across if width > COLUMN.width else min(across, 2)
+        # Claims have levels of confidence of their own.
+        return grid(shown, width, columns, intervals=study.confidence if shown[0].benchmark else "")
+    shown = shown[:_MOST_PANELS]
     page = width > COLUMN.width and (len(shown) > _FEW or any(panel.cells is not None for panel in shown))
     return draw_panels(study, shown, PAGE if page else COLUMN) if shown else None
 
@@ -160,11 +161,11 @@ def plan_figures(
         study: what to draw.
         benchmarks: kinds, or kinds and data sets with a slash; default: all, with ``summary``.
         metric: its panels; default: the main ones of each benchmark.
-        x: of `CLOCKS`, or a metric of the same benchmark; default: the usual axis.
+        x: of `AXES`, or a metric of the same benchmark; default: the usual axis.
     """
     planner = study.planner
     figures: dict[str, list[Panel]] = {}
-    if planner.overview and not (benchmarks or metric or x):
+    if planner.glance and not (benchmarks or metric or x):
         figures["summary"] = _main_arm(planner, planner.glance)
     names = Counter[str]()
     for benchmark in _named(planner, benchmarks):
@@ -206,8 +207,8 @@ def _on_axis(planner: Planner, panel: Panel, x: str) -> Panel | None:
         return panel
     if panel.choices["over"] not in ("training", "models"):
         return None
-    if x in CLOCKS and panel.form == "lines":
-        return over_clock(panel, planner.clocks, {"samples": "samples_seen"}.get(x, x), CLOCKS[x])
+    if x in AXES and panel.form == "lines":
+        return over_clock(panel, planner.clocks, AXES[x], CLOCKS.get(AXES[x], "zero-shot accuracy"))
     everywhere = [other for panels in planner.benchmarks.values() for other in panels if other.main]
     known = {
         other.metric: other
@@ -215,7 +216,7 @@ def _on_axis(planner: Planner, panel: Panel, x: str) -> Panel | None:
         if (other.form, other.choices["over"]) == (panel.form, panel.choices["over"])
     }
     if x not in known:
-        raise UnknownNameError("x axis", x, [*CLOCKS, *known])
+        raise UnknownNameError("x axis", x, [*AXES, *known])
     return None if x == panel.metric else against(panel, known[x])
 
 
@@ -234,7 +235,7 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
     """``summary`` and ``claims`` as SVG, as wide as a page, if the study has them; ``drawn`` has some already."""
     images = dict(drawn)
     with figure_style(printed=True):
-        if "summary" not in images and study.planner.overview:
+        if "summary" not in images and study.planner.glance:
             images["summary"] = overview_figure(study)
         if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE.width)) is not None:
             images["claims"] = saved(figure)
@@ -275,7 +276,7 @@ def plot(
     Args:
         results: tables of `clipdyn evaluate`, or a frame of `load_results`, which may be filtered.
         metric: name in the column ``metric``, for example ``shape_bias``.
-        x: of `CLOCKS` (epoch, step, samples, accuracy), or another metric. Default: the usual axis.
+        x: of `AXES` (epoch, step, samples, accuracy), or another metric. Default: the usual axis.
         benchmark: ``kind/dataset``; needed if several benchmarks have this metric.
         ax: Axes to draw into. Default: matplotlib's current Axes.
 

@@ -1,19 +1,43 @@
 """Lines that are made from lines: means over seeds, other x axes, and points as rows."""
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from hf_clipdyn.report.panel import Floats, Level, Line, Panel, Row, Scale
+from hf_clipdyn.report.panel import Floats, Ints, Level, Line, Panel, Row, Scale
 
 CONFIDENCE = 0.95
 """Of the intervals over seeds."""
+Places: TypeAlias = Mapping[str, Mapping[int, float]]
+"""Where points lie on another axis, by run or title of a group, and stop of the slider."""
+
+
+def by_stop(lines: Sequence[Line]) -> tuple[Ints, Ints]:
+    """All stops of some lines, and of each line its point at each of them, (lines, stops); -1 without one."""
+    stops = np.unique(np.concatenate([line.at for line in lines]))
+    points = np.full((len(lines), len(stops)), -1)
+    for row, line in zip(points, lines, strict=True):
+        row[np.searchsorted(stops, line.at)] = np.arange(len(line.at))
+    return stops, points
+
+
+def at_points(numbers: NDArray[np.float64], points: Ints) -> Floats:
+    """The numbers of these points; NaN for -1."""
+    return np.where(points < 0, np.nan, numbers[points])
+
+
+def mean_and_half(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
+    """The mean of each column over what is known, and half of Student's interval; NaN where there is none."""
+    known = np.ma.masked_invalid(values)
+    n = np.maximum(known.count(axis=0), 2)
+    half = stdtrit(n - 1, (1 + confidence) / 2) * known.std(axis=0, ddof=1) / np.sqrt(n)
+    return np.ma.filled(known.mean(axis=0), np.nan), np.ma.filled(half, np.nan)
 
 
 def mean_of(seeds: Sequence[Line], title: str) -> Line:
@@ -22,47 +46,42 @@ def mean_of(seeds: Sequence[Line], title: str) -> Line:
     Where a seed has no usable number, the mean of the others is not interpretable and has no interval: it would jump
     with the seeds that enter it, and those are a selection.
     """
-    alone = [replace(line, at=np.arange(len(line.at))) if (line.at < 0).any() else line for line in seeds]
-    stops = np.unique(np.concatenate([line.at for line in alone]))
-    every, usable = (np.full((len(seeds), len(stops)), np.nan) for _ in range(2))
-    x = np.full(len(stops), np.nan)
-    for row, line in enumerate(alone):
-        places = np.searchsorted(stops, line.at)
-        x[places], every[row, places], usable[row, places] = line.x, line.y, line.drawn
+    placed = all((line.at >= 0).all() for line in seeds)
+    stops, points = by_stop(
+        seeds if placed else [replace(line, at=np.arange(len(line.at))) for line in seeds]
+    )
+    x, every, usable = (
+        np.stack([at_points(getattr(line, name), own) for line, own in zip(seeds, points, strict=True)])
+        for name in ("x", "y", "drawn")
+    )
     n = np.isfinite(usable).sum(axis=0)
     whole = n == len(seeds)
-    means, rest = _column_mean(usable), _column_mean(every)
-    squares = np.where(np.isfinite(usable), (usable - means) ** 2, 0.0).sum(axis=0)
-    n_more = np.maximum(n - 1, 1)
-    half = stdtrit(n_more, (1 + CONFIDENCE) / 2) * np.sqrt(squares / n_more / np.maximum(n, 1))
-    half = np.where(whole & (n > 1), half, np.nan)
-    notes = tuple(
-        "" if all_of else f"{some} of {len(seeds)} seeds are interpretable"
-        for all_of, some in zip(whole, n, strict=True)
+    mean, half = mean_and_half(usable)
+    half = np.where(whole, half, np.nan)
+    some = tuple(
+        "" if k == len(seeds) else f"{k} of {len(seeds)} seeds are interpretable" for k in n.tolist()
     )
     return replace(
         seeds[0],
         label=title,
         run="",
-        x=x,
-        y=np.where(n > 0, means, rest),
-        low=means - half,
-        high=means + half,
+        x=np.fmax.reduce(x, axis=0),
+        y=np.where(n > 0, mean, mean_and_half(every)[0]),
+        low=mean - half,
+        high=mean + half,
         usable=whole,
-        at=stops if alone[0] is seeds[0] else np.full(len(stops), -1),
+        at=stops if placed else np.full(len(stops), -1),
         n=n,
         n_clusters=np.zeros(len(stops), np.int64),
-        notes=() if whole.all() else notes,
+        notes=() if whole.all() else some,
         seeds=tuple(seeds),
     )
 
 
-def _column_mean(values: Floats) -> Floats:
-    """The mean of each column over its known numbers; NaN without any."""
-    n = np.isfinite(values).sum(axis=0)
-    sums = np.nansum(values, axis=0)
-    means: Floats = np.divide(sums, n, out=np.full(len(sums), np.nan), where=n > 0)
-    return means
+def over_clock(panel: Panel, clocks: pd.DataFrame, name: str, title: str) -> Panel:
+    """A panel over training on another axis: a column of `Courses.clocks`."""
+    known: Any = {run: own.droplevel(0).to_dict() for run, own in clocks[name].groupby(level=0)}
+    return replace(panel, x=Scale(title=title), lines=moved(panel.lines, known), spans=())
 
 
 def against(panel: Panel, other: Panel) -> Panel:
@@ -70,60 +89,45 @@ def against(panel: Panel, other: Panel) -> Panel:
 
     Both are panels over training, or both have a row for each model.
     """
+    x = other.x if panel.form == "rows" else other.y
+    found = replace(panel, title=f"{panel.title} against {x.title}", form="lines", x=x, rows=(), spans=())
     if panel.form == "rows":
-        places = {row.label: row.value for row in other.rows}
-        lines = tuple(
-            _point(row, places[row.label])
-            for row in panel.rows
-            if math.isfinite(places.get(row.label, math.nan))
-        )
-        return _other_x(panel, other.x, lines)
-    known = {
-        (line.run or line.group): dict(zip(line.at.tolist(), line.drawn, strict=True))
-        for one in other.values
-        for line in (one, *one.seeds)
+        places = {row.label: row.value for row in other.rows if math.isfinite(row.value)}
+        known = [(row, places[row.label]) for row in panel.rows if row.label in places]
+        lines = [line_of([row], [at], label=row.label, run=row.label, place=row.place) for row, at in known]
+        return replace(found, y=panel.x, lines=tuple(lines))
+    every = [line for one in other.values for line in (one, *one.seeds)]
+    values = {line.run or line.group: dict(zip(line.at.tolist(), line.drawn, strict=True)) for line in every}
+    return replace(found, lines=moved(panel.values, values))
+
+
+def moved(lines: Sequence[Line], known: Places) -> tuple[Line, ...]:
+    """Lines, with their seeds, at other places."""
+    found = []
+    for line in lines:
+        own = known.get(line.run or line.group, {})
+        x = np.array([own.get(stop, math.nan) for stop in line.at.tolist()], np.float64)
+        found.append(replace(line, x=x, seeds=moved(line.seeds, known)))
+    return tuple(found)
+
+
+def line_of(rows: Sequence[Row], places: Sequence[float], **given: Any) -> Line:
+    """Rows as the points of one line, at these places."""
+    columns = {
+        name: np.array([getattr(row, name) for row in rows]) for name in ("low", "high", "usable", "n")
     }
-    return _other_x(panel, other.y, tuple(_moved(line, known) for line in panel.values))
-
-
-def over_clock(panel: Panel, clocks: pd.DataFrame, name: str, title: str) -> Panel:
-    """A panel over training on another axis: a column of `Planner.clocks`."""
-    known: dict[str, dict[int, float]] = defaultdict(dict)
-    for (run, stop), value in zip(clocks.index.tolist(), clocks[name], strict=True):
-        known[run][stop] = float(value)
-    lines = tuple(_moved(line, known) for line in panel.lines)
-    return replace(panel, x=Scale(title=title), lines=lines, spans=())
-
-
-def _moved(line: Line, known: Mapping[str, Mapping[int, float]]) -> Line:
-    own = known.get(line.run or line.group, {})
-    x = np.array([own.get(stop, math.nan) for stop in line.at.tolist()], np.float64)
-    return replace(line, x=x, seeds=tuple(_moved(seed, known) for seed in line.seeds))
-
-
-def _other_x(panel: Panel, x: Scale, lines: tuple[Line, ...]) -> Panel:
-    y = panel.x if panel.form == "rows" else panel.y
-    title = f"{panel.title} against {x.title}"
-    return replace(panel, title=title, form="lines", x=x, y=y, lines=lines, rows=(), spans=())
-
-
-def _point(row: Row, x: float) -> Line:
-    one: dict[str, Any] = {"y": row.value, "low": row.low, "high": row.high, "x": x}
-    columns: dict[str, Any] = {name: np.array([value], np.float64) for name, value in one.items()}
-    given: dict[str, Any] = {"n": np.array([row.n]), "n_clusters": np.array([0]), "at": np.array([-1])}
-    return Line(
-        label=row.label, run=row.label, usable=np.array([row.usable]), place=row.place, **columns, **given
-    )
+    return Line.plain(np.array(places), np.array([row.value for row in rows], float), **columns, **given)
 
 
 def row_of(line: Line, label: str, beside: tuple[Level, ...] = ()) -> Row:
     """The last point of a line as a row."""
+    value, low, high = (float(numbers[-1]) for numbers in (line.y, line.low, line.high))
     return Row(
         label=label,
         series="" if label == line.label else line.label,
-        value=float(line.y[-1]),
-        low=float(line.low[-1]),
-        high=float(line.high[-1]),
+        value=value,
+        low=low,
+        high=high,
         usable=bool(line.usable[-1]),
         n=int(line.n[-1]),
         beside=beside,

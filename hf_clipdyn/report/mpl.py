@@ -1,13 +1,12 @@
-"""Panels for matplotlib: lines with their intervals, rows, and maps. Drawn and saved inside `style.figure_style`.
+"""Back end 1: a panel for matplotlib. Lines with their intervals, rows, and maps, inside `style.figure_style`.
 
-Names of lines are in the right margin, each at the height where its line ends; a legend below says what marks mean.
+Names of lines are in the right margin, each at the height where its line ends.
 """
 
 import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
@@ -16,17 +15,12 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap,
 
 from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.courses import evenly
+from hf_clipdyn.report.lines import at_points
 from hf_clipdyn.report.margin import (
-    MARGIN,
     Name,
     annotate,
     decimals,
-    font_points,
-    lay_out,
     letters_across,
-    place_names,
-    wrapped,
-    write_names,
 )
 from hf_clipdyn.report.panel import (
     NOT_DEFINED,
@@ -37,12 +31,14 @@ from hf_clipdyn.report.panel import (
     Line,
     Map,
     Panel,
+    Role,
     Row,
     Scale,
+    brief,
 )
 from hf_clipdyn.report.style import (
+    COLOURS,
     GREY,
-    HUES,
     HUMAN,
     MARKERS,
     PAPER,
@@ -55,20 +51,15 @@ from hf_clipdyn.report.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-HIGHEST = 8.0  # inches: with its caption, a figure fits on a page
-_HEIGHT, _SINGLE_HEIGHT, _MAP_HEIGHT = 2.3, 2.75, 3.7  # inches with a font of 10 points
-_ROW_HEIGHT, _TITLE_LINE = 0.18, 0.17
-_LABEL_SHARE = 0.45  # of a panel with rows, for their labels
+LABEL_SHARE = 0.45  # of a panel with rows, for their labels
 _MOST_BANDS, _MOST_MARKERS, _SEED_MARKERS, _MOST_NAMES, _RAMP_NAMES, _MOST_FRAMES = 4, 60, 12, 8, 5, 5
 _MOST_TICKS, _LONGEST_TICK, _MOST_ROWS = 12, 16, 60
-_THIN = 0.75  # points: what journals print
+THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 _TICK_STEPS = [1, 2, 5, 10]  # two decimals are enough
-_BLUES = ("#0a4b8c", "#3f7fbf", "#8fb4d9", "#c9d9e8", "#efefec")
-_BROWNS = ("#ecd6bd", "#dba770", "#b97434", "#7d4512")
-_STATES, _MISSING = ("#e9ebee", HUES[0], HUES[1]), "#c4c7cb"  # wrong, right, wrong again
+_MISSING = "#c4c7cb"
+_CROSS: Any = {"color": GREY, "label": NOT_DEFINED, "linestyle": "none", "marker": "x"}
 
 
 def draw(panel: Panel, ax: "Axes") -> list[Name]:
@@ -95,7 +86,7 @@ def draw(panel: Panel, ax: "Axes") -> list[Name]:
         ax.set_ylim(middle - 0.1, middle + 0.1)
     _scale_x(ax, panel.x, lines)
     _scale_y(ax, panel.y)
-    return [*_merged(names), *(_end_names(panel, values) if _has_end_names(panel, values) else ())]
+    return [*_merged(names), *(_end_names(panel, values) if has_end_names(panel, values) else ())]
 
 
 def shown_lines(panel: Panel) -> list[Line]:
@@ -115,23 +106,17 @@ def shown_lines(panel: Panel) -> list[Line]:
 
 def _look(panel: Panel, line: Line) -> dict[str, Any]:
     """Colour, marker and stroke of a line."""
-    if line.role == "human":
-        return {"color": HUMAN, "linewidth": 1.4}
     if line.role != "value":
         over_training = all(other.frame < 0 for other in panel.values)
-        return {"color": GREY, "linestyle": _DOTTED if over_training else _DASHED, "linewidth": 1.2}
+        return _reference(line.role, _DOTTED if over_training else _DASHED, 1.2)
     if line.place < 0:
         return {"color": GREY}
     if panel.ramp:
         steps = sorted({other.place for other in shown_lines(panel) if other.role == "value"})
         return {"color": shade(steps.index(line.place), len(steps)), "marker": "o"}
     chosen = look(line.place)
-    stroke = STROKES[chosen.stroke]
-    return {
-        "color": cycle_colour(chosen.hue),
-        "marker": MARKERS[chosen.marker],
-        "linestyle": (0, stroke) if stroke else "-",
-    }
+    stroke: Any = (0, STROKES[chosen.stroke]) if chosen.stroke else "-"
+    return {"color": cycle_colour(chosen.hue), "marker": MARKERS[chosen.marker], "linestyle": stroke}
 
 
 def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name]:
@@ -145,13 +130,13 @@ def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name
         ax.plot(*_stretches([line], panel.x), **style, zorder=2)
         known = line.drawn[line.usable & (line.frame < 0)]  # a curve's own mark needs no name
         return [Name(line.label, float(known[-1]), style["color"])] if len(known) else []
-    thin = {"color": style["color"], "linewidth": _THIN, "alpha": 0.45, "zorder": 2.5}
+    thin = {"color": style["color"], "linewidth": THIN, "alpha": 0.45, "zorder": 2.5}
     if line.seeds and not panel.ramp:
         ax.plot(*_stretches(line.seeds, panel.x), **thin)
     x, y = _stretches([line], panel.x)
     if line.shade is not None and panel.shade:
         _draw_shaded(panel.shade, line, panel.x.places(line.x), ax)
-        style |= {"color": GREY, "linewidth": _THIN, "marker": ""}
+        style |= {"color": GREY, "linewidth": THIN, "marker": ""}
     every = max(1, len(x) // (_SEED_MARKERS if line.seeds else _MOST_MARKERS))
     ax.plot(x, y, label=line.label, markevery=every, markeredgewidth=0, zorder=3, **style)
     _draw_intervals(line, panel.x.places(line.x), style["color"], ax, band=band)
@@ -161,13 +146,10 @@ def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name
 
 def _stretches(lines: Iterable[Line], scale: Scale) -> tuple[Floats, Floats]:
     """Lines as one, with a gap between them and where nobody measured: an artist for each would take its time."""
-    parts: list[tuple[Floats, Floats]] = []
-    for line in lines:
-        before = np.flatnonzero(line.breaks(scale))
-        x, y = (np.insert(values, before, np.nan) for values in (scale.places(line.x), line.drawn))
-        parts.append((np.append(x, np.nan), np.append(y, np.nan)))
-    x, y = (np.concatenate(several)[:-1] for several in zip(*parts, strict=True))
-    return x, y
+    paths = [(line, np.append(line.path(scale), -1)) for line in lines]
+    x = np.concatenate([at_points(scale.places(line.x), path) for line, path in paths])
+    y = np.concatenate([at_points(line.drawn, path) for line, path in paths])
+    return x[:-1], y[:-1]
 
 
 def _draw_intervals(line: Line, x: Floats, colour: str, ax: "Axes", *, band: bool) -> None:
@@ -192,20 +174,13 @@ def _draw_marks(line: Line, panel: Panel, ax: "Axes", marker: str) -> None:
         ax.vlines(x[hollow], line.low[hollow], line.high[hollow], color=GREY, linewidth=1, zorder=2)
         ax.plot(x[hollow], line.y[hollow], label=NOT_INTERPRETABLE, zorder=3, **_hollow(marker))
     if line.undefined.any():
-        _add(ax, x[line.undefined], np.full(int(line.undefined.sum()), 0.05), "x", ax.get_xaxis_transform())
+        foot = np.full(int(line.undefined.sum()), 0.05)
+        ax.plot(x[line.undefined], foot, transform=ax.get_xaxis_transform(), **_CROSS)
 
 
 def _hollow(marker: str) -> dict[str, Any]:
     edge = {"markeredgecolor": GREY, "markeredgewidth": 1.2}
     return {"linestyle": "none", "marker": marker, "markerfacecolor": mpl.rcParams["axes.facecolor"], **edge}
-
-
-def _add(ax: "Axes", x: Any, y: Any, marker: Any, transform: Any, **given: Any) -> None:
-    """Marks without `plot`: their places in the axes must not enter the limits of the data."""
-    from matplotlib.lines import Line2D
-
-    given = {"color": GREY, "label": NOT_DEFINED, **given}
-    ax.add_artist(Line2D(x, y, transform=transform, linestyle="none", marker=marker, **given))
 
 
 def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
@@ -222,16 +197,17 @@ def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
 
 def _draw_level(level: Level, ax: "Axes", *, across: bool = True) -> Name:
     """The line of a level; its name, with its height where that says something."""
-    style = _style(level)
+    style = _reference(level.role)
     (ax.axhline if across else ax.axvline)(level.height, zorder=1.5 if across else 2.5, **style)
     named = level.title if level.role == "neutral" else f"{level.title}\n{decimals(level.height)}"
     return Name(named, level.height, style["color"])
 
 
-def _style(level: Level) -> dict[str, Any]:
-    if level.role == "human":
+def _reference(role: Role, dashes: Any = _DASHED, width: float = 1.0) -> dict[str, Any]:
+    """How a line looks that gives a panel its scale."""
+    if role == "human":
         return {"color": HUMAN, "linestyle": "-", "linewidth": 1.4}
-    return {"color": GREY, "linestyle": "-" if level.role == "neutral" else _DASHED, "linewidth": 1.0}
+    return {"color": GREY, "linestyle": "-" if role == "neutral" else dashes, "linewidth": width}
 
 
 # ------------------------------------------------------------ rows
@@ -239,7 +215,7 @@ def _style(level: Level) -> dict[str, Any]:
 
 def _draw_rows(panel: Panel, ax: "Axes") -> None:
     """An interval each, from above; rows with one label are side by side, in the colours of their series."""
-    labels = _row_labels(panel, _width(ax))
+    labels = row_labels(panel, _width(ax))
     series = list(dict.fromkeys(row.series for row in panel.rows))
     sizes = np.array([lines for _, lines in labels.values()])
     middles = dict(zip(labels, np.cumsum(sizes) - (sizes + 1) / 2, strict=True))
@@ -249,7 +225,14 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         step = 0.8 * labels[row.label][1] / len(series)
         y = middles[row.label] + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
-            ax.vlines(level.height, y - step / 2, y + step / 2, zorder=4, label=level.title, **_style(level))
+            ax.vlines(
+                level.height,
+                y - step / 2,
+                y + step / 2,
+                zorder=4,
+                label=level.title,
+                **_reference(level.role),
+            )
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)
@@ -266,9 +249,9 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
         ax.locator_params(axis="x", nbins=5, steps=_TICK_STEPS)
 
 
-def _row_labels(panel: Panel, width: float) -> dict[str, tuple[str, int]]:
+def row_labels(panel: Panel, width: float) -> dict[str, tuple[str, int]]:
     """The labels of rows in lines that fit beside a panel of this width (inches), and how many lines each takes."""
-    letters = letters_across("ytick.labelsize", _LABEL_SHARE * width)
+    letters = letters_across("ytick.labelsize", LABEL_SHARE * width)
     texts = {row.label: textwrap.fill(row.label, letters) for row in panel.rows}
     beside = Counter(row.label for row in panel.rows)
     return {label: (text, max(text.count("\n") + 1, beside[label])) for label, text in texts.items()}
@@ -285,7 +268,7 @@ def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
     chosen = look(max(row.place, 0))
     colour = GREY if row.place < 0 else cycle_colour(chosen.hue)
     if not math.isfinite(row.value):
-        _add(ax, [0.01], [y], "x", ax.get_yaxis_transform())
+        ax.plot(0.01, y, transform=ax.get_yaxis_transform(), **_CROSS)
         return
     if not row.usable and panel.hide:
         return
@@ -307,9 +290,7 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     width = 0.55 * _width(ax)
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
     for names, axis, most in ((panel.x.names, ax.xaxis, across), (panel.y.names, ax.yaxis, _MOST_TICKS)):
-        ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
-        ticks = range(0) if len(names) > _MOST_ROWS else ticks  # items are too many to be named
-        axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_TICK) for tick in ticks])
+        axis.set_ticks(*_named(() if len(names) > _MOST_ROWS else names, most))  # items are too many
     ax.set(xlabel=panel.x.title, ylabel=panel.y.title)
     for row in cells.rules:
         ax.axhline(row + 0.5, color=HUMAN, linewidth=1)
@@ -326,17 +307,10 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
 
 
 def _colours(cells: Map) -> tuple[Colormap, Normalize]:
-    known = cells.values[np.isfinite(cells.values)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    colours: Colormap = mpl.colormaps["cividis"]
-    norm = Normalize(low, high)
-    if cells.states:
-        colours, norm = ListedColormap(_STATES), Normalize(-0.5, len(_STATES) - 0.5)
-    elif cells.neutral is not None:
-        half = max(high - cells.neutral, cells.neutral - low) or 1.0
-        colours = LinearSegmentedColormap.from_list("diverging", (*_BLUES, *_BROWNS))
-        norm = Normalize(cells.neutral - half, cells.neutral + half)
-    return colours.with_extremes(bad=_MISSING), norm
+    name = "state" if cells.states else "sequential" if cells.neutral is None else "diverging"
+    steps, low_high = [light for light, _ in COLOURS[name]], Normalize(*cells.ends)
+    colours = ListedColormap(steps) if cells.states else LinearSegmentedColormap.from_list(name, steps)
+    return colours.with_extremes(bad=_MISSING), low_high
 
 
 def _add_bar(ax: "Axes", points: Any, label: str) -> None:
@@ -347,8 +321,10 @@ def _add_bar(ax: "Axes", points: Any, label: str) -> None:
 def _name_states(states: Sequence[str], ax: "Axes") -> None:
     from matplotlib.patches import Patch
 
-    looks = zip(_STATES, (GREY, PAPER, PAPER), states, strict=False)
-    handles = [Patch(facecolor=fill, edgecolor=edge, linewidth=0.5, label=name) for fill, edge, name in looks]
+    looks = zip(COLOURS["state"], (GREY, PAPER, PAPER), states, strict=False)
+    handles = [
+        Patch(facecolor=fill, edgecolor=edge, linewidth=0.5, label=name) for (fill, _), edge, name in looks
+    ]
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, -0.22), ncols=len(states))
 
 
@@ -375,16 +351,13 @@ def _scale_x(ax: "Axes", scale: Scale, lines: Sequence[Line]) -> None:
     places = np.concatenate([scale.places(line.x) for line in lines]) if lines else np.array([])
     places = np.unique(places[np.isfinite(places)])
     if scale.names:
-        ticks = range(len(scale.names) - 1, -1, -max(1, -(-len(scale.names) // 6)))  # the last one is named
-        ax.set_xticks(
-            ticks, [shorten(scale.names[tick], _LONGEST_TICK) for tick in ticks], rotation=30, ha="right"
-        )
+        ax.set_xticks(*_named(scale.names, 6), rotation=30, ha="right")
     elif scale.log:
         _use_powers(ax, "x")
     else:
         whole = bool(np.all(places == places.round())) if len(places) else True
         ax.xaxis.set_major_locator(MaxNLocator(7 if whole else 5, integer=whole, steps=_TICK_STEPS))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: short(place)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda place, _: brief(place)))
     if scale.limits and not scale.log:
         ax.set_xlim(*scale.limits)
     elif len(places) > 1 and not scale.log:
@@ -394,6 +367,12 @@ def _scale_x(ax: "Axes", scale: Scale, lines: Sequence[Line]) -> None:
         _break(ax, scale, places)
     if scale.descending:
         ax.xaxis.set_inverted(True)
+
+
+def _named(names: Sequence[str], most: int) -> tuple[Sequence[int], list[str]]:
+    """At most this number of ticks with their names, the last one among them."""
+    ticks = range(len(names) - 1, -1, -max(1, -(-len(names) // max(1, most))))
+    return ticks, [shorten(names[tick], _LONGEST_TICK) for tick in ticks]
 
 
 def _use_powers(ax: "Axes", side: Literal["x", "y"]) -> None:
@@ -407,7 +386,7 @@ def _use_powers(ax: "Axes", side: Literal["x", "y"]) -> None:
     axis.set_major_locator(
         LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.5 else (1.0, 3.0) if decades < 3 else (1.0,))
     )
-    axis.set_major_formatter(FuncFormatter(lambda place, _: short(place)))
+    axis.set_major_formatter(FuncFormatter(lambda place, _: brief(place)))
     axis.set_minor_locator(LogLocator(subs=range(2, 10)))
     axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="major", size=mpl.rcParams["xtick.major.size"])
@@ -422,26 +401,18 @@ def _break(ax: "Axes", scale: Scale, places: Floats) -> None:
     for minor in (True, False):
         ticks = [tick for tick in ax.get_xticks(minor=minor) if others[0] * 0.99 <= tick <= others[-1] * 1.01]
         ax.set_xticks(ticks, minor=minor)
-    ax.set_xticks([*ticks, scale.beyond], [*map(short, ticks), scale.beyond_name])
+    ax.set_xticks([*ticks, scale.beyond], [*map(brief, ticks), scale.beyond_name])
     middle = math.sqrt(scale.beyond * nearest) if scale.log else (scale.beyond + nearest) / 2
     size = 0.8 * float(mpl.rcParams["font.size"])
     gap: Any = [(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)]
     slashes: Any = [[(side - 0.2, -1), (side + 0.2, 1)] for side in (-0.2, 0.2)]
     paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
     for marker, colour in ((gap, paper), *((slash, edge) for slash in slashes)):
-        style = {"color": colour, "markersize": size, "clip_on": False, "zorder": 4, "label": "_"}
-        _add(ax, [middle], [0], marker, ax.get_xaxis_transform(), **style)
+        style: Any = {"color": colour, "marker": marker, "markersize": size, "zorder": 4}
+        ax.plot(middle, 0, transform=ax.get_xaxis_transform(), clip_on=False, **style)
 
 
 # ------------------------------------------------------------ names and figures
-
-
-def short(number: float) -> str:
-    """1,500,000 as 1.5M: what fits under a tick."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
 
 
 def _merged(names: Sequence[Name]) -> list[Name]:
@@ -452,7 +423,7 @@ def _merged(names: Sequence[Name]) -> list[Name]:
     return [Name(text, float(np.mean(own)), colour) for (text, colour), own in heights.items()]
 
 
-def _has_end_names(panel: Panel, lines: Sequence[Line]) -> bool:
+def has_end_names(panel: Panel, lines: Sequence[Line]) -> bool:
     """Whether the names of the lines fit beside their ends, and are needed."""
     n = sum(line.place >= 0 for line in lines)
     return n > 1 and (panel.ramp or n <= _MOST_NAMES)
@@ -470,120 +441,3 @@ def _end_names(panel: Panel, lines: Sequence[Line]) -> list[Name]:
             at = int(np.nan_to_num(places, nan=-np.inf).argmax()) if np.isfinite(places).any() else -1
             found.append(Name(line.label, float(line.y[at]), _look(panel, line)["color"]))
     return found
-
-
-def grid(panels: Sequence[Panel], width: float, columns: int, *, intervals: str = "") -> "Figure":
-    """Panels as a figure, laid out.
-
-    Args:
-        panels: at least one.
-        width: inches.
-        columns: at most.
-        intervals: the confidence level in words, for the legend.
-    """
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
-
-    columns = min(columns, len(panels))
-    titles = [_title(panel, width / columns) for panel in panels]
-    rows = [slice(start, start + columns) for start in range(0, len(panels), columns)]
-    heights = [_height(panels[row], titles[row], columns, width / columns) for row in rows]
-    figure = Figure(figsize=(width, min(sum(heights), HIGHEST)))
-    cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    for cell in cells.flat[len(panels) :]:
-        cell.set_visible(False)
-    named: dict[Axes, list[Name]] = {}
-    letters = [*ascii_lowercase, *[""] * len(panels)] if len(panels) > 1 else [""]
-    for cell, panel, title, letter in zip(cells.flat, panels, titles, letters, strict=False):
-        named[cell] = draw(panel, cell)
-        cell.set_title(title, y=1.0)
-        size = font_points("axes.titlesize")
-        above = (-4, mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size)
-        given = {"ha": "right", "va": "baseline", "fontsize": size, "fontweight": "bold", "xytext": above}
-        if letter:
-            annotate(cell, letter, (0, 1), "axes fraction", **given)
-    _name_once(cells, named)
-    narrow = width / columns < 3.4 * font_points("font.size") / 10
-    texts = {cell: write_names(cell, names, 12 if narrow else MARGIN) for cell, names in named.items()}
-    _add_legend(figure, panels, intervals)
-    lay_out(figure)
-    for cell, names in named.items():
-        place_names(cell, names, texts[cell])
-    return figure
-
-
-def _title(panel: Panel, width: float) -> str:
-    """Title and place of a panel, in lines that fit above it."""
-    frames = {line.frame for line in panel.values} - {-1}
-    place = ", ".join([panel.place, *(["last revision"] if frames and not panel.ramp else [])])
-    share = 1 - _LABEL_SHARE / 2 if panel.form == "rows" else 1
-    return wrapped(
-        "\n".join(filter(None, [panel.title, place])), letters_across("axes.titlesize", width * share)
-    )
-
-
-def _height(row: Sequence[Panel], titles: Sequence[str], columns: int, width: float) -> float:
-    """Height of a row of panels in inches; rows of intervals need more if their labels have several lines."""
-    lines = max(title.count("\n") + 1 for title in titles)
-    curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
-    of_form = {"lines": curves + _TITLE_LINE * max(0, lines - 2), "map": _MAP_HEIGHT}
-    labels = [sum(lines for _, lines in _row_labels(panel, width).values()) for panel in row]
-    heights = [
-        of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * n)
-        for panel, n in zip(row, labels, strict=True)
-    ]
-    return max(heights) * font_points("font.size") / 10
-
-
-def _name_once(cells: Any, named: "dict[Axes, list[Name]]") -> None:
-    """Keep the names of runs in the last cell of a row of cells that has them; all its cells share a look."""
-    for row in cells:
-        known = set[tuple[str, str]]()
-        for cell in reversed([cell for cell in row if cell in named]):
-            labels = set(cell.get_legend_handles_labels()[1])
-            names = [
-                name
-                for name in named[cell]
-                if (name.text, name.colour) not in known or name.text not in labels
-            ]
-            known |= {(name.text, name.colour) for name in names if name.text in labels}
-            named[cell] = names
-
-
-def _add_legend(figure: "Figure", panels: Sequence[Panel], intervals: str) -> None:
-    """Below the panels: what their marks mean, and names that have no place beside their lines."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    drawn = [[line for line in shown_lines(panel) if line.role == "value"] for panel in panels]
-    named = {
-        line.label
-        for panel, own in zip(panels, drawn, strict=True)
-        if _has_end_names(panel, own)
-        for line in own
-    }
-    named |= {own[0].label for own in drawn if len(own) == 1}
-    handles: dict[str, Any] = {}
-    for cell in figure.axes:
-        for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
-            if label not in named:
-                handles.setdefault(str(label), handle)
-    lines, rows = [line for own in drawn for line in own], [row for panel in panels for row in panel.rows]
-    if seeds := sorted({len(line.seeds) for line in lines if line.seeds}):
-        n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        handles[f"mean of {n} seeds"] = Line2D([], [], color=GREY, marker="o")
-        handles["each seed"] = Line2D([], [], color=GREY, linewidth=_THIN, alpha=0.6)
-    if intervals and any(np.isfinite(line.low).any() for line in lines):
-        handles[f"{intervals} interval"] = Patch(color=GREY, alpha=0.3, linewidth=0)
-    elif intervals and any(math.isfinite(row.low) for row in rows):
-        handles[f"{intervals} interval"] = Line2D([], [], color=GREY, linewidth=1.4)
-    handles |= {label: handles.pop(label) for label in (NOT_INTERPRETABLE, NOT_DEFINED) if label in handles}
-    if not handles:
-        return
-    width, height = figure.get_size_inches()
-    across = letters_across("legend.fontsize", width)
-    labels = [textwrap.fill(label, max(8, across - 6)) for label in handles]
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    columns = min(len(handles), max(1, across // (longest + 6)), 6)
-    n_lines = -(-len(handles) // columns) + sum(label.count("\n") for label in labels)
-    figure.set_size_inches(width, min(height + n_lines * 1.6 * font_points("legend.fontsize") / 72, HIGHEST))
-    figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=columns)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,14 @@ class Line:
     seeds: tuple["Line", ...] = ()
     shade: Floats | None = None
 
+    @classmethod
+    def plain(cls, x: Floats, y: Floats, **given: Any) -> "Line":
+        """A line without intervals, stops and counts, except for what is given."""
+        unknown, none = np.full(len(y), np.nan), np.zeros(len(y), np.int64)
+        rest = {"low": unknown, "high": unknown, "usable": np.isfinite(y)}
+        rest |= {"at": none - 1, "n": none, "n_clusters": none}
+        return cls(x=x, y=y, **(rest | given))
+
     @property
     def drawn(self) -> Floats:
         """The values; NaN, a gap, where a point says nothing."""
@@ -142,18 +150,17 @@ class Line:
             )
         )
 
-    def breaks(self, scale: Scale) -> Bools:
-        """Points behind a gap so long that a line across it would show what nobody measured."""
+    def path(self, scale: Scale) -> Ints:
+        """The points in order; -1 in a gap so long that a line across it would show what nobody measured."""
         places = scale.places(self.x)
         if scale.log:
             places = np.log10(np.where(places > 0, places, np.nan))
         known = np.flatnonzero(np.isfinite(places))
-        gaps = np.diff(places[known])
-        breaks = np.zeros(len(places), bool)
+        gaps, points = np.diff(places[known]), np.arange(len(places))
         if len(gaps) > 1 and self.frame < 0 and (gaps > 0).all():  # else the axis is not time
             long = (gaps > _LONG_GAP * np.ptp(places[known])) & (gaps > _UNUSUAL_GAP * np.median(gaps))
-            breaks[known[1:][long]] = True
-        return breaks
+            points = np.insert(points, known[1:][long], -1)
+        return points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +232,18 @@ class Map:
     margin_title: str = "people"
     first_up: bool = False
     causes: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values of the first and the last colour, for all frames."""
+        if self.states:
+            return -0.5, len(self.states) - 0.5
+        known = self.values[np.isfinite(self.values)]
+        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        if self.neutral is not None:
+            half = max(high - self.neutral, self.neutral - low) or 1.0
+            return self.neutral - half, self.neutral + half
+        return low, high if high > low else low + 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -318,3 +337,19 @@ def interval_words(value: float, low: float = math.nan, high: float = math.nan) 
         return NOT_DEFINED
     ends = f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
     return f"{value:.3f}{ends}"
+
+
+def brief(number: float) -> str:
+    """1,500,000 as 1.5M: what fits under a tick."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def log_ticks(first: float, last: float) -> list[float]:
+    """1, 2 and 5 of each power of ten between two positive numbers; only 1 over more than three powers."""
+    low, high = math.log10(first), math.log10(last)
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    return [tick for tick in ticks if first <= tick <= last]

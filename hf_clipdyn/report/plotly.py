@@ -7,36 +7,29 @@ text of a table passes through `safe`, since Plotly reads a few tags and fills i
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.panel import NOT_INTERPRETABLE, Level, Line, Map, Panel, Row, Scale, interval_words
-from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
+from hf_clipdyn.report.lines import at_points, line_of
+from hf_clipdyn.report.panel import (
+    NOT_INTERPRETABLE,
+    Floats,
+    Ints,
+    Level,
+    Line,
+    Map,
+    Panel,
+    Row,
+    Scale,
+    interval_words,
+    log_ticks,
+)
+from hf_clipdyn.report.style import COLOURS, SHADES, look
 
 Trace = dict[str, Any]
-Numbers = NDArray[np.float64]
-
-_DIVERGING = (
-    *(("#0a4b8c", "#9cc8f2"), ("#3f7fbf", "#5c98d0"), ("#8fb4d9", "#356a9c"), ("#c9d9e8", "#264660")),
-    *(("#efefec", "#2e2f31"), ("#ecd6bd", "#5e4630"), ("#dba770", "#96683a"), ("#b97434", "#cf955a")),
-    ("#7d4512", "#f5c593"),
-)
-_SEQUENTIAL = (
-    *("#00204d", "#123570", "#3b496c", "#575d6d", "#707173"),
-    *("#8a8678", "#a69d75", "#c4b56c", "#e4cf5b", "#ffea46"),
-)
-COLOURS: dict[str, list[tuple[str, str]]] = {
-    **{name: [twins(colour)] for name, colour in THEME.items()},
-    "hue": [twins(colour) for colour in HUES],
-    "shade": [twins(colour) for colour in SHADES],
-    "diverging": list(_DIVERGING),
-    "sequential": [(colour, colour) for colour in _SEQUENTIAL],
-    "state": [("#e9ebee", "#30353b"), twins(HUES[0]), twins(HUES[1])],
-}
-"""By name, the colours on white and on a dark page."""
 
 _FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif'
 _SMALL = {"color": "@grey", "size": 11}
@@ -94,7 +87,7 @@ def figure(panel: Panel) -> dict[str, Any]:
     return {"lines": [], "names": [], **drawn}
 
 
-def short(numbers: Numbers) -> list[float | None]:
+def short(numbers: Floats) -> list[float | None]:
     """Five significant digits; None for what JSON does not have."""
     return [float(f"{number:.5g}") if math.isfinite(number) else None for number in numbers.tolist()]
 
@@ -174,74 +167,58 @@ def _traces(panel: Panel, line: Line, colour: str, of: str) -> Iterator[Trace]:
     if line.role != "value":
         human = line.role == "human"
         stroke = {"width": 3 if human else 1.2, "dash": "solid" if human else "dot"}
-        every = range(len(line.y))
+        every = np.arange(len(line.y))
         yield _trace("reference", every, line.drawn, mode="lines", line={"color": colour, **stroke})
         return
-    hidden = line.hollow if panel.hide else np.zeros(len(line.y), bool)
-    breaks = line.breaks(panel.x)
-    order = [at for point in np.flatnonzero(~hidden).tolist() for at in [-1, point][not breaks[point] :]]
+    order = line.path(panel.x)
     if of != "seed" and np.isfinite(line.low).any():
         yield _band(line, order, colour)
     yield _course(panel, line, order, colour)
     ring = {"size": 7, "line": {"color": "@grey", "width": 1.4}}
-    hollow, missing = np.flatnonzero(line.hollow & ~hidden).tolist(), np.flatnonzero(line.undefined).tolist()
-    if hollow:
+    hollow, missing = np.flatnonzero(line.hollow & (not panel.hide)), np.flatnonzero(line.undefined)
+    if len(hollow):
         yield _trace("hollow", hollow, line.y, mode="markers", marker={"color": "@paper", **ring})
-    if missing:
+    if len(missing):
         marker = {"color": "@grey", "symbol": "x-thin", **ring}
         foot = np.full(len(line.y), _FOOT)
         yield _trace("missing", missing, foot, mode="markers", yaxis="y2", marker=marker)
 
 
-def _trace(kind: str, points: Sequence[int], y: Numbers, **given: Any) -> Trace:
-    meta = {"kind": kind, "points": list(points)}
-    return {"meta": meta, "y": _picked(short(y), points), **given}
+def _trace(kind: str, points: Ints, y: Floats, **given: Any) -> Trace:
+    return {"meta": {"kind": kind, "points": points.tolist()}, "y": short(at_points(y, points)), **given}
 
 
-def _picked(values: Sequence[Any], points: Sequence[int]) -> list[Any]:
-    return [None if at < 0 else values[at] for at in points]
-
-
-def _course(panel: Panel, line: Line, order: Sequence[int], colour: str) -> Trace:
-    drawn = look(max(line.place, 0))
+def _course(panel: Panel, line: Line, order: Ints, colour: str) -> Trace:
+    drawn, n = look(max(line.place, 0)), int((order >= 0).sum())
     dash, symbol = ("solid", "circle") if panel.ramp or line.place < 0 else (drawn.dash, drawn.symbol)
-    kept = sum(at >= 0 for at in order)
-    mode = "lines" if kept > _MANY else "lines+markers" if kept > 1 else "markers"
+    mode = "lines" if n > _MANY else "lines+markers" if n > 1 else "markers"
     marker: Trace = {"color": colour, "size": 6, "symbol": symbol}
     if line.shade is not None and panel.shade is not None:
-        spread, bar = _spread("shade", len(SHADES)), _bar(panel.shade.label)
-        marker |= {
-            "color": _picked(short(line.shade), order),
-            "size": 8,
-            "colorscale": spread,
-            "colorbar": bar,
-        }
+        marker |= {"color": short(at_points(line.shade, order)), "size": 8}
+        marker |= {"colorscale": _spread("shade"), "colorbar": _bar(panel.shade.label)}
     stroke = {"color": colour, "width": 2, "dash": dash}
     return _trace("line", order, line.drawn, mode=mode, line=stroke, marker=marker)
 
 
-def _band(line: Line, order: Sequence[int], colour: str) -> Trace:
+def _band(line: Line, order: Ints, colour: str) -> Trace:
     """The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar.
 
     Its meta says which of its points are upper ends; the page takes the numbers from the line.
     """
     whole = line.usable & np.isfinite(line.low) & np.isfinite(line.high)
-    points: list[int] = []
-    upper: list[int] = []
-    stretch: list[int] = []
-    for at in [*order, -1]:
-        if at >= 0 and whole[at]:
-            stretch.append(at)
-        elif stretch:
+    points, upper = list[int](), list[int]()
+    for known, group in groupby(order.tolist(), key=lambda at: at >= 0 and bool(whole[at])):
+        stretch = list(group)
+        if known:
             points += [*stretch, *stretch[::-1], -1]
             upper += [1] * len(stretch) + [0] * (len(stretch) + 1)
-            stretch = []
     edge = {"color": f"{colour} .3", "width": 0.8}
     fill = {"fill": "toself", "fillcolor": f"{colour} .14", "hoverinfo": "skip", "line": edge}
     return {"meta": {"kind": "band", "points": points[:-1], "upper": upper[:-1]}, "mode": "lines", **fill}
 
 
-def _spread(name: str, n: int) -> list[list[Any]]:
+def _spread(name: str) -> list[list[Any]]:
+    n = len(COLOURS[name])
     return [[round(at / (n - 1), 4), f"@{name} {at}"] for at in range(n)]
 
 
@@ -254,7 +231,7 @@ def _bar(title: str, **given: Any) -> Trace:
 # ---------------------------------------------------------------- axes
 
 
-def _axis(scale: Scale, low: float, high: float, places: Numbers | None = None) -> dict[str, Any]:
+def _axis(scale: Scale, low: float, high: float, places: Floats | None = None) -> dict[str, Any]:
     """An axis between two places, which are logarithms if it is logarithmic."""
     found: dict[str, Any] = {"title": {"text": safe(scale.label)}, "type": "log" if scale.log else "linear"}
     found["range"] = short(np.array([high, low] if scale.descending else [low, high]))
@@ -264,7 +241,7 @@ def _axis(scale: Scale, low: float, high: float, places: Numbers | None = None) 
     if (scale.log or math.isfinite(scale.beyond)) and 0 < len(known) <= _MOST_TICKS:
         ticks = known.tolist()
     elif scale.log:
-        ticks = _ticks(low, high)
+        ticks = log_ticks(10.0**low, 10.0**high)
     else:
         return found
     names = [scale.beyond_name if tick == scale.beyond else f"{tick:.4g}" for tick in ticks]
@@ -276,14 +253,7 @@ def _named_ticks(names: Sequence[str], longest: int) -> dict[str, Any]:
     return {"tickvals": list(range(len(names))), "ticktext": shown}
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 between two powers of ten; only 1 if there are many."""
-    steps = (1, 2, 5) if high - low <= 2.5 else (1,)
-    ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
-    return [tick for tick in ticks if low <= math.log10(tick) <= high]
-
-
-def _across(scale: Scale, places: Numbers) -> tuple[float, float]:
+def _across(scale: Scale, places: Floats) -> tuple[float, float]:
     if scale.limits:
         return scale.limits
     known = _scaled(scale, [places])
@@ -315,7 +285,7 @@ def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tupl
     return low - margin, high + margin
 
 
-def _scaled(scale: Scale, numbers: Sequence[Numbers]) -> Numbers:
+def _scaled(scale: Scale, numbers: Sequence[Floats]) -> Floats:
     joined = np.concatenate([np.array([]), *numbers])
     known = joined[np.isfinite(joined) & ((joined > 0) | (not scale.log))]
     return np.asarray(np.log10(known) if scale.log else known, np.float64)
@@ -352,11 +322,7 @@ def _rows(panel: Panel) -> dict[str, Any]:
     def height(row: Row) -> float:
         return labels.index(row.label) + gap * (series.index(row.series) - (len(series) - 1) / 2)
 
-    by_series = [[row for row in panel.rows if row.series == name] for name in series]
-    data = [_intervals(rows, at, height) for at, rows in enumerate(by_series)]
     beside = [(level, height(row)) for row in panel.rows for level in row.beside]
-    if beside:
-        data.append(_ticks_beside(beside))
     levels = [level.height for level in (*panel.levels, *(level for level, _ in beside))]
     places = np.array([end for row in panel.rows for end in (row.value, row.low, row.high)] + levels, float)
     layout = {
@@ -369,59 +335,57 @@ def _rows(panel: Panel) -> dict[str, Any]:
         "margin": {"t": 26 if panel.levels else 10},  # above the axes, for the names of levels
         "height": 90 + max(26, 10 + 15 * lines) * len(labels) * max(1, len(series) // 2),
     }
-    return {"lines": list(map(_numbers_of_rows, by_series)), "data": data, "layout": layout}
+    numbers, data = [], []
+    for at, name in enumerate(series):
+        own = [row for row in panel.rows if row.series == name]
+        line = line_of(own, list(map(height, own)), label=name, run=name or own[0].label)
+        numbers.append(_numbers_of_rows(own, line))
+        data.append(_intervals(own, line, at))
+    return {"lines": numbers, "data": [*data, *_ticks_beside(beside)], "layout": layout}
 
 
-def _numbers_of_rows(rows: Sequence[Row]) -> dict[str, Any]:
+def _numbers_of_rows(rows: Sequence[Row], line: Line) -> dict[str, Any]:
     """As `_numbers`; ``said``: the words of a row in place of its numbers, where they differ."""
-    ends = {name: np.array([getattr(row, name) for row in rows], float) for name in ("value", "low", "high")}
-    numbers = {
-        "name": rows[0].series,
-        "run": rows[0].series or rows[0].label,
-        "where": [row.label for row in rows],
-        "y": short(ends.pop("value")),
-        "usable": [int(row.usable) for row in rows],
-        "n": [row.n for row in rows],
-        "clusters": [0 for _ in rows],
-    }
+    numbers = _numbers(Scale(), line, "") | {"where": [row.label for row in rows]}
     said = [row.words for row in rows]
-    return numbers | {name: short(end) for name, end in ends.items()} | ({"said": said} if any(said) else {})
+    kept = {name: value for name, value in numbers.items() if name not in ("at", "x", "role")}
+    return kept | ({"said": said} if any(said) else {})
 
 
-def _intervals(rows: Sequence[Row], at: int, height: Any) -> Trace:
-    values, low, high = (
-        np.array([getattr(row, end) for row in rows], float) for end in ("value", "low", "high")
-    )
+def _intervals(rows: Sequence[Row], line: Line, at: int) -> Trace:
     colours = [f"@{row_hue(row).replace('-', ' ')}" for row in rows]
-    arms = {
-        "type": "data",
-        "symmetric": False,
-        "array": short(high - values),
-        "arrayminus": short(values - low),
-    }
+    arms = {"array": short(line.high - line.y), "arrayminus": short(line.y - line.low)}
     fills = [colour if row.usable else "@paper" for row, colour in zip(rows, colours, strict=True)]
     return {
         "meta": {"kind": "rows", "line": at, "points": list(range(len(rows)))},
         "mode": "markers",
         "cliponaxis": False,  # what lies beyond the axis stands whole at its end
-        "name": safe(rows[0].series),
-        "x": short(values),
-        "y": [round(height(row), 3) for row in rows],
-        "error_x": {**arms, "color": colours[0], "thickness": 1.6, "width": 0},
+        "name": safe(line.label),
+        "x": short(line.y),
+        "y": [round(height, 3) for height in line.x.tolist()],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            **arms,
+            "color": colours[0],
+            "thickness": 1.6,
+            "width": 0,
+        },
         "marker": {"size": 9, "color": fills, "line": {"color": colours, "width": 1.6}},
     }
 
 
-def _ticks_beside(beside: Sequence[tuple[Level, float]]) -> Trace:
+def _ticks_beside(beside: Sequence[tuple[Level, float]]) -> Iterator[Trace]:
     colours = [_tone(level.role) for level, _ in beside]
-    return {
-        "meta": {"kind": "reference"},
-        "mode": "markers",
-        "x": [level.height for level, _ in beside],
-        "y": [place for _, place in beside],
-        "text": [safe(level_words(level)) for level, _ in beside],
-        "marker": {"symbol": "line-ns-open", "size": 12, "color": colours},
-    }
+    if beside:
+        yield {
+            "meta": {"kind": "reference"},
+            "mode": "markers",
+            "x": [level.height for level, _ in beside],
+            "y": [place for _, place in beside],
+            "text": [safe(level_words(level)) for level, _ in beside],
+            "marker": {"symbol": "line-ns-open", "size": 12, "color": colours},
+        }
 
 
 def _note(scale: Scale, level: Level) -> Trace:
@@ -486,24 +450,19 @@ def _rule(row: int) -> Trace:
     return {"type": "line", "xref": "paper", **ends, "line": {"color": "@human", "width": 2}}
 
 
-def _margin(shares: Numbers) -> Trace:
+def _margin(shares: Floats) -> Trace:
     places = {"xaxis": "x2", "x": short(shares), "y": list(range(len(shares)))}
     bar = {"type": "bar", "orientation": "h", "name": "people", "marker": {"color": "@human"}}
     return {**bar, **places, "hoverinfo": "x", "meta": {"kind": "margin"}}
 
 
 def _coloured(cells: Map) -> Trace:
-    """The colours of a map with their range: around the neutral value, else as wide as the values of all frames."""
-    known = cells.values[np.isfinite(cells.values)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    """The colours of a map with their range."""
+    ends = dict(zip(("zmin", "zmax"), cells.ends, strict=True))
     if cells.states:
         n = len(cells.states)
         steps = [[edge / n, f"@state {at % 3}"] for at in range(n) for edge in (at, at + 1)]
         bar = _bar(cells.bar, tickvals=list(range(n)), ticktext=list(map(safe, cells.states)))
-        return {"colorscale": steps, "zmin": -0.5, "zmax": n - 0.5, "colorbar": bar}
-    if cells.neutral is not None:
-        half = max(abs(high - cells.neutral), abs(low - cells.neutral)) or 1.0
-        low, high = cells.neutral - half, cells.neutral + half
-    name = "sequential" if cells.neutral is None else "diverging"
-    ends = {"zmin": low, "zmax": high if high > low else low + 1.0}
-    return {"colorscale": _spread(name, len(COLOURS[name])), **ends, "colorbar": _bar(cells.bar)}
+        return {"colorscale": steps, "colorbar": bar, **ends}
+    spread = _spread("sequential" if cells.neutral is None else "diverging")
+    return {"colorscale": spread, "colorbar": _bar(cells.bar), **ends}

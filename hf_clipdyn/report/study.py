@@ -48,7 +48,7 @@ class Study:
         """Reads all tables together for the claims; None without claims."""
         if self.whole:
             return self.whole.judge
-        return None if self.claims is None else Judge(self.results, self.claims, self.influences)
+        return Judge(self.results, self.claims, self.influences) if self.claims else None
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -60,8 +60,6 @@ class Study:
     @cached_property
     def arm_effects(self) -> list[ArmEffect]:
         """What each arm changes beside the main arm, described."""
-        if self.whole:
-            return self.whole.arm_effects
         return self.judge.arm_effects() if self.judge else []
 
     @cached_property

@@ -54,6 +54,22 @@ _TWINS = {
     **dict(zip(SHADES, _DARK_SHADES, strict=True)),
 }
 
+COLOURS: dict[str, list[tuple[str, str]]] = {
+    **{name: [(colour, _TWINS[colour])] for name, colour in THEME.items()},
+    "hue": [(colour, _TWINS[colour]) for colour in HUES],
+    "shade": [(colour, _TWINS[colour]) for colour in SHADES],
+    "diverging": [
+        *(("#0a4b8c", "#9cc8f2"), ("#3f7fbf", "#5c98d0"), ("#8fb4d9", "#356a9c"), ("#c9d9e8", "#264660")),
+        *(("#efefec", "#2e2f31"), ("#ecd6bd", "#5e4630"), ("#dba770", "#96683a"), ("#b97434", "#cf955a")),
+        ("#7d4512", "#f5c593"),
+    ],
+    "sequential": [
+        (shade, shade) for shade in (to_hex(mpl.colormaps["cividis"](at / 9)) for at in range(10))
+    ],
+    "state": [("#e9ebee", "#30353b"), (HUES[0], _DARK_HUES[0]), (HUES[1], _DARK_HUES[1])],
+}
+"""By name, the colours on white and on a dark page: of a `THEME`, of lines, and of the states and numbers of maps."""
+
 TYPEFACES = ("Arial", "Helvetica", "Liberation Sans", "Arimo", "DejaVu Sans")
 """Journals ask for the first; the next three have its widths; matplotlib brings the last."""
 

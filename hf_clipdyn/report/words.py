@@ -46,7 +46,9 @@ def find(study: Study) -> list[Finding]:
 
 def _described(study: Study) -> list[Course]:
     planner = study.planner
-    values = [course for courses in planner.values.values() for course in courses]
+    values = [
+        course for metrics in planner.values.values() for own in metrics.values() for course in sorted(own)
+    ]
     polar = [course for course in values if planner.term(course).poles and course.texts == "own"]
     main = [course for courses in planner.overview_numbers() for course in courses]
     described = dict.fromkeys([*polar, *main])
@@ -103,12 +105,10 @@ def headline(study: Study) -> str:
 
 def verdict_sentences(study: Study) -> list[str]:
     """A sentence for each claim with an estimate, and one for those without; none if no claim has a benchmark here."""
-    if not study.verdicts:
-        return []
-    if not any(verdict.is_tested for verdict in study.verdicts):
-        return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
     silent = [verdict for verdict in study.verdicts if not verdict.is_tested]
-    return [*tested_sentences(study), *([f"Not testable here: {_causes(silent)}."] if silent else [])]
+    if silent and len(silent) == len(study.verdicts):
+        return [f"These tables test none of the {len(silent)} claims: {_causes(silent)}."]
+    return tested_sentences(study) + ([f"Not testable here: {_causes(silent)}."] if silent else [])
 
 
 def tested_sentences(study: Study) -> list[str]:

@@ -14,29 +14,27 @@ def points(study):
     return study.planner.points(one)
 
 
-def test_points_are_in_the_order_of_training_with_what_was_recorded(read):
+def test_points_are_in_the_order_of_training_and_usable_if_defined_and_interpretable(read):
+    given = {2: (0.6, None), 1: (0.5, True), 3: (0.7, False), 4: (math.nan, True)}
     rows = [
-        row("noise/x", "accuracy", 0.4 + epoch / 10, 0.1, epoch=epoch, note="few images" * (epoch > 1))
-        for epoch in (2, 1, 3)
+        row(
+            "shape_bias/x",
+            "shape_bias",
+            value,
+            0.1,
+            epoch=epoch,
+            interpretable=verdict,
+            note="few" * (epoch > 3),
+        )
+        for epoch, (value, verdict) in given.items()
     ]
     found = points(read(rows))
-    assert [(one.revision, one.value, one.note) for one in found] == [
-        ("epoch-001", 0.5, ""),
-        ("epoch-002", pytest.approx(0.6), "few images"),
-        ("epoch-003", pytest.approx(0.7), "few images"),
-    ]
-    assert [(one.ci_low, one.ci_high) for one in found[:1]] == [(0.4, 0.6)]
-
-
-def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(read):
-    rows = [
-        row("shape_bias/x", "shape_bias", value, epoch=epoch, interpretable=verdict)
-        for epoch, (value, verdict) in enumerate([(0.5, None), (0.5, True), (0.5, False), (math.nan, True)])
-    ]
-    found = points(read(rows))
+    assert [one.revision for one in found] == ["epoch-001", "epoch-002", "epoch-003", "epoch-004"]
+    assert [one.value for one in found[:3]] == [0.5, 0.6, 0.7]
+    assert (found[0].ci_low, found[0].ci_high) == (0.4, 0.6)
     assert [one.usable for one in found] == [True, True, False, False]
     assert [one.defined for one in found] == [True, True, True, False]
-    assert found[-1].cause == "not defined on these data"
+    assert found[-1].cause == "few"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hf_clipdyn.report import read_study
 from hf_clipdyn.report.answers import RunAnswers
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.charts.agreement import of_answers
-from hf_clipdyn.report.charts.items import learning_of
+from hf_clipdyn.report.charts.items import learned
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Vocabulary
@@ -113,11 +113,11 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
     table = stack([answers_of(trials(row), NumberKey(metric="top1")) for row in ([1, 1, 0, 0], [1, 1, 1, 0])])
     people = {"ann": np.array([1, 1, 0, 0.0]), "bob": np.array([np.nan, 1, 0, 0])}
     answers = RunAnswers(["a", "b"], table.item, table.label, table.right, people)
-    matrix = of_answers(answers)
-    assert [*matrix.revisions, *matrix.people] == ["a", "b", "ann", "bob"]
-    assert matrix.kappa[0].tolist() == [1, 0.5, 1, 1]
-    assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0])["kappa"].value
-    assert learning_of(answers).people.tolist() == [1, 1, 0, 0]
+    kappa = of_answers(answers)
+    assert (list(kappa.columns), list(kappa.index)) == (["a", "b"], ["a", "b", "ann", "bob"])
+    assert kappa["a"].tolist() == [1, 0.5, 1, 1]
+    assert kappa.loc["bob", "b"] == error_consistency([1, 1, 0], [1, 0, 0])["kappa"].value
+    assert learned(answers)["cells"].margin.tolist() == [1, 1, 0, 0]
 
 
 def trials(right):

@@ -22,7 +22,7 @@ from hf_clipdyn.report.figures import (
     saved,
     write_figures,
 )
-from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.study import read_study
 from hf_clipdyn.report.style import figure_style
 
@@ -41,15 +41,12 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_there_is_one_figure_for_each_benchmark_and_the_overview_in_each_format(folder):
-    for width in ("column", "page"):
-        assert {path.name for path in (folder / width).iterdir()} == {".figures.json"} | {
-            f"{name}.{suffix}" for name in ("summary", "noise-x") for suffix in FORMATS
-        }
-
-
 @pytest.mark.parametrize(("width", "size"), [("column", COLUMN), ("page", PAGE)])
-def test_a_figure_is_exactly_as_wide_as_a_column_or_a_page(folder, width, size):
+def test_each_benchmark_and_the_overview_have_a_figure_exactly_as_wide_as_a_column_or_a_page(
+    folder, width, size
+):
+    files = {f"{name}.{suffix}" for name in ("summary", "noise-x") for suffix in FORMATS}
+    assert {path.name for path in (folder / width).iterdir()} == {".figures.json", *files}
     with Image.open(folder / width / "noise-x.png") as image:
         assert image.width == pytest.approx(size.width * 300, abs=1)
         assert image.height <= 8 * 300

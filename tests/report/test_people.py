@@ -5,7 +5,7 @@ from result_rows import row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.report.mpl import grid
+from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.style import HUMAN, figure_style
 from hf_clipdyn.results.terms import Vocabulary
 

@@ -8,8 +8,6 @@ from result_rows import row
 from scipy import stats
 from study_rows import rows_of_seeds
 
-from hf_clipdyn.report.lines import against, over_clock
-
 
 @pytest.fixture
 def planned(read):
@@ -50,7 +48,7 @@ def test_main_metrics_come_first_and_what_is_undefined_last(planned):
     panels = planned(rows).benchmarks["shape_bias/x"]
     assert [panel.metric for panel in panels] == ["shape_preference", "cue_accuracy", "shape_bias"]
     assert [panel.defined for panel in panels] == [True, True, False]
-    assert planned(rows).overview[0] == ("shape_bias/x", 0)
+    assert planned(rows).glance[0].metric == "shape_preference"
 
 
 def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, study):
@@ -69,10 +67,6 @@ def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, st
 
 def test_references_are_found_by_the_columns_that_they_join(planned, study):
     planner = planned(study())
-    accuracy = _of(planner, "zero_shot/procedural")
-    assert [(level.title, level.height, level.role) for level in accuracy.levels] == [
-        ("chance", 0.125, "chance")
-    ]
     cues = next(
         panel for panel in planner.benchmarks["shape_bias/procedural"] if panel.metric == "cue_accuracy"
     )
@@ -95,30 +89,9 @@ def test_models_of_one_revision_are_rows(planned):
     (panel,) = planner.benchmarks["zero_shot/x"]
     assert (panel.form, panel.choices["over"], planner.over_training) == ("rows", "models", False)
     assert [(one.label, one.value) for one in panel.rows] == [("me/a", 0.5), ("me/b", 0.6)]
-    assert [level.height for level in panel.levels] == [0.125]
-
-
-def test_other_axes_are_looked_up_by_run_and_stop(planned):
-    rows = [
-        row("zero_shot/x", "top1", 0.1 * epoch, epoch=epoch, samples_seen=640 * epoch) for epoch in range(4)
+    assert [(level.title, level.height, level.role) for level in panel.levels] == [
+        ("chance", 0.125, "chance")
     ]
-    rows += [
-        row("zero_shot/x", "top5", 1 - 0.1 * epoch, epoch=epoch, samples_seen=640 * epoch)
-        for epoch in range(4)
-    ]
-    planner = planned(rows)
-    assert (planner.clock, planner.stops.tolist()) == ("epoch", [0, 1, 2, 3])
-    assert planner.clocks.loc["me/fixture", "samples_seen"].tolist() == [0, 640, 1280, 1920]
-    top1, top5 = planner.benchmarks["zero_shot/x"]
-    assert over_clock(top1, planner.clocks, "samples_seen", "samples seen").lines[0].x.tolist() == [
-        0,
-        640,
-        1280,
-        1920,
-    ]
-    both = against(top1, top5)
-    assert both.lines[0].x.tolist() == pytest.approx([1, 0.9, 0.8, 0.7])
-    assert both.x.title == top5.y.title
 
 
 def test_early_revisions_make_the_axis_logarithmic_with_a_place_for_the_untrained_model(planned):
@@ -203,21 +176,6 @@ def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_pan
     }
 
 
-def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(planned):
-    rows = [
-        one
-        for role, value in (("value", 0.1), ("lower_bound", -0.2), ("upper_bound", 0.4), ("human", 0.3))
-        for one in _series(
-            *("shape_bias/cue_conflict", "error_consistency", value),
-            role=role,
-            subset="conflict",
-            probe="" if role == "human" else "projection",
-        )
-    ]
-    (panel,) = planned(rows).benchmarks["shape_bias/cue_conflict"]
-    assert _scales(panel) == {"least possible": -0.2, "most possible": 0.4, "people": 0.3}
-
-
 def test_the_people_of_a_data_set_are_a_level_of_its_photographs_only(planned, study):
     photographs = _of(planned(study(dataset="cue_conflict")), "shape_bias/cue_conflict")
     assert _scales(photographs) == {"people": 0.9587}
@@ -235,9 +193,6 @@ def test_arms_are_never_averaged_and_come_after_all_scales_in_the_palette(planne
         ("tiny, noise", 2, 4),
         ("small, main", 2, 1),
     ]
-
-
-# --- the study at a glance -------------------------------------------------------------------------------------
 
 
 # --- axes --------------------------------------------------------------------------------------------------------

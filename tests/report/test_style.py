@@ -78,34 +78,16 @@ def test_names_in_the_colour_of_their_line_can_be_read(dark):
     assert min(contrast(twins(colour)[dark], paper) for colour in SHADES) >= 3
 
 
-@pytest.fixture
-def style_file(tmp_path):
-    def style_file(text):
-        path = tmp_path / "own.mplstyle"
-        path.write_text(text)
-        return path
-
-    return style_file
-
-
-def test_a_file_of_a_user_is_respected_and_runs_no_program(style_file):
-    path = style_file("font.size: 9\nlines.linewidth: 2\ntext.usetex: True\n")
+def test_a_file_of_a_user_is_respected_and_runs_no_program(tmp_path, caplog):
+    path = tmp_path / "own.mplstyle"
+    path.write_text("font.size: 9\nlines.linewidth: 2\ntext.usetex: True\n")
     with figure_style(read_style(path), printed=True):
-        assert [mpl.rcParams[name] for name in ("font.size", "lines.linewidth", "text.usetex")] == [
-            9,
-            2,
-            False,
-        ]
-    with pytest.raises(ConfigError, match=r"own\.mplstyle"):
-        read_style(style_file("font.size: large letters\n"))
-
-
-def test_a_file_that_is_no_style_is_one_error_without_a_warning_a_line(style_file, caplog):
-    with pytest.raises(ConfigError, match=r"own\.mplstyle: it sets none"):
-        read_style(style_file("# A page\n\nruns: [{}]\nwords without a colon\n"))
-    assert caplog.messages == []
-
-
-def test_an_address_is_never_fetched():
+        names = ("font.size", "lines.linewidth", "text.usetex")
+        assert [mpl.rcParams[name] for name in names] == [9, 2, False]
+    for wrong in ("font.size: large letters\n", "# A page\n\nruns: [{}]\nwords without a colon\n"):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match=r"own\.mplstyle"):
+            read_style(path)
+    assert caplog.messages == [], "a file that is no style has one error, and no warning of each line"
     with pytest.raises(ConfigError):
         read_style("https://example.org/a.mplstyle")

@@ -23,9 +23,11 @@ class Chart:
 
     Attributes:
         title: heading of the panels on the page.
+        across: panels beside each other in a figure as wide as a page; 0 for as many as fit, and no more than six.
     """
 
     title: ClassVar[str] = ""
+    across: ClassVar[int] = 0
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:  # noqa: ARG003
@@ -41,7 +43,7 @@ class Chart:
         """The figure ``NAME`` of this many inches, laid out; None for none. Called inside `figure_style`."""
         from hf_clipdyn.report.figures import draw_planned
 
-        return draw_planned(study, cls.panels(study), width)
+        return draw_planned(study, cls.panels(study), width, cls.across)
 
 
 def charts() -> dict[str, type[Chart]]:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
@@ -12,20 +12,11 @@ from hf_clipdyn.metrics.error_consistency import pair_statistics
 from hf_clipdyn.report.answers import MOST_RUNS, RunAnswers, key_of, related
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import Course, evenly
-from hf_clipdyn.report.panel import Floats, Map, Panel, Scale
+from hf_clipdyn.report.panel import Map, Panel, Scale
 from hf_clipdyn.report.study import Study
 
 _MOST_REVISIONS = 40  # of a run
 _MEAN = "people"  # the reference that is all people together
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """Kappa of each pair, symmetric; NaN if undefined or unknown. People follow the revisions."""
-
-    revisions: list[str]
-    people: list[str]
-    kappa: Floats
 
 
 class Agreement(Chart):
@@ -41,64 +32,55 @@ class Agreement(Chart):
 
 def _panels(study: Study) -> Iterator[Panel]:
     for _, numbers, answered in related(study, ErrorConsistency, "kappa"):
-        for at, run in enumerate(study.runs[:MOST_RUNS]):
+        for run in study.runs[:MOST_RUNS]:
             for key, course in numbers.items():
                 answers = answered.get(run, {}).get(key)
-                matrix = of_answers(answers) if answers else _of_table(study, run, course)
-                if matrix.revisions:
-                    yield _panel(study, matrix, run, course, main=at == 0 and key == next(iter(numbers)))
+                kappa = of_answers(answers) if answers else _of_table(study, run, course)
+                if kappa.empty:
+                    continue
+                values, (rows, columns) = kappa.to_numpy(np.float64, copy=True), kappa.shape
+                np.fill_diagonal(values, np.nan)
+                rules = (columns - 1,) if rows > columns else ()
+                yield study.planner.of_run(
+                    course,
+                    run,
+                    main=run == study.runs[0] and key == next(iter(numbers)),
+                    form="map",
+                    cells=Map(values=values[None], bar="kappa (0: chance)", neutral=0.0, rules=rules),
+                    x=Scale(title="revision", names=tuple(kappa.columns)),
+                    y=Scale(names=tuple(kappa.index)),
+                )
 
 
-def _panel(study: Study, matrix: Matrix, run: str, course: Course, *, main: bool) -> Panel:
-    n, shown = len(matrix.revisions), matrix.kappa.copy()
-    np.fill_diagonal(shown, np.nan)
-    rules = (n - 1,) if matrix.people else ()
-    return study.planner.of_run(
-        course,
-        run,
-        main=main,
-        form="map",
-        cells=Map(values=shown[None, :, :n], bar="kappa (0: chance)", neutral=0.0, rules=rules),
-        x=Scale(title="revision", names=tuple(matrix.revisions)),
-        y=Scale(names=(*matrix.revisions, *matrix.people)),
-    )
-
-
-def of_answers(answers: RunAnswers) -> Matrix:
-    """Kappa of the answers of each pair of revisions and people."""
+def of_answers(answers: RunAnswers) -> pd.DataFrame:
+    """Kappa of the answers of each revision, a column, with each revision and person, a row; NaN if undefined."""
     kept = evenly(len(answers.revisions), _MOST_REVISIONS)
-    right = np.stack([*answers.right[kept].astype(np.float64), *answers.people.values()])
-    kappa = np.full((len(right), len(right)), np.nan)
-    for at, row in enumerate(right):
-        others = right[at:].T
-        own = np.repeat(row[:, None], others.shape[1], axis=1)
-        kappa[at, at:] = kappa[at:, at] = pair_statistics(own, others)[0][0]
-    return Matrix([answers.revisions[place] for place in kept], list(answers.people), kappa)
-
-
-def _of_table(study: Study, run: str, course: Course) -> Matrix:
-    """The pairs that the table has: with the revision before, the last one, and each person."""
-    planner, same = study.planner, key_of(course)
-    members = [
-        one
-        for one in planner.values[f"{course.kind}/{course.dataset}"]
-        if one.run == run and one.metric == course.metric and key_of(one) == same
+    right = answers.right[kept].astype(np.float64)
+    others = np.stack([*right, *answers.people.values()]).T
+    columns = [
+        pair_statistics(np.repeat(own[:, None], others.shape[1], axis=1), others)[0][0] for own in right
     ]
-    lines = [(planner.line(one), _sort_of(one), one.reference) for one in members]
-    stops = sorted({stop for line, *_ in lines for stop in line.at.tolist() if stop >= 0})
-    people = sorted(name for _, sort, name in lines if sort == "people" and name != _MEAN)
-    n = len(stops)
-    kappa = np.full((n + len(people),) * 2, np.nan)
-    for line, sort, name in lines:
-        for stop, value in zip(line.at.tolist(), line.y, strict=True):
-            at = stops.index(stop) if stop in stops else -1
-            person = n + people.index(name) if sort == "people" and name in people else -1
-            other = {"previous": at - 1, "last": n - 1}.get(sort, person)
-            if at >= 0 and other >= 0:
-                kappa[at, other] = kappa[other, at] = value
-    return Matrix([planner.stop_names[stop] for stop in stops], people, kappa)
+    names = [answers.revisions[place] for place in kept]
+    return pd.DataFrame(np.stack(columns, axis=1), index=[*names, *answers.people], columns=names)
 
 
-def _sort_of(course: Course) -> str:
-    """With which revisions or people a number relates its revision."""
-    return str(json.loads(course.settings or "{}").get(SORT, ""))
+def _of_table(study: Study, run: str, course: Course) -> pd.DataFrame:
+    """As `of_answers`, of the pairs that the table has: with the revision before, the last one, and each person."""
+    planner, same = study.planner, key_of(course)
+    alike = planner.values[course.benchmark][course.metric]
+    members = [one for one in alike if one.run == run and key_of(one) == same]
+    points = {one: planner.points(one) for one in members}
+    every = sorted((point for own in points.values() for point in own), key=lambda point: point.order)
+    names = list(dict.fromkeys(point.revision for point in every))
+    sorts = {one: json.loads(one.settings or "{}").get(SORT, "") for one in members}
+    people = sorted(one.reference for one in members if sorts[one] == "people" and one.reference != _MEAN)
+    kappa = pd.DataFrame(np.nan, index=[*names, *people], columns=names)
+    for one, own in points.items():
+        for point in own:
+            before = names[: names.index(point.revision)][-1:]
+            others = {"previous": before, "last": names[-1:], "people": {one.reference}.intersection(people)}
+            for other in others.get(sorts[one], ()):
+                kappa.loc[other, point.revision] = point.value
+                if other in names:
+                    kappa.loc[point.revision, other] = point.value
+    return kappa

@@ -1,27 +1,21 @@
 """The control arms of a study of many runs: each over the main arm of its scale."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import N_HUES, Group
-from hf_clipdyn.report.mpl import grid
 from hf_clipdyn.report.panel import Line, Panel
 from hf_clipdyn.report.study import Study
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _MOST = 30  # panels
-_ACROSS = 5
-_NARROW = 4.0  # inches
 
 
 class Arms(Chart):
     """The arms over the main arm, which is grey."""
 
     title = "Control arms"
+    across = 5
 
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
@@ -31,24 +25,16 @@ class Arms(Chart):
         n_arms = sum(bool(group.arm) for group in planner.groups)
         if len(groups) <= N_HUES or not planner.over_training or not n_arms:
             return []
-        overview = [planner.benchmarks[name][at] for name, at in planner.overview]
-        shown = overview[: max(1, _MOST // n_arms)]
+        shown = planner.glance[: max(1, _MOST // n_arms)]
         return [one for panel in shown for one in _of_arms(panel, groups)]
 
-    @classmethod
-    def draw(cls, study: Study, width: float) -> "Figure | None":
-        """The figure, this many inches wide."""
-        panels = cls.panels(study)
-        across = 2 if width < _NARROW else _ACROSS
-        return grid(panels, width, across, intervals=study.confidence) if panels else None
 
-
-def _of_arms(panel: Panel, groups: dict[str, Group]) -> Iterator[Panel]:
+def _of_arms(panel: Panel, groups: Mapping[str, Group]) -> Iterator[Panel]:
     lines = {groups[line.group]: line for line in panel.lines if line.group in groups}
-    main = {group.scale: line for group, line in lines.items() if not group.arm}
+    main = {group.scale: _behind(line) for group, line in lines.items() if not group.arm}
     for group, line in lines.items():
         if group.arm:
-            behind = [_behind(main[group.scale])] if group.scale in main else []
+            behind = [main[group.scale]] if group.scale in main else []
             yield replace(panel, title=f"{panel.title}\n{group.title}", lines=(*behind, line), choices={})
 
 

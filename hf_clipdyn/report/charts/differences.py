@@ -27,30 +27,26 @@ class PairedDifferences(Chart):
         planner = study.planner
         if planner.over_training or len(study.runs) < 2:
             return []
-        numbers = [courses[0] for courses in planner.overview_numbers()]
-        shown = {_key(course): course.benchmark for course in numbers}
+        shown = {_key(courses[0]): courses[0] for courses in planner.overview_numbers()}
         found = []
         for reference in study.runs[:_MOST_REFERENCES]:
             try:
                 rows: list[Any] = list(differences(study, reference).rows.itertuples(index=False))
             except EvaluationError:  # no trials: the values stand alone
                 continue
-            for key, benchmark in shown.items():
-                own = [_row(row, planner.group_of[str(row.run_b)].place) for row in rows if _key(row) == key]
-                term = planner.words.term(key[0], key[_NUMBER.index("metric")])
-                if own:
-                    found.append(
-                        Panel(
-                            title=f"{term.title}, minus {reference}",
-                            place="paired over the same stimuli",
-                            form="rows",
-                            rows=tuple(own),
-                            x=Scale(title="difference", unit=term.unit),
-                            levels=(Level(title="no difference", height=0.0, role="neutral"),),
-                            benchmark=benchmark,
-                            choices={"metric": term.title, "minus": reference},
-                        )
-                    )
+            for key, course in shown.items():
+                term, own = planner.term(course), [row for row in rows if _key(row) == key]
+                panel = Panel(
+                    title=f"{term.title}, minus {reference}",
+                    place="paired over the same stimuli",
+                    form="rows",
+                    rows=tuple(_row(row, planner.group_of[str(row.run_b)].place) for row in own),
+                    x=Scale(title="difference", unit=term.unit),
+                    levels=(Level(title="no difference", height=0.0, role="neutral"),),
+                    benchmark=course.benchmark,
+                    choices={"metric": term.title, "minus": reference},
+                )
+                found += [panel] if own else []
         return found
 
 

@@ -20,6 +20,7 @@ from hf_clipdyn.results.terms import Axis, bare
 _MOST_CURVES = 600  # of one benchmark
 _STIMULUS = ("test", "level", "criterion", "is_criterion", "contrast", "human")
 _COLUMNS = ("item", "probe", "distance", "value", *_STIMULUS)
+_RESPONSE = "response over the criterion's"
 
 _Key = tuple[str, float, float]
 """Condition, level and parameter, as the numbers of the kind name them."""
@@ -59,11 +60,10 @@ def curves(trials: pd.DataFrame) -> dict[tuple[_Key, str], Curve]:
     is_model = (trials["probe"] == "projection") & (trials["distance"] == "cosine")
     for reference, at in (("", is_model), ("pixels", trials["distance"] == "rmse")):
         own = trials[at].sort_values("item", kind="stable")
-        sets = own["is_criterion"]
-        criteria = own[sets].groupby(["test", "criterion"])["value"].mean()
+        criteria = own[own["is_criterion"]].groupby(["test", "criterion"])["value"].mean()
         columns = ["test", "level", "criterion", "human"]
         key: Any
-        for key, rows in own[~sets].groupby(columns, sort=False, dropna=False):
+        for key, rows in own[~own["is_criterion"]].groupby(columns, sort=False, dropna=False):
             test, level, criterion, human = key
             distance, means = criteria[test, criterion], rows.groupby("contrast")["value"].mean()
             if distance > 0:
@@ -82,7 +82,6 @@ def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
         for (key, reference), curve in (read_trials(study, cell, curves, _COLUMNS) or {}).items():
             if at == 0 or not reference:
                 by_key[key].append((cell, at if ramp else -1, curve))
-    terms = Psychophysics.terms
     for key, shown in by_key.items():
         title, where = _words(key, list(by_key))
         positive = np.concatenate([curve.responses[curve.responses > 0] for *_, curve in shown])
@@ -90,12 +89,12 @@ def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
         lines = [line for one in shown for line in _lines(study, *one, bottom=min(float(ends[0]), 1.0))]
         human = shown[0][-1].human
         if not math.isnan(human):
-            lines.append(_line(np.full(2, human), ends, label="people", role="human"))
+            lines.append(Line.plain(np.full(2, human), ends, label="people", role="human"))
         yield Panel(
-            title=", ".join(filter(None, ["response over the criterion's", title, where])),
-            place=terms.draws,
+            title=", ".join(filter(None, [_RESPONSE, title, where])),
+            place=Psychophysics.terms.draws,
             x=Scale(title="contrast", log=True),
-            y=Scale(title="response over the criterion's", log=True),
+            y=Scale(title=_RESPONSE, log=True),
             lines=tuple(lines),
             levels=(Level(title="equal response", height=1.0, role="neutral"),),
             ramp=ramp,
@@ -107,25 +106,18 @@ def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
 
 def _lines(study: Study, cell: Any, step: int, curve: Curve, *, bottom: float) -> Iterator[Line]:
     """A curve; of a model also its threshold, the contrast of equal response, down to the axis."""
-    run, planner = str(cell.run), study.planner
-    stop, group = planner.stop_of(run, str(cell.revision)), planner.group_of[run]
+    contrasts, responses = curve.contrasts, np.where(curve.responses > 0, curve.responses, np.nan)
     if curve.reference:
-        yield _line(curve.contrasts, curve.responses, label=curve.reference, role="baseline")
+        yield Line.plain(contrasts, responses, label=curve.reference, role="baseline")
         return
-    label = str(cell.revision) if step >= 0 else group.title
-    place = step if step >= 0 else group.place
-    of: Any = {"run": run, "group": group.title, "place": place, "frame": stop, "stop": stop, "label": label}
-    yield _line(curve.contrasts, curve.responses, **of)
-    threshold = float(iso_response_contrast(curve.contrasts, curve.responses, 1.0))
+    group, stop = study.planner.group_of[cell.run], study.planner.stop_of(cell.run, cell.revision)
+    label, place = (str(cell.revision), step) if step >= 0 else (group.title, group.place)
+    of = {"run": str(cell.run), "group": group.title, "place": place, "frame": stop, "label": label}
+    yield Line.plain(contrasts, responses, at=np.full(len(contrasts), stop), **of)
+    threshold = float(iso_response_contrast(contrasts, curve.responses, 1.0))
     if not math.isnan(threshold):
-        yield _line(np.full(2, threshold), np.array([1.0, bottom]), role="baseline", **of)
-
-
-def _line(x: Floats, y: Floats, *, stop: int = 0, **given: Any) -> Line:
-    ends, unknown = np.zeros(len(x), np.int64), np.full(len(x), np.nan)
-    found, usable = np.where(y > 0, y, np.nan), y > 0
-    numbers: Any = {"n": ends, "n_clusters": ends, "at": ends + stop, "low": unknown, "high": unknown}
-    return Line(x=x, y=found, usable=usable, **numbers, **given)
+        ends = np.array([1.0, bottom])
+        yield Line.plain(np.full(2, threshold), ends, at=np.full(2, stop), role="baseline", **of)
 
 
 def _words(key: _Key, keys: Sequence[_Key]) -> tuple[str, str]:

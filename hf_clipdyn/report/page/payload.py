@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.courses import FACETS, RAMPS, Course, Group
-from hf_clipdyn.report.panel import Floats, Panel
+from hf_clipdyn.report.courses import FACETS, RAMPS, Group
+from hf_clipdyn.report.panel import Floats, Panel, brief, log_ticks
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import COLOURS, TEMPLATE, figure, safe, short
-from hf_clipdyn.report.style import HUES, look
+from hf_clipdyn.report.plotly import TEMPLATE, figure, safe, short
+from hf_clipdyn.report.style import COLOURS, HUES, look
 
 _CLOCKS = {
     "epoch": ("epoch", "epoch"),
@@ -143,29 +143,29 @@ class _Place(str):
 def story(planner: Planner) -> list[Panel]:
     """The first screen, in the order of a training: did it learn, what decides, what disturbs, what people see."""
 
-    def rank(place: tuple[str, int]) -> tuple[bool, int]:
-        kind = place[0].split("/")[0]
+    def rank(panel: Panel) -> tuple[bool, int]:
+        kind = panel.benchmark.split("/")[0]
         return planner.words.kind(kind).proxy, [*_FIRST, kind].index(kind)
 
     story: list[Panel] = []
-    for name, at in sorted(planner.overview, key=rank):
-        panel = planner.benchmarks[name][at]
-        story.append(_clean_and_disturbed(planner, name, panel) or panel)
-        if len(story) == 1 and name.startswith("zero_shot/"):
+    for panel in sorted(planner.glance, key=rank):
+        story.append(_clean_and_disturbed(planner, panel) or panel)
+        if len(story) == 1 and panel.benchmark.startswith("zero_shot/"):
             losses = (loss for loss in planner.benchmarks.get(_LOSS[0], ()) if loss.metric == _LOSS[1])
             story += [loss for loss in losses if loss.defined and loss.form == "lines"][:1]
     return story
 
 
-def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Panel | None:
+def _clean_and_disturbed(planner: Planner, shown: Panel) -> Panel | None:
     """Accuracy without and with a disturbance in one panel; None where the metric does not measure lost accuracy."""
     if shown.metric == "accuracy" or shown.form != "lines":
         return None
-    lost = _number_of(planner, benchmark, shown.metric)[0]
+    metrics = planner.values[shown.benchmark]
+    lost = metrics[shown.metric][0]
     alike = [
         course
-        for course in planner.preferred(planner.values[benchmark])
-        if course.metric == "accuracy" and all(getattr(course, name) == getattr(lost, name) for name in _SAME)
+        for course in metrics.get("accuracy", ())
+        if all(getattr(course, name) == getattr(lost, name) for name in _SAME)
     ]
     clean = [course for course in alike if course.condition in _CLEAN]
     noisy = [course for course in alike if (course.condition, course.level) == (lost.condition, lost.level)]
@@ -180,11 +180,6 @@ def _clean_and_disturbed(planner: Planner, benchmark: str, shown: Panel) -> Pane
     ]
     noise = f"{shown.choices['condition']}, {shown.choices['level']}"
     return replace(panel, title=f"accuracy, clean and with {noise}", lines=tuple(lines))
-
-
-def _number_of(planner: Planner, benchmark: str, metric: str) -> list[Course]:
-    """The number that stands for a metric of a benchmark, of every run."""
-    return planner.main_number([course for course in planner.values[benchmark] if course.metric == metric])
 
 
 # ---------------------------------------------------------------- runs and x axes
@@ -236,22 +231,13 @@ def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> 
     layout: dict[str, Any] = {"title": {"text": safe(title)}, "type": "log" if log else "linear"}
     layout["range"] = [first - margin, last + margin]
     if log:
-        powers = [10.0**at for at in range(math.floor(math.log10(first)), math.floor(math.log10(last)) + 1)]
-        ticks = [step * power for power in powers for step in ((1,) if len(powers) > 3 else (1, 2, 5))]
-        ticks = [tick for tick in ticks if first * 0.97 <= tick <= last * 1.1]
+        ticks = log_ticks(first * 0.97, last * 1.1)
         zero = [untrained] if (known == 0).any() else []
         layout["range"] = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
-        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(_short, ticks)]}
+        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(brief, ticks)]}
     shown = known.where(known > 0, untrained) if log else known
     by_stop = shown.unstack().reindex(columns=range(n_stops))
     return {"title": title, "of": {name: _plain(own) for name, own in by_stop.iterrows()}, "layout": layout}
-
-
-def _short(number: float) -> str:
-    """1,500,000 as 1.5M."""
-    sizes = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (0, ""))
-    size, letter = next(one for one in sizes if number >= one[0])
-    return f"{number / (size or 1):.3g}{letter}"
 
 
 def _plain(numbers: "pd.Series[float] | Floats") -> list[float | int | None]:
@@ -264,10 +250,10 @@ def _plain(numbers: "pd.Series[float] | Floats") -> list[float | int | None]:
 
 def _metrics(planner: Planner) -> Iterator[dict[str, Any]]:
     """Every metric that has one number for each run and revision, or model, as an axis: with ``low`` and ``high``."""
-    main = {(name, planner.benchmarks[name][at].metric) for name, at in planner.overview}
+    main = {(panel.benchmark, panel.metric) for panel in planner.glance}
     for name, panels in planner.benchmarks.items():
         for metric in dict.fromkeys(panel.metric for panel in panels):
-            panel = planner.panel(_number_of(planner, name, metric))
+            panel = planner.panel(planner.main_number(planner.values[name][metric]))
             ends = _at_stops(panel, len(planner.stops))
             known = [value for own in ends["of"].values() for value in own if value is not None]
             if known and panel.form == ("lines" if planner.over_training else "rows"):
