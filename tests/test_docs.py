@@ -14,14 +14,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from printed_blocks import Block, blocks_of, is_printed, outputs_of
+from printed_blocks import Block, Output, blocks_of, is_printed, outputs_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 # The tutorial's blocks depend on each other: test_tutorial.py runs them in their order.
 BLOCKS = [block for page in PAGES if page.parent.name != "tutorial" for block in blocks_of(page)]
-WITH_OUTPUT = {block.place for page in PAGES for block, _ in outputs_of(page)}
+OUTPUTS = [output for page in PAGES for output in outputs_of(page)]
+WITH_OUTPUT = {one.block.place for one in OUTPUTS if one.text}
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
 SHELL = [
     block
@@ -44,52 +45,91 @@ def files(demo: Any) -> None:
             (demo.root / block.file).write_text(block.text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=_place)
+@pytest.mark.parametrize("block", [one for one in PYTHON if one.place not in WITH_OUTPUT], ids=_place)
 def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
-    done = demo.run([sys.executable, "-c", block.text])
-    assert done.returncode == 0, done.stderr
+    _run(demo, block)
 
 
-@pytest.mark.parametrize("block", [one for one in SHELL if "brightness" not in one.text], ids=_place)
+@pytest.mark.parametrize("block", SHELL, ids=_place)
 def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
-    _run_commands(demo, block)
+    _run(demo, block)
 
 
-def _run_commands(demo: Any, block: Block) -> None:
+def _run(demo: Any, block: Block) -> list[str]:
+    """The lines that a block prints."""
+    if block.language == "python":
+        return _printed(demo, [sys.executable, "-c", block.text])
+    lines = []
     for command in block.commands:
         program, *arguments = shlex.split(command, comments=True)
         assert program == "clipdyn", (
             f"say `no-run: the reason` in the first line of the block with {command!r}"
         )
-        done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *arguments])
-        assert done.returncode == 0, done.stderr
+        lines += _printed(demo, [sys.executable, "-m", "hf_clipdyn.cli", *arguments])
+    return lines
+
+
+def _printed(demo: Any, words: list[str]) -> list[str]:
+    done = demo.run(words)
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout).splitlines()
 
 
 EXAMPLES = [
-    (block, output)
-    for page in PAGES
-    if page.parent.name != "tutorial"
-    for block, output in outputs_of(page)
-    if block.runs or block.commands == ["clipdyn demo"]
+    one
+    for one in OUTPUTS
+    if one.text
+    and not one.order
+    and "/tutorial/" not in one.place
+    and (one.block.runs or one.block.commands == ["clipdyn demo"])
 ]
 
 
-@pytest.mark.parametrize(("block", "output"), EXAMPLES, ids=lambda one: one.place)
-def test_an_example_prints_what_its_page_says(demo: Any, block: Block, output: Block) -> None:
+@pytest.mark.parametrize(
+    "output", [one for one in EXAMPLES if "brightness" not in one.block.text], ids=lambda one: one.place
+)
+def test_an_example_prints_what_its_page_says(demo: Any, output: Output) -> None:
+    _check(demo, output)
+
+
+def _check(demo: Any, output: Output) -> None:
     """Line after line; numbers and hashes vary, and `…` stands for anything."""
-    printed = demo.lines
-    if block.runs:
-        words = [sys.executable, "-c", block.text]
-        if block.language == "bash":
-            (command,) = block.commands
-            words = [sys.executable, "-m", "hf_clipdyn.cli", *shlex.split(command, comments=True)[1:]]
-        done = demo.run(words)
-        assert done.returncode == 0, done.stderr
-        printed = done.stdout.splitlines()
+    printed = demo.lines if output.block.commands == ["clipdyn demo"] else _run(demo, output.block)
     rest = iter(printed)
     for line in output.text.splitlines():
         if line.strip() != "…":
             assert any(is_printed(line, one) for one in rest), f"{line!r} is not printed there"
+
+
+def test_a_mark_names_the_lines_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    chosen = runpy.run_path(str(CHECKOUT / "scripts" / "write_outputs.py"))["chosen"]
+    lines = ["Page: a", "b = 1 of 2", "c ", "d"]
+    assert chosen("all", lines) == ["Page: a", "b = 1 of 2", "c", "d"]
+    assert chosen("1-2 … -1", lines) == ["Page: a", "b = 1 of 2", "…", "d"]
+    assert chosen("/^Page/ /b = [0-9]/… … 3", lines) == ["Page: a", "b = 1…", "…", "c"]
+    with pytest.raises(SystemExit, match=r"No line has \^a"):
+        chosen("/^a/", lines)
+
+
+GUIDES = [page for page in PAGES if page.parent.name in ("how-to", "tutorial")]
+NOT_RUN = ["measure-public-checkpoints"]  # it says so in its second sentence
+
+
+def test_each_guide_shows_what_a_command_of_it_prints_or_draws() -> None:
+    with_commands = [
+        page for page in GUIDES if any(one.language in ("bash", "python") for one in blocks_of(page))
+    ]
+    assert [page.stem for page in with_commands if not outputs_of(page)] == NOT_RUN
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_output_is_typed(page: Path) -> None:
+    """`scripts/write_outputs.py` writes what is printed: a mark above it says which lines."""
+    typed = re.compile(
+        r"^```(?:bash|python)[^\n]*\n(?:(?!```).*\n)+```\n\n(?:[^\n`#|<].*:\n\n)?```text$", re.MULTILINE
+    )
+    assert typed.findall(page.read_text(encoding="utf-8")) == []
 
 
 def test_numbers_hashes_and_what_is_left_out_may_differ_from_an_example() -> None:
@@ -154,8 +194,8 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 
-    (block,) = (one for one in SHELL if "brightness" in one.text)
-    _run_commands(demo, block)
+    (output,) = (one for one in EXAMPLES if "brightness" in one.block.text)
+    _check(demo, output)
     assert "--brightness_gains" in clipdyn("evaluate", "--help-all", "--plugin", "brightness.py")
     assert "--brightness_gains" not in clipdyn("evaluate", "--help-all")
     table = pd.read_parquet(demo.root / "runs/demo/brightness.parquet").query("kind != 'training'")

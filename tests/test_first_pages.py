@@ -25,7 +25,10 @@ def test_what_readme_prints_of_the_demo_is_in_its_card() -> None:
 
 @pytest.mark.parametrize(
     ("page", "options"),
-    [("README.md", ["--benchmarks", "shape_bias/procedural"]), ("docs/reference/commands/report.md", [])],
+    [
+        ("README.md", ["--benchmarks", "shape_bias/procedural"]),
+        ("docs/reference/commands/report.md", ["--benchmarks", "zero_shot/procedural"]),
+    ],
 )
 def test_printed_numbers_of_the_demo_are_those_of_its_committed_table(
     page: str, options: list[str], clipdyn: Callable[..., tuple[int, str, str]]
