@@ -8,7 +8,7 @@ LOWEST ?= .venv-lowest
 
 REAL := $(VENV)/.real
 
-.PHONY: help demo gallery study test test-slow test-lowest trials docs lint format bench mutate clean
+.PHONY: help demo gallery outputs study test test-slow test-lowest trials docs lint format bench mutate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,10 @@ demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world 
 
 gallery: $(DEVELOPED) ## draw the pictures of docs/gallery.md and README from runs/demo, after `make demo`
 	$(BIN)/python scripts/draw_gallery.py docs/images/gallery
+
+outputs: $(DEVELOPED) ## write what the commands of README and docs/ print, from runs/demo, after `make demo` (about 15 minutes)
+	$(BIN)/python scripts/write_outputs.py
+	$(BIN)/python scripts/write_reference.py
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
 	$(BIN)/clipdyn study study

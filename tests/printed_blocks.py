@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,23 +50,58 @@ def prose_of(page: Path) -> str:
     return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 
 
-_SAID = re.compile(r"^```\n\n(?:[^\n`#|][^\n#|]*:\n\n)?```text\n", re.MULTILINE)
-"""The end of a block that is followed by what it prints, perhaps after one line that says so."""
 _VARIES = re.compile(
     r"\b[0-9a-f]{12,64}\b|[-+]?\d[\d,.]*(?:e-\d+)?(?: (?:s|min|h|[kMG]?B|GiB)\b)?|[▁-█·][▁-█· ]*"
 )
 """Hashes, numbers with their units, and courses."""
 
 
-def outputs_of(page: Path) -> list[tuple[Block, Block]]:
-    """The blocks of a page that are followed by what they print, with that."""
+@dataclass(frozen=True)
+class Output:
+    """What a block prints or draws, as `scripts/write_outputs.py` writes it below the block.
+
+    Attributes:
+        block: the block above.
+        what: the lines that are shown, or the file that is drawn.
+        order, command: `of` a command that ran instead of the block, or `after` one that ran before it; else empty.
+        text: what is printed.
+        picture: the address of the picture; empty for a text.
+        place: where the text is printed.
+        start, end: where the text is in the page.
+    """
+
+    block: Block
+    what: str
+    order: str
+    command: str
+    text: str
+    picture: str
+    place: str
+    start: int
+    end: int
+
+
+_MARK = re.compile(
+    r"^<!-- (?:prints|draws): (?P<what>[^\n]+?)(?:\s+(?P<order>of|after): (?P<command>(?:(?!-->).)+?))? -->\n\n"
+    r"(?:```text\n(?P<text>.*?)^```|!\[[^\]]*\]\((?P<picture>\S+?)\))$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def outputs_of(page: Path) -> list[Output]:
+    """The outputs of a page that are marked, from top to bottom."""
     text = page.read_text(encoding="utf-8")
-    begun = {text.count("\n", 0, match.end()) for match in _SAID.finditer(text)}
-    return [
-        (block, output)
-        for block, output in pairwise(blocks_of(page))
-        if block.language in ("bash", "python") and int(output.place.rpartition(":")[2]) in begun
-    ]
+    blocks = [one for one in blocks_of(page) if one.language in ("bash", "python") and one.file is None]
+    found = []
+    for match in _MARK.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        above = [one for one in blocks if int(one.place.rpartition(":")[2]) < line]
+        group = {name: value or "" for name, value in match.groupdict().items()}
+        place = f"{page.relative_to(CHECKOUT)}:{line + 2}"
+        found.append(
+            Output(above[-1], place=place, start=match.start("text"), end=match.end("text"), **group)
+        )
+    return found
 
 
 def is_printed(said: str, line: str) -> bool:

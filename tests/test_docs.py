@@ -5,6 +5,7 @@ name of a file, ```python brightness.py or ```yaml study.yaml, is that file for 
 """
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from printed_blocks import CHECKOUT, Block, blocks_of, is_printed, outputs_of
+from printed_blocks import CHECKOUT, Block, Output, blocks_of, is_printed, outputs_of
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 EVERY = [block for page in PAGES for block in blocks_of(page)]
@@ -21,7 +22,8 @@ EVERY = [block for page in PAGES for block in blocks_of(page)]
 BLOCKS = [block for block in EVERY if not block.place.startswith("docs/tutorial/")]
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
 SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
-OUTPUTS = {block: output for page in PAGES for block, output in outputs_of(page)}
+OUTPUTS = [one for page in PAGES for one in outputs_of(page) if one.text]
+SAID = {one.block.place: one for one in OUTPUTS if not one.order}
 
 
 @cache
@@ -38,10 +40,10 @@ def _clipdyn(reader: Any, line: str) -> str:
     return _printed(reader, "-m", "hf_clipdyn.cli", *words)
 
 
-def _assert_says(block: Block, printed: str) -> None:
+def _assert_says(output: Output | None, printed: str) -> None:
     """Line after line what the page says; numbers and hashes vary, and `…` stands for anything."""
     rest = iter(printed.splitlines())
-    for line in OUTPUTS[block].text.splitlines() if block in OUTPUTS else ():
+    for line in output.text.splitlines() if output else ():
         if line.strip() != "…":
             assert any(is_printed(line, one) for one in rest), f"{line!r} is not printed there"
 
@@ -56,19 +58,40 @@ def files(reader: Any) -> None:
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
 def test_python_runs_as_it_is_printed(reader: Any, block: Block) -> None:
-    _assert_says(block, _printed(reader, "-c", block.text))
+    _assert_says(SAID.get(block.place), _printed(reader, "-c", block.text))
 
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
 def test_commands_run_as_they_are_printed(reader: Any, block: Block) -> None:
-    _assert_says(block, "".join(_clipdyn(reader, line) for line in block.commands))
+    printed = "".join(_clipdyn(reader, line) for line in block.commands)
+    _assert_says(SAID.get(block.place), printed)
 
 
 def test_the_demo_prints_what_its_pages_say(demo: Any) -> None:
-    printing = [one for one in BLOCKS if one in OUTPUTS and one.commands == ["clipdyn demo"]]
+    printing = [one for one in OUTPUTS if one.block in BLOCKS and one.block.commands == ["clipdyn demo"]]
     assert printing
-    for block in printing:
-        _assert_says(block, "\n".join(demo.lines))
+    for output in printing:
+        _assert_says(output, "\n".join(demo.lines))
+
+
+def test_a_mark_names_the_lines_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    chosen = runpy.run_path(str(CHECKOUT / "scripts" / "write_outputs.py"))["chosen"]
+    lines = ["Page: a", "b = 1 of 2", "c ", "d"]
+    assert chosen("all", lines) == ["Page: a", "b = 1 of 2", "c", "d"]
+    assert chosen("1-2 … -1", lines) == ["Page: a", "b = 1 of 2", "…", "d"]
+    assert chosen("/^Page/ /b = [0-9]/… … 3", lines) == ["Page: a", "b = 1…", "…", "c"]
+    with pytest.raises(SystemExit, match=r"No line has \^a"):
+        chosen("/^a/", lines)
+
+
+def test_no_output_is_typed_and_each_guide_shows_one() -> None:
+    """`scripts/write_outputs.py` writes what is printed: a mark above it says which lines."""
+    typed = re.compile(r"(?m)^```(?:bash|python)[^\n]*\n(?:(?!```).*\n)+```\n\n(?:[^\n`#|<].*:\n\n)?```text$")
+    assert [page.stem for page in PAGES if typed.search(page.read_text(encoding="utf-8"))] == []
+    runs = {page: any(one.language in ("bash", "python") for one in blocks_of(page)) for page in PAGES}
+    guides = [page for page in PAGES if page.parent.name in ("how-to", "tutorial") and runs[page]]
+    assert [page.stem for page in guides if not outputs_of(page)] == ["measure-public-checkpoints"]
 
 
 def test_each_block_runs_or_says_why_not() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from printed_blocks import CHECKOUT, Block, blocks_of, outputs_of
 
 PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim", "python")
-_FILES = [CHECKOUT / "docs" / "tutorial" / f"{page}.md" for page in PAGES]
-BLOCKS = [block for page in _FILES for block in blocks_of(page)]
-OUTPUTS = [output for page in _FILES for _, output in outputs_of(page)]
+FILES = [CHECKOUT / "docs" / "tutorial" / f"{page}.md" for page in PAGES]
+BLOCKS = [block for page in FILES for block in blocks_of(page)]
+OUTPUTS = [output for page in FILES for output in outputs_of(page) if output.text and not output.command]
 
 Words = Sequence[str | Path]
 

@@ -86,7 +86,7 @@ _PAIR_TITLES = {
     "last": "last revision",
     "seeds": "mean of the other seeds",
     "pairs": "mean of all pairs of seeds",
-    "people": "mean of people",
+    "people": "mean of human observers",
 }
 
 

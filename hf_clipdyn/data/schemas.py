@@ -24,14 +24,14 @@ kind                    columns
                         answers of the human observers as in ``cue_conflict``
 ``captions``            image, image_id, captions: one row for each image, with the list of its captions
 ``odd_one_out``         image, image_id, is_reference, odd_in: one row for each image; is_reference, whether it is
-                        the photograph that people saw; odd_in, the triplets in which a person chose it as the odd
+                        the photograph that observers saw; odd_in, the triplets in which a person chose it as the odd
                         one, as {other_0, other_1, only_repeated}: ids of its partners, and whether the triplet
-                        was repeated to measure agreement between people and is not asked of a model
+                        was repeated to measure agreement between observers and is not asked of a model
 ``dissimilarities``     image, image_id, category, place, dissimilarities: place is the row of the image in the
                         archive's matrices, dissimilarities are that row of each matrix, as {observer, name,
                         values}: observer is ``person``, or ``reference`` for other systems (brains, models);
                         NaN in the column of a missing image
-``label_counts``        image, label (a ClassLabel), counts: how many people chose each class
+``label_counts``        image, label (a ClassLabel), counts: how many observers chose each class
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
                         severity, never a human score
 ======================  ====================================================================================

@@ -27,7 +27,7 @@ def columns(**arrays: ArrayLike) -> tuple[Floats, ...]:
 
 
 def names(**arrays: ArrayLike) -> tuple[NDArray[Any], ...]:
-    """Each argument as names or numbers of classes, images or people, none missing, all of one length n >= 1."""
+    """Each argument as names or numbers of classes, images or observers, none missing, all of one length n >= 1."""
     found = [np.asarray(values) for values in arrays.values()]
     for name, values in zip(arrays, found, strict=True):
         if values.dtype.kind not in "USiub" and any(one is None or one != one for one in values.flat):

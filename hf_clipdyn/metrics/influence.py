@@ -20,7 +20,7 @@ pairs of units that share one (`SharedImages`): for one way of clustering, the s
 with the factor G / (G - 1); for crossed ways V_first + V_second - V_both (Cameron, Gelbach and Miller 2011).
 
 **Coverage.** Student's t has G - 1 degrees of freedom, for the smallest number of clusters G of any way. The interval
-of the difference of two revisions then covers 94 to 96 % where 95 % are wanted, and 98 % over images and people
+of the difference of two revisions then covers 94 to 96 % where 95 % are wanted, and 98 % over images and observers
 (2,000 drawn pairs of revisions for each of eight kinds of numbers; `tests/metrics/test_coverage_of_differences.py`).
 Those of single values are made by `hf_clipdyn.metrics.scores`; docs/explanation/intervals.md has their coverage.
 """

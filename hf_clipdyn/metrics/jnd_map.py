@@ -1,4 +1,4 @@
-"""Just-noticeable differences: does a distance rank the pairs that people cannot tell apart first?"""
+"""Just-noticeable differences: does a distance rank the pairs that human observers cannot tell apart first?"""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ def jnd_map(
     *,
     groups: ArrayLike | None = None,
 ) -> Scores:
-    """Average precision of small distances for pairs that people saw as the same (Zhang et al. 2018, sec. 2).
+    """Average precision of small distances for pairs that human observers saw as the same (Zhang et al. 2018, sec. 2).
 
     Pairs are sorted by ascending distance. With soft labels, TP = cumsum(same), FP = cumsum(1 - same); the result is
     the area under precision over recall, with the precision envelope of the PASCAL VOC devkit (at each recall the best
@@ -24,12 +24,12 @@ def jnd_map(
 
     Args:
         distances: of the two images of each pair, shape (n,).
-        same: fraction of people who saw no difference, shape (n,), in [0, 1].
+        same: fraction of observers who saw no difference, shape (n,), in [0, 1].
         groups: what pairs have in common (an image), shape (n,). The influence has an entry for each sorted group,
             made by leaving it out; without groups each pair is one.
 
     Returns:
-        ``jnd_map`` in [0, 1], larger is closer to people; the mean of ``same`` is what a constant distance scores.
+        ``jnd_map`` in [0, 1], larger is closer to observers; the mean of ``same`` is what a constant distance scores.
         Undefined where everyone saw every difference. ``n`` pairs.
 
     Raises:

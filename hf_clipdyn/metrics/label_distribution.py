@@ -1,6 +1,6 @@
-"""Human uncertainty: does a model doubt where people doubt (Peterson et al. 2019)?
+"""Human uncertainty: does a model doubt where human observers doubt (Peterson et al. 2019)?
 
-People's answers to an image are counts over classes, a model's a distribution. All logarithms are natural.
+Observers' answers to an image are counts over classes, a model's a distribution. All logarithms are natural.
 """
 
 import math
@@ -23,17 +23,17 @@ _FACTORS = (math.log(1e-2), math.log(1e4))  # of similarities, when one is fitte
 def label_distribution(
     predictions: ArrayLike, counts: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None
 ) -> Scores:
-    """Compare a model's class probabilities with the answers of people (Peterson et al. 2019).
+    """Compare a model's class probabilities with the answers of human observers (Peterson et al. 2019).
 
     Args:
         predictions: (n, classes), the model's probabilities; rows sum to 1.
-        counts: (n, classes), how many people chose each class.
+        counts: (n, classes), how many observers chose each class.
         labels: (n,), the class of each image.
         groups: (n,), of the images; the influence on the correlation has an entry for each sorted one, made by leaving
             it out. None: each image alone.
 
     Returns:
-        - ``cross_entropy``: mean of - sum p log q, in nats; ``kl``: that minus the mean entropy of people's answers.
+        - ``cross_entropy``: mean of - sum p log q, in nats; ``kl``: that minus the mean entropy of observers' answers.
         - ``entropy_spearman``: Spearman's correlation over images of the two entropies; NaN where one is constant.
         - ``top1``: share of images whose most probable class is the label. ``n`` images.
 
@@ -71,12 +71,12 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
 
     Args:
         similarities: (n, classes), of each image to each class.
-        counts: (n, classes), how many people chose each class.
+        counts: (n, classes), how many observers chose each class.
         halves: (n,), the half of each image, 0 or 1; neither is empty.
 
     Returns:
         Probabilities, (n, classes). The factor on the similarities of one half minimises the cross-entropy with
-        people's answers in the other, which is convex in it.
+        observers' answers in the other, which is convex in it.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import cross_fitted
@@ -101,10 +101,10 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
-    """Entropy of people's answers to each image. Its mean is the lowest possible cross-entropy.
+    """Entropy of human observers' answers to each image. Its mean is the lowest possible cross-entropy.
 
     Args:
-        counts: (n, classes), how many people chose each class.
+        counts: (n, classes), how many observers chose each class.
 
     Returns:
         In nats, shape (n,), in [0, ln(classes)]; NaN for an image without answers.
@@ -121,10 +121,10 @@ def human_entropy(counts: ArrayLike) -> Floats:
 def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
     """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
 
-    A model with a higher cross-entropy says nothing about people beyond the class.
+    A model with a higher cross-entropy says nothing about observers beyond the class.
 
     Args:
-        counts: (n, classes), how many people chose each class.
+        counts: (n, classes), how many observers chose each class.
         labels: (n,), the class of each image.
 
     Returns:
@@ -147,12 +147,12 @@ def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
 
 
 def split_halves(counts: ArrayLike, *, n_splits: int = 200, seed: int = 0) -> dict[str, float]:
-    """How well one half of the people predicts the other half: a ceiling of `label_distribution`.
+    """How well one half of the observers predicts the other half: a ceiling of `label_distribution`.
 
     The judgements of each image are split at random into halves, without replacement.
 
     Args:
-        counts: (n, classes), how many people chose each class.
+        counts: (n, classes), how many observers chose each class.
         n_splits: number of random splits.
         seed: of the splits.
 
@@ -203,7 +203,7 @@ def _normalised(rows: NDArray[Any]) -> Floats:
 
 
 def _cross_entropies(q: Floats, human: Floats) -> Floats:
-    """Of each image, (n,); infinite where people chose a class that has no probability."""
+    """Of each image, (n,); infinite where human observers chose a class that has no probability."""
     return np.asarray(-special.xlogy(human, q).sum(axis=1))
 
 

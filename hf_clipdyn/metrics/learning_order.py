@@ -1,4 +1,4 @@
-"""Which items are learned when, for good, and in the order of other runs and of people?
+"""Which items are learned when, for good, and in the order of other runs and of human observers?
 
 Training is seen at its revisions only: a forgetting event lies between two of them, and what happens within an epoch is
 missed. Toneva et al. 2019 count at each presentation of a training image instead.
@@ -108,12 +108,12 @@ def _of_a_random_learner(accuracy: Floats) -> dict[str, list[float]]:
 
 
 def rank_agreement(order: ArrayLike, reference: ArrayLike, *, groups: ArrayLike | None = None) -> Scores:
-    """Are the items that a model learns early those that people find easy? Spearman's rank correlation.
+    """Are the items that a model learns early those that human observers find easy? Spearman's rank correlation.
 
     Args:
         order: of each item, such as its accessibility, shape (n,); a first revision of 0 (never) needs another number,
             one more than that of the last revision.
-        reference: such as the share of people who are right, shape (n,).
+        reference: such as the share of observers who are right, shape (n,).
         groups: such as the class of each item, shape (n,): the mean of the correlations within groups is taken.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How a model decides beside people, condition by condition (Geirhos et al. 2021, model-vs-human)."""
+"""How a model decides compared with human observers, by condition (Geirhos et al. 2021, model-vs-human)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -150,7 +150,7 @@ def accuracy_gap(
     """How much more accurate somebody is on one drawing of an object than on another: the mean over objects.
 
     Args:
-        first, second: whether each image of either drawing was right, or the share of people who were.
+        first, second: whether each image of either drawing was right, or the share of observers who were.
         first_objects, second_objects: the object that each image shows; both have the same objects.
 
     Returns:

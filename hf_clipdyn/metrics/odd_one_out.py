@@ -1,4 +1,4 @@
-"""Odd one out of three: does a similarity leave out the image that people leave out (Hebart et al. 2020)?"""
+"""Odd one out of three: does a similarity leave out the image that human observers leave out (Hebart et al. 2020)?"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,7 @@ from hf_clipdyn.metrics.scores import Score, Scores, mean
 
 
 def odd_one_out(similarities: ArrayLike, odd: ArrayLike) -> Scores:
-    """Share of triplets in which a similarity leaves out the same image as people.
+    """Share of triplets in which a similarity leaves out the same image as human observers.
 
     Objects occur in many triplets: give ``images`` for the interval.
 
@@ -33,14 +33,14 @@ def odd_one_out(similarities: ArrayLike, odd: ArrayLike) -> Scores:
 
 
 def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats, Ints]:
-    """The score of a similarity in each triplet: 1 if it leaves out the same image as people.
+    """The score of a similarity in each triplet: 1 if it leaves out the same image as human observers.
 
     The odd one is the image outside the most similar pair. If several pairs are equally similar, each is chosen with
     the same probability.
 
     Args:
         similarities: shape (n, 3); column k is the similarity of the pair without image k.
-        odd: position of the image that people left out, 0, 1 or 2, shape (n,).
+        odd: position of the image that observers left out, 0, 1 or 2, shape (n,).
 
     Returns:
         Scores (n,) in {0, 1/3, 1/2, 1}, and the position of the odd one (n,), -1 for a tie.
@@ -67,7 +67,7 @@ def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats,
 
 
 def leave_one_out_ceiling(objects: ArrayLike, odd: ArrayLike) -> Scores:
-    """How often people choose what most of the others chose: triplets that were judged at least twice.
+    """How often human observers choose what most of the others chose: triplets that were judged at least twice.
 
     Each answer is compared with the most frequent one of the others, ties shared. The share of the most frequent
     answer itself, which papers report, contains the answer that it predicts and is too high.

@@ -1,4 +1,4 @@
-"""Contrasts at which a distance reaches a criterion, and how far they are from the contrasts that people need.
+"""Contrasts at which a distance reaches a criterion, and how far they are from the contrasts that human observers need.
 
 All errors are in log10 units of contrast. Every function works on the last axis and broadcasts over the others.
 """
@@ -48,11 +48,13 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
 
 
 class Agreement(NamedTuple):
-    """The distance between the contrasts of a model and of people; each field has the shape of the leading axes.
+    """The distance between the contrasts of a model and of human observers; each field has the shape of the leading
+    axes.
 
     Attributes:
-        log_rmse: root mean square of log10 model - log10 people, without their mean difference; 0 for people.
-        alignment: 1 - log_rmse / that of an observer whose contrasts are all equal: 1 for people, 0 for that observer.
+        log_rmse: root mean square of log10 model - log10 people, without their mean difference; 0 for observers.
+        alignment: 1 - log_rmse / that of an observer whose contrasts are all equal: 1 for observers, 0 for that
+            observer.
         n: conditions that count.
 
     Examples:
@@ -68,7 +70,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(model: ArrayLike, people: ArrayLike) -> Agreement:
-    """Compare contrasts by condition with those of people; conditions without a contrast do not count.
+    """Compare contrasts by condition with those of human observers; conditions without a contrast do not count.
 
     The criterion sets the level of the model's contrasts, so only the shape counts: the mean difference is removed.
 
@@ -97,7 +99,7 @@ def flat_log_rmse(people: ArrayLike) -> float:
     """`Agreement.log_rmse` of an observer without the effect, whose contrasts are all equal.
 
     Args:
-        people: contrasts of people, shape (k,).
+        people: contrasts of observers, shape (k,).
 
     Returns:
         In log10 units, >= 0.

@@ -1,4 +1,4 @@
-"""Representational similarity: do a model and people find the same images alike (Kriegeskorte et al. 2008)?
+"""Representational similarity: do a model and human observers find the same images alike (Kriegeskorte et al. 2008)?
 
 All matrices of dissimilarities are vectors of the P = n (n - 1) / 2 pairs of n images, the upper triangle row by row
 (``numpy.triu_indices(n, 1)``). Larger is less similar; the scale of each person is arbitrary.
@@ -18,16 +18,16 @@ from hf_clipdyn.metrics.scores import Score, Scores
 
 
 def rsa(predictions: ArrayLike, references: ArrayLike) -> Scores:
-    """Spearman's correlation of a model's dissimilarities with those of each person, averaged over people.
+    """Spearman's correlation of a model's dissimilarities with those of each person, averaged over observers.
 
     Args:
         predictions: the model's dissimilarities, shape (P,).
         references: each person's, shape (people, P).
 
     Returns:
-        ``alignment`` in [-1, 1]. Its influence has an entry for each image and person, (n * people,), image by image:
-        both are drawn, so intervals need their crossed names as groups. ``n_images``, ``n_people`` and ``by_person``,
-        its terms. Undefined where the dissimilarities of the model or of a person are constant.
+        ``alignment`` in [-1, 1]. Its influence has an entry for each image and person, (n * observers,), image by
+        image: both are drawn, so intervals need their crossed names as groups. ``n_images``, ``n_people`` and
+        ``by_person``, its terms. Undefined where the dissimilarities of the model or of a person are constant.
 
     Raises:
         MetricError: other shapes, a number that is not finite.
@@ -43,11 +43,11 @@ def rsa(predictions: ArrayLike, references: ArrayLike) -> Scores:
 
 
 def rsa_of_models(predictions: ArrayLike, references: ArrayLike) -> list[Scores]:
-    """`rsa` of several models, which share the ranks of people.
+    """`rsa` of several models, which share the ranks of human observers.
 
     Spearman's correlation favours predictions with ties. What an image contributes is what leaving it out with all its
-    pairs changes. The variance over images and people is then that of both minus that of their pairs, so that the noise
-    of the measurement counts once (Schütt et al. 2023, doi 10.7554/eLife.82566).
+    pairs changes. The variance over images and observers is then that of both minus that of their pairs, so that the
+    noise of the measurement counts once (Schütt et al. 2023, doi 10.7554/eLife.82566).
 
     Args:
         predictions: shape (models, P).
@@ -78,17 +78,18 @@ def rsa_of_models(predictions: ArrayLike, references: ArrayLike) -> list[Scores]
 
 
 def noise_ceiling(references: ArrayLike) -> dict[str, float]:
-    """The highest alignment that a model could reach, estimated from people (Nili et al. 2014).
+    """The highest alignment that a model could reach, estimated from human observers (Nili et al. 2014).
 
     Args:
-        references: shape (people, P), at least two people.
+        references: shape (people, P), at least two observers.
 
     Returns:
-        ``lower``: each person with the mean of the others' ranks, averaged over people; ``upper``: with the mean of
-        all, the person among them; ``pairwise``: mean over pairs of people. The best model is between lower and upper.
+        ``lower``: each person with the mean of the others' ranks, averaged over observers; ``upper``: with the mean of
+        all, the person among them; ``pairwise``: mean over pairs of observers. The best model is between lower and
+        upper.
 
     Raises:
-        MetricError: as for `rsa`, or fewer than two people.
+        MetricError: as for `rsa`, or fewer than two observers.
 
     Examples:
         >>> from hf_clipdyn.metrics.rsa import noise_ceiling

@@ -1,4 +1,4 @@
-"""How well maps predict where people look: seven scores, with the conventions of the MIT/Tuebingen benchmark.
+"""How well maps predict where human observers look: seven scores, with the conventions of the MIT/Tuebingen benchmark.
 
 `Target` scores maps of one image; `saliency` gives the means over images. Of the AUCs of the literature,
 ``auc`` takes all pixels as negatives, and ``sauc`` the fixations on other images; ties count one half in both.

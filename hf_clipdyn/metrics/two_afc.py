@@ -1,4 +1,4 @@
-"""Two-alternative forced choice: does a distance pick the image that people find more similar?"""
+"""Two-alternative forced choice: does a distance pick the image that human observers find more similar?"""
 
 from typing import Annotated
 
@@ -14,14 +14,14 @@ def two_afc(
     distances_1: Annotated[ArrayLike, "float64"],
     judgements: Annotated[ArrayLike, "float64"],
 ) -> Scores:
-    """Mean share of people who choose as the distance does (Zhang et al. 2018, arXiv 1801.03924).
+    """Mean share of observers who choose as the distance does (Zhang et al. 2018, arXiv 1801.03924).
 
     A row scores 1 - p if candidate 0 is nearer, p if candidate 1 is, and one half for a tie.
 
     Args:
         distances_0: of the reference to candidate 0, shape (n,).
         distances_1: of the reference to candidate 1, shape (n,).
-        judgements: p, the fraction of people who prefer candidate 1, shape (n,), in [0, 1].
+        judgements: p, the fraction of observers who prefer candidate 1, shape (n,), in [0, 1].
 
     Returns:
         ``two_afc`` in [0, 1], 0.5 for guessing; ``human``, the score of one person against the others,

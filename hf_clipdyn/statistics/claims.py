@@ -146,7 +146,7 @@ class Claim(_Model):
     Attributes:
         number: a text, unique in the file.
         title: in words.
-        notes: what a reader must know beside the verdict.
+        notes: what a reader must know in addition to the verdict.
         evidence: False for what holds by construction, such as a positive control.
         family: the claims that share the level; by default those of no named family.
         cause: why it is not testable; such a claim has no parts and does not count in its family.

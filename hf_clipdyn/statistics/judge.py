@@ -97,7 +97,7 @@ class Verdict:
         cause: why the word is not ``holds``, where that is not seen from the parts; may be empty.
         parts: its contrasts; also where the verdict does not use them, as those of tuning seeds.
         gates: its gates.
-        notes: what a reader must know beside the verdict.
+        notes: what a reader must know in addition to the verdict.
     """
 
     claim: Claim

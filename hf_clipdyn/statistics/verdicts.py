@@ -73,7 +73,7 @@ class VerdictRow:
     n: int = column("Items.", default=0)
     n_clusters: int = column("Number of clusters of items.", default=0)
     part_cause: str = column("Why the value or its interval is undefined.", default="")
-    notes: str = column("JSON list of what a reader must know beside the verdict.", default="[]")
+    notes: str = column("JSON list of what a reader must know in addition to the verdict.", default="[]")
 
 
 _OF_ESTIMATE = (

@@ -1,5 +1,6 @@
 """Pages of the commands."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,10 +31,11 @@ def command_pages() -> list[Page]:
     if examples.keys() != set(names):
         wrong = ", ".join(sorted(examples.keys() ^ set(names)))
         raise ValueError(f"{_EXAMPLES.name} needs one example for each command and no other: {wrong}")
-    return [_command(name, **examples[name]) for name in sorted(names)]
+    printed = json.loads(_EXAMPLES.with_name("outputs.json").read_text(encoding="utf-8"))
+    return [_command(name, printed.get(name, []), **examples[name]) for name in sorted(names)]
 
 
-def _command(name: str, **example: str) -> Page:
+def _command(name: str, printed: list[str], **example: str) -> Page:
     command: type[Options] = command_class(name)
     fields = command.option_fields()
     listed = {key: one for key, one in fields.items() if key in command.positional}
@@ -60,7 +62,7 @@ def _command(name: str, **example: str) -> Page:
             f"```text\n{' '.join(form)}\n```",
             _NOTES.get(name, ""),
             "## Example",
-            *_example(**example),
+            *_example("".join(f"{one}\n" for one in printed), **example),
             "## Options",
             *(_by_group(command, listed) if listed else ["The command has no options."]),
             *(["### What is measured", option_list(EvaluationConfig)] if name == "evaluate" else []),
@@ -68,10 +70,13 @@ def _command(name: str, **example: str) -> Page:
     )
 
 
-def _example(command: str, output: str = "", not_run: str = "") -> list[str]:
+def _example(output: str, command: str, prints: str = "", ran: str = "", not_run: str = "") -> list[str]:
     note = f" no-run: {not_run}" if not_run else ""
-    printed = f"It prints:\n\n```text\n{output.rstrip()}\n```" if output else ""
-    return [f"```bash{note}\n{command}\n```", printed]
+    mark = f"<!-- prints: {prints}{f' of: {ran}' if ran else ''} -->"
+    return [
+        f"```bash{note}\n{command}\n```",
+        f"It prints:\n\n{mark}\n\n```text\n{output}```" if prints else "",
+    ]
 
 
 def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]:

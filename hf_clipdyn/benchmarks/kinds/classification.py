@@ -1,4 +1,4 @@
-"""Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
+"""Classification among 16 classes: are model and observers right on the same images (Geirhos et al. 2019, 2021)?"""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,7 +36,7 @@ class ClassificationSettings(KindSettings):
 
 
 class Classification(ClassifiedKind[ClassificationSettings]):
-    """Zero-shot decisions among 16 classes on the subsets of model-vs-human, compared with people's.
+    """Zero-shot decisions among 16 classes on the subsets of model-vs-human, compared with human observers'.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16).
@@ -51,11 +51,11 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     columns = ("image_id", "subset", "condition", "category", "exemplar")
     score_version = 2
     terms = words(
-        "Classification compared with people",
+        "Classification compared with human observers",
         15,
         term(
             "error_consistency",
-            "error consistency with people",
+            "error consistency with human observers",
             "Cohen's kappa between the correct decisions of the model and of one observer, averaged over conditions "
             "and observers. 0 is the agreement that the accuracies alone predict. It is not drawn if the model is at "
             "chance.",
@@ -70,7 +70,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             "accuracy",
             "accuracy",
             "Share of correct decisions among 16 classes. For a subset: the mean over the conditions of the official "
-            "summary, which excludes undegraded images and conditions in which people score below 0.2.",
+            "summary, which excludes undegraded images and conditions in which human observers score below 0.2.",
             overview=Overview(rank=26),
             perception="high",
         ),
@@ -137,7 +137,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             Reference(
                 role="human",
                 name="observers",
-                title="people",
+                title="human observers",
                 joins=("metric", "subset", "condition", "level"),
             ),
         ),
@@ -167,7 +167,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
         return GEIRHOS_CLASSES if chosen is None else chosen
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
-        """Decide for a class with each prompt set, and add the answers of people."""
+        """Decide for a class with each prompt set, and add the answers of human observers."""
         import pandas as pd
 
         blocks = [*self.ask(readout, self._classes, self.stimuli[0]), self.humans]
@@ -178,7 +178,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
-        """Accuracies by condition, agreement with people by subset, and the summary of model-vs-human."""
+        """Accuracies by condition, agreement with human observers by subset, and the summary of model-vs-human."""
         from hf_clipdyn.benchmarks.classification_scores import classification_numbers
 
         yield from classification_numbers(trials)

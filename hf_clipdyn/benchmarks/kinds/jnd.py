@@ -1,4 +1,4 @@
-"""Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
+"""Just-noticeable differences: is the distance small where human observers see no difference (Zhang et al. 2018)?"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ class Jnd(PairKind):
         share(
             "jnd_map",
             "mAP of just-noticeable differences",
-            "Average precision of small distances for pairs that people judged to be the same.",
+            "Average precision of small distances for pairs that human observers judged to be the same.",
             perception="low",
         ),
         DROPPED_DIMENSIONS,

@@ -1,4 +1,4 @@
-"""Human uncertainty: does the model doubt the images that people doubt?"""
+"""Human uncertainty: does the model doubt the images that human observers doubt?"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,15 +26,15 @@ _UNINFORMATIVE = (
 
 
 class LabelDistribution(LabelledKind[KindSettings]):
-    """The model's class probabilities, compared with the shares of people who chose each class.
+    """The model's class probabilities, compared with the shares of observers who chose each class.
 
     The probabilities are softmax(s c), with the cosines c to the class prompts and the model's own logit scale s. The
     variant ``fitted_temperature`` replaces s by a factor that was fitted on the other half of the images (even and odd
     rows).
     A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceiling compares one
-    half of the people with the other half (200 random splits).
+    half of the observers with the other half (200 random splits).
 
-    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol.
+    Trials: item, label, counts (of observers, by class), cosines (to the classes), logit_scale, protocol.
     A classifier's own head has the protocol ``head``, its logits as cosines, and the scale 1.
     """
 
@@ -46,22 +46,22 @@ class LabelDistribution(LabelledKind[KindSettings]):
         25,
         term(
             "cross_entropy",
-            "cross-entropy with people",
-            "Mean cross-entropy between the distribution of people's answers and the model's probabilities.",
+            "cross-entropy with human observers",
+            "Mean cross-entropy between the distribution of human observers' answers and the model's probabilities.",
             overview=Overview(rank=35),
             **_NATS,
         ),
         term(
             "kl",
-            "divergence from people",
-            "Kullback-Leibler divergence: the cross-entropy minus the entropy of people's answers.",
+            "divergence from human observers",
+            "Kullback-Leibler divergence: the cross-entropy minus the entropy of human observers' answers.",
             **_NATS,
         ),
         term(
             "entropy_spearman",
             "correlation of uncertainty",
             "Spearman's correlation, over images, between the entropy of the model's probabilities and the entropy of "
-            "people's answers.",
+            "human observers' answers.",
             better="high",
             perception="high",
         ),
@@ -75,9 +75,9 @@ class LabelDistribution(LabelledKind[KindSettings]):
         probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance"),
-            Reference(role="lower_bound", title="entropy of people"),
+            Reference(role="lower_bound", title="entropy of human observers"),
             Reference(role="baseline", name="label_and_class", title="mean answers of the class"),
-            Reference(role="ceiling", name="half", title="half of the people"),
+            Reference(role="ceiling", name="half", title="half of the observers"),
         ),
     )
 
@@ -154,7 +154,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
 
     @classmethod
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
-        """The most probable class, with people's answers."""
+        """The most probable class, with human observers' answers."""
         import numpy as np
 
         from hf_clipdyn.benchmarks.answers import answers_of

@@ -49,7 +49,7 @@ class NoiseSettings(KindSettings):
     default levels."""
 
     classes: Literal["sixteen"] | None = None
-    """`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes."""
+    """`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as observers did. Default: all classes."""
 
     # Each choice in one order, so that it is one cell.
     @field_validator("sigmas")
@@ -106,7 +106,7 @@ class Noise(LabelledKind[NoiseSettings]):
     Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
     images, null if the condition has only one level), decision (class id), probe_decision (class id from a linear
     probe that has not seen the item; -1 if the class has no other image; null with the texts of another revision, which
-    a probe does not read), n_classes, human_accuracy (of people at that level, on their own photographs; null unless
+    a probe does not read), n_classes, human_accuracy (of observers at that level, on their own photographs; null unless
     the classes are the same), protocol (``head`` if a classifier's own head decided; empty for prompts).
     """
 
@@ -168,7 +168,7 @@ class Noise(LabelledKind[NoiseSettings]):
         probes={"head": "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
-            Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),
+            Reference(role="human", title="human observers (rough)", joins=("metric", "condition", "level")),
         ),
     )
 
@@ -304,7 +304,7 @@ def _sixteen(dataset: str, names: Sequence[str]) -> Any:
 
 
 def _human_accuracy(condition: str, level: float) -> float:
-    """Of people in that condition of model-vs-human; NaN if they were not asked."""
+    """Of human observers in that condition of model-vs-human; NaN if they were not asked."""
     from hf_clipdyn.data.human_trials import human_accuracies
 
     dataset, only = _ONE_LEVEL.get(condition, (condition.replace("_", "-"), ""))

@@ -1,4 +1,4 @@
-"""Odd one out of three: does the model's similarity leave out the image that people leave out?"""
+"""Odd one out of three: does the model's similarity leave out the image that human observers leave out?"""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,13 +23,14 @@ _PIXELS_AT_ONCE = 2**14
 
 
 class OddOneOut(Kind[KindSettings]):
-    """The share of triplets in which the image outside the model's most similar pair is the one that people chose.
+    """The share of triplets in which the image outside the model's most similar pair is the one that human observers
+    chose.
 
     Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
     distance between the pixels that the model sees. The ceiling is how often one person agrees with the majority of
     the others, in triplets that were judged several times; its interval is over triplets.
 
-    Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; people chose object_2 as the odd
+    Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; observers chose object_2 as the odd
     one), subset (whether all three are the reference photographs), asked (False for repeated judgements, which only
     the ceiling uses), probe (projection, pixels, or people), similarity, choice (position of the model's odd one; null
     for a tie), score.
@@ -45,7 +46,7 @@ class OddOneOut(Kind[KindSettings]):
         75,
         share(
             "accuracy",
-            "agreement with people",
+            "agreement with human observers",
             "Share of judgements in which the model and the person chose the same image. The model chooses the image "
             "outside its most similar pair. The interval is over objects.",
             perception="high",
@@ -55,7 +56,7 @@ class OddOneOut(Kind[KindSettings]):
         probes={"projection": "projection"},
         references=(
             Reference(role="chance", title="chance", joins=("metric",)),
-            Reference(role="ceiling", title="people (leave-one-out)", joins=("metric",)),
+            Reference(role="ceiling", title="human observers (leave-one-out)", joins=("metric",)),
             Reference(role="baseline", name="pixels", title="pixels", joins=("metric", "subset")),
         ),
     )

@@ -1,8 +1,8 @@
-"""Low-level psychophysics: which contrasts look equally strong to a model, and which to people?
+"""Low-level psychophysics: which contrasts look equally strong to a model, and which to human observers?
 
 The stimuli are gratings that are drawn at the model's own input size, without random numbers. For every condition the
 contrast is sought at which the distance to the stimulus without the grating reaches a criterion. These contrasts are
-compared with those that people need, in log units (`hf_clipdyn.benchmarks.gratings`).
+compared with those that observers need, in log units (`hf_clipdyn.benchmarks.gratings`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,8 @@ _BY_CONDITION = ("metric", "condition", "level", "parameter")
 
 
 class Psychophysics(Kind[KindSettings]):
-    """Contrasts at which the distance reaches a criterion, by condition, and how much they differ from people's.
+    """Contrasts at which the distance reaches a criterion, by condition, and how much they differ from human
+    observers'.
 
     Two experiments: masking by contrast, and contrast sensitivity. A distance is the mean over eight exemplars
     (orientation and phase), which are the clusters. The projection has all numbers; hidden states have only `log_rmse`
@@ -46,7 +47,7 @@ class Psychophysics(Kind[KindSettings]):
     ``pixels`` is the root-mean-square difference of sRGB codes.
 
     Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this stimulus sets
-    it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the highest that
+    it), contrast (of the grating), exemplar, human (contrast that observers need), highest_frequency (the highest that
     the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance,
     dropped_dimensions, value.
     """
@@ -65,13 +66,13 @@ class Psychophysics(Kind[KindSettings]):
             "contrast",
             "contrast of equal response",
             "Contrast at which the distance to the stimulus without the grating reaches the criterion. "
-            "People's contrasts are scaled to the criterion.",
+            "Human observers' contrasts are scaled to the criterion.",
             log=True,
         ),
         term(
             "alignment",
-            "agreement with people's contrasts",
-            "1 if the contrasts equal those that people need, 0 for an observer whose "
+            "agreement with human observers' contrasts",
+            "1 if the contrasts equal those that human observers need, 0 for an observer whose "
             "contrasts do not depend on the condition.",
             better="high",
             perception="low",
@@ -82,8 +83,8 @@ class Psychophysics(Kind[KindSettings]):
         term(
             "log_rmse",
             "error of the contrasts",
-            "Root-mean-square difference between the log10 contrasts of the model and of people, without their "
-            "mean difference.",
+            "Root-mean-square difference between the log10 contrasts of the model and of human observers, without "
+            "their mean difference.",
             unit="log10 units",
             better="low",
             perception="low",
@@ -105,7 +106,7 @@ class Psychophysics(Kind[KindSettings]):
         references=(
             Reference(role="null", title="flat observer", joins=("metric", "condition")),
             Reference(role="ceiling", title="one person", joins=("metric", "condition")),
-            Reference(role="human", title="people", joins=_BY_CONDITION),
+            Reference(role="human", title="human observers", joins=_BY_CONDITION),
             Reference(role="baseline", name="pixels", title="pixels", joins=_BY_CONDITION),
         ),
     )
@@ -172,7 +173,7 @@ class Psychophysics(Kind[KindSettings]):
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
-        """Scores of every test at every place, contrasts by condition, people and the flat observer."""
+        """Scores of every test at every place, contrasts by condition, human observers and the flat observer."""
         from hf_clipdyn.benchmarks.gratings import TESTS
         from hf_clipdyn.benchmarks.places import by_place
 
@@ -342,7 +343,7 @@ def _number(
 
 
 def _references(name: str, conditions: "pd.DataFrame") -> "Iterator[tuple[Number, Scale]]":
-    """The flat observer, people and the agreement of people with each other, for the conditions that are shown."""
+    """The flat observer, human observers and their agreement with each other, for the conditions that are shown."""
     from hf_clipdyn.benchmarks.gratings import observers
     from hf_clipdyn.metrics.psychophysics import flat_log_rmse, one_against_others
 

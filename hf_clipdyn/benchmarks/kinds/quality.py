@@ -1,4 +1,4 @@
-"""Image quality: does the distance of a distorted image to its reference order images as people do?"""
+"""Image quality: does the distance of a distorted image to its reference order images as human observers do?"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,7 @@ class Quality(ReferenceKind[QualitySettings]):
 
     The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
     projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
-    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baselines
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to observers). The baselines
     ``pixels`` are PSNR and SSIM of the pixels that the model sees. If the data set numbers the levels of its
     distortions, the level is another baseline, for the alignment only.
 
@@ -53,9 +53,9 @@ class Quality(ReferenceKind[QualitySettings]):
         # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
         term(
             "alignment",
-            "alignment with people",
+            "alignment with human observers",
             "Spearman's rank correlation between distance and human judgement, over all pairs; larger is closer to "
-            "people.",
+            "human observers.",
             better="high",
             overview=Overview(rank=60),
             **_ZERO,
@@ -73,7 +73,7 @@ class Quality(ReferenceKind[QualitySettings]):
         term(
             "rmse_logistic",
             "RMSE after a logistic fit",
-            "In units of the score; smaller is closer to people.",
+            "In units of the score; smaller is closer to human observers.",
             better="low",
             perception="low",
         ),

@@ -1,4 +1,4 @@
-"""Representational similarity: does the model find the same images alike as people do?"""
+"""Representational similarity: does the model find the same images alike as human observers do?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -37,7 +37,7 @@ class Representation(Kind[KindSettings]):
 
     The ceiling ``lower`` correlates each person with the mean of the others, ``upper`` with the mean of all. The
     baselines are the dissimilarities of the images at 64 x 64 pixels (RGB, bicubic), of their mean colours, and whether
-    their categories differ. Intervals are over images and people.
+    their categories differ. Intervals are over images and observers.
 
     Trials: item and partner (rows of the two images of a pair), probe (projection, hidden; or person, baseline), name
     (of the person or the baseline), layer, distance, value.
@@ -54,9 +54,9 @@ class Representation(Kind[KindSettings]):
         77,
         term(
             "alignment",
-            "alignment with people",
+            "alignment with human observers",
             "Spearman's correlation between the model's dissimilarities and those of each person, averaged over "
-            "people.",
+            "human observers.",
             better="high",
             perception="high",
             overview=Overview(rank=88),
@@ -90,7 +90,7 @@ class Representation(Kind[KindSettings]):
         people, systems = _vectors(judged, "person"), _vectors(judged, "reference")
         if len(people) < 2:
             raise DatasetError(
-                f"{source.name} has matrices of {len(people)} people: a ceiling needs at least two."
+                f"{source.name} has matrices of {len(people)} observers: a ceiling needs at least two."
             )
         of_images = self._of_images(source)
         self._fixed: list[tuple[str, str, str, NDArray[np.float64]]] = [
@@ -122,7 +122,7 @@ class Representation(Kind[KindSettings]):
             yield name, "euclidean", np.linalg.norm(values[upper[0]] - values[upper[1]], axis=1)
 
     def observe(self, readout: "Readout") -> "pd.DataFrame":
-        """Dissimilarities of all pairs at every place, beside those of people and baselines."""
+        """Dissimilarities of all pairs at every place, beside those of human observers and baselines."""
         import numpy as np
         import pandas as pd
 
@@ -150,7 +150,7 @@ class Representation(Kind[KindSettings]):
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
-        """Alignment of every place and baseline with people, chance, and the ceilings."""
+        """Alignment of every place and baseline with human observers, chance, and the ceilings."""
         import numpy as np
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Saliency: does the model look where people look?"""
+"""Saliency: does the model look where human observers look?"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,13 +103,13 @@ class Saliency(Kind[SaliencySettings]):
     depend on the revision: the baselines ``centre_gaussian`` (its width is a quarter of each side), ``centre_bias``
     (the fixations on all other images) and ``pixels`` (gradient energy of the model's input), and ``human`` (the other
     observers predict the one left out, averaged over observers). CC, SIM and KL depend on the number of fixations.
-    Therefore the subset ``left_out_observer`` compares model, baselines and people with the same single observer of
+    Therefore the subset ``left_out_observer`` compares model, baselines and observers with the same single observer of
     each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
     per score, ``map`` (a small map, `hf_clipdyn.metrics.fixation_maps.KEPT_MAP`; for 48 images: the raw map of each
-    probe's deepest layer, and in the rows of ``human`` the map of all people; null otherwise), and ``causes``, JSON of
-    a score to the reason why it is NaN.
+    probe's deepest layer, and in the rows of ``human`` the map of all observers; null otherwise), and ``causes``, JSON
+    of a score to the reason why it is NaN.
     """
 
     name = "saliency"
@@ -183,7 +183,7 @@ class Saliency(Kind[SaliencySettings]):
                 Reference(role="baseline", name=name, title=title, joins=_JOINS)
                 for name, title in _BASELINES.items()
             ),
-            Reference(role="human", name="observers", title="people", joins=_JOINS),
+            Reference(role="human", name="observers", title="human observers", joins=_JOINS),
         ),
     )
 

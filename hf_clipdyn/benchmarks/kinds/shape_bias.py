@@ -131,9 +131,11 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
                 title="decisions shuffled over the images",
                 joins=("metric", "variant", "condition"),
             ),
-            Reference(role="human", name=OBSERVERS, title="people"),
+            Reference(role="human", name=OBSERVERS, title="human observers"),
             Reference(role="human", name=BY_IMAGE, title="the mean person, over images", drawn=False),
-            Reference(role="human", name=BY_PERSON, title="the mean person, over people", drawn=False),
+            Reference(
+                role="human", name=BY_PERSON, title="the mean person, over human observers", drawn=False
+            ),
             *(
                 Reference(role="baseline", name=name, title=title, drawn=False)
                 for name, (title, _, _) in NETWORKS.items()
@@ -236,7 +238,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
     @classmethod
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
-        """Whether prompts and people name the shape, and whether the probes name their own cue; not of grey images."""
+        """Whether prompts and observers name the shape, and probes their own cue; not of grey images."""
         from hf_clipdyn.benchmarks.answers import answers_of
 
         shown = trials[is_untouched(trials)]

@@ -1,4 +1,4 @@
-"""Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
+"""Perceptual similarity: does the distance choose as human observers do, and does it see what they see?"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ class Similarity(PairKind):
         share(
             "two_afc",
             "2AFC agreement",
-            "How often the model's closer candidate is the one that people chose, weighted by their votes.",
+            "How often the model's closer candidate is the one that human observers chose, weighted by their votes.",
             perception="middle",
             neutral=0.5,
             neutral_title="even",
@@ -56,7 +56,7 @@ class Similarity(PairKind):
         variants=DISTANCES,
         probes=PROBES,
         references=(
-            Reference(role="human", name="observers", title="people", joins=_JOINS),
+            Reference(role="human", name="observers", title="human observers", joins=_JOINS),
             Reference(role="ceiling", title="ceiling", joins=_JOINS),
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
         ),
@@ -76,7 +76,7 @@ class Similarity(PairKind):
 
     @classmethod
     def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
-        """2AFC of every place, pooled and per subset; people and the ceiling once."""
+        """2AFC of every place, pooled and per subset; human observers and the ceiling once."""
         from hf_clipdyn.benchmarks.places import by_place, dropped_dimensions
         from hf_clipdyn.metrics.two_afc import two_afc
 

@@ -87,7 +87,7 @@ class CueLearning(Relation):
         },
         references=(
             Reference(role="chance", title="the same answers in random order", joins=_JOINS),
-            Reference(role="human", name=OBSERVERS, title="people", joins=("metric",)),
+            Reference(role="human", name=OBSERVERS, title="human observers", joins=("metric",)),
             Reference(role="value", name="seeds", title="all seeds"),
         ),
     )

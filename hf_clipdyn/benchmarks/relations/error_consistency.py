@@ -35,7 +35,7 @@ class ErrorConsistency(Relation):
                 title="error consistency",
                 meaning="Cohen's kappa between the correct answers of both. 0 is the agreement that the two accuracies "
                 "alone predict. Learners that share nothing but the difficulty of the items are above 0: compare with "
-                "other seeds, and with people among themselves.",
+                "other seeds, and with human observers among themselves.",
                 **_CHANCE,
             ),
             "kappa_unbiased": Term(
@@ -51,7 +51,7 @@ class ErrorConsistency(Relation):
             Reference(
                 role="human",
                 name=OBSERVERS,
-                title="people among themselves",
+                title="human observers among themselves",
                 joins=("metric", "subset", "condition", "level"),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Which items does a run learn when, for good, in the order of other seeds and of people?"""
+"""Which items does a run learn when, for good, in the order of other seeds and of human observers?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,7 +30,8 @@ _ORDER: dict[str, Any] = {"limits": (-1.0, 1.0), "neutral": 0.0, "neutral_title"
 
 
 class LearningOrder(Relation):
-    """When items are learned and forgotten (Toneva et al. 2019), and whether seeds and people agree on the order.
+    """When items are learned and forgotten (Toneva et al. 2019), and whether seeds and human observers agree on the
+    order.
 
     Revisions are all that is seen of training: what happens between two of them is missed.
     """
@@ -74,15 +75,15 @@ class LearningOrder(Relation):
                 unit="revisions",
             ),
             "order_of_people": Term(
-                title="order of learning against people",
+                title="order of learning against human observers",
                 meaning="Spearman's correlation, over items, between the share of revisions that are right and the "
-                "share of people who are right.",
+                "share of observers who are right.",
                 **_ORDER,
             ),
             "order_of_people_within": Term(
-                title="order of learning against people, within classes",
+                title="order of learning against human observers, within classes",
                 meaning="Spearman's correlation, over items, between the share of revisions that are right and the "
-                "share of people who are right, as the mean over classes.",
+                "share of observers who are right, as the mean over classes.",
                 **_ORDER,
             ),
             "order_of_seeds": Term(
@@ -153,7 +154,7 @@ def _of_run(key: NumberKey, table: AnswerTable, revisions: Sequence[str]) -> Ite
 def _against_people(
     key: NumberKey, table: AnswerTable, first: Answers, people: Sequence[Answers]
 ) -> Iterator[Scored]:
-    """The order of learning against the share of people who are right: named people, or counts of their answers."""
+    """The order of learning against the share of observers who are right: named, or counts of their answers."""
     if first.counts is not None:
         counts = first.counts[np.searchsorted(first.item, table.item)]
         shares = counts[np.arange(len(counts)), table.label] / counts.sum(axis=1)

@@ -1,4 +1,4 @@
-"""CIFAR-10H (Peterson et al. 2019): which class about 51 people chose for each test image of CIFAR-10."""
+"""CIFAR-10H (Peterson et al. 2019): which class about 51 human observers chose for each test image of CIFAR-10."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ _LIST, _ARRAY, _BATCH = "counts.csv", "cifar10h-counts.npy", "test_batch.bin"
 
 
 class Cifar10h(DataBuilder):
-    """10,000 test images of CIFAR-10 with the answers of people; kind ``label_counts``, split ``test``.
+    """10,000 test images of CIFAR-10 with the answers of human observers; kind ``label_counts``, split ``test``.
 
     One folder with the counts and the images, or the folder of the counts with ``cifar10/`` beside it. The
     official ``cifar10h-counts.npy`` is in the order of the test batch, so it is read with ``test_batch.bin`` of the
-    binary version of CIFAR-10. Its ``cifar10h-probs.npy`` is not needed: shares alone do not tell how many people
+    binary version of CIFAR-10. Its ``cifar10h-probs.npy`` is not needed: shares alone do not tell how many observers
     answered. ``counts.csv`` names image files (``test/cat/0000.jpg``); the folder of an image is its class.
     """
 

@@ -1,4 +1,4 @@
-"""92 objects (Kriegeskorte et al. 2008): photographs, and how alike people, brains and models find them."""
+"""92 objects (Kriegeskorte et al. 2008): photographs, and how alike human observers, brains and models find them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ Matrix = NDArray[np.float64]
 class Objects92(DataBuilder):
     """92 photographs on grey and matrices of their dissimilarities; kind ``dissimilarities``, split ``test``.
 
-    ``behaviour`` is one matrix for each of 16 people, who arranged the pictures by similarity. Other arrays are
+    ``behaviour`` is one matrix for each of 16 observers, who arranged the pictures by similarity. Other arrays are
     references: ``human_it`` (fMRI, here the mean over subjects and sessions), ``monkey_it``, and those that begin with
     ``model_``. Two references are added: ``categories`` (0 within one of the six categories, 1 between two) and
     ``silhouette`` (Euclidean distance of the outlines: what differs from the grey background).
@@ -64,7 +64,7 @@ class Objects92(DataBuilder):
             }
 
     def _matrices(self, n: int) -> tuple[dict[str, Matrix], dict[str, Matrix]]:
-        """People's matrices and those of the references in the files, by name."""
+        """Human observers' matrices and those of the references in the files, by name."""
         path = self.files.file("rdms.npz")
         arrays = read_npz(path, "behaviour")
         with naming(path, DatasetError):

@@ -36,7 +36,7 @@ class Raid(QualityBuilder):
         citation=reference("daudenoliver2026raid"),
         caution="The number of the level alone correlates 0.865 with the published scale over all images: a "
         "correlation over all distortions says little more than that the distance grows with the level. Two halves of "
-        "the people's answers give scales that correlate 0.860.",
+        "the human observers' answers give scales that correlate 0.860.",
     )
     layout = ("|".join(_SCALES),)
     BUILDER_CONFIGS = configs("jod")

@@ -31,15 +31,15 @@ class Things(DataBuilder):
     Four layouts are read:
 
     - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``,
-      which include the judgements of ``testset1`` to ``testset3`` (repeated to measure agreement between people;
-      ``testset2_repeat``, the same people again, is left out), and the split ``testset1``;
+      which include the judgements of ``testset1`` to ``testset3`` (repeated to measure agreement between observers;
+      ``testset2_repeat``, the same observers again, is left out), and the split ``testset1``;
     - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; the
       first of one person's answers to one triplet counts;
     - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``);
     - the files of 2020 (``data1854_batch5_test10.txt`` with ``items1854names.tsv``): split ``validation``. Other users
       disagree about whether its objects are in the order of that list: distrust an accuracy of 1/3.
 
-    The photograph of an object is ``<object>_01b.jpg``, which people saw (``is_reference`` is true), or
+    The photograph of an object is ``<object>_01b.jpg``, which observers saw (``is_reference`` is true), or
     ``<object>.jpg``, which differs in THINGSplus. If the reference photograph is absent, the object's first one in
     alphabetical order takes its place. An object without a photograph gets no row.
     """
@@ -52,8 +52,8 @@ class Things(DataBuilder):
         licence_id="other",
         where="osf.io/f5rn6 (judgements) and osf.io/jum2f (photographs)",
         citation=reference("hebart2023things"),
-        caution="The photographs of the objects may differ from those that people saw: the table names the part of the "
-        "triplets that show the reference photographs.",
+        caution="The photographs of the objects may differ from those that observers saw: the table names the part "
+        "of the triplets that show the reference photographs.",
     )
     rows_version = 2
     layout = (
@@ -106,7 +106,7 @@ class Things(DataBuilder):
         return [row["uniqueid"] for row in read_csv(self.files.file(*_NAMES), ["uniqueid"], delimiter="\t")]
 
     def _photograph(self, name: str) -> Path | None:
-        """That of an object; the one that people saw, if the name of a file says so."""
+        """That of an object; the one that human observers saw, if the name of a file says so."""
         named = self.files.image(f"{name}_01b.jpg") or self.files.image(f"{name}.jpg")
         return named or self._first_photographs.get(name.lower())
 
