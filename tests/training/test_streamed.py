@@ -38,7 +38,6 @@ from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.order import RECORD_FILE
 from hf_clipdyn.training.streamed import Shards, StreamedSource
 
-Flags = Callable[..., list[str]]
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
 PROCESSOR = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=TOKENIZER)
 
@@ -50,13 +49,11 @@ def _png(number: int) -> bytes:
     return file.getvalue()
 
 
-def _write_tar(
-    path: Path, numbers: Sequence[int], broken: Sequence[int] = (), image_of: Callable[[int], bytes] = _png
-) -> None:
+def _write_tar(path: Path, numbers: Sequence[int], broken: Sequence[int] = ()) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as shard:
         for number in numbers:
-            image = b"no image" if number in broken else image_of(number)
+            image = b"no image" if number in broken else _png(number)
             for suffix, content in (("png", image), ("txt", f"sample {number}".encode())):
                 info = tarfile.TarInfo(f"{number:06d}.{suffix}")
                 info.size = len(content)
@@ -346,32 +343,44 @@ def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> 
 # --- whole runs ----------------------------------------------------------------------------------------
 
 
-SMALL: dict[str, object] = {"num_train_epochs": 2, "per_device_train_batch_size": 10}
-STREAM = SMALL | {"streaming": True, "samples_per_epoch": 40}
+def _flags(folder: Path | str, output: Path, **changes: object) -> list[str]:
+    fields = {
+        "dataset_name": folder,
+        "output_dir": output,
+        "hub_model_id": "me/run",
+        "streaming": True,
+        "samples_per_epoch": 40,
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 10,
+        "warmup_steps": 2,
+        "logging_steps": 1,
+        "bf16": False,
+    }
+    given = {key: value for key, value in (fields | changes).items() if value is not None}
+    return [text for key, value in given.items() for text in (f"--{key}", str(value))]
 
 
-def test_a_streamed_run_gives_the_same_weights_with_as_many_workers(tars: Path, flags: Flags) -> None:
+def test_a_streamed_run_gives_the_same_weights_with_as_many_workers(tars: Path, tmp_path: Path) -> None:
     weights = []
     for name in ("one", "other"):
-        run = finished(flags(name, dataset_name=tars, dataloader_num_workers=2, **STREAM)).folder
+        run = finished(_flags(tars, tmp_path / name, dataloader_num_workers=2)).folder
         assert [r.samples_seen for r in list_revisions(run)] == [0, 40, 80]
         weights.append(hashes(run))
     assert weights[0] == weights[1]
 
 
 def test_a_run_killed_within_an_epoch_continues_where_it_was(
-    tars: Path, flags: Flags, tmp_path: Path, checkout: Path
+    tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
     run = tmp_path / "killed"
-    changes = STREAM | {"num_train_epochs": 4, "dataloader_num_workers": 1, "save_steps": 3}
-    words = flags("killed", dataset_name=tars, **changes)
-    process = forked.start([sys.executable, str(checkout / "scripts" / "train.py"), *words])
+    flags = _flags(tars, run, num_train_epochs=4, dataloader_num_workers=1, save_steps=3)
+    process = forked.start([sys.executable, str(checkout / "scripts" / "train.py"), *flags])
     wait_for_log(process, run, 6)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     before = log(run)
     (checkpoint,) = (run / "checkpoints").glob("epoch-*")
-    resumed = finished([*words, "--resume_from_checkpoint", "true"])
+    resumed = finished([*flags, "--resume_from_checkpoint", "true"])
     assert [r.samples_seen for r in list_revisions(resumed.folder)] == [0, 40, 80, 120, 160]
     step = json.loads((checkpoint / "progress.json").read_text())["step"] if checkpoint.exists() else 3
     assert log(run)[: min(step, len(before))] == before[: min(step, len(before))]
@@ -383,7 +392,7 @@ def test_a_run_killed_within_an_epoch_continues_where_it_was(
     [("tar", True), pytest.param("parquet", True, marks=pytest.mark.slow), ("parquet", False)],
 )
 def test_a_run_on_a_set_of_the_hub_goes_on_with_its_commit_or_not_at_all(
-    hub: Any, flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, streaming: bool
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, streaming: bool
 ) -> None:
     api = HfApi()
     api.create_repo("me/pairs", repo_type="dataset")
@@ -398,8 +407,9 @@ def test_a_run_on_a_set_of_the_hub_goes_on_with_its_commit_or_not_at_all(
         return str(api.upload_file(path_or_fileobj=path, **where).oid)
 
     def run(name: str, *callbacks: Callback, output: str = "run", **changes: object) -> Path:
-        changes |= {"dataloader_num_workers": 0} | (STREAM if streaming else SMALL | {"validation_size": 1})
-        return finished(flags(output, dataset_name=name, **changes), *callbacks).folder
+        rows = {"streaming": False, "validation_size": 1, "samples_per_epoch": None}
+        changes |= {"dataloader_num_workers": 0} | ({} if streaming else rows)
+        return finished(_flags(name, tmp_path / output, **changes), *callbacks).folder
 
     def resumed_offline() -> Path:
         with monkeypatch.context() as patch:
@@ -445,23 +455,22 @@ def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_with_workers(
-    tars: Path, flags: Flags, tmp_path: Path, launch: Callable[..., str], checkout: Path
+    tars: Path, tmp_path: Path, launch: Callable[..., str], checkout: Path
 ) -> None:
-    words = flags(dataset_name=tars, dataloader_num_workers=1, **STREAM)
-    launch(2, checkout / "scripts" / "train.py", *words)
+    launch(2, checkout / "scripts" / "train.py", *_flags(tars, tmp_path / "run", dataloader_num_workers=1))
     revisions = list_revisions(tmp_path / "run")
     assert [r.samples_seen for r in revisions] == [0, 40, 80]
 
 
 @pytest.mark.slow
 def test_a_shard_that_breaks_in_one_of_two_processes_ends_both(
-    tars: Path, flags: Flags, checkout: Path
+    tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
     _hole(tars / "00004.tar", to_the_end=True)
     changes = {"scale": "vit-b-32", "samples_per_epoch": 400, "per_device_train_batch_size": 2}
-    words = flags(dataset_name=tars, **STREAM | changes)
+    flags = _flags(tars, tmp_path / "run", **changes)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [sys.executable, *launcher, str(checkout / "scripts" / "train.py"), *words]
+    command = [sys.executable, *launcher, str(checkout / "scripts" / "train.py"), *flags]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode != 0
@@ -483,15 +492,31 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 @pytest.mark.slow
 def test_ten_times_the_data_take_at_most_a_twentieth_more_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
     file = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(file, "JPEG", quality=95)
-    peak = {}
+    Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(file, "JPEG", quality=95)
+    parts = {"jpg": file.getvalue(), "txt": b"noise"}
     for name, shards, samples in (("small", 8, 100), ("more", 80, 100), ("longer", 8, 1000)):
+        (tmp_path / name).mkdir()
         for i in range(shards):
-            _write_tar(tmp_path / name / f"{i:03d}.tar", range(samples), image_of=lambda _: file.getvalue())
-        words = [str(Path(__file__).parent), str(tmp_path / name), str(shards * samples)]
-        command = [sys.executable, "-c", _MEASURE, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+            with tarfile.open(tmp_path / name / f"{i:03d}.tar", "w") as shard:
+                for j in range(samples):
+                    for suffix, content in parts.items():
+                        info = tarfile.TarInfo(f"{i:03d}{j:05d}.{suffix}")
+                        info.size = len(content)
+                        shard.addfile(info, io.BytesIO(content))
+    (tmp_path / "measure.py").write_text(_MEASURE)
+    peak = {}
+    for name, samples in (("small", 800), ("more", 8000), ("longer", 8000)):
+        command = [
+            sys.executable,
+            str(tmp_path / "measure.py"),
+            str(Path(__file__).parent),
+            str(tmp_path / name),
+        ]
+        done = subprocess.run(
+            [*command, str(samples)], capture_output=True, text=True, timeout=300, check=True
+        )
         peak[name] = int(done.stdout)
+    print(peak)
     assert max(peak["more"], peak["longer"]) <= 1.05 * peak["small"], peak
