@@ -27,7 +27,7 @@ _PROJECTION = "projection"
 _TEXT_FREE = ("text_free", "text_free_all")
 _DISTANCE = "rank of the model's distance among all pairs"
 _FACTS = dict.fromkeys(("truth", "lure", "people", "share", "group", "looked"), "")
-_FACTS |= {"truth": "right answer", "people": "people's choice"}
+_FACTS |= {"truth": "right answer", "people": "observers' choice"}
 """The facts of a gallery, with their usual titles."""
 
 
@@ -332,7 +332,7 @@ def _looked(trials: pd.DataFrame) -> pd.DataFrame:
         **({"looked": models["item"].map(people["map"])} if "map" in people else {}),
     )
     title = words.terms[metric].title
-    rows.attrs |= {"value": f"{title} of the model's map", "people": f"{title} of the other people's map"}
+    rows.attrs |= {"value": f"{title} of the model's map", "people": f"{title} of the other observers' map"}
     return rows
 
 
@@ -359,7 +359,7 @@ EXHIBITS: Mapping[str, Exhibit] = {
         asked=_seen,
         columns=("probe", "distance", "value"),
         pictures=(("one", "image_0"), ("other", "image_1")),
-        titles={"people": "share of people who saw a difference", "group": "subset"},
+        titles={"people": "share of observers who saw a difference", "group": "subset"},
         check=("same", "subset"),
         **_RANKED,
     ),
@@ -380,12 +380,12 @@ EXHIBITS: Mapping[str, Exhibit] = {
         columns=("asked", "probe", "similarity", "choice"),
         answer="picture",
         pictures=(("A", "image", "object_0"), ("B", "image", "object_1"), ("C", "image", "object_2")),
-        titles={"people": "a person's choice"},
+        titles={"people": "an observer's choice"},
     ),
     "quality": Exhibit(
         asked=_rated,
         columns=("probe", "distance", "value", "higher_is_better"),
-        titles={"people": "rank of people's judgement, 1 for the worst", "group": "distortion"},
+        titles={"people": "rank of the observers' judgement, 1 for the worst", "group": "distortion"},
         check=("reference_id", "distortion", "score"),
         **_PAIRS,
     ),

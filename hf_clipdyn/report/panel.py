@@ -229,7 +229,7 @@ class Map:
     states: tuple[str, ...] = ()
     rules: tuple[int, ...] = ()
     margin: Floats | None = None
-    margin_title: str = "people"
+    margin_title: str = "human observers"
     first_up: bool = False
     causes: Mapping[tuple[int, int], str] = field(default_factory=dict)
 

@@ -280,7 +280,7 @@ class Planner(Courses):
             else [Level(title=term.neutral_title, height=term.neutral, role="neutral")]
         )
         people = self.people(first)
-        levels += [] if people is None else [Level(title="people", height=people, role="human")]
+        levels += [] if people is None else [Level(title="human observers", height=people, role="human")]
         levels += [part for part in every if isinstance(part, Level)]
         return list(dict.fromkeys(levels)), [part for part in every if isinstance(part, Line)]
 

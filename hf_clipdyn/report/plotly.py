@@ -452,7 +452,7 @@ def _rule(row: int) -> Trace:
 
 def _margin(shares: Floats) -> Trace:
     places = {"xaxis": "x2", "x": short(shares), "y": list(range(len(shares)))}
-    bar = {"type": "bar", "orientation": "h", "name": "people", "marker": {"color": "@human"}}
+    bar = {"type": "bar", "orientation": "h", "name": "human observers", "marker": {"color": "@human"}}
     return {**bar, **places, "hoverinfo": "x", "meta": {"kind": "margin"}}
 
 

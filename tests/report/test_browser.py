@@ -109,7 +109,7 @@ def test_hover_gives_value_interval_n_and_revision(browse, one_page):
 @pytest.mark.slow
 def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
     notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
-    assert {"people 0.959", "even 0.5"} <= set(notes)
+    assert {"human observers 0.959", "even 0.5"} <= set(notes)
 
 
 @pytest.mark.slow

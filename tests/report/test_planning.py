@@ -178,7 +178,7 @@ def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_pan
 
 def test_the_people_of_a_data_set_are_a_level_of_its_photographs_only(planned, study):
     photographs = _of(planned(study(dataset="cue_conflict")), "shape_bias/cue_conflict")
-    assert _scales(photographs) == {"people": 0.9587}
+    assert _scales(photographs) == {"human observers": 0.9587}
     assert _scales(_of(planned(study()), "shape_bias/procedural")) == {}
 
 

@@ -68,10 +68,10 @@ def test_the_confusion_matrix_is_that_of_the_slider_by_cue_and_of_people(opened,
     (heat,) = drawn(page, CONFUSION)
     assert [value for line in heat["z"] for value in line] == pytest.approx(cells[0].ravel(), abs=1e-4)
     assert page.locator(f"#{CONFUSION} .slot").get_attribute("aria-label").endswith("Shown: epoch 0.")
-    page.locator(f"#{CONFUSION}-view").get_by_label("Asked").select_option("people")
+    page.locator(f"#{CONFUSION}-view").get_by_label("Asked").select_option("human observers")
     page.wait_for_timeout(300)
     (heat,) = drawn(page, CONFUSION)
-    people = wanted["shape", "people"].cells.values[0]
+    people = wanted["shape", "human observers"].cells.values[0]
     assert [value for line in heat["z"] for value in line] == pytest.approx(people.ravel(), abs=1e-4)
 
 
@@ -79,12 +79,12 @@ def test_which_cue_decided_is_there_class_by_class_beside_people(opened):
     place = f"{CONFUSION}-class-by-class"
     page = opened(place)
     model, people = (one for one in drawn(page, place) if one["meta"]["kind"] == "rows")
-    assert [people["name"], people["meta"]["where"]] == ["people", ["boat", "car", "cat", "dog"]]
+    assert [people["name"], people["meta"]["where"]] == ["human observers", ["boat", "car", "cat", "dog"]]
     assert all(share > 0.7 for share in people["x"]), "people choose the shape"
     assert len(model["x"]) == 4
     page.locator(f"#{place}-view summary").last.click()
     lines = page.locator(f"#{place}-view tbody tr").all_inner_texts()
-    assert sum("people" in line for line in lines) == 4
+    assert sum("human observers" in line for line in lines) == 4
 
 
 def test_responses_over_contrast_have_the_slider_s_curve_among_thin_ones_and_people(opened):
@@ -94,7 +94,7 @@ def test_responses_over_contrast_have_the_slider_s_curve_among_thin_ones_and_peo
     frames = {one["meta"]["frame"]: one for one in traces if one["meta"]["kind"] == "line"}
     assert [frame for frame, one in frames.items() if one["meta"]["now"]] == [1]
     assert sorted(frame for frame, one in frames.items() if one["opacity"] == 0.75) == [0, 2, 3]
-    (people,) = [one for one in traces if one["name"] == "people"]
+    (people,) = [one for one in traces if one["name"] == "human observers"]
     assert len(set(people["x"])) == 1, "the contrast that people need"
     assert "epoch-001" in frames[1]["text"][0]
 
@@ -111,7 +111,7 @@ def test_thresholds_over_the_mask_are_curves_beside_people_s(opened):
     page.locator(f"#{place}-view").get_by_label("Over", exact=True).select_option(choices["over"])
     page.wait_for_timeout(300)
     traces = drawn(page, place)
-    assert {"people", "pixels"} <= {one["name"] for one in traces if one["meta"]["kind"] == "reference"}
+    assert {"human observers", "pixels"} <= {one["name"] for one in traces if one["meta"]["kind"] == "reference"}
     assert sum(one["meta"]["kind"] == "line" and one["meta"]["now"] for one in traces) == 1
 
 

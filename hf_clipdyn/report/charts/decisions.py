@@ -22,7 +22,7 @@ from hf_clipdyn.report.study import Study
 
 _MOST_CLASSES, _MOST_WAYS, _MOST_RUNS = 24, 2, 3
 _MOST_COUNTS = 200_000  # of all matrices of one benchmark
-_PEOPLE = "people"
+_PEOPLE = "human observers"
 
 
 class Decisions(Chart):
@@ -63,7 +63,7 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
         values = np.stack([classes.matrix(each[cue], each[""]) for each in at.values()])
         of_run = {"run": run} if several and run else {}
         yield Panel(
-            title=f"{'answers' if run else 'answers of people'} for each {cue}",
+            title=f"{'answers' if run else 'answers of human observers'} for each {cue}",
             place=", ".join([place, *of_run.values()]),
             form="map",
             cells=Map(

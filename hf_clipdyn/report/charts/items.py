@@ -68,7 +68,7 @@ def learned(answers: RunAnswers, names: Sequence[str] = ()) -> dict[str, Any]:
             values=states.T[shown].astype(np.float64)[None],
             states=_STATES,
             margin=margin,
-            margin_title="people right",
+            margin_title="observers right",
         ),
         "x": Scale(title="revision", names=tuple(answers.revisions)),
         "y": Scale(

@@ -89,7 +89,7 @@ def _panels(study: Study, cells: pd.DataFrame) -> Iterator[Panel]:
         lines = [line for one in shown for line in _lines(study, *one, bottom=min(float(ends[0]), 1.0))]
         human = shown[0][-1].human
         if not math.isnan(human):
-            lines.append(Line.plain(np.full(2, human), ends, label="people", role="human"))
+            lines.append(Line.plain(np.full(2, human), ends, label="human observers", role="human"))
         yield Panel(
             title=", ".join(filter(None, [_RESPONSE, title, where])),
             place=Psychophysics.terms.draws,

@@ -70,7 +70,7 @@ class Shown:
         """What an answer is called, by the verdict on it."""
         titles = self.gallery.titles
         if self.gallery.answer == "picture":
-            return {"truth": "as people", "other": "unlike people"} if "people" in self.facts else {}
+            return {"truth": "as observers", "other": "unlike observers"} if "people" in self.facts else {}
         if "lure" in self.facts:
             return {"truth": titles["truth"], "lure": titles["lure"], "other": "neither"}
         return {"truth": "right", "other": "wrong"} if "truth" in self.facts else {}
@@ -168,7 +168,7 @@ class Shown:
             yield f"{titles['group']}: {_short(known['group'])}"
         if not pd.isna(known.get("people")):
             share = known.get("share")
-            most = "" if pd.isna(share) else f" ({100 * share:.0f} % of people)"
+            most = "" if pd.isna(share) else f" ({100 * share:.0f} % of observers)"
             yield f"{titles['people']}: {self._name(known['people'])}{most}"
 
     def _filters(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -182,13 +182,13 @@ class Shown:
         if answer == "class" and "truth" in facts:
             right = truth if "lure" in facts else "right"
             if "people" in facts:
-                yield "people", "people right, model wrong", {"now": _WRONG, "agreed": True}
+                yield "people", "observers right, model wrong", {"now": _WRONG, "agreed": True}
             yield "right", f"{right} at the slider's revision", {"now": ["truth"]}
             yield "wrong", f"not {right} at the slider's revision", {"now": _WRONG}
             yield "never", f"never {right}", {"never": "truth"}
         if answer == "picture" and "people" in facts:
-            yield "people", "model and people choose differently", {"now": _WRONG}
-            yield "right", "model and people choose alike", {"now": ["truth"]}
+            yield "people", "model and observers choose differently", {"now": _WRONG}
+            yield "right", "model and observers choose alike", {"now": ["truth"]}
         if answer != "value":
             yield "changed", "answer changed", {"changed": True}
             yield "constant", "answer never changed", {"changed": False}
@@ -198,10 +198,10 @@ class Shown:
         found = {"mixed": mixed, "item": "as in the data set"}
         if self.gallery.answer != "value":
             found |= {"changes": "most changes first"}
-            return found | ({"share": "people most agreed first"} if "share" in self.facts else {})
+            return found | ({"share": "observers most agreed first"} if "share" in self.facts else {})
         found |= {"high": "largest value first", "low": "smallest value first"}
         found |= {"span": "largest change first"}
-        return found | ({"people": "farthest from people first"} if "people" in self.facts else {})
+        return found | ({"people": "farthest from observers first"} if "people" in self.facts else {})
 
 
 def _rounded(numbers: "pd.Series[Any] | pd.DataFrame") -> list[float | None]:

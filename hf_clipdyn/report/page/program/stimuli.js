@@ -156,7 +156,7 @@ function stimulus(view, item, { short = false } = {}) {
   const { part: { items, pictures, sheet, heading }, rows, now, maps, revision } = view;
   const shown = !maps ? pictures.map((title, at) => picture(view, item, at, title)) : [
     sheet && picture(view, item, 0, "image"),
-    items.peopleMap && picture(view, item, 0, "where people looked", items.peopleMap),
+    items.peopleMap && picture(view, item, 0, "where observers looked", items.peopleMap),
     picture(view, item, 0, `map at ${revision}`, maps, now),
   ];
   const said = `${heading}${revision}: ${rows[item][now].words}`;
