@@ -111,7 +111,9 @@ def test_thresholds_over_the_mask_are_curves_beside_people_s(opened):
     page.locator(f"#{place}-view").get_by_label("Over", exact=True).select_option(choices["over"])
     page.wait_for_timeout(300)
     traces = drawn(page, place)
-    assert {"human observers", "pixels"} <= {one["name"] for one in traces if one["meta"]["kind"] == "reference"}
+    assert {"human observers", "pixels"} <= {
+        one["name"] for one in traces if one["meta"]["kind"] == "reference"
+    }
     assert sum(one["meta"]["kind"] == "line" and one["meta"]["now"] for one in traces) == 1
 
 
