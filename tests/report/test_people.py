@@ -56,7 +56,7 @@ def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(p
     assert lines["epoch-006"].get_ydata()[:3].tolist() == pytest.approx([0.06, 0.18, 0.6])
     (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
     assert sorted(people.get_ydata()[:3]) == [0.6, 0.8, 0.86]
-    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "people"]
+    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "human observers"]
 
 
 def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(planned):
@@ -86,5 +86,5 @@ def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(planned
         ]
         for heights in ([0.04, 0.02, 0.04], [parameter] * 3):
             assert list(zip([1.0, 2.0, 10.0], heights, strict=True)) in drawn
-        assert {"people", "pixels"} <= {text.get_text() for text in cell.texts}
+        assert {"human observers", "pixels"} <= {text.get_text() for text in cell.texts}
         assert cell.get_xlabel() == "spatial frequency (cycles/degree)"

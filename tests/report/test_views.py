@@ -57,7 +57,7 @@ def test_the_diagonals_of_the_matrices_are_the_accuracies_of_the_table(planted, 
 def test_people_have_a_matrix_of_their_own(panels):
     trials = cue_conflict_trials(0, 0.2)
     people = trials[(trials["protocol"] == "human") & (trials["shape"] != trials["texture"])]
-    (panel,) = [one for one in panels if one.choices == {"by": "shape", "asked": "people"}]
+    (panel,) = [one for one in panels if one.choices == {"by": "shape", "asked": "human observers"}]
     (shown,) = panel.cells.values
     boats = people[people["shape"] == "boat"]
     at = panel.y.names.index("boat")
@@ -74,13 +74,13 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
         shape, texture = ((answers["decision"] == answers[cue]).sum() for cue in ("shape", "texture"))
         shares.append(shape / (shape + texture))
     half = 4.302653 * np.std(shares, ddof=1) / np.sqrt(3)
-    (row,) = [row for row in panel.rows if row.series == "people" and row.label == "boat"]
+    (row,) = [row for row in panel.rows if row.series == "human observers" and row.label == "boat"]
     assert [level.height for level in row.beside] == pytest.approx(shares), "each observer beside the mean"
     assert row.value == pytest.approx(np.mean(shares))
     assert (row.low, row.high) == pytest.approx((np.mean(shares) - half, min(1, np.mean(shares) + half)))
     for row in panel.rows:
         assert row.low <= row.value <= row.high
-        if row.series != "people":
+        if row.series != "human observers":
             assert row.high - row.low > 0.1, "few exemplars leave a wide interval"
 
 
