@@ -7,7 +7,9 @@ appear.
 import os
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 
 from hf_clipdyn.bundled import recipe_path
@@ -17,7 +19,7 @@ from hf_clipdyn.options import read_yaml
 from hf_clipdyn.training.config import TrainingConfig
 
 _SUITES = ("embedded", "dynamics")
-_CHILD = "from hf_clipdyn import cli, interrupts; interrupts.end_with_standard_input(); cli.main()"
+_CHILD = "from hf_clipdyn import demo; demo.evaluate_when_the_run_begins()"
 
 
 def evaluation_beside(words: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -33,6 +35,18 @@ def evaluation_beside(words: list[str], log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-c", _CHILD, "evaluate", *words]
     with log.open("ab") as output:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment)
+
+
+def evaluate_when_the_run_begins() -> None:
+    """What that process executes. It waits for the run with everything imported, which takes seconds."""
+    from hf_clipdyn import cli, interrupts
+
+    interrupts.end_with_standard_input()
+    import_module("hf_clipdyn.evaluation.evaluate")
+    _, _, folder, *_ = sys.argv
+    while not (Path(folder) / "config.yaml").exists():
+        time.sleep(0.1)
+    cli.main()
 
 
 def run_demo(
@@ -86,7 +100,6 @@ def run_demo(
     trained = epoch_name(config.num_train_epochs) in revisions.names()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "evaluate.log"
-    # It starts first, so that its imports are done when the first revision appears.
     with evaluation_beside(words, log) if has_room and not trained else nullcontext() as process:
         train(config)
         if process is not None:
