@@ -3,7 +3,6 @@
 Of a line over training the page needs no x: it looks them up by run and stop, on the axis that its reader chooses.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
