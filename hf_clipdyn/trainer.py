@@ -329,6 +329,10 @@ class EvaluateRevisions(_StateCallback):
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Join the trackers of the Trainer, and measure the model before training."""
+        if self.processor(**kwargs) is None:
+            raise ConfigError(
+                "EvaluateRevisions needs a processor: give it, or the Trainer's processing_class."
+            )
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
         names = args.report_to if state.is_world_process_zero else []
         self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(names)]
