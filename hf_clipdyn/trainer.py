@@ -211,12 +211,8 @@ class PublishRevisions(_StateCallback):
             _log.warning(
                 "PublishRevisions publishes no processor: give it `processor=…`, as evaluations need one."
             )
-        hidden = bool(args.hub_private_repo if self._private is None else self._private)
-        hub: Any = {
-            "push_to_hub": self._push_to_hub,
-            "private": hidden,
-            "token": self._token or args.hub_token,
-        }
+        hub: Any = {"push_to_hub": self._push_to_hub, "token": self._token or args.hub_token}
+        hub["private"] = bool(args.hub_private_repo if self._private is None else self._private)
         card = self._card or card_facts(self._repo_id, args, model, processor)
         publisher = Publisher(folder, self._repo_id, card=card, recipe_hash=recipe_hash(args, model), **hub)
         _OPENED[folder] = publisher.__enter__(), state
@@ -466,7 +462,7 @@ def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> C
 
 
 def recipe_hash(args: Args, model: Any) -> str:
-    """Name what decides the weights of a step, so that a journal of another run is not continued."""
+    """Name what decides the weights of a step, so that another run is not continued."""
     bare, adapters = live.unwrapped(model), live.adapted(model)
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
