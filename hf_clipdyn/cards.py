@@ -144,8 +144,7 @@ class CardFacts:
         citation: BibTeX of the data or of the source, if any.
         source: where imported weights come from; None for a run of this package.
         parents: models that the weights were made from by training, averaging or merging.
-        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune` or `merge`. The
-            journals of version 0.3 also have `adapter`.
+        relation: to the parents, if there are any, in the word of the Hub's model tree.
     """
 
     repo_id: str
@@ -165,7 +164,7 @@ class CardFacts:
     citation: str | None = None
     source: CardSource | None = None
     parents: tuple[Parent, ...] = ()
-    relation: Literal["finetune", "merge", "adapter"] = "finetune"
+    relation: Literal["finetune", "merge"] = "finetune"
 
 
 def revision_card(facts: CardFacts, **row: Any) -> str:

@@ -85,18 +85,12 @@ def shorten(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def closest_name(name: str, names: Iterable[str]) -> str | None:
-    """The name that a user probably meant: one with all words of ``name``, else a similar one."""
-    names, words = list(names), set(_WORD.findall(name.lower()))
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """``There is no option 'sed'. Did you mean 'seed'?``: a name with all words of ``name``, else a similar one."""
+    names, words = list(known), set(_WORD.findall(name.lower()))
     longer = [candidate for candidate in names if words and words <= set(_WORD.findall(candidate.lower()))]
     close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
-    return close[0] if close else None
-
-
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """``There is no option 'sed'. Did you mean 'seed'?``"""
-    close = closest_name(name, known)
-    return f"There is no {what} {shown(name)}." + (f" Did you mean {close!r}?" if close else "")
+    return f"There is no {what} {shown(name)}." + (f" Did you mean {close[0]!r}?" if close else "")
 
 
 def counted(number: int, noun: str) -> str:

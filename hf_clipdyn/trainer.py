@@ -211,12 +211,8 @@ class PublishRevisions(_StateCallback):
             _log.warning(
                 "PublishRevisions publishes no processor: give it `processor=…`, as evaluations need one."
             )
-        hidden = bool(args.hub_private_repo if self._private is None else self._private)
-        hub: Any = {
-            "push_to_hub": self._push_to_hub,
-            "private": hidden,
-            "token": self._token or args.hub_token,
-        }
+        hub: Any = {"push_to_hub": self._push_to_hub, "token": self._token or args.hub_token}
+        hub["private"] = bool(args.hub_private_repo if self._private is None else self._private)
         card = self._card or card_facts(self._repo_id, args, model, processor)
         publisher = Publisher(folder, self._repo_id, card=card, recipe_hash=recipe_hash(args, model), **hub)
         _OPENED[folder] = publisher.__enter__(), state
@@ -329,6 +325,10 @@ class EvaluateRevisions(_StateCallback):
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Join the trackers of the Trainer, and measure the model before training."""
+        if self.processor(**kwargs) is None:
+            raise ConfigError(
+                "EvaluateRevisions needs a processor: give it, or the Trainer's processing_class."
+            )
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
         names = args.report_to if state.is_world_process_zero else []
         self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(names)]
@@ -462,7 +462,7 @@ def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> C
 
 
 def recipe_hash(args: Args, model: Any) -> str:
-    """Name what decides the weights of a step, so that a journal of another run is not continued."""
+    """Name what decides the weights of a step, so that another run is not continued."""
     bare, adapters = live.unwrapped(model), live.adapted(model)
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size

@@ -201,7 +201,6 @@ class Kind(ABC, Generic[S]):
 
     def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
         """Decode the images; a subclass then forms pairs and prompts. Nothing here depends on the weights."""
-        import datasets
         import numpy as np
 
         from hf_clipdyn.benchmarks.readout import Stimuli, decode
@@ -212,9 +211,7 @@ class Kind(ABC, Generic[S]):
         broken = np.any([np.zeros(n, bool), *(column.broken for column in self.pixels)], axis=0)
         self.shown = np.flatnonzero(~broken)
         self.stimuli = [Stimuli(column.array, self.shown) for column in self.pixels]
-        features = source.dataset.features.items()
-        described = [name for name, feature in features if not isinstance(feature, datasets.Image)]
-        self.described: pd.DataFrame = source.dataset.select_columns(described).to_pandas()
+        self.described: pd.DataFrame = source.dataset.remove_columns(source.images).to_pandas()
         self.table = self.described.iloc[self.shown].assign(item=self.shown)
         self.left_out = int(broken.sum())
         self.facts = source.incomplete(len(self.shown))

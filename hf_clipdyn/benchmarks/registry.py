@@ -168,9 +168,7 @@ def _entries(names: str | Sequence[str]) -> dict[str, dict[str, Any]]:
     """The entries of suites with their settings; of several, each with those of the first that has it."""
     entries: dict[str, dict[str, Any]] = {}
     for name in (names,) if isinstance(names, str) else names:
-        if name not in _suites():
-            raise UnknownNameError("suite", name, suite_names())
-        for entry in _suites()[name]:
+        for entry in _called(name, _suites(), "suite"):
             for benchmark, given in ({entry: {}} if isinstance(entry, str) else entry).items():
                 entries.setdefault(benchmark, given)
     return entries

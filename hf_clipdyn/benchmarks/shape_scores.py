@@ -9,7 +9,9 @@ from hf_clipdyn.benchmarks.kind import number
 from hf_clipdyn.results.row import Number
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from hf_clipdyn.metrics.scores import Scale
 
@@ -156,6 +158,26 @@ def _probes(rows: "pd.DataFrame", place: Mapping[str, Any]) -> "Iterator[Scored]
         candidates = decided[cue].nunique() - decided[other].isin(decided[cue])
         chance = Score(float((1 / candidates).mean()), n=len(asked))
         yield number(score=chance, role="chance", **named)
+
+
+def decided_by_probe(rows: Any, images: "pd.DataFrame", cue: str) -> "NDArray[np.object_]":
+    """What a linear probe reads of one cue in each image, by its class's other exemplars; None if nothing was fitted.
+
+    Args:
+        rows: what the probe reads, (images, d).
+        images: a row for each, with the class and the exemplar of both cues.
+        cue: ``shape`` or ``texture``.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from hf_clipdyn.metrics.linear_probe import decide_crossed
+
+    other = OTHER_CUE[cue]
+    classes, names = pd.factorize(images[cue], sort=True)
+    others = pd.Index(names).get_indexer(images[other])
+    decided = decide_crossed(rows, classes, images[f"{cue}_exemplar"], others, images[f"{other}_exemplar"])
+    return np.array([*names, None], object)[decided]  # -1: nothing was fitted
 
 
 def _published() -> "Iterator[Scored]":

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -145,15 +146,15 @@ def open_source(
             f"{name} is a data set of the kind {metadata.kind}, but the benchmark needs {' or '.join(schemas)}: "
             f"choose one of {known}."
         )
-    splits = None
-    if is_anybodys(name):  # captions where there are some, else labels
-        configs = sorted(configs, key=lambda config: config is not None)
-        for config in configs[:-1]:
-            with suppress(DatasetError):
-                splits = splits or load_dataset(name, config, data_dir=data_dir, token=token)
-    splits = splits or load_dataset(
-        name, configs[-1 if is_anybodys(name) else 0], data_dir=data_dir, token=token
+    # Of anybody's: captions where there are some, else labels.
+    *others, last = (
+        sorted(configs, key=lambda config: config is not None) if is_anybodys(name) else configs[:1]
     )
+    splits, load = None, partial(load_dataset, name, data_dir=data_dir, token=token)
+    for config in others:
+        with suppress(DatasetError):
+            splits = splits or load(config)
+    splits = splits or load(last)
     split = next((split for split in _SPLITS if split in splits), next(iter(splits)))
     return Source(name, splits[split], split, metadata, _absent(splits, split, metadata))
 

@@ -41,37 +41,25 @@ _PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transfo
 
 
 def snapshot_folder(
-    repo_id: str,
-    revision: str,
-    *,
-    cache_dir: Path | None = None,
-    local_files_only: bool = False,
-    token: str | None = None,
-    settings_only: bool = False,
+    repo_id: str, revision: str, *, token: str | None = None, settings_only: bool = False
 ) -> Path:
     """Folder with the model files of one revision, downloaded if needed.
 
-    A local store requires ``local_files_only``: the client would retry each optional file for minutes.
-
     Raises:
-        RevisionNotFoundError: it is neither in the store nor on the Hub.
+        RevisionNotFoundError: it is not on the Hub.
     """
-    where: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
     try:
         # A branch may move between two downloads.
-        commit = huggingface_hub.resolve_revision(repo_id, revision=revision, **where)
-        download = partial(huggingface_hub.snapshot_download, repo_id, revision=commit, **where)
-        patterns = [*_SETTINGS, *(() if settings_only else _WEIGHTS)]
-        folder = Path(download(allow_patterns=None if local_files_only else patterns))
-        if not (settings_only or local_files_only or any(folder.glob("*model*.safetensors"))):
-            folder = Path(
-                download(allow_patterns=[*_SETTINGS, *_OLDER_WEIGHTS])
-            )  # from_pretrained reads these too
+        commit = huggingface_hub.resolve_revision(repo_id, revision=revision, token=token)
+        download = partial(huggingface_hub.snapshot_download, repo_id, revision=commit, token=token)
+        folder = Path(download(allow_patterns=[*_SETTINGS, *(() if settings_only else _WEIGHTS)]))
+        if not (settings_only or any(folder.glob("*model*.safetensors"))):
+            # `from_pretrained` reads these too.
+            folder = Path(download(allow_patterns=[*_SETTINGS, *_OLDER_WEIGHTS]))
     except (RevisionResolutionError, OSError, ValueError) as error:
-        store = f" --store {cache_dir}" if local_files_only and cache_dir is not None else ""
         raise RevisionNotFoundError(
-            f"{f'the store {cache_dir}' if store else 'the Hub'} has no complete revision {revision!r} of {repo_id!r} "
-            f"({reason(error)}): `clipdyn revisions {repo_id}{store}` lists the revisions."
+            f"the Hub has no complete revision {revision!r} of {repo_id!r} ({reason(error)}): "
+            f"`clipdyn revisions {repo_id}` lists the revisions."
         ) from error
     return folder
 

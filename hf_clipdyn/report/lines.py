@@ -34,10 +34,13 @@ def at_points(numbers: NDArray[np.float64], points: Ints) -> Floats:
 
 def mean_and_half(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
     """The mean of each column over what is known, and half of Student's interval; NaN where there is none."""
-    known = np.ma.masked_invalid(values)
-    n = np.maximum(known.count(axis=0), 2)
-    half = stdtrit(n - 1, (1 + confidence) / 2) * known.std(axis=0, ddof=1) / np.sqrt(n)
-    return np.ma.filled(known.mean(axis=0), np.nan), np.ma.filled(half, np.nan)
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    unknown = np.full(n.shape, np.nan)
+    mean = np.divide(np.where(known, values, 0).sum(axis=0), n, out=unknown.copy(), where=n > 0)
+    squares = np.where(known, values - mean, 0) ** 2
+    variance = np.divide(squares.sum(axis=0), n * (n - 1), out=unknown, where=n > 1)
+    return mean, stdtrit(np.maximum(n - 1, 1), (1 + confidence) / 2) * np.sqrt(variance)
 
 
 def mean_of(seeds: Sequence[Line], title: str) -> Line:

@@ -17,7 +17,7 @@ from hf_clipdyn.files import delete
 from hf_clipdyn.hub import is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
-from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
+from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name, epoch_name, epoch_of
 from hf_clipdyn.revisions.published import HubRun, ask
 from hf_clipdyn.revisions.records import FileRecord, content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
@@ -87,25 +87,21 @@ def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
 # --- on the disk ---
 
 
-def checkpoints(names: Sequence[str], licence: str | None = None) -> CheckpointSource:
-    """Checkpoint files on the disk, or those of ``owner/name/FOLDER`` on the Hub.
+def checkpoints(names: Sequence[Name], licence: str | None = None) -> CheckpointSource:
+    """Checkpoint files on the disk, ordered by the epoch inside each, or else in its name; or a folder on the Hub.
 
     Args:
-        names: paths, or one place on the Hub.
+        names: paths, or one ``owner/name/FOLDER`` on the Hub.
         licence: of files on the disk.
 
     Raises:
         ConfigError: there are none.
     """
     paths = [Path(name) for name in names]
-    on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", names[0])
-    if on_hub is None or len(paths) > 1 or paths[0].exists() or paths[0].suffix in (".pt", ".safetensors"):
-        return local_checkpoints(paths, licence)
-    return hub_checkpoints(*on_hub.groups())
-
-
-def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
-    """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
+    on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", os.fspath(names[0]))
+    is_local = len(paths) > 1 or paths[0].exists() or paths[0].suffix in (".pt", ".safetensors")
+    if on_hub is not None and not is_local:
+        return hub_checkpoints(*on_hub.groups())
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"The checkpoint {path} does not exist, or it is a folder: give its files.")

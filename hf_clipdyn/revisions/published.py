@@ -191,9 +191,8 @@ class RunFolder(_OnDisk):
     def row_with(self, sha256: str) -> Row | None:
         """The last row with these weights, also of a folder that was deleted; None if there is none."""
         self.rows()
-        return max(
-            (row for row in list(self._rows.values()) if row.sha256 == sha256), key=Row.order, default=None
-        )
+        found = [row for row in list(self._rows.values()) if row.sha256 == sha256]
+        return max(found, key=Row.order, default=None)
 
     def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
         """The newest folder's manifest with the rows of all others, or `NO_MANIFEST`.

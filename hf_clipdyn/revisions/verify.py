@@ -208,11 +208,8 @@ class _Checks:
                 if self.deep and is_weights and sha256 is None:
                     sha256 = file_sha256(file)
         if row is not None and sha256 not in (None, row.sha256):
-            yield (
-                name,
-                "wrong-weights",
-                f"The weights have the SHA-256 {sha256}, the manifest says {row.sha256}.",
-            )
+            said = f"The weights have the SHA-256 {sha256}, the manifest says {row.sha256}."
+            yield name, "wrong-weights", said
 
     def _of_own_manifest(self, name: str, run_id: str) -> _Found:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
@@ -287,8 +284,5 @@ class _Checks:
             main, branch = self.weights[MAIN], self.weights.get(newest.name, Weights())
             # A mirror has git's ids.
             if not main.blob or main.blob != (newest.sha256 if main.sha256 else branch.blob):
-                yield (
-                    MAIN,
-                    "main-not-newest",
-                    f"main has other weights than {newest.name}, the newest revision.",
-                )
+                said = f"main has other weights than {newest.name}, the newest revision."
+                yield MAIN, "main-not-newest", said

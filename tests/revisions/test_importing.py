@@ -17,7 +17,7 @@ from hf_clipdyn.errors import ConfigError, RevisionNotFoundError
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions, open_series
-from hf_clipdyn.revisions.importing import local_checkpoints
+from hf_clipdyn.revisions.importing import checkpoints
 from hf_clipdyn.revisions.verify import verify
 
 open_clip = pytest.importorskip("open_clip")
@@ -146,7 +146,7 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path, clipdyn) -> None:
         ([tmp_path / "epoch_1.pt", tmp_path / "again.pt"], "both of epoch 1"),
     ):
         with pytest.raises(ConfigError, match=said):
-            local_checkpoints(files)
+            checkpoints(files)
     assert clipdyn("import", "me/theirs", "--from-open-clip", NAME)[0] == 2
     assert clipdyn("import", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none")[0] == 2
     for missing in (tmp_path / "none.pt", "me/none.pt", "me/none/epoch_1.safetensors"):

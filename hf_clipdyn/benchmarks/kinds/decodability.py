@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, share, term, words
+from hf_clipdyn.benchmarks.shape_scores import OTHER_CUE, decided_by_probe
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Reference
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.sources import Source
     from hf_clipdyn.metrics.scores import Scale, Score
 
-_OTHER = {"shape": "texture", "texture": "shape"}
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
 _BASELINES = {
     "pixels": "linear model on pixels",
@@ -55,7 +55,7 @@ class Decodability(Kind):
                 "is represented, not what is used.",
                 better="",
             )
-            for cue in _OTHER
+            for cue in OTHER_CUE
         ),
         term(
             _DIFFERENCE,
@@ -80,7 +80,7 @@ class Decodability(Kind):
         self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
     ) -> None:
         super().__init__(source, image_processor, settings, common)
-        described = self.table[[*_OTHER, *_EXEMPLARS, "item"]]
+        described = self.table[[*OTHER_CUE, *_EXEMPLARS, "item"]]
         self.conflict = (described["shape"] != described["texture"]).to_numpy()
         self.asked = described[self.conflict].reset_index(drop=True)
         self.facts = {}
@@ -99,7 +99,7 @@ class Decodability(Kind):
         blocks = [self._read(rows, "projection"), *self._without_model]
         blocks += [self._read(state[self.conflict], "hidden", at) for at, state in enumerate(hidden)]
         blocks.append(self._read(np.random.default_rng(0).permutation(rows), _SHUFFLED))
-        columns = ["item", *_OTHER, *_EXEMPLARS, "cue", "probe", "layer", "decision"]
+        columns = ["item", *OTHER_CUE, *_EXEMPLARS, "cue", "probe", "layer", "decision"]
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)[columns]
         return trials.astype({"layer": "Int64", "decision": "string"})
 
@@ -113,21 +113,8 @@ class Decodability(Kind):
     def _read(self, rows: Any, probe: str, layer: int | None = None) -> "pd.DataFrame":
         import pandas as pd
 
-        from hf_clipdyn.metrics.linear_probe import decide_crossed
-
-        blocks = []
-        for cue, other in _OTHER.items():
-            classes, names = pd.factorize(self.asked[cue], sort=True)
-            decided = decide_crossed(
-                rows,
-                classes,
-                self.asked[f"{cue}_exemplar"],
-                pd.Index(names).get_indexer(self.asked[other]),
-                self.asked[f"{other}_exemplar"],
-            )
-            decisions = [names[code] if code >= 0 else None for code in decided]
-            blocks.append(self.asked.assign(cue=cue, decision=decisions))
-        trials: pd.DataFrame = pd.concat(blocks)
+        found = ((cue, decided_by_probe(rows, self.asked, cue)) for cue in OTHER_CUE)
+        trials: pd.DataFrame = pd.concat(self.asked.assign(cue=cue, decision=each) for cue, each in found)
         return trials.assign(probe=probe, layer=pd.array([layer] * len(trials), dtype="Int64"))
 
     @classmethod
@@ -139,7 +126,7 @@ class Decodability(Kind):
 
         decided = trials[trials["decision"].notna()]
         if decided.empty:
-            yield from (number(cue, Score(float("nan"), cause=_UNDEFINED)) for cue in _OTHER)
+            yield from (number(cue, Score(float("nan"), cause=_UNDEFINED)) for cue in OTHER_CUE)
             return
         key: Any
         for key, rows in decided.groupby(["probe", "layer"], sort=False, dropna=False):
@@ -153,7 +140,7 @@ class Decodability(Kind):
                 yield number(str(cue), score, found[cue]["item"], **columns)
             if columns["role"] == "value" and len(scores) == 2:
                 shape, texture = (
-                    pd.Series(scores[cue].influence, pd.Index(found[cue]["item"])) for cue in _OTHER
+                    pd.Series(scores[cue].influence, pd.Index(found[cue]["item"])) for cue in OTHER_CUE
                 )
                 both = shape.sub(texture, fill_value=0.0)
                 value = scores["shape"].value - scores["texture"].value
@@ -162,7 +149,7 @@ class Decodability(Kind):
         for cue, rows in decided.groupby("cue", sort=False):
             # A guess is among all classes of the cue but the image's class of the other cue (`decide_crossed`).
             shown = rows[rows["probe"] == rows["probe"].iloc[0]].drop_duplicates("item")
-            candidates = shown[cue].nunique() - shown[_OTHER[str(cue)]].isin(shown[cue])
+            candidates = shown[cue].nunique() - shown[OTHER_CUE[str(cue)]].isin(shown[cue])
             yield number(str(cue), mean(1 / candidates), role="chance", probe="")
 
 

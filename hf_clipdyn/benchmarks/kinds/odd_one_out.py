@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, share, words
+from hf_clipdyn.benchmarks.places import by_subset
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Overview, Reference
 
@@ -170,6 +171,5 @@ class OddOneOut(Kind[KindSettings]):
             columns = {"variant": str(name)}
             if probe == "pixels":
                 columns |= {"probe": "", "role": "baseline", "reference": "pixels"}
-            subsets = [(str(one), part) for one, part in rows.groupby("subset")]
-            for subset, part in [("", rows), *(subsets if len(subsets) > 1 else [])]:
+            for subset, part in by_subset(rows):
                 yield number("accuracy", mean(part["score"], "share"), part["item"], subset=subset, **columns)

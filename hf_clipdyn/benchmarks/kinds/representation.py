@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hf_clipdyn.benchmarks.kind import Common, Kind, KindSettings, digest, number, term, words
+from hf_clipdyn.benchmarks.places import PROBES
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Overview, Reference
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _FEW_IMAGES = 3
 _SIDE = 64
-_PROBES = {"projection": "projection", "hidden": "hidden states"}
 _BASELINES = {
     "pixels": "pixels, 1 - Pearson",
     "pixels_euclidean": "pixels, Euclidean",
@@ -62,7 +62,7 @@ class Representation(Kind[KindSettings]):
             overview=Overview(rank=88),
         ),
         variants={"cosine": "cosine", "correlation": "1 - Pearson", "euclidean": "Euclidean"},
-        probes=_PROBES,
+        probes=PROBES,
         references=(
             Reference(role="chance", title="chance", joins=_JOINS),
             Reference(role="ceiling", name="lower", title="ceiling, lower", joins=_JOINS),
@@ -162,7 +162,7 @@ class Representation(Kind[KindSettings]):
         by_person = trials[trials["probe"] == "person"].groupby("name", sort=True)["value"]
         people = np.stack([values.to_numpy(np.float64) for _, values in by_person])
         places, models = [], []
-        is_shown = trials["probe"].isin([*_PROBES]) | trials["name"].isin([*_BASELINES])
+        is_shown = trials["probe"].isin([*PROBES]) | trials["name"].isin([*_BASELINES])
         key = ["probe", "name", "distance", "layer"]
         for found, rows in trials[is_shown].groupby(key, sort=False, dropna=False):
             places.append(_columns(*cast("tuple[str, str, str, Any]", found)))
@@ -187,7 +187,7 @@ def _columns(probe: str, name: str, distance: str, layer: Any) -> dict[str, Any]
     """Columns of a number of the model or a baseline."""
     import pandas as pd
 
-    if probe in _PROBES:
+    if probe in PROBES:
         return {"probe": probe, "layer": None if pd.isna(layer) else int(layer), "variant": distance}
     return {"probe": "", "variant": distance, "role": "baseline", "reference": name}
 

@@ -1,5 +1,6 @@
 """Saliency: does the model look where human observers look?"""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -374,11 +375,7 @@ def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first:
 
 
 def _digest_of(array: "NDArray[Any]") -> str:
-    import hashlib
-
-    import numpy as np
-
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def _commonest_cause(causes: "pd.Series", score: str) -> str:

