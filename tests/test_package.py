@@ -45,11 +45,11 @@ def test_every_public_name_is_there_and_no_other() -> None:
         hf_clipdyn.nonsense  # noqa: B018
 
 
-def test_twelve_metrics_load_from_whatever_folder_one_stands_in(
+def test_metrics_load_from_whatever_folder_one_stands_in(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(metric_names()) == 12
+    assert {"shape_bias", "two_afc"} < set(metric_names())
     metric = load_metric("shape_bias", experiment_id="anywhere", cache_dir=str(tmp_path))
     result = metric.compute(predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3)
     assert (result["n_shape"], result["n_texture"]) == (2, 1)

@@ -97,7 +97,7 @@ def _metrics() -> Page:
 
 def _metric_module(name: str) -> list[str]:
     """A heading, the question that the module answers, and its docstrings."""
-    module = import_module(f"hf_clipdyn.metrics.{name}")
+    module, page = import_module(f"hf_clipdyn.metrics.{name}"), METRICS.get(name)
     defined = [
         name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__
     ]
@@ -109,7 +109,7 @@ def _metric_module(name: str) -> list[str]:
     places = dict.fromkeys(f"{one.__module__}.{name}" for name, one in documented.items())
     return [
         f"## {name}",
-        f"{summary_of(module)} [Explanation](../../{METRICS[name]}).",
+        summary_of(module) + (f" [Explanation](../../{page})." if page else ""),
         _docstrings(places),
     ]
 

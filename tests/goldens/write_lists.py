@@ -1,15 +1,18 @@
-"""Write two lists, so that what goes missing is a line of a diff, which belongs in the changelog::
+"""Write three lists, so that what goes missing is a line of a diff, which belongs in the changelog::
 
     python tests/goldens/write_lists.py
 
 numbers.tsv       what tells one number of results.parquet from another, by kind, and whether version 0.4 keeps it
 public_names.txt  the public names of Python with their signatures, and the commands with their options
+options.json      the default of each option
 
-`test_lists.py` compares them with the table and with the code. Run `write.py` first where numbers have changed.
+`test_lists.py` and `test_goldens.py` compare them with the table and with the code. Run `write.py` first where numbers
+have changed.
 """
 
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -132,6 +135,9 @@ def _node(module: str, qualname: str) -> ast.AST | None:
 
 
 def main() -> None:
+    from goldens.write import options
+
+    (HERE / "options.json").write_text(json.dumps(options(), indent=1) + "\n", encoding="utf-8")
     (HERE / "numbers.tsv").write_text("\n".join(numbers()) + "\n", encoding="utf-8")
     (HERE / "public_names.txt").write_text("\n".join(public_names()) + "\n", encoding="utf-8")
 

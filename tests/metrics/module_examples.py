@@ -8,11 +8,16 @@ N = 24
 
 def example(name: str) -> tuple[dict, dict]:
     """Inputs of a module, N rows each, and the keywords that go once with all rows, in their order."""
+    return examples()[name]
+
+
+def examples() -> dict[str, tuple[dict, dict]]:
+    """The example of each module."""
     rng = np.random.default_rng(0)
     labels = ["cat", "dog", "car"]
     shapes = [labels[i % 3] for i in range(N)]
     points = (rng.random((N, 5, 2)) * [5, 4]).tolist()
-    examples = {
+    return {
         "shape_bias": (
             {
                 "predictions": [labels[i] for i in rng.integers(0, 3, N)],
@@ -77,4 +82,3 @@ def example(name: str) -> tuple[dict, dict]:
             {"groups": [i // 2 for i in range(N)]},
         ),
     }
-    return examples[name]
