@@ -23,7 +23,7 @@ from hf_clipdyn.errors import CONTROL
 # Entities are never read as Markdown. The first group is an interval, as [0.80, 0.88], and stays; so do underscores
 # inside of words.
 _MARKDOWN = re.compile(
-    r"""(\[[-\d., ]+\](?![(\[:]))|[\\`*<|$\[\]]|~(?=~)|(?<=~)~|&(?=\#?\w+;)|(?<![^\W_])_|_(?![^\W_])"""
+    r"""(\[[-+\d., ]+\](?![(\[:]))|[\\`*<|$\[\]]|~(?=~)|(?<=~)~|&(?=\#?\w+;)|(?<![^\W_])_|_(?![^\W_])"""
 )
 _BREAK = re.compile(rf"[\s{CONTROL}]+")
 

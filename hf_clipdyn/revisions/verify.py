@@ -108,14 +108,15 @@ def verify(
 
 def check(place: Published, hub: HubRun | None = None, *, deep: bool = False) -> Report:
     """The findings in one place, or in the folders of a run and on the Hub: what that has, folders need not have."""
-    report = _Checks(place, deep).report()
+    here = _Checks(place, deep)
+    report = here.report()
     if hub is None:
         return report
     served = _Checks(hub, deep).report()
     right = {name for name, wrong in served.by_revision().items() if not wrong}
     findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
     findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
-    names = dict.fromkeys([*report.revisions, *served.revisions])
+    names = sorted({*report.revisions, *served.revisions}, key=here._order)
     return Report(f"{report.where} and {served.where}", tuple(names), tuple(findings), deep)
 
 

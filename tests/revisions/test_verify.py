@@ -115,7 +115,7 @@ def test_of_a_pushed_run_both_places_are_checked_and_a_folder_may_be_deleted_aft
     report = verify(tmp_path)
     assert [one.kind for one in report.findings] == ["missing-folder", "other-config"]
     assert report.findings[1].message.startswith("On the Hub: config.json differs")
-    assert report.revisions == ("epoch-002", "epoch-003", "epoch-000", "epoch-001")
+    assert report.revisions == ("epoch-000", "epoch-001", "epoch-002", "epoch-003")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert _found(tmp_path) == {("epoch-000", "missing-folder"), ("epoch-001", "missing-folder")}
 
