@@ -103,7 +103,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
     tmp_path, hub, save_model, watching, monkeypatch, caplog
 ):
     publish_epochs(tmp_path, [0], save_model, push_to_hub=True)
-    for name, seconds in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.01, "PATIENCE": 0.5}.items():
+    for name, seconds in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.01, "PATIENCE": 0.1}.items():
         monkeypatch.setattr(f"hf_clipdyn.hub.{name}", seconds)
     config = EvaluationConfig(repo_id="me/run", watch_patience=1, **watching)
     hub.plant("refs", Fault(status=503), times=100)
