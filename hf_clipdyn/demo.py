@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
+from hf_clipdyn import interrupts
 from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.files import delete
 from hf_clipdyn.machine import usable_cores
@@ -19,7 +20,7 @@ from hf_clipdyn.options import read_yaml
 from hf_clipdyn.training.config import TrainingConfig
 
 _SUITES = ("embedded", "dynamics")
-_CHILD = "from hf_clipdyn import demo; demo.evaluate_when_the_run_begins()"
+_CHILD = "from hf_clipdyn import cli, demo; demo.wait_for_the_run(); cli.main()"
 
 
 def evaluation_beside(words: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -37,16 +38,13 @@ def evaluation_beside(words: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment)
 
 
-def evaluate_when_the_run_begins() -> None:
-    """What that process executes. It waits for the run with everything imported, which takes seconds."""
-    from hf_clipdyn import cli, interrupts
-
+def wait_for_the_run() -> None:
+    """Wait, in that process, until the run's folder has its configuration, with everything imported by then."""
     interrupts.end_with_standard_input()
-    import_module("hf_clipdyn.evaluation.evaluate")
+    import_module("hf_clipdyn.evaluation.evaluate")  # takes seconds
     _, _, folder, *_ = sys.argv
     while not (Path(folder) / "config.yaml").exists():
         time.sleep(0.1)
-    cli.main()
 
 
 def run_demo(
