@@ -147,9 +147,12 @@ def test_the_process_that_measures_is_no_orphan_of_a_killed_demo(tmp_path: Path)
     command = [sys.executable, "-c", KEPT_WAITING]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        evaluation = psutil.Process(int(process.stdout.readline()))
-        assert "evaluate" in evaluation.cmdline()
-        process.kill()
+        try:
+            evaluation = psutil.Process(int(process.stdout.readline()))
+            # A process that has just begun has no arguments for a moment.
+            forked.wait_until(lambda: "evaluate" in evaluation.cmdline(), process)
+        finally:
+            process.kill()
     assert psutil.wait_procs([evaluation], timeout=60)[1] == []
     assert "Traceback" not in (tmp_path / "evaluate.log").read_text()
 
