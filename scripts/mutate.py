@@ -43,7 +43,8 @@ import pytest  # noqa: E402
 
 FOLDERS = ("metrics", "statistics", "revisions")
 FILES = (*(f"hf_clipdyn/{name}" for name in FOLDERS), "hf_clipdyn/training/checkpoint.py")
-TESTS = (*(f"tests/{name}" for name in FOLDERS), "tests/training/test_resuming.py")
+_OF_CHECKPOINTS = ("training/test_resuming.py", "training/test_checkpoint.py", "hostile/test_checkpoints.py")
+TESTS = tuple(f"tests/{name}" for name in (*FOLDERS, *_OF_CHECKPOINTS))
 
 SLOW = ("accelerate", "datasets", "evaluate", "matplotlib.pyplot", "transformers")
 """Modules that take seconds to import: once for all places."""
