@@ -211,10 +211,15 @@ class PublishRevisions(_StateCallback):
             _log.warning(
                 "PublishRevisions publishes no processor: give it `processor=…`, as evaluations need one."
             )
-        hub: Any = {"push_to_hub": self._push_to_hub, "token": self._token or args.hub_token}
-        hub["private"] = bool(args.hub_private_repo if self._private is None else self._private)
-        card = self._card or card_facts(self._repo_id, args, model, processor)
-        publisher = Publisher(folder, self._repo_id, card=card, recipe_hash=recipe_hash(args, model), **hub)
+        publisher = Publisher(
+            folder,
+            self._repo_id,
+            card=self._card or card_facts(self._repo_id, args, model, processor),
+            recipe_hash=recipe_hash(args, model),
+            push_to_hub=self._push_to_hub,
+            private=bool(args.hub_private_repo if self._private is None else self._private),
+            token=self._token or args.hub_token,
+        )
         _OPENED[folder] = publisher.__enter__(), state
         return publisher
 

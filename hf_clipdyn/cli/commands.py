@@ -146,12 +146,13 @@ class Report(_OfTables):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         printed = self.printed or "page"
-        uses = {"benchmarks": "page numbers differences", "metric": "page numbers", "format": "numbers"}
-        uses |= dict.fromkeys(("revisions", "correction", "family"), "differences")
-        for name, of in (uses | {"try_it": "page", "x": "page"}).items():
-            if getattr(self, name) and printed not in of.split():
-                uses_of = " and ".join(of.split())
-                raise ConfigError(f"{name} is for {uses_of}: leave it out, or change --print.")
+        uses = {"benchmarks": ("page", "numbers", "differences"), "metric": ("page", "numbers")}
+        uses |= dict.fromkeys(("try_it", "x"), ("page",))
+        uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
+        uses |= {"format": ("numbers",)}
+        for name, of in uses.items():
+            if getattr(self, name) and printed not in of:
+                raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
         if self.printed == "verdicts" and self.claims is None:
             raise ConfigError("--print verdicts needs --claims: name a file of claims.")
         if printed == "numbers" and self.output is not None and self.format is None:
@@ -328,10 +329,16 @@ class Prepare(Options):
 
         list(map(load_plugin, self.plugin))
         with library_bars(draws_bars() and not self.quiet):
-            source: Any = {"config": self.dataset_config_name, "data_dir": self.data_dir.get(self.name)}
-            source |= {"repo_id": self.repo_id, "num_proc": self.num_processes}
-            target: Any = {"push_to_hub": self.hub_model_id, "private": self.hub_private_repo}
-            prepared = prepare_dataset(self.name, self.output, **source, **target)
+            prepared = prepare_dataset(
+                self.name,
+                self.output,
+                config=self.dataset_config_name,
+                data_dir=self.data_dir.get(self.name),
+                repo_id=self.repo_id,
+                push_to_hub=self.hub_model_id,
+                private=self.hub_private_repo,
+                num_proc=self.num_processes,
+            )
         counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
         print(
             f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
@@ -483,10 +490,15 @@ class Import(Options):
     def __call__(self) -> int:
         from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
 
-        folder = self.output_dir or Path("runs") / self.target.rpartition("/")[2]
-        about: Any = {"samples_per_epoch": self.samples_per_epoch, "private": self.hub_private_repo}
-        about |= {"model": self.from_open_clip, "output_dir": folder, "push_to_hub": self.push_to_hub}
-        summary = import_open_clip(checkpoints(self.source, self.license), self.target, **about)
+        summary = import_open_clip(
+            checkpoints(self.source, self.license),
+            self.target,
+            model=self.from_open_clip,
+            output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
+            push_to_hub=self.push_to_hub,
+            private=self.hub_private_repo,
+            samples_per_epoch=self.samples_per_epoch,
+        )
         print(summary.message)
         return int(bool(summary.missing))
 
@@ -522,8 +534,13 @@ class App(Options):
         from hf_clipdyn.evaluation.answers import open_models
 
         with naming_runs_here([self.what]):
-            look: Any = {"wanted": self.revisions, "device": self.device, "data_dirs": self.data_dir}
-            opened = open_models(self.what, store=self.store, **look)
+            opened = open_models(
+                self.what,
+                store=self.store,
+                wanted=self.revisions,
+                device=self.device,
+                data_dirs=self.data_dir,
+            )
         serve(opened, port=self.port)
 
 

@@ -211,11 +211,21 @@ class Plan:
             version = kind.version_with(facts)
             if facts.get("preprocess") == kind.preprocess:
                 del facts["preprocess"]  # it is a column
-            of_kind: dict[str, Any] = {"data_fingerprint": kind.fingerprint, "preprocess": kind.preprocess}
-            of_kind |= {"observe_version": version, "score_version": kind.score_version, "texts": texts}
-            of_kind |= {"split": source.split, "dtype": config.dtype, **classes}
-            of_kind["settings"] = json.dumps(facts, sort_keys=True)
-            cell = plain_cell(config.series.repo_id, Revision(""), kind.name, benchmark.dataset, **of_kind)
+            cell = plain_cell(
+                config.series.repo_id,
+                Revision(""),
+                kind.name,
+                benchmark.dataset,
+                split=source.split,
+                data_fingerprint=kind.fingerprint,
+                observe_version=version,
+                score_version=kind.score_version,
+                preprocess=kind.preprocess,
+                settings=json.dumps(facts, sort_keys=True),
+                dtype=config.dtype,
+                texts=texts,
+                **classes,
+            )
             yield PlannedCell(cell, kind, source.file_names(), vocabulary([benchmark]))
 
     def _suited(self, benchmark: Benchmark, model_config: Any, answers: bool, lacks: str) -> KindSettings:

@@ -63,9 +63,16 @@ def push_results(config: EvaluationConfig) -> None:
             kept_here.clear()
             kept_here.update(_stage(output, Path(staging), info.id, info.private))
 
-        about: Any = {"repo_type": "dataset", "private": config.private, "token": config.token}
-        title = "Add the results, measured by hf-clipdyn"
-        commit, _ = push_folder(staging, repo_id, title, complete=complete, replaced=f"{_TRIALS}/*", **about)
+        commit, _ = push_folder(
+            staging,
+            repo_id,
+            "Add the results, measured by hf-clipdyn",
+            complete=complete,
+            replaced=f"{_TRIALS}/*",
+            repo_type="dataset",
+            private=config.private,
+            token=config.token,
+        )
     for cause in dict.fromkeys(kept_here.values()):
         names = ", ".join(name for name, why in kept_here.items() if why == cause)
         _log.warning(f"The trials of {names} were not pushed: {cause}")
@@ -127,7 +134,9 @@ def _benchmarks(
             "name": f"{kind}/{dataset}",
             "synthetic": words.dataset(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
-            **{"rows": len(part), "dtype": dtype, "trials": config if config in configs else ""},
+            "rows": len(part),
+            "dtype": dtype,
+            "trials": config if config in configs else "",
         }
 
 

@@ -185,15 +185,22 @@ def push_runs(
     study = _read(results, results_dataset)
     runs = _repositories(study)
     check_login("The runs cannot be pushed", token)
-    title = "Show the trajectories, measured by hf-clipdyn"
-    about: Any = {"replaced": f"{_REPORT}/*", "create": False, "private": private, "token": token}
     pushed, failed = dict[str, str | None](), []
     for run, repo_id in runs.items():
         with TemporaryDirectory(prefix="clipdyn-share-") as staging:
             card = _write_run(study, run, output or staging, results_dataset, page)
             complete = partial(_merge_with_hub, card, card.read_text(encoding="utf-8"))
             try:
-                commit, is_new = push_folder(card.parent, repo_id, title, complete=complete, **about)
+                commit, is_new = push_folder(
+                    card.parent,
+                    repo_id,
+                    "Show the trajectories, measured by hf-clipdyn",
+                    complete=complete,
+                    replaced=f"{_REPORT}/*",
+                    create=False,
+                    private=private,
+                    token=token,
+                )
                 pushed[repo_id] = commit.commit_url if is_new else None
             except (ConfigError, PublishError) as error:
                 failed.append(str(error))
@@ -281,9 +288,16 @@ def push_space(
             readme = _space_readme(study, models, results_dataset, licence)
             write_atomically(Path(folder, _README), _readme_of_space(api, info, readme))
 
-        title = "Show the study, measured by hf-clipdyn"
-        about: Any = {"repo_type": "space", "space_sdk": "static", "private": private, "token": token}
-        commit, is_new = push_folder(folder, repo_id, title, complete=complete, **about)
+        commit, is_new = push_folder(
+            folder,
+            repo_id,
+            "Show the study, measured by hf-clipdyn",
+            complete=complete,
+            repo_type="space",
+            space_sdk="static",
+            private=private,
+            token=token,
+        )
     return commit.commit_url if is_new else None
 
 
@@ -477,8 +491,12 @@ def _space_readme(study: Study, models: Sequence[str], table: str | None, licenc
     datasets = [table, *(hub_dataset(study, *pair) for pair in study.measured)]
     head: dict[str, Any] = {
         "title": shorten(title, _LONGEST_TITLE),
-        **{"emoji": "📈", "colorFrom": "indigo", "colorTo": "green"},
-        **{"sdk": "static", "app_file": "index.html", "pinned": False},
+        "emoji": "📈",
+        "colorFrom": "indigo",
+        "colorTo": "green",
+        "sdk": "static",
+        "app_file": "index.html",
+        "pinned": False,
         "license": licence,
         "tags": [TOOL, *["training-dynamics"] * dynamics],
         "models": list(models) or None,

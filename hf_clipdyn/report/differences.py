@@ -134,8 +134,15 @@ def differences(
     compared = others or [run for run in study.runs if run != first]
     if not compared:
         raise EvaluationError(f"There is nothing to compare with {first}: name a second revision or model.")
-    asked: Any = {"correction": correction, "family": family}
-    rows = compare.differences(study.results, study.influences, first, compared, benchmarks, **asked)
+    rows = compare.differences(
+        study.results,
+        study.influences,
+        first,
+        compared,
+        benchmarks,
+        correction=correction,
+        family=family,
+    )
     return Differences(study, rows, correction, family)
 
 

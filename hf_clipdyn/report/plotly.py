@@ -34,8 +34,12 @@ Trace = dict[str, Any]
 _FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif'
 _SMALL = {"color": "@grey", "size": 11}
 _AXIS = {
-    **{"gridcolor": "@grid", "linecolor": "@edge", "tickcolor": "@edge", "zeroline": False},
-    **{"automargin": True, "tickfont": {"color": "@grey", "size": 11.5}},
+    "gridcolor": "@grid",
+    "linecolor": "@edge",
+    "tickcolor": "@edge",
+    "zeroline": False,
+    "automargin": True,
+    "tickfont": {"color": "@grey", "size": 11.5},
     "title": {"font": {"color": "@grey", "size": 12}, "standoff": 8},
 }
 TEMPLATE: Trace = {
@@ -43,16 +47,27 @@ TEMPLATE: Trace = {
     "layout": {
         "autosize": False,
         "margin": {"l": 8, "r": 12, "t": 10, "b": 8, "pad": 4},
-        **{"paper_bgcolor": "#0000", "plot_bgcolor": "#0000"},
+        "paper_bgcolor": "#0000",
+        "plot_bgcolor": "#0000",
         "font": {"family": _FONT, "size": 12, "color": "@ink"},
-        **{"hovermode": "closest", "hoverdistance": 30},
+        "hovermode": "closest",
+        "hoverdistance": 30,
         "hoverlabel": {
-            **{"bgcolor": "@paper", "bordercolor": "@edge", "align": "left", "namelength": -1},
+            "bgcolor": "@paper",
+            "bordercolor": "@edge",
+            "align": "left",
+            "namelength": -1,
             "font": {"family": _FONT, "size": 12.5, "color": "@ink"},
         },
         "legend": {
-            **{"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-            **{"xanchor": "left", "font": {"size": 12}, "itemdoubleclick": False},
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "font": {"size": 12},
+            "itemdoubleclick": False,
         },
         "xaxis": {**_AXIS, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
         "yaxis": _AXIS,

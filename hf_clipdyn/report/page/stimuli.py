@@ -233,8 +233,14 @@ def _part(album: _Album, pictures: Pictures, ways: Sequence[str], chosen: Sequen
         }
     looked = known.facts.get("looked")
     part = {
-        **{"shown": len(items), "total": album.total, "why": pictures.why, "runs": runs, "sheet": sheet},
-        **{"strangers": album.strangers, "sparse": album.sparse, "ways": list(ways)},
+        "shown": len(items),
+        "total": album.total,
+        "why": pictures.why,
+        "runs": runs,
+        "sheet": sheet,
+        "strangers": album.strangers,
+        "sparse": album.sparse,
+        "ways": list(ways),
         "follows": _follows(album, ways[0], items),
         "items": {
             "id": [int(item) for item in items],

@@ -18,8 +18,13 @@ from hf_clipdyn.preprocess import normalisation
 _ACTIVATIONS = ("quick_gelu", "gelu")
 _PARTS = ("vision_model.", "visual_projection.")
 _SIZES = {
-    **{"image": "image_size", "patch": "patch_size", "width": "hidden_size", "heads": "num_attention_heads"},
-    **{"layers": "num_hidden_layers", "eps": "layer_norm_eps", "activation": "hidden_act"},
+    "image": "image_size",
+    "patch": "patch_size",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "layers": "num_hidden_layers",
+    "eps": "layer_norm_eps",
+    "activation": "hidden_act",
 }
 """What the page calls the fields of the configuration."""
 
