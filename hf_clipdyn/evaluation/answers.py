@@ -150,12 +150,14 @@ def answers(
             last = encoder.embed_texts(texts)
     for name in revisions.names:
         try:
-            # The texts of the last revision may have another number of dimensions than these images.
-            with revisions.encoder(name) as encoder, naming(f"The texts at {name}", ModelError):
+            with revisions.encoder(name) as encoder:
                 pixels = resize_and_crop(encoder.image_processor, [image])
                 embedding = encoder.embed_images(pixels).projection
                 embedded = encoder.embed_texts(texts) if last is None else last
-                answer = scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
+                # The texts of the last revision may have another number of dimensions than these images.
+                with naming(f"The texts at {name}", ModelError):
+                    likeness = similarity(embedding, embedded)[0]
+                answer = scored(name, likeness, encoder.logit_scale)
         except ClipDynError as error:
             nothing = np.full(len(texts), np.nan)
             answer = Answer(name, nothing, nothing, np.zeros(len(texts), np.int64), str(error))
@@ -332,7 +334,7 @@ def class_list(text: str) -> list[str]:
     names = [" ".join(name.split()) for name in text.replace("\n", ",").split(",")]
     names = list(dict.fromkeys(filter(None, names)))
     if len(names) < 2:
-        raise ConfigError(f"{len(names)} classes are given: write at least two, and commas between them.")
+        raise ConfigError("Give at least two classes, with commas between them: an answer is a choice.")
     return names
 
 

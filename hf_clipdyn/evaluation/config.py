@@ -176,7 +176,7 @@ class EvaluationConfig(Common):
         named = [name for name in self.repo_id if isinstance(name, str)]
         if self.samples_per_epoch and not all(name.startswith(OPEN_CLIP) for name in named):
             raise ConfigError("`samples_per_epoch` is for open_clip checkpoints: give no others with it.")
-        in_shard((), self.shard)
+        in_shard((), self.shard)  # refuses what is no shard
         if self.relations and self.output is None:
             raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
         if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):

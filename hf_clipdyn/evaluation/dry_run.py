@@ -104,11 +104,13 @@ def _costs(config: EvaluationConfig) -> Iterator[Cost]:
     plan, live, size = Plan(config), LiveModel(config), config.batch_size
     if not plan.revisions:
         raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
-    encoder = live.load(folder := live.fetch(plan.revisions[-1]))
+    folder = live.fetch(plan.revisions[-1])
+    encoder = live.load(folder)
     done = {_name(cell) for cell in CellStore(config.output).cells()}
     readouts: dict[str, Readout] = {}  # the benchmarks of a data set show the same images
     for benchmark in plan.in_order(plan.sources):
-        n = len((source := plan.sources[benchmark]).dataset)
+        source = plan.sources[benchmark]
+        n = len(source.dataset)
         rows = range(min(n, size if benchmark.kind.schemas else _DRAWN))
         try:
             (planned,) = plan.on_rows(benchmark, rows).cells(plan.revisions[-1], folder)

@@ -203,7 +203,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
         ClipDynError: as for `evaluate`.
     """
     join_processes(config.device)
-    interval = interval or (1.0 if config.series.on_disk else 10.0)
+    if interval is None:
+        interval = 1.0 if config.series.on_disk else 10.0
     seen, last, said = set[tuple[str, str]](), time.monotonic(), ""
     results: datasets.Dataset | None = None
     plan: Plan | None = None

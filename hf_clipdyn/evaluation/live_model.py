@@ -178,7 +178,9 @@ class LastTexts:
     """
 
     def __init__(self, revision: Revision, live: LiveModel) -> None:
-        self._revision, self._live, self._known = revision, live, dict[str, NDArray[np.float32]]()
+        self._revision = revision
+        self._live = live
+        self._known = dict[str, NDArray[np.float32]]()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, d), not normalised."""
