@@ -40,7 +40,7 @@ class KeptTable:
     def read(self) -> pd.DataFrame | None:
         """The table; None if there is none, or if the file is broken: it is then computed and written again."""
         try:
-            table = cast("pd.DataFrame", pq.read_table(self.path).to_pandas(ignore_metadata=True))
+            table = cast("pd.DataFrame", pq.ParquetFile(self.path).read().to_pandas(ignore_metadata=True))
             if list(table.columns) != list(self._dtypes):
                 return None
             table = table.astype(self._dtypes)

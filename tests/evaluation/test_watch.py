@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from accelerate import PartialState
 from hub_server.faults import Fault
@@ -46,8 +47,11 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watc
             publish(tmp_path, [epoch])
             seen = f"epoch-00{epoch}"
             for _ in range(600):
-                if output.exists() and seen in set(pd.read_parquet(output)["revision"]):
-                    break
+                if output.exists():
+                    # One opening: `read_parquet` opens twice, and the table may be replaced in between.
+                    table = pq.ParquetFile(output).read(columns=["revision"])
+                    if seen in table["revision"].to_pylist():
+                        break
                 time.sleep(0.1)
 
     training = threading.Thread(target=train)
