@@ -288,29 +288,6 @@ def test_names_of_runs_and_metrics_are_shown_and_never_read_as_html(browse, read
     assert page.locator(".benchmark .legendtext").all_text_contents() == [name, "$0", "#1", "@hue 1"]
 
 
-@pytest.mark.slow
-def test_models_of_one_revision_are_rows_with_their_intervals_that_can_be_sorted(browse, read):
-    rows = [
-        row("zero_shot/cifar10", "top1", value, 0.1, repo_id=f"me/{name}", epoch=None, revision="main")
-        for name, value in (("a", 0.5), ("b", 0.7))
-    ]
-    rows += [
-        row("zero_shot/cifar10", "top1", 0.1, role="chance", repo_id="me/a", epoch=None, revision="main")
-    ]
-    page = browse(render(read(rows)))
-    rows = page.locator("#overview tbody tr")
-    assert [line.split()[0] for line in rows.all_inner_texts()] == ["me/b", "me/a"], "the best first"
-    assert "0.700 [0.600, 0.800]" in rows.first.inner_text()
-    assert rows.first.locator("circle").count() == 1
-    page.locator("#overview").get_by_role("button", name="model").click()
-    _settle(page)
-    assert [line.split()[0] for line in rows.all_inner_texts()] == ["me/a", "me/b"]
-    assert page.locator("#overview th[aria-sort=ascending]").inner_text().startswith("model")
-    assert "chance 0.1" in page.locator(".benchmark .chart").text_content()
-    assert page.locator("#training").count() == 0
-    assert page.inner_text("h1").startswith("2 models")
-
-
 def test_one_revision_is_a_forest_plot_without_trajectories_and_without_claims(browse, study, read):
     rows = [one for one in study() if one.revision == "epoch-005"]
     page = browse(render(read(rows)))
