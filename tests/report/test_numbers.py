@@ -74,8 +74,6 @@ def test_filters_show_one_benchmark_or_every_number_of_a_metric(study, read):
     assert len(numbers_frame(both, everything=True)) > len(numbers_frame(both)) > len(only)
     with pytest.raises(UnknownNameError, match="Did you mean 'shape_bias/cue_conflict'"):
         numbers_frame(both, benchmark="shape_bias/cue_conflicts")
-    with pytest.raises(UnknownNameError, match="Did you mean 'shape_bias'"):
-        numbers_frame(both, metric="shape_bais")
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "latex"])
