@@ -43,12 +43,6 @@ def folder(planted, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def claimed(study, read):
-    """The study of the made-up rows with made-up verdicts."""
-    return lambda make: judged(one := read(study()), *make(one))
-
-
 def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     file = tmp_path / "claims.yaml"
     endpoint = {"kind": "shape_bias", "dataset": "procedural", "metric": "shape_bias"}
@@ -70,15 +64,14 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     assert f'<span class="mark note">{shown}</span>' in page
 
 
-def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(claimed):
-    study = claimed(
-        lambda one: [
-            made(one, 1, (0.2, 0.05), (0.3, 0.15)),
-            made(one, 5, (-0.03, 0.02), word="negligible"),
-            made(one, 6, (math.nan, 0.0), word="not testable here"),
-        ]
+def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(study, read):
+    verdicts = (
+        made(1, (0.2, 0.05), (0.3, 0.15)),
+        made(5, (-0.03, 0.02), word="negligible"),
+        made(6, (math.nan, 0.0), word="not testable here"),
     )
-    panel = claims_panel(study)
+    one = judged(read(study()), *verdicts)
+    panel = claims_panel(one)
     assert [row.label for row in panel.rows] == [
         "1 texture bias early (0.5 - early): holds",
         "1 turn to shape (late - early): holds",
@@ -91,8 +84,8 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided, below 0"
     assert panel.x.limits[1] == pytest.approx(5 * 1.08)
     with figure_style():
-        assert len(ClaimsChart.draw(study, 6.0).axes) == 1
-    (row,) = claims_panel(claimed(lambda one: [made(one, 5, (0.9, 0.1))])).rows
+        assert len(ClaimsChart.draw(one, 6.0).axes) == 1
+    (row,) = claims_panel(judged(one, made(5, (0.9, 0.1)))).rows
     assert (row.value, row.low, row.high) == (6, 6, 6), "it does not shrink the others"
     assert row.label.endswith(": holds (beyond the axis)")
 

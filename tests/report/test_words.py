@@ -95,37 +95,25 @@ def test_the_headline_names_its_first_revision_and_says_when_a_change_is_not_sig
     assert ("which is not significant" in words) == (not significant)
 
 
-@pytest.fixture
-def claims_of(study, read):
-    """The study of the made-up rows with made-up verdicts."""
-    return lambda make: judged(one := read(study()), *make(one))
-
-
-def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(claims_of):
-    sentences = summarize(
-        claims_of(
-            lambda one: [
-                made(one, 5, (0.02, 0.06), word="undecided", cause="The interval is too wide."),
-                made(one, 3, word="not testable here", cause="No people judged."),
-                made(one, 8, word="not testable here", cause="No people judged."),
-            ]
-        )
-    )
+def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(study, read):
+    wide = made(5, (0.02, 0.06), word="undecided", cause="The interval is too wide.")
+    others = (made(number, word="not testable here", cause="No people judged.") for number in (1, 6))
+    sentences = summarize(judged(read(study()), wide, *others))
     assert sentences[0] == (
         "Claim 5 by prompts, Sensitivity to noise falls (synthetic images): undecided (The interval is too wide). "
         "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
     )
-    assert sentences[1] == "Not testable here: claims 3 and 8 (No people judged)."
+    assert sentences[1] == "Not testable here: claims 1 and 6 by prompts (No people judged)."
     assert sentences[2].startswith("Shape bias on the embedded world (synthetic): from")
 
 
-def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):
-    control = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1))])
-    assert headline(control) == (
+def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(study, read):
+    control = made(1, (0.2, 0.05), (0.4, 0.1))
+    assert headline(judged(read(study()), control)) == (
         "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005."
     )
-    evident = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1)), made(one, 5, (0.2, 0.05))])
-    assert headline(evident).startswith(
+    evident = made(5, (0.2, 0.05))
+    assert headline(judged(read(study()), control, evident)).startswith(
         "Claim 5 by prompts, Sensitivity to noise falls (synthetic images): holds."
     )
