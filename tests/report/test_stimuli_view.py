@@ -162,7 +162,10 @@ def test_filters_run_and_class_change_what_is_shown_and_the_fragment_keeps_them(
 
 
 def test_people_right_and_model_wrong_leaves_out_where_people_err(opened):
-    page = opened()
+    page = opened(width=390)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+        "nothing is wider than a phone"
+    )
     choose(page, VIEW, Show="people")
     _wait(page, [2, 3, 5])
     assert "3 that pass the filter, of 6" in page.locator(f"{VIEW} [aria-live]").inner_text()
@@ -178,6 +181,15 @@ def test_the_slider_moves_the_mark_and_the_filter_also_by_arrow_keys_on_a_strip(
     _wait(page, [0, 1, 4])
     assert page.locator(f"{VIEW} .answer.now .unseen").first.inner_text().startswith("epoch-002")
     assert page.evaluate("document.activeElement.classList.contains('strip')")
+
+
+@pytest.mark.slow
+def test_without_pictures_the_page_says_why(browse, output, tmp_path):
+    page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
+    page.locator(VIEW).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{VIEW} .strip")
+    assert "The report was written without pictures (--stimuli none)." in page.locator(VIEW).inner_text()
+    assert page.locator(f"{VIEW} .picture").count() == 0
 
 
 def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_strips(browse, site):
