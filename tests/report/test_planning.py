@@ -78,6 +78,21 @@ def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, st
     assert curves.x.title.startswith("sigma")
 
 
+def test_layers_are_rows_of_a_map_from_the_bottom_and_one_alone_is_no_map(planned):
+    def maps(*layers):
+        of_layers = (
+            course("quality/t", "alignment", [layer, layer + 0.5], probe="hidden", layer=layer)
+            for layer in layers
+        )
+        panels = planned([one for rows in of_layers for one in rows]).benchmarks["quality/t"]
+        return [panel for panel in panels if panel.cells is not None]
+
+    (panel,) = maps(2, 0, 1)
+    assert (panel.y.names, panel.cells.first_up) == (("0", "1", "2"), True)
+    assert panel.cells.values.tolist() == [[[0, 0.5], [1, 1.5], [2, 2.5]]]
+    assert not maps(0)
+
+
 def test_references_are_found_by_the_columns_that_they_join(planned, study):
     planner = planned(study())
     cues = _of(planner, "shape_bias/procedural", metric="cue accuracy")
