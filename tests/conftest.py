@@ -38,7 +38,7 @@ import forked  # noqa: E402
 from hub_server.fixtures import hub  # noqa: E402, F401
 from in_browser import chromium  # noqa: E402
 from skips import complete  # noqa: E402
-from study_rows import filtered, read, report, study, write  # noqa: E402, F401
+from study_rows import read, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

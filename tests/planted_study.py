@@ -1,7 +1,7 @@
 """A study of planted observers with its trials: made-up answers, scored and stored as `clipdyn evaluate` does it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,14 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.results.cells import CellStore
 
 EPOCHS = 4
-HOSTILE = ("</script><script>throw 1</script>", "a,b;c", "<img src=x onerror=throw>", "\u2028&amp;")
-"""Names of classes that would break a page that trusts them."""
 
 
-def cue_conflict_trials(
-    seed: int, shape: float, classes: Sequence[str] = ("boat", "car", "cat", "dog"), observers: int = 3
-) -> pd.DataFrame:
+def cue_conflict_trials(seed: int, shape: float) -> pd.DataFrame:
     """Decisions for the shape with this probability, for the texture in most other cases; people prefer the shape.
 
     Images without a conflict are among them.
     """
+    classes = ("boat", "car", "cat", "dog")
     images = pd.DataFrame(
         [
             (a, b, f"{a}{i}", f"{b}{j}")
@@ -53,7 +50,7 @@ def cue_conflict_trials(
     model = decided(shape, np.random.default_rng(seed)).assign(protocol="")
     people = [
         decided(0.9, np.random.default_rng([99, k])).assign(protocol="human", observer=f"subject-{k:02d}")
-        for k in range(1, observers + 1)
+        for k in (1, 2, 3)
     ]
     free = images.assign(protocol="text_free", preference=np.nan, mate_effect=0.0)
     trials = pd.concat([free, model, *people], ignore_index=True)
@@ -112,12 +109,9 @@ def psychophysics_trials(epoch: int) -> pd.DataFrame:
     return pd.concat([one.astype({"layer": "Int64"}) for one in blocks], ignore_index=True)
 
 
-def _planted(
-    run: int, epoch: int, classes: Sequence[str] | None
-) -> Iterator[tuple[type[Kind[Any]], str, pd.DataFrame]]:
+def _planted(run: int, epoch: int) -> Iterator[tuple[type[Kind[Any]], str, pd.DataFrame]]:
     seed, grown = 10 * run + epoch, epoch / (EPOCHS - 1)
-    named: Mapping[str, Any] = {} if classes is None else {"classes": classes}
-    yield ShapeBias, "cue_conflict", cue_conflict_trials(seed, 0.2 + 0.6 * grown, **named)
+    yield ShapeBias, "cue_conflict", cue_conflict_trials(seed, 0.2 + 0.6 * grown)
     yield ZeroShot, "cifar10", zero_shot_trials(seed, 0.1 + 0.8 * grown)
     yield Noise, "cifar10", noise_trials(seed, 0.12 + 0.8 * grown)
     yield Psychophysics, "procedural", psychophysics_trials(epoch)
@@ -128,22 +122,13 @@ def write_study(
     *,
     runs: Sequence[str] = ("me/planted",),
     epochs: Sequence[int] = range(EPOCHS),
-    classes: Sequence[str] | None = None,
-    kinds: Sequence[type[Kind[Any]]] | None = None,
 ) -> Path:
-    """The table of some runs on four benchmarks, with cells and trials beside it.
-
-    Args:
-        classes: of the cue conflict, in place of four usual names.
-        kinds: only these.
-    """
+    """The table of some runs on four benchmarks, with cells and trials beside it."""
     output = folder / "results.parquet"
     store = CellStore(output)
     for number, run in enumerate(runs):
         for epoch in epochs:
-            for kind, dataset, trials in _planted(number, epoch, classes):
-                if kinds is not None and kind not in kinds:
-                    continue
+            for kind, dataset, trials in _planted(number, epoch):
                 one = cell(
                     f"epoch-{epoch:03d}",
                     f"{kind.name}/{dataset}",

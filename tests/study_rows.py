@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from result_rows import VOCABULARY, row, write_rows
+from result_rows import row, write_rows
 
 from hf_clipdyn.results.row import Row
-from hf_clipdyn.results.terms import Axis, Condition, Reference
 
 _BIAS = (0.48, 0.30, 0.33, 0.52, 0.74, 0.84)
 _ACCURACY = (0.12, 0.45, 0.62, 0.80, 0.88, 0.93)
@@ -62,18 +60,11 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
     return rows
 
 
-def rows_of_seeds(
-    scales: Sequence[str] = ("tiny", "small"), n_seeds: int = 3, n_epochs: int = 4
-) -> list[Row]:
-    """Zero-shot accuracy and noise drops of several runs, which differ in scale and seed."""
+def rows_of_seeds() -> list[Row]:
+    """Zero-shot accuracy and noise drops of six runs, which differ in scale and seed, at four epochs."""
     found = []
-    for size, seed, epoch in product(range(len(scales)), range(n_seeds), range(n_epochs)):
-        run: dict[str, Any] = {
-            "repo_id": f"me/{scales[size]}-{seed}",
-            "scale": scales[size],
-            "seed": seed,
-            "epoch": epoch,
-        }
+    for (size, scale), seed, epoch in product(enumerate(("tiny", "small")), range(3), range(4)):
+        run: dict[str, Any] = {"repo_id": f"me/{scale}-{seed}", "scale": scale, "seed": seed, "epoch": epoch}
         accuracy = 0.2 + 0.1 * epoch + 0.05 * size + 0.02 * seed
         found.append(row("zero_shot/x", "top1", accuracy, 0.02, **run))
         found.append(row("zero_shot/x", "top1", 0.125, role="chance", **run))
@@ -106,38 +97,3 @@ def read(write: Callable[..., Path]) -> Callable[..., Any]:
     from hf_clipdyn.report import read_study
 
     return lambda rows, **options: read_study(write(rows, **options))
-
-
-@pytest.fixture
-def filtered(read: Callable[..., Any]) -> Callable[..., Any]:
-    """`filtered(levels)`: a study of levels that fall on a logarithmic axis, with people beside them."""
-    kind = VOCABULARY.kinds["noise"]
-    kind = replace(
-        kind,
-        conditions={
-            "filter": Condition(title="filter", level=Axis(title="sigma", log=True, descending=True)),
-            "noise": Condition(title="noise", level=Axis(title="width", log=True)),
-        },
-        references=(Reference(role="human", title="people", joins=("metric", "condition", "level")),),
-    )
-    words = replace(VOCABULARY, kinds={"noise": kind})
-
-    def filtered(levels: Sequence[float], epochs: Sequence[int] = (0,), condition: str = "filter") -> Any:
-        at: list[dict[str, Any]] = [
-            {"condition": condition, "level": level, "epoch": epoch} for level in levels for epoch in epochs
-        ]
-        rows = [row("noise/x", "accuracy", 0.9 - 0.1 * place, **one) for place, one in enumerate(at)]
-        people = [row("noise/x", "accuracy", 0.5, role="human", probe="", **one) for one in at]
-        return read([*rows, *people], vocabulary=words)
-
-    return filtered
-
-
-@pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the report on two runs, one on real and one on synthetic images; not to be changed."""
-    from hf_clipdyn.report import write_report
-
-    folder = tmp_path_factory.mktemp("report")
-    rows = [*_study("me/real", "cue_conflict"), *_study("me/rendered")]
-    return write_report(write_rows(rows, folder / "results.parquet"), folder / "report", figures=False).parent

@@ -13,7 +13,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,18 +135,11 @@ def page(table: Path) -> dict[str, Any]:
     return payload(study.planner, {}, story(study.planner))
 
 
-def texts() -> Iterator[tuple[str, Any]]:
-    """The goldens that are kept as JSON, by the name of their file."""
-    yield "recipes", recipes()
-    yield "kinds", kinds()
-    yield "options", options()
-
-
 def main() -> None:
     from hf_clipdyn.results.trials import trials_folder
 
-    for name, content in texts():
-        (HERE / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    for make in (recipes, kinds, options):
+        (HERE / f"{make.__name__}.json").write_text(json.dumps(make(), indent=1) + "\n")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         evaluated(folder)

@@ -62,36 +62,6 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
     assert complaints == []
 
 
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """`patience(30)`: the seconds for which a push to the Hub is repeated, almost without waiting in between."""
-    from hf_clipdyn import hub
-
-    monkeypatch.setattr(hub, "FIRST_PAUSE", 0.01)
-    return lambda seconds: monkeypatch.setattr(hub, "PUSH_PATIENCE", seconds)
-
-
-@pytest.fixture
-def crossed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`crossed(lambda text: …, repo_id=…)`: somebody edits the README.md just before the next commit."""
-    from huggingface_hub import HfApi
-
-    def plant(edit: Callable[[str], str], **repository: str) -> None:
-        create, waiting = HfApi.create_commit, [edit]
-
-        def commit(api: HfApi, *args: Any, **options: Any) -> Any:
-            if waiting:
-                change, readme = waiting.pop(), "README.md"
-                text = Path(HfApi().hf_hub_download(filename=readme, **repository)).read_bytes().decode()
-                edited = change(text).encode()
-                HfApi().upload_file(path_or_fileobj=edited, path_in_repo=readme, **repository)
-            return create(api, *args, **options)
-
-        monkeypatch.setattr(HfApi, "create_commit", commit)
-
-    return plant
-
-
 @pytest.fixture(scope="session")
 def violations() -> "Callable[[Page], list[tuple[str, list[str]]]]":
     """What axe finds on a page as it stands: the rule, and the first elements that break it."""

@@ -1,5 +1,6 @@
-"""Model cards with the trajectories of a run."""
+"""Model cards with the trajectories of a run, in files and on the Hub."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,36 +10,21 @@ import yaml
 from hub_server.faults import Fault
 from hub_server.state import File
 from huggingface_hub import HfApi, ModelCard
-from result_rows import row, write_rows
+from result_rows import course, row
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.report import push_runs, write_cards, write_runs
+from hf_clipdyn.report import push_runs, write_cards
+
+_BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
+_SMALL = course("zero_shot/cifar10", "top1", [0.1, 0.5, 0.61234], 0.02)
 
 
-@pytest.fixture(scope="module")
-def written(study, tmp_path_factory) -> Path:
-    """Folder of the cards of two runs, one on real and one on synthetic images; not to be changed."""
-    folder = tmp_path_factory.mktemp("cards")
-    results = write_rows(
-        [*study("me/real", "cue_conflict"), *study("me/rendered")], folder / "results.parquet"
-    )
-    write_cards(results, folder)
-    return folder
+# --- in files --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def card_of(write, tmp_path):
-    """`card_of(rows)`: the card of their only run."""
-
-    def make(rows) -> ModelCard:
-        (path,) = write_cards(write(rows), tmp_path / "cards")
-        return ModelCard.load(path)
-
-    return make
-
-
-def test_each_run_gets_a_card_whose_results_the_hub_can_read(written):
-    cards = {path.name: ModelCard.load(path) for path in written.glob("card-*.md")}
+def test_each_run_gets_a_card_whose_results_the_hub_can_read(study, write, tmp_path):
+    rows = [*study("me/real", "cue_conflict"), *study("me/rendered")]
+    cards = {path.name: ModelCard.load(path) for path in write_cards(write(rows), tmp_path)}
     assert set(cards) == {"card-me--real.md", "card-me--rendered.md"}
     data = cards["card-me--real.md"].data
     assert data.library_name == "transformers"
@@ -49,7 +35,7 @@ def test_each_run_gets_a_card_whose_results_the_hub_can_read(written):
     text = cards["card-me--rendered.md"].text
     assert "synthetic images" in text
     assert "![The study at a glance](figures/card-me--rendered.png)" in text
-    figures = {path.name: path.read_bytes() for path in (written / "figures").iterdir()}
+    figures = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     assert set(figures) == {"card-me--real.png", "card-me--rendered.png"}
     assert len(set(figures.values())) == 2, "each run has its own figure"
 
@@ -66,157 +52,136 @@ def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tm
         push(results)
 
 
-_DUAL, _VISION = "zero-shot-image-classification", "image-feature-extraction"
-
-
 @pytest.mark.parametrize(
-    ("classes", "named", "loaded", "task"),
+    ("classes", "loaded", "named", "task"),
     [
-        (("CLIPModel", "CLIPProcessor"), "A CLIP model", ("CLIPModel", "CLIPProcessor"), _DUAL),
-        (("ViTModel", "AutoImageProcessor"), "A `ViTModel`", ("ViTModel", "AutoImageProcessor"), _VISION),
-        (("SiglipModel", "SiglipProcessor"), "A `SiglipModel`", ("SiglipModel", "SiglipProcessor"), _DUAL),
-        (("", ""), "A model", ("AutoModel", "AutoImageProcessor"), None),
-        (("a\nimport os", "b();"), "A model", ("AutoModel", "AutoImageProcessor"), None),
+        (
+            ("CLIPModel", "CLIPProcessor"),
+            ("CLIPModel", "CLIPProcessor"),
+            "A CLIP model",
+            "zero-shot-image-classification",
+        ),
+        (
+            ("ViTModel", "AutoImageProcessor"),
+            ("ViTModel", "AutoImageProcessor"),
+            "A `ViTModel`",
+            "image-feature-extraction",
+        ),
+        (("a\nimport os", "b();"), ("AutoModel", "AutoImageProcessor"), "A model", None),
     ],
 )
-def test_the_card_of_a_trained_run_names_its_classes_and_its_task(card_of, classes, named, loaded, task):
+def test_the_card_of_a_trained_run_names_its_classes_and_its_task(
+    write, tmp_path, classes, loaded, named, task
+):
     model, processor = classes
     rows = [row("noise/x", "accuracy", 0.5, step=5, model_class=model, processor_class=processor)]
-    card = card_of(rows)
+    (path,) = write_cards(write(rows), tmp_path)
+    card = ModelCard.load(path)
     assert f"{named}. hf-clipdyn" in card.text
-    assert "trained it, kept every epoch as a revision" in card.text
     assert f"from transformers import {', '.join(sorted(loaded))}\n" in card.text
     for name in loaded:
         assert f' = {name}.from_pretrained("me/fixture", revision="epoch-000")' in card.text
     assert "import os" not in card.text
     assert card.data.pipeline_tag == task
-    assert ("clip" in card.data.tags) == (model == "CLIPModel")
-
-
-def test_a_card_on_the_disk_keeps_what_a_person_wrote(study, write, tmp_path):
-    (path,) = write_cards(write(study()), tmp_path)
-    written = path.read_text(encoding="utf-8")
-    path.write_text(written.replace("## Background", "Mine.\n\n## Background"), encoding="utf-8")
-    write_cards(write(study(shift=-0.1), "later.parquet"), tmp_path)
-    refreshed = path.read_text(encoding="utf-8")
-    assert "\n\nMine.\n\n## Background" in refreshed
-    assert "0.74 [0.70, 0.78]" in refreshed
-    assert "0.84 [0.80, 0.88]" not in refreshed
-    for wrong in (b"---\na: [\n---\n", b"\xff\xfe"):
-        path.write_bytes(wrong)
-        with pytest.raises(ConfigError, match=path.name):
-            write_cards(write(study()), tmp_path)
-        assert path.read_bytes() == wrong
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["unix", "windows"])
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("Text.", "Text.\n\n{}\n"),
-        ("A\n{begin}\nold\n{end}\nB\n", "A\n{}\nB\n"),
-        ("A\n{begin}\nmine, without an end\n", "A\n{begin}\nmine, without an end\n\n{}\n"),
-        ("{begin}\nmine\n{begin}\nold\n{end}\nB\n", "{begin}\nmine\n{}\nB\n"),
-        ("{end}\nA {begin} {end}\n", "{end}\nA {begin} {end}\n\n{}\n"),
+        ("Text.", "Text.\n\nOURS\n"),
+        (f"A\n{_BEGIN}\nold\n{_END}\nB\n", "A\nOURS\nB\n"),
+        (f"A\n{_BEGIN}\nmine, without an end\n", f"A\n{_BEGIN}\nmine, without an end\n\nOURS\n"),
+        (f"{_BEGIN}\nmine\n{_BEGIN}\nold\n{_END}\nB\n", f"{_BEGIN}\nmine\nOURS\nB\n"),
+        (f"{_END}\nA {_BEGIN} {_END}\n", f"{_END}\nA {_BEGIN} {_END}\n\nOURS\n"),
     ],
 )
 def test_a_section_is_replaced_in_its_place_or_added_at_the_end(write, tmp_path, body, expected, newline):
-    def marked(text):
-        marks = {"{begin}": "<!-- trajectories of hf-clipdyn -->", "{end}": "<!-- end of trajectories -->"}
-        for name, mark in marks.items():
-            text = text.replace(name, mark)
-        return text.replace("\n", newline)
-
-    (fresh,) = write_cards(write(_SMALL), tmp_path / "fresh")
-    path = tmp_path / fresh.name
-    path.write_bytes(f"---{newline}a: 1{newline}---{newline}{marked(body)}".encode())
+    path = tmp_path / "card-me--fixture.md"
+    path.write_bytes(f"---\na: 1\n---\n{body}".replace("\n", newline).encode())
     write_cards(write(_SMALL), tmp_path)
-    section = re.search(r"(?s)<!-- traj.*<!-- end of trajectories -->", fresh.read_text(encoding="utf-8"))[0]
     text = path.read_bytes().decode()
-    assert text.split(f"{newline}---{newline}")[-1] == marked(expected).replace(
-        "{}", section.replace("\n", newline)
+    assert text.count("\n") == text.count(newline)
+    found = text.replace(newline, "\n").split("\n---\n")[1]
+    assert re.sub(rf"(?s){_BEGIN}\n\n## Trajectories.*?{_END}", "OURS", found) == expected
+
+
+# --- the model index -------------------------------------------------------------------------------------------
+
+
+def test_the_model_index_names_the_data_set_on_the_hub_the_revision_and_the_source(write, tmp_path):
+    (path,) = write_cards(write(_SMALL), tmp_path, results_dataset="me/results")
+    (result,) = ModelCard.load(path).data.eval_results
+    assert (result.dataset_type, result.dataset_name, result.dataset_split) == (
+        "uoft-cs/cifar10",
+        "CIFAR-10",
+        "test",
     )
-    assert "\n" not in text.replace("\r\n", "") or newline == "\n"
+    assert (result.metric_type, result.metric_value, result.verified) == ("top1", 0.6123, False)
+    assert result.metric_name == "zero-shot accuracy, epoch-002"
+    assert result.metric_args == {
+        "measured_by": "hf-clipdyn",
+        "revision": "epoch-002",
+        "n": 1000,
+        "interval": [0.5923, 0.6323],
+        "confidence_level": 0.95,
+    }
+    assert result.source_url == "https://huggingface.co/datasets/me/results"
 
 
-def _metric(value, mark=True, **more):
-    return {"type": "f1", "value": value, **more} | ({"args": {"measured_by": "hf-clipdyn"}} if mark else {})
-
-
-def _indexed(write, folder, entries):
-    """The index of a card that had these entries, after two refreshes."""
-    path = folder / "card-me--fixture.md"
-    path.write_text(f"---\n{yaml.safe_dump({'model-index': entries})}---\n", encoding="utf-8")
-    texts = []
-    for _ in range(2):
-        write_cards(write(_SMALL), folder)
-        texts.append(path.read_text(encoding="utf-8"))
-    assert texts[0] == texts[1]
-    return yaml.safe_load(texts[0].split("---\n")[1])["model-index"]
+def test_only_what_is_defined_and_interpretable_at_the_last_revision_counts(write, tmp_path):
+    rows = [*_SMALL, row("noise/cifar10", "area", 0.3, epoch=1)]
+    rows += [row("zero_shot/x", "top1", math.nan, epoch=2, note="no image")]
+    rows += [row("shape_bias/cue_conflict", "shape_bias", 0.4, epoch=2, interpretable=False)]
+    (path,) = write_cards(write(rows), tmp_path)
+    assert [one.metric_type for one in ModelCard.load(path).data.eval_results] == ["top1"]
 
 
 def test_results_of_others_stay_as_they_are_beside_ours_or_in_one_group_with_them(write, tmp_path):
     about = {"task": {"type": "t"}, "dataset": {"type": "d", "name": "D"}, "unknown": {"key": 1}}
-    theirs = _metric(1, mark=False, further=[2])
-    mixed = {**about, "metrics": [_metric(0.5), theirs]}
-    foreign = {"name": "other", "results": [{**about, "metrics": [theirs]}]}
-    other, ours = _indexed(write, tmp_path, [foreign, {"name": "fixture", "results": [mixed]}])
-    assert other == foreign
-    assert ours["results"][0] == {**about, "metrics": [theirs]}
-    assert [metric["type"] for metric in ours["results"][1]["metrics"]] == ["top1"]
-    assert len(ours["results"]) == 2
+    theirs = {**about, "metrics": [{"type": "f1", "value": 1, "further": [2]}]}
+    ours = {"type": "f1", "value": 0.5, "args": {"measured_by": "hf-clipdyn"}}
+    foreign = {"name": "other", "results": [theirs]}
+    mixed = {"name": "fixture", "results": [{**about, "metrics": [ours, *theirs["metrics"]]}]}
+    path = tmp_path / "card-me--fixture.md"
+    path.write_text(f"---\n{yaml.safe_dump({'model-index': [foreign, mixed]})}---\n", encoding="utf-8")
+    for _ in range(2):
+        write_cards(write(_SMALL), tmp_path)
+        head = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
+        other, entry = head["model-index"]
+        assert other == foreign
+        kept, new = entry["results"]
+        assert kept == theirs
+        assert [metric["type"] for metric in new["metrics"]] == ["top1"]
 
 
-@pytest.mark.parametrize(
-    "name", ["a: b", "- x", "---", "\u2028", "'\"", "#", "{{7*7}}", "é 📈", "\x85", "no", "a\n---\nb: c"]
-)
-def test_a_hostile_name_is_a_value_of_the_index_and_nothing_else(write, tmp_path, name):
-    rows = [replace(one, dataset=name) for one in _SMALL]
-    (path,) = write_cards(write(rows), tmp_path)
-    first = path.read_bytes()
-    data = ModelCard.load(path).data
-    assert data.eval_results[0].dataset_type == " ".join(name.split())
-    assert set(data.to_dict()) == {"library_name", "pipeline_tag", "tags", "model-index"} & set(
-        data.to_dict()
-    )
-    write_cards(write(rows), tmp_path)
-    assert path.read_bytes() == first
+# --- on the Hub ------------------------------------------------------------------------------------------------
 
 
-_MINE = """---
+_MINE = f"""---
 # mine: keep this
 license: "apache-2.0"   # as it is
-x-lab: {room: 3,  ids: [1,2]}
-tags: [clip,
-       mine]
+x-lab: {{room: 3,  ids: [1,2]}}
 model-index:
   - name: fixture
     results:
       # measured with another tool
-      - task: {type: zero-shot-image-classification}
-        dataset:
-          name: 'CIFAR-10'
-          type: uoft-cs/cifar10
+      - task: {{type: zero-shot-image-classification}}
+        dataset: {{name: 'CIFAR-10', type: uoft-cs/cifar10}}
         metrics:
           - type: accuracy
             value: 9.10e-1  # a person's number
-    # the end of results
 widget: []
 ---
 
 # My model
 
-Text of a person.
-
-<!-- trajectories of hf-clipdyn -->
+{_BEGIN}
 an old section
-<!-- end of trajectories -->
+{_END}
 
-More text, with a ` <!-- trajectories of hf-clipdyn --> ` in a line.
+More text, with a ` {_BEGIN} ` in a line.
 """
-
-
-_SMALL = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
 
 def push(results, **more) -> dict[str, str | None]:
@@ -225,23 +190,23 @@ def push(results, **more) -> dict[str, str | None]:
 
 
 @pytest.fixture
-def published(hub):
-    """The repository me/fixture on the Hub with a card that a person wrote."""
-    api = HfApi()
-    api.create_repo("me/fixture")
-    api.upload_file(path_or_fileobj=_MINE.encode(), path_in_repo="README.md", repo_id="me/fixture")
-    return hub.repo("me/fixture")
+def repo(hub, monkeypatch):
+    """The repository me/fixture on the Hub with a card that a person wrote; a push is repeated at once."""
+    monkeypatch.setattr("hf_clipdyn.hub.FIRST_PAUSE", 0.01)
+    HfApi().create_repo("me/fixture")
+    repo = hub.repo("me/fixture")
+    repo.commit("main", "by git", {"README.md": File.small(_MINE.encode())})
+    return repo
 
 
 def _readme(repo_id="me/fixture") -> str:
     return Path(HfApi().hf_hub_download(repo_id, "README.md")).read_bytes().decode()
 
 
-def test_a_refreshed_card_keeps_what_a_person_wrote(study, write, published):
-    results = write(study())
-    assert "me/fixture" in push(results)["me/fixture"]
+def test_a_refreshed_card_keeps_what_a_person_wrote(study, write, repo):
+    assert push(write(study()))["me/fixture"]
     text = _readme()
-    section = r"(?s)<!-- trajectories of hf-clipdyn -->\n.*?<!-- end of trajectories -->"
+    section = rf"(?s){_BEGIN}\n.*?{_END}"
     kept, mine = (re.sub(section, "SECTION", one).split("\n---\n")[1] for one in (text, _MINE))
     assert kept == mine
     assert "old section" not in text
@@ -252,48 +217,49 @@ def test_a_refreshed_card_keeps_what_a_person_wrote(study, write, published):
     assert [one["metrics"][0]["type"] for one in entry["results"]][1] == "shape_bias"
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(write, published, patience, crossed):
-    patience(30)
-    crossed(lambda text: f"{text}Edited in between.\n", repo_id="me/fixture")
+def test_a_commit_of_somebody_else_in_between_is_kept(write, repo, monkeypatch):
+    create, edits = HfApi.create_commit, [f"{_MINE}Edited in between.\n"]
+
+    def crossed(*args, **options):
+        if edits:
+            repo.commit("main", "by git", {"README.md": File.small(edits.pop().encode())})
+        return create(*args, **options)
+
+    monkeypatch.setattr(HfApi, "create_commit", crossed)
     assert push(write(_SMALL))["me/fixture"]
     assert "Edited in between." in _readme()
     assert "## Trajectories" in _readme()
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, patience):
-    patience(30)
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, repo, hub):
+    before = len(repo.history(repo.branches["main"]))
     hub.plant("commit", Fault(503, applied=True))
     push(write(_SMALL))
-    assert len(published.history(published.branches["main"])) == 3
+    assert len(repo.history(repo.branches["main"])) == before + 1
 
 
-def test_a_repository_without_a_card_gets_a_whole_one_with_its_report_in_one_commit(write, hub):
-    api = HfApi()
-    api.create_repo("me/fixture")
-    for path in ("report/figures/old.png", "report.md", "model.safetensors"):
-        api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="me/fixture")
-    repo = hub.repo("me/fixture")
+def test_a_repository_without_a_card_gets_a_whole_one_with_its_report_in_one_commit(write, repo, hub):
+    others = ("report/figures/old.png", "report.md", "model.safetensors")
+    repo.commit("main", "by git", {path: File.small(b"x") for path in others})
     before = len(repo.history(repo.branches["main"]))
-    results = write(_SMALL)
-    assert push_runs(results, stimuli="none")["me/fixture"].startswith(f"{hub.url}/me/fixture/commit/")
+    pushed = push_runs(write(_SMALL), stimuli="none")
+    assert pushed["me/fixture"].startswith(f"{hub.url}/me/fixture/commit/")
     assert len(repo.history(repo.branches["main"])) == before + 1
     text = _readme()
     assert "# me/fixture: training dynamics" in text
     assert re.findall(r"!\[[^]]*\]\(([^)]+)\)", text) == ["report/figures/summary.png"]
-    paths = {path for path in api.list_repo_files("me/fixture") if not path.startswith(".")}
+    paths = set(HfApi().list_repo_files("me/fixture"))
     drawn = {path for path in paths if path.startswith("report/figures/")}
     assert {"report/figures/summary.png", "report/figures/summary.pdf"} <= drawn
     assert paths - drawn == {"README.md", "model.safetensors", "report.md", "report/index.html"}
     assert "report/figures/old.png" not in paths, "a figure of an earlier report"
     assert not any(path.startswith("report/figures/.") for path in paths)
-    assert push_runs(results, stimuli="none") == {"me/fixture": None}, "the same table makes no commit"
 
 
 def test_each_run_gets_its_own_report_and_a_folder_has_what_is_pushed(study, write, hub, tmp_path):
     for name in ("me/one", "me/two"):
         HfApi().create_repo(name)
-    results = write([*study("me/one"), *study("me/two", shift=-0.1)])
-    pushed = push(results, output=tmp_path)
+    pushed = push(write([*study("me/one"), *study("me/two", shift=-0.1)]), output=tmp_path)
     assert list(pushed) == ["me/one", "me/two"]
     for name in pushed:
         folder = tmp_path / name.replace("/", "--")
@@ -301,49 +267,35 @@ def test_each_run_gets_its_own_report_and_a_folder_has_what_is_pushed(study, wri
         assert page == Path(HfApi().hf_hub_download(name, "report/index.html")).read_bytes()
         assert (folder / "README.md").read_text(encoding="utf-8") == _readme(name)
         assert f"Training dynamics of {name}".encode() in page
-    again = write_runs(results, tmp_path, stimuli="none", figures=False)
-    assert again == [tmp_path / "me--one", tmp_path / "me--two"]
-    assert (tmp_path / "me--one" / "README.md").read_text(encoding="utf-8") == _readme("me/one")
-
-
-def test_a_public_repository_is_refused_where_a_private_one_is_asked_for(write, hub):
-    api = HfApi()
-    api.create_repo("me/fixture")
-    with pytest.raises(PublishError, match="me/fixture exists and is public: make it private"):
-        push(write(_SMALL), private=True)
-    assert api.list_repo_files("me/fixture") == [".gitattributes"]
-    api.create_repo("me/hidden", private=True)
-    assert push(write([replace(one, repo_id="me/hidden") for one in _SMALL]), private=True)["me/hidden"]
 
 
 @pytest.mark.parametrize(
     ("card", "said"),
-    [
-        ("---\ntags: [\n---\n", "ParserError"),
-        ("---\nmodel-index: mine\n---\n", "TypeError"),
-        ("---\nmodel-index:\n- name: x\n---\n", "KeyError: 'results'"),
-        ("---\n- a list\n---\n", "card metadata block should be a dict"),
-    ],
+    [("---\ntags: [\n---\n", "ParserError"), ("---\nmodel-index:\n- name: x\n---\n", "KeyError: 'results'")],
 )
-def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):
-    api = HfApi()
-    api.create_repo("me/fixture")
-    repo = hub.repo("me/fixture")
+def test_a_card_that_cannot_be_read_stays_as_it_is(write, tmp_path, repo, card, said):
     repo.commit("main", "by git", {"README.md": File.small(card.encode())})
     with pytest.raises(PublishError, match=rf"The card of me/fixture: .*{said}"):
         push(write(_SMALL))
     assert _readme() == card
+    path = tmp_path / "card-me--fixture.md"
+    path.write_text(card)
+    with pytest.raises(ConfigError, match=rf"{path.name}: .*{said}"):
+        write_cards(write(_SMALL), tmp_path)
+    assert path.read_text() == card
 
 
-def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
-    HfApi().create_repo("me/fixture")
+def test_a_repository_that_refuses_or_is_public_is_left_alone_and_does_not_stop_the_others(write, repo):
     results = write([replace(one, repo_id="me/nowhere") for one in _SMALL] + _SMALL)
+    with pytest.raises(PublishError, match="me/fixture exists and is public: make it private"):
+        push(results, private=True)
+    assert _readme() == _MINE
     with pytest.raises(PublishError, match=r"model me/nowhere .*not found.* Pushed: me/fixture\.$"):
         push(results)
     assert "## Trajectories" in _readme()
 
 
-def test_the_command_writes_and_pushes(write, published, tmp_path, clipdyn):
+def test_the_command_writes_and_pushes(write, repo, tmp_path, clipdyn):
     results = write(_SMALL)
     words = ("share", results, "--stimuli", "none")
     code, said, _ = clipdyn(*words, "--output", tmp_path / "shared")
@@ -351,14 +303,11 @@ def test_the_command_writes_and_pushes(write, published, tmp_path, clipdyn):
     assert (tmp_path / "shared" / "me--fixture" / "report" / "figures" / "summary.png").is_file()
     code, said, _ = clipdyn(*words, "--push_to_hub")
     assert (code, said.startswith("me/fixture is pushed: ")) == (0, True)
-    code, said, _ = clipdyn(*words, "--push-to-hub")
-    assert (code, said) == (0, "me/fixture is up to date.\n")
+    assert clipdyn(*words, "--push-to-hub")[:2] == (0, "me/fixture is up to date.\n")
     code, _, error = clipdyn("share", results)
     assert (code, "Say where cards and reports should go" in error) == (2, True)
     code, _, error = clipdyn("share", results, "--push-to-hub", "--license", "mit")
     assert (code, "license requires space" in error) == (2, True)
-    assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2
-    assert not (tmp_path / "r").exists()
 
 
 def test_results_of_two_commits_of_one_repository_belong_to_no_card(write, hub):

@@ -1,12 +1,14 @@
-"""Charts of one file, of the package and of plug-ins: in the figures and on the page."""
+"""Charts of plug-ins, in the figures and on the page; and the control arms of a study, each over the main arm."""
 
 import re
 
 import pytest
+from result_rows import course
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.report.charts import charts
+from hf_clipdyn.report.charts.arms import Arms
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import figure_style
 
@@ -43,3 +45,24 @@ def test_the_charts_of_the_how_to_are_on_the_page_and_figures(browse, read, stud
     plug("claims.py", files["greatest.py"])
     with pytest.raises(ConfigError, match="two charts named 'claims'"):
         render(one)
+
+
+def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(read):
+    arms = ("", "arm0", "arm1", "arm2", "arm3", "arm4")
+    runs = [("tiny", arm, seed) for arm in arms for seed in (0, 1)] + [("small", "", 0), ("small", "", 1)]
+    rows = []
+    for scale, arm, seed in runs:
+        run = {"repo_id": f"me/{scale}{arm}{seed}", "scale": scale, "arm": arm, "seed": seed}
+        rows += course("zero_shot/x", "top1", [0.01 * seed, 0.1, 0.2], 0.1, **run)
+    study = read(rows)
+    panels = Arms.panels(study)
+    assert len(panels) == 5
+    for index, panel in enumerate(panels):
+        assert f"arm{index}" in panel.title
+        main, arm = panel.lines
+        assert (main.label, main.place, main.seeds) == ("main arm, mean of 2 seeds", -1, ())
+        assert len(arm.seeds) == 2
+        assert all("/tiny" in seed.run for seed in arm.seeds), "of the same scale"
+    with figure_style():
+        figure = Arms.draw(study, 7.0)
+    assert len([cell for cell in figure.axes if cell.get_visible()]) == 5

@@ -43,12 +43,6 @@ def folder(planted, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def claimed(study, read):
-    """The study of the made-up rows with made-up verdicts."""
-    return lambda make: judged(one := read(study()), *make(one))
-
-
 def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     file = tmp_path / "claims.yaml"
     endpoint = {"kind": "shape_bias", "dataset": "procedural", "metric": "shape_bias"}
@@ -70,15 +64,14 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     assert f'<span class="mark note">{shown}</span>' in page
 
 
-def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(claimed):
-    study = claimed(
-        lambda one: [
-            made(one, 1, (0.2, 0.05), (0.3, 0.15)),
-            made(one, 5, (-0.03, 0.02), word="negligible"),
-            made(one, 6, (math.nan, 0.0), word="not testable here"),
-        ]
+def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(study, read):
+    verdicts = (
+        made(1, (0.2, 0.05), (0.3, 0.15)),
+        made(5, (-0.03, 0.02), word="negligible"),
+        made(6, (math.nan, 0.0), word="not testable here"),
     )
-    panel = claims_panel(study)
+    one = judged(read(study()), *verdicts)
+    panel = claims_panel(one)
     assert [row.label for row in panel.rows] == [
         "1 texture bias early (0.5 - early): holds",
         "1 turn to shape (late - early): holds",
@@ -89,16 +82,11 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     ]
     assert {level.title: level.height for level in panel.levels} == {"−δ": -1, "no effect": 0, "δ": 1}
     assert panel.rows[2].words == "-0.030 [-0.050, -0.010] (5 runs), δ = 0.05: undecided, below 0"
-    reach = panel.x.limits[1]
-    assert reach == pytest.approx(5 * 1.08)
+    assert panel.x.limits[1] == pytest.approx(5 * 1.08)
     with figure_style():
-        drawn = ClaimsChart.draw(study, 6.0)
-    assert drawn is not None
-    assert len(drawn.axes) == 1
-    wide = claims_panel(claimed(lambda one: [made(one, 5, (0.03, 2.0), word="undecided")]))
-    assert wide.x.limits == (-6, 6), "an interval that says nothing does not shrink the others"
-    (row,) = claims_panel(claimed(lambda one: [made(one, 5, (0.9, 0.1))])).rows
-    assert (row.value, row.low, row.high) == (6, 6, 6)
+        assert len(ClaimsChart.draw(one, 6.0).axes) == 1
+    (row,) = claims_panel(judged(one, made(5, (0.9, 0.1)))).rows
+    assert (row.value, row.low, row.high) == (6, 6, 6), "it does not shrink the others"
     assert row.label.endswith(": holds (beyond the axis)")
 
 
@@ -113,13 +101,6 @@ def test_each_endpoint_is_shown_over_training_with_the_names_of_its_windows(plan
         found = {span.title: (stops.index(span.start), stops.index(span.end)) for span in panel.spans}
         windows = {"early": (2, 3), "late": (5, 6)}
         assert found == {name: windows[name] for name in names}
-
-
-def test_without_a_file_nothing_is_judged(read, study):
-    one = read(study())
-    assert (one.claims, one.judge, one.verdicts, one.arm_effects) == (None, None, [], [])
-    assert 'id="claims"' not in render(one)
-    assert "claims" not in dict(origin_rows(one.results.origins, one.judge))
 
 
 def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from result_rows import row, write_rows
+from result_rows import course, row, write_rows
 from study_rows import rows_of_seeds
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -94,11 +94,7 @@ def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(tmp_p
 
 def test_a_name_that_is_markup_is_text_in_the_files(read):
     name = "me/<script>alert(1)</script>&$x^2$"
-    rows = [
-        row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch, repo_id=run)
-        for epoch in (0, 1)
-        for run in (name, "me/b")
-    ]
+    rows = [one for run in (name, "me/b") for one in course("zero_shot/x", "top1", [0.5, 0.5], repo_id=run)]
     with figure_style(printed=True):
         figure = grid(plan_figures(read(rows))["summary"], 3.35, 1)
         document = saved(figure).decode()

@@ -12,23 +12,9 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
 from hf_clipdyn.report.charts.psychometric import curves
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read, shares_below
+from hf_clipdyn.report.gallery import NOT_SHOWN, read, shares_below
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study
-from hf_clipdyn.results.cells import CellStore
-
-
-@pytest.mark.parametrize("name", kinds())
-def test_the_trials_of_each_kind_of_single_stimuli_give_a_gallery(name):
-    store = CellStore(Path(__file__).parents[1] / "goldens" / "results.parquet")
-    trials = [store.trials(cell.key) for cell in store.cells() if cell.kind == name]
-    if name in NOT_SHOWN:
-        return
-    for one in trials:
-        gallery = read(kinds()[name], one)
-        assert isinstance(gallery, Gallery)
-        assert gallery.answers
-        assert set(columns_of(kinds()[name])[0]) <= set(one), "it reads what the kind wrote"
 
 
 def test_the_page_shows_the_stimuli_of_every_such_kind():

@@ -1,5 +1,6 @@
 """Every panel goes through matplotlib without an error; names do not overlap; marks say what is known."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from study_rows import rows_of_seeds
+from result_rows import course, row
 
+from hf_clipdyn.benchmarks.kinds.classification import Classification
+from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.margin import place_names, spread
 from hf_clipdyn.report.mpl import draw
@@ -19,6 +22,7 @@ from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale, Span
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.style import HUMAN, figure_style
 from hf_clipdyn.results.table import load
+from hf_clipdyn.results.terms import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[2] / "model_cards" / "demo" / "results.parquet"
 
@@ -51,22 +55,12 @@ def test_every_panel_of_the_demo_is_drawn_and_has_an_alternative_text():
             assert panel.alt.startswith(panel.title)
 
 
-@pytest.mark.parametrize("n_seeds", [1, 3])
-def test_every_panel_of_a_study_of_seeds_is_laid_out(read, n_seeds):
-    planner = read(rows_of_seeds(n_seeds=n_seeds)).planner
-    with figure_style(printed=True):
-        for panels in planner.benchmarks.values():
-            figure = grid(panels, 7.0, 3, intervals="95 %")
-            figure.canvas.draw()
-            assert all(panel.alt for panel in panels)
-
-
 def test_points_that_say_nothing_are_hollow_or_crosses_and_interrupt_the_line():
     line = _line([0.1, 0.2, np.nan, 0.4], usable=np.array([True, False, False, True]))
     ax, _ = _draw(Panel(title="t", lines=(line,)))
     by_label = {one.get_label(): one for one in ax.lines}
     drawn = by_label["a"].get_ydata()
-    assert np.isnan(drawn[1:3]).all()
+    assert drawn[:4].tolist() == pytest.approx([0.1, math.nan, math.nan, 0.4], nan_ok=True)
     assert by_label["not interpretable"].get_ydata().tolist() == [0.2]
     assert by_label["not interpretable"].get_markerfacecolor() == mpl.colors.to_hex("white")
     crosses = [one for one in ax.artists if one.get_label() == "not defined"] or [by_label["not defined"]]
@@ -83,6 +77,8 @@ def test_a_band_follows_neighbours_and_a_lonely_point_has_a_bar():
         collection.get_segments() for collection in ax.collections if hasattr(collection, "get_segments")
     ]
     assert [[3, 0.3], [3, 0.5]] in [one[0].tolist() for one in segments]
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0, 0.3)
 
 
 def test_rows_have_their_intervals_and_a_map_its_bar_rules_and_margin():
@@ -117,53 +113,53 @@ def test_names_never_overlap_and_keep_their_order(places):
     assert sum(found) == pytest.approx(sum(places), abs=1e-9)
 
 
-# --- the panels of rows ------------------------------------------------------------------------------------------
+# --- curves over levels ------------------------------------------------------------------------------------------
 
 
-def _panel(study, **choices):
-    """The only panel with these choices."""
-    panels = [panel for own in study.planner.benchmarks.values() for panel in own]
-    (found,) = [panel for panel in panels if {**panel.choices, **choices} == dict(panel.choices)]
-    return found
-
-
-def _cells(*panels, width=7.0, columns=3):
+def _curves(study):
+    """The panel of the only benchmark over its levels, and its cell."""
+    (panels,) = study.planner.benchmarks.values()
+    curves = next(panel for panel in panels if "level" not in panel.choices)
+    curves = replace(curves, spans=(Span("window", 0.5, 1.0),))
     with figure_style(printed=True):
-        return grid(panels, width, columns, intervals="95 %").axes
+        return curves, grid([curves], 7.0, 1).axes[0]
 
 
-def _line_of(cell, label):
-    return next(line for line in cell.lines if line.get_label() == label)
+PEOPLE = {"role": "human", "reference": "observers", "probe": ""}
 
 
-def test_a_line_has_the_values_of_its_rows_and_its_interval(study, read):
-    (cell,) = _cells(_panel(read(study()), metric="cue accuracy"))
-    assert _line_of(cell, "me/fixture").get_ydata()[:6].tolist() == pytest.approx(
-        [0.25, *(0.7 + 0.03 * epoch for epoch in range(1, 6))]
-    )
-    heights = cell.collections[0].get_paths()[0].vertices[:, 1]
-    assert (heights.min(), heights.max()) == pytest.approx((0.22, 0.88))
+def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(read):
+    rows = []
+    for level, human in {1.0: 0.86, 0.3: 0.8, 0.1: 0.6}.items():
+        place = {"subset": "contrast", "condition": "contrast", "level": level}
+        for values, columns in (([level * at / 10 for at in range(7)], {}), ([human] * 7, PEOPLE)):
+            rows += course("classification/mvh", "accuracy", values, 0.02, **place, **columns)
+    curves, cell = _curves(read(rows, vocabulary=Vocabulary(kinds={"classification": Classification.terms})))
+    assert (curves.metric, curves.main, curves.x.title) == ("accuracy", True, "contrast")
+    lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 3}
+    revisions = [f"epoch-00{epoch}" for epoch in (0, 2, 3, 4, 6)]
+    assert [label for label in lines if label.startswith("epoch")] == revisions
+    assert lines["epoch-006"].get_xdata()[:3].tolist() == [0.1, 0.3, 1.0]
+    assert lines["epoch-006"].get_ydata()[:3].tolist() == pytest.approx([0.06, 0.18, 0.6])
+    (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
+    assert sorted(people.get_ydata()[:3]) == [0.6, 0.8, 0.86]
+    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "human observers", "window"]
 
 
 @pytest.mark.parametrize(
     ("condition", "levels", "beyond", "named"),
-    [("filter", (3.0, np.inf, 0.5), 6.0, "∞"), ("noise", (0.0, 1.0, 40.0), 0.5, "0")],
+    [("high_pass", (3.0, np.inf, 0.5), 6.0, "∞"), ("low_pass", (0.0, 1.0, 40.0), 0.5, "0")],
 )
 def test_a_logarithmic_axis_of_levels_has_a_place_for_what_it_leaves_out(
-    condition, levels, beyond, named, filtered
+    read, condition, levels, beyond, named
 ):
-    study = filtered(levels, condition=condition)
-    curves = next(panel for panel in study.planner.benchmarks["noise/x"] if "level" not in panel.choices)
-    (cell,) = _cells(replace(curves, spans=(Span("window", 1.0, 3.0),)))
-    assert "window" in [text.get_text() for text in cell.texts]
+    rows = [row("noise/x", "accuracy", 0.9, condition=condition, level=level) for level in levels]
+    _, cell = _curves(read(rows, vocabulary=Vocabulary(kinds={"noise": Noise.terms})))
     assert cell.get_xscale() == "log"
-    assert cell.xaxis_inverted() == (condition == "filter")
+    assert cell.xaxis_inverted() == (condition == "high_pass")
     finite = [level for level in levels if 0 < level < np.inf]
-    assert set(_line_of(cell, "me/fixture").get_xdata()[:3]) == {beyond, *finite}
+    (line,) = (line for line in cell.lines if line.get_label() == "me/fixture")
+    assert set(line.get_xdata()[:3]) == {beyond, *finite}
     ticks = dict(zip(cell.get_xticks(), (text.get_text() for text in cell.get_xticklabels()), strict=True))
     assert ticks[beyond] == named
     assert all(0.9 * min(finite) < tick < 1.1 * max(finite) for tick in ticks if tick != beyond)
-    people = [line for line in cell.lines if line.get_color() == HUMAN]
-    assert [(line.get_linestyle(), line.get_linewidth(), set(line.get_ydata()[:3])) for line in people] == [
-        ("-", 1.4, {0.5})
-    ]

@@ -1,4 +1,4 @@
-"""Results in a terminal, in a pipe, in a narrow window, without colours and without Unicode, and in files."""
+"""Results and their differences from a reference, in a terminal, in a pipe and in files."""
 
 import math
 import os
@@ -9,55 +9,38 @@ import forked
 import numpy as np
 import pandas as pd
 import pytest
-from result_rows import row
+from kept_cells import decisions, keep
+from result_rows import cell, row
 
 from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.report import read_study
+from hf_clipdyn.report.differences import differences
 from hf_clipdyn.report.numbers import numbers_frame, print_numbers, print_results, sparkline
-
-pty = pytest.importorskip("pty")
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_VARIABLES = (
-    "NO_COLOR",
-    "FORCE_COLOR",
-    "CLICOLOR_FORCE",
-    "TTY_COMPATIBLE",
-    "COLORTERM",
-    "TERM",
-    "COLUMNS",
-    "LINES",
-)
+from hf_clipdyn.results.cells import CellStore
 
 
 @pytest.fixture
 def lines(capsys, monkeypatch):
-    """`lines(study, width=None, metric=…)`: what `print_results` prints, line by line."""
-    for name in _VARIABLES:
+    """`lines(study)`: what `print_results` prints, line by line, where nobody forces colours."""
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
 
-    def printed(study, width=None, **options):
-        if width is not None:
-            monkeypatch.setenv("COLUMNS", str(width))
-        print_results(study, **options)
+    def printed(study):
+        print_results(study)
         return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
     return printed
 
 
-def _draw(values, silent=None):
+@pytest.mark.parametrize(
+    ("values", "silent", "drawn"),
+    [(range(8), [False] * 8, "▁▂▃▄▅▆▇█"), ([math.nan, 0, math.nan, 1], [True, False, False, False], "·▁ █")],
+)
+def test_a_sparkline_has_dots_for_what_is_not_interpretable_and_gaps_for_what_is_not_defined(
+    values, silent, drawn
+):
     values = np.array(values, float)
-    quiet = np.zeros(len(values), bool) if silent is None else np.array(silent)
-    return sparkline(values, quiet, np.nanmin(values), np.nanmax(values))
-
-
-def test_a_sparkline_runs_from_the_least_to_the_greatest_value():
-    assert _draw(range(8)) == _BLOCKS
-    assert _draw([1, 0, 1]) == "█▁█"
-
-
-def test_what_is_not_interpretable_is_a_dot_and_what_is_not_defined_a_gap():
-    nothing = math.nan
-    assert _draw([nothing, 0, nothing, 1], [True, False, False, False]) == "·▁ █"
+    assert sparkline(values, np.array(silent), np.nanmin(values), np.nanmax(values)) == drawn
 
 
 def test_each_run_and_benchmark_has_a_line_for_each_main_metric(study, read, lines):
@@ -87,22 +70,10 @@ def test_filters_show_one_benchmark_or_every_number_of_a_metric(study, read):
     only = numbers_frame(both, benchmark="shape_bias/cue_conflict")
     assert set(only["benchmark"]) == {"shape_bias/cue_conflict"}
     levels = numbers_frame(both, metric="chance_corrected_drop", benchmark="noise/procedural")["metric"]
-    assert len(levels) == len(set(levels))
-    assert sum("sigma" in metric for metric in levels) > 1
+    assert sum("sigma" in metric for metric in levels) == len(set(levels)) > 1
     assert len(numbers_frame(both, everything=True)) > len(numbers_frame(both)) > len(only)
     with pytest.raises(UnknownNameError, match="Did you mean 'shape_bias/cue_conflict'"):
         numbers_frame(both, benchmark="shape_bias/cue_conflicts")
-    with pytest.raises(UnknownNameError, match="Did you mean 'shape_bias'"):
-        numbers_frame(both, metric="shape_bais")
-
-
-def test_the_frame_has_the_numbers_as_they_are(read):
-    values = {0: 0.5, 1: 0.612345678}
-    rows = [row("zero_shot/x", "top1", value, 0.02, epoch=epoch) for epoch, value in values.items()]
-    (found,) = numbers_frame(read(rows)).to_dict("records")
-    assert (found["first"], found["last"], found["n"]) == (0.5, 0.612345678, 1000)
-    assert found["ci_low"] == pytest.approx(0.592345678, abs=1e-12)
-    assert found["ci_high"] == pytest.approx(0.632345678, abs=1e-12)
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "latex"])
@@ -135,17 +106,49 @@ def test_names_cannot_move_the_cursor(read, lines):
     assert "new line tab" in found
 
 
-@pytest.fixture
-def command(write, study):
-    return [sys.executable, "-m", "hf_clipdyn.cli", "report", "--print", "numbers", write(study())]
-
-
-def _environment(**variables):
-    return {name: value for name, value in os.environ.items() if name not in _VARIABLES} | variables
-
-
-def test_in_a_pipe_the_text_is_plain_and_whole(command, study, read, lines):
-    done = forked.run(command, env=_environment(TERM="xterm-256color"))
+def test_in_a_pipe_the_text_is_plain_and_whole(study, read, write, lines):
+    command = [sys.executable, "-m", "hf_clipdyn.cli", "report", "--print", "numbers", write(study())]
+    done = forked.run(command, env=os.environ | {"TERM": "xterm-256color"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert [line.rstrip() for line in done.stdout.splitlines()] == lines(read(study()))
+
+
+# --- differences from a reference --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A table of three models on one benchmark: b is better than a, c is a with other errors."""
+    path = tmp_path_factory.mktemp("models") / "results.parquet"
+    store, rng = CellStore(path), np.random.default_rng(0)
+    for name, share in (("me/a", 0.5), ("me/b", 0.8), ("me/c", 0.5)):
+        keep(store, cell("main", "zero_shot/cifar10", repo_id=name), decisions(rng.random(100) < share))
+    store.rebuild()
+    return path
+
+
+def test_all_models_are_compared_with_the_first_and_corrected_together(models):
+    found = differences(read_study(models))
+    table = found.table()
+    assert [(row[0], row[2]) for row in table.rows] == [
+        *(("me/b", "zero-shot accuracy"), ("me/c", "zero-shot accuracy"))
+    ]
+    assert [row[-1] for row in table.rows] == ["< 0.001", f"{found.of_family['p_adjusted'].iloc[1]:.3f}"]
+    assert set(found.of_family["family_size"]) == {2}
+    assert found.sentences()[1] == "Significant at 0.05: 1 before the correction, 1 after it (Bonferroni)."
+    assert "4 not a value of the model" in found.sentences()[-1]
+
+
+def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, clipdyn):
+    output = tmp_path / "differences.parquet"
+    before = models.read_bytes()
+    asked = ("report", models, "--print", "differences", "--revisions", "me/a,me/b")
+    code, printed, _ = clipdyn(*asked, "--correction", "by", "--output", output)
+    assert code == 0
+    assert printed.startswith("me/b minus me/a\nbenchmark ")
+    assert "1 after it (Benjamini-Yekutieli)" in printed
+    assert set(pd.read_parquet(output)["correction"]) == {"by", ""}
+    code, _, error = clipdyn(*asked, "--output", models)
+    assert (code, "is not a table of differences" in error) == (2, True)
+    assert models.read_bytes() == before

@@ -1,10 +1,11 @@
 """Which numbers share a panel, in which order, and that means over seeds and references are the right ones."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from result_rows import row
+from result_rows import course, row
 from scipy import stats
 from study_rows import rows_of_seeds
 
@@ -37,18 +38,30 @@ def test_the_mean_over_seeds_has_students_interval_and_keeps_its_seeds(planned):
     assert tiny.words(0).endswith("3 seeds")
 
 
-def test_main_metrics_come_first_and_what_is_undefined_last(planned):
+def test_a_mean_of_some_seeds_is_not_interpretable_and_says_of_how_many_it_is(planned):
     rows = [
-        row(
-            "shape_bias/x", metric, value, epoch=epoch, note="" if math.isfinite(value) else "nothing decided"
-        )
-        for metric, value in (("cue_accuracy", 0.5), ("shape_bias", math.nan), ("shape_preference", 0.4))
-        for epoch in (0, 1)
+        *course("zero_shot/x", "top1", [math.nan, 0.1, 0.2, 0.3], repo_id="me/0", scale="tiny", seed=0),
+        *course("zero_shot/x", "top1", [math.nan, 0.3, 0.4, 0.5], repo_id="me/1", scale="tiny", seed=1),
     ]
-    panels = planned(rows).benchmarks["shape_bias/x"]
+    rows[2] = replace(rows[2], interpretable=False)
+    (line,) = _of(planned(rows), "zero_shot/x").values
+    assert line.y.tolist() == pytest.approx([math.nan, 0.2, 0.4, 0.4], nan_ok=True)
+    assert line.usable.tolist() == [False, True, False, True]
+    assert "1 of 2 seeds are interpretable" in line.words(2)
+
+
+def test_main_metrics_come_first_and_what_is_undefined_last(planned):
+    planner = planned(
+        [
+            *course("shape_bias/x", "cue_accuracy", [0.5, 0.5]),
+            *course("shape_bias/x", "shape_bias", [math.nan, math.nan]),
+            *course("shape_bias/x", "shape_preference", [0.4, 0.4]),
+        ]
+    )
+    panels = planner.benchmarks["shape_bias/x"]
     assert [panel.metric for panel in panels] == ["shape_preference", "cue_accuracy", "shape_bias"]
     assert [panel.defined for panel in panels] == [True, True, False]
-    assert planned(rows).glance[0].metric == "shape_preference"
+    assert planner.glance[0].metric == "shape_preference"
 
 
 def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, study):
@@ -65,69 +78,32 @@ def test_one_run_has_its_levels_as_a_ramp_and_as_curves_of_the_stops(planned, st
     assert curves.x.title.startswith("sigma")
 
 
+def test_layers_are_rows_of_a_map_from_the_bottom_and_one_alone_is_no_map(planned):
+    def maps(*layers):
+        of_layers = (
+            course("quality/t", "alignment", [layer, layer + 0.5], probe="hidden", layer=layer)
+            for layer in layers
+        )
+        panels = planned([one for rows in of_layers for one in rows]).benchmarks["quality/t"]
+        return [panel for panel in panels if panel.cells is not None]
+
+    (panel,) = maps(2, 0, 1)
+    assert (panel.y.names, panel.cells.first_up) == (("0", "1", "2"), True)
+    assert panel.cells.values.tolist() == [[[0, 0.5], [1, 1.5], [2, 2.5]]]
+    assert not maps(0)
+
+
 def test_references_are_found_by_the_columns_that_they_join(planned, study):
     planner = planned(study())
-    cues = next(
-        panel for panel in planner.benchmarks["shape_bias/procedural"] if panel.metric == "cue_accuracy"
-    )
+    cues = _of(planner, "shape_bias/procedural", metric="cue accuracy")
     (null,) = [line for line in cues.lines if line.role == "chance"]
     assert null.y.tolist() == pytest.approx([0.262 + 0.002 * epoch for epoch in range(6)])
     assert null.place < 0
-    bias = next(
-        panel for panel in planner.benchmarks["shape_bias/procedural"] if panel.metric == "shape_bias"
-    )
+    bias = _of(planner, "shape_bias/procedural", metric="shape bias")
     assert ("neutral", 0.5) in {(level.role, level.height) for level in bias.levels}
 
 
-def test_models_of_one_revision_are_rows(planned):
-    rows = [
-        row("zero_shot/x", "top1", value, 0.1, repo_id=f"me/{name}")
-        for name, value in (("a", 0.5), ("b", 0.6))
-    ]
-    rows += [row("zero_shot/x", "top1", 0.125, role="chance", repo_id=f"me/{name}") for name in "ab"]
-    planner = planned(rows)
-    (panel,) = planner.benchmarks["zero_shot/x"]
-    assert (panel.form, panel.choices["over"], planner.over_training) == ("rows", "models", False)
-    assert [(one.label, one.value) for one in panel.rows] == [("me/a", 0.5), ("me/b", 0.6)]
-    assert [(level.title, level.height, level.role) for level in panel.levels] == [
-        ("chance", 0.125, "chance")
-    ]
-
-
-def test_early_revisions_make_the_axis_logarithmic_with_a_place_for_the_untrained_model(planned):
-    samples = [0, 64, 128, 256, 512, 640, 1280]
-    rows = [
-        row(
-            "zero_shot/x",
-            "top1",
-            0.1,
-            epoch=int(seen / 640) if seen % 640 == 0 else None,
-            samples_seen=seen,
-            revision=f"step-{seen:08d}",
-        )
-        for seen in samples
-    ]
-    planner = planned(rows)
-    assert (planner.clock, planner.log) == ("samples_seen", True)
-    places = planner.x.places(np.array(samples, float))
-    assert 0 < places[0] == planner.x.beyond < 64
-    assert places[1:].tolist() == samples[1:]
-
-
 # --- what shares a panel, and what gives it a scale ------------------------------------------------------------
-
-
-def _series(benchmark, metric, value, **more):
-    """Rows of two revisions, since single ones give rows."""
-    return [row(benchmark, metric, value, epoch=epoch, **more) for epoch in (0, 1)]
-
-
-def _of_values(column, values, *series, **more):
-    return [one for value in values for one in _series(*series, **{column: value}, **more)]
-
-
-def _lines(panel):
-    return {line.label: line.y[0] for line in panel.values}
 
 
 def _scales(panel):
@@ -150,22 +126,23 @@ def _scales(panel):
     ],
 )
 def test_settings_and_states_of_the_data_are_never_mixed_in_one_panel(planned, column, values, words):
-    panels = planned(_of_values(column, values, "noise/x", "area", 0.5)).benchmarks["noise/x"]
+    rows = [one for value in values for one in course("noise/x", "area", [0.5, 0.5], **{column: value})]
+    panels = planned(rows).benchmarks["noise/x"]
     assert [panel.choices["setup"] for panel in panels] == words
     assert [len(panel.lines) for panel in panels] == [1, 1]
 
 
 def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_panels(planned):
     rows = [
-        *_series("saliency/osie", "nss", 0.5, probe="rollout"),
-        *_series("saliency/osie", "nss", 0.6, probe="rollout", variant="smoothed"),
-        *_series("saliency/osie", "nss", 0.88, probe="", role="baseline", reference="centre"),
-        *_series("quality/t", "alignment", 0.7, variant="cosine"),
-        *_series("quality/t", "alignment", 0.64, probe="", role="baseline", reference="psnr"),
-        *_series("quality/t", "alignment", 0.69, probe="", role="baseline", reference="other"),
-        *_series("similarity/nights", "two_afc", 0.8),
-        *_series("similarity/nights", "two_afc", 0.9, probe="", role="human"),
-        *_series("similarity/nights", "two_afc", 0.95, probe="", role="ceiling"),
+        *course("saliency/osie", "nss", [0.5, 0.5], probe="rollout"),
+        *course("saliency/osie", "nss", [0.6, 0.6], probe="rollout", variant="smoothed"),
+        *course("saliency/osie", "nss", [0.88, 0.88], probe="", role="baseline", reference="centre"),
+        *course("quality/t", "alignment", [0.7, 0.7], variant="cosine"),
+        *course("quality/t", "alignment", [0.64, 0.64], probe="", role="baseline", reference="psnr"),
+        *course("quality/t", "alignment", [0.69, 0.69], probe="", role="baseline", reference="other"),
+        *course("similarity/nights", "two_afc", [0.8, 0.8]),
+        *course("similarity/nights", "two_afc", [0.9, 0.9], probe="", role="human"),
+        *course("similarity/nights", "two_afc", [0.95, 0.95], probe="", role="ceiling"),
     ]
     panels = [panel for own in planned(rows).benchmarks.values() for panel in own]
     assert {panel.title: _scales(panel) for panel in panels} == {
@@ -199,8 +176,24 @@ def test_arms_are_never_averaged_and_come_after_all_scales_in_the_palette(planne
 
 
 @pytest.mark.parametrize(
-    ("steps", "log"), [([0, 1, 2, 4, 8, 16, 1000], True), ([0, 250, 500, 750, 1000], False)]
+    ("clock", "stops", "log"),
+    [
+        ("samples_seen", [0, 64, 128, 256, 512, 640, 1280], True),
+        ("step", [0, 1, 2, 4, 8, 16, 1000], True),
+        ("step", [0, 250, 500, 750, 1000], False),
+    ],
 )
-def test_checkpoints_of_others_at_powers_of_two_ask_for_a_logarithm_of_the_steps(planned, steps, log):
-    rows = [row("zero_shot/x", "top1", 0.5, revision=f"step{step}", epoch=None, step=step) for step in steps]
-    assert (planned(rows).clock, planned(rows).log) == ("step", log)
+def test_early_revisions_make_the_axis_logarithmic_with_a_place_for_the_untrained_model(
+    planned, clock, stops, log
+):
+    epochs = {0: 0, 640: 1, 1280: 2}
+    planner = planned(
+        [
+            row("zero_shot/x", "top1", 0.1, revision=f"at{at}", epoch=epochs.get(at), **{clock: at})
+            for at in stops
+        ]
+    )
+    assert (planner.clock, planner.log) == (clock, log)
+    untrained, *others = planner.x.places(np.array(stops, float))
+    assert 0 < untrained < stops[1] if log else untrained == 0
+    assert others == stops[1:]

@@ -32,8 +32,9 @@ def _commits(hub, repo_id: str = "me/study") -> list[str]:
     return [one.title for one in repo.history(repo.branches["main"])]
 
 
-def test_the_page_becomes_a_static_space_in_one_commit(results, hub, tmp_path):
-    url = push_space(results, "me/study")
+def test_the_page_becomes_a_static_space_in_one_commit_and_is_private_if_asked(results, hub, tmp_path):
+    url = push_space(results, "me/study", private=True)
+    assert HfApi().repo_info("me/study", repo_type="space").private
     assert url.startswith(f"{hub.url}/spaces/me/study/commit/")
     assert _commits(hub) == ["Show the study, measured by hf-clipdyn", "initial commit"]
     head = _head(_file("README.md"))
@@ -79,22 +80,15 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
     assert _file("index.html") == "mine"
 
 
-def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, patience):
-    patience(0.1)
+def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch):
+    for name, seconds in {"FIRST_PAUSE": 0.01, "PUSH_PATIENCE": 0.1}.items():
+        monkeypatch.setattr(f"hf_clipdyn.hub.{name}", seconds)
     hub.plant("commit", Fault(503), times=10_000)
     with pytest.raises(PublishError, match=r"to the space me/study \(the Hub answered 503: "):
         push_space(results, "me/study")
     assert _commits(hub) == ["initial commit"]
     hub.faults.clear()
     assert push_space(results, "me/study")
-
-
-def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(results, hub):
-    push_space(results, "me/hidden", private=True)
-    assert HfApi().repo_info("me/hidden", repo_type="space").private
-    push_space(results, "me/study")
-    with pytest.raises(ConfigError, match="me/study exists and is public: make it private"):
-        push_space(results, "me/study", private=True)
 
 
 def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, clipdyn):

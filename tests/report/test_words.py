@@ -1,15 +1,16 @@
 """What the report says, and what it does not."""
 
+import math
 import re
 
 import numpy as np
 import pytest
 from kept_cells import decisions, keep
 from made_verdicts import judged, made
-from result_rows import cell, row
+from result_rows import cell, course
 
 from hf_clipdyn.report import headline, read_study, summarize
-from hf_clipdyn.report.words import verdict_sentences
+from hf_clipdyn.report.words import crossings, verdict_sentences
 from hf_clipdyn.results.cells import CellStore
 
 
@@ -34,39 +35,48 @@ def test_ends_and_crossing_are_given_with_their_intervals(study, say):
     )
 
 
-def _bias(*points, half=0.05):
-    return [
-        row("shape_bias/cue_conflict", "shape_bias", value, half, epoch=epoch, interpretable=verdict)
-        for epoch, (value, verdict) in enumerate(points)
-    ]
-
-
 def test_of_a_run_without_any_interpretable_value_no_value_is_given(say):
-    first = say(_bias((0.61, False), (0.30, False)))[0]
+    rows = course("shape_bias/cue_conflict", "shape_bias", [0.61, 0.30], 0.05, interpretable=False)
+    first = say(rows)[0]
     assert "not interpretable at any of 2 revisions" in first
     assert "0.61" not in first
     assert "0.30" not in first
     assert "uman" not in first
 
 
-def _accuracy(*points):
-    return [
-        one
-        for epoch, (value, half) in enumerate(points)
-        for one in (
-            row("zero_shot/x", "top1", value, half, epoch=epoch),
-            row("zero_shot/x", "top1", 0.1, epoch=epoch, role="chance"),
-        )
-    ]
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (0.111, "0.111 [0.099, 0.123] (n = 1,000) at epoch-001; chance is 0.1, and the last value is "),
+        (0.2, "0.200 [0.188, 0.212] (n = 1,000) at epoch-001; chance is 0.1."),
+    ],
+)
+def test_a_last_value_at_chance_is_called_so(say, last, said):
+    rows = course("zero_shot/x", "top1", [0.095, last], 0.012)
+    first = say([*rows, *course("zero_shot/x", "top1", [0.1, 0.1], role="chance")])[0]
+    assert first.startswith("Zero-shot accuracy on x: from 0.095 [0.083, 0.107] at epoch-000 (untrained) to ")
+    assert said in first
+    assert ("indistinguishable from chance" in first) == (last < 0.2)
 
 
-def test_a_last_value_at_chance_is_called_so(say):
-    first = say(_accuracy((0.095, 0.006), (0.111, 0.012)))[0]
-    assert first == (
-        "Zero-shot accuracy on x: from 0.095 [0.089, 0.101] at epoch-000 (untrained) to 0.111 [0.099, 0.123] "
-        "(n = 1,000) at epoch-001; chance is 0.1, and the last value is indistinguishable from chance."
-    )
-    assert say(_accuracy((0.095, 0.006), (0.2, 0.012)))[0].endswith("at epoch-001; chance is 0.1.")
+@pytest.mark.parametrize(
+    ("values", "columns", "crossed"),
+    [
+        ([0.3, 0.3, 0.5, 0.7, 0.7], {}, [(1, 3)]),
+        ([0.7, 0.7, 0.3, 0.3, 0.7, 0.7], {}, [(1, 2), (3, 4)]),
+        # one revision alone may be noise
+        ([0.3, 0.3, 0.7, 0.3, 0.7, 0.3], {}, []),
+        ([0.3, 0.7, 0.7, 0.7], {}, []),
+        # a value whose interval holds the level, or that has none, is on no side
+        ([0.3, 0.3, 0.7, 0.52, 0.7], {}, []),
+        ([0.3, 0.3, 0.7, 0.7], {"half": math.nan}, []),
+        ([0.3, 0.3, 0.7, 0.7], {"interpretable": False}, []),
+    ],
+)
+def test_a_crossing_needs_two_revisions_in_a_row_on_both_sides(read, values, columns, crossed):
+    planner = read(course("shape_bias/x", "shape_bias", values, **({"half": 0.05} | columns))).planner
+    (points,) = map(planner.points, planner.courses)
+    assert [(before.order, after.order) for before, after in crossings(points, 0.5)] == crossed
 
 
 @pytest.mark.parametrize(("share", "significant"), [(0.5, False), (0.9, True)])
@@ -85,44 +95,25 @@ def test_the_headline_names_its_first_revision_and_says_when_a_change_is_not_sig
     assert ("which is not significant" in words) == (not significant)
 
 
-@pytest.fixture
-def claims_of(study, read):
-    """The study of the made-up rows with made-up verdicts."""
-    return lambda make: judged(one := read(study()), *make(one))
-
-
-def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(claims_of):
-    sentences = summarize(
-        claims_of(
-            lambda one: [
-                made(one, 1, (0.2, 0.05), (0.4, 0.1)),
-                made(one, 5, (0.02, 0.06), word="undecided", cause="The interval is too wide."),
-                made(one, 3, word="not testable here", cause="No people judged."),
-                made(one, 8, word="not testable here", cause="No people judged."),
-            ]
-        )
-    )
+def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(study, read):
+    wide = made(5, (0.02, 0.06), word="undecided", cause="The interval is too wide.")
+    others = (made(number, word="not testable here", cause="No people judged.") for number in (1, 6))
+    sentences = summarize(judged(read(study()), wide, *others))
     assert sentences[0] == (
-        "Claim 1, Texture first, then shape (synthetic images, positive control): holds. "
-        "Texture bias early (0.5 - early): 0.200 [0.150, 0.250] (5 runs), δ = 0.05; "
-        "Turn to shape (late - early): 0.400 [0.300, 0.500] (5 runs), δ = 0.15. "
-        "A positive control, no evidence: the world is made so that texture is easy and shape is reliable."
-    )
-    assert sentences[1] == (
         "Claim 5 by prompts, Sensitivity to noise falls (synthetic images): undecided (The interval is too wide). "
         "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
     )
-    assert sentences[2] == "Not testable here: claims 3 and 8 (No people judged)."
-    assert sentences[3].startswith("Shape bias on the embedded world (synthetic): from")
+    assert sentences[1] == "Not testable here: claims 1 and 6 by prompts (No people judged)."
+    assert sentences[2].startswith("Shape bias on the embedded world (synthetic): from")
 
 
-def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):
-    control = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1))])
-    assert headline(control) == (
+def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(study, read):
+    control = made(1, (0.2, 0.05), (0.4, 0.1))
+    assert headline(judged(read(study()), control)) == (
         "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005."
     )
-    evident = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1)), made(one, 5, (0.2, 0.05))])
-    assert headline(evident).startswith(
+    evident = made(5, (0.2, 0.05))
+    assert headline(judged(read(study()), control, evident)).startswith(
         "Claim 5 by prompts, Sensitivity to noise falls (synthetic images): holds."
     )
