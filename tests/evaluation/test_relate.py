@@ -216,10 +216,6 @@ def test_a_pair_is_a_course_though_its_other_revision_changes_and_two_points_are
     assert revisions["previous"] == names[1:]
     assert revisions["last"] == names[:-1]
     assert revisions["seeds"] == revisions["seed 11"] == names
-    titles = {planner.title(one) for one in kappa}
-    assert {"error consistency, previous revision", "error consistency, mean of the other seeds"} <= titles
-    last = next(one for one in kappa if one.reference == "last")
-    assert {one.role for _, one in planner.references_of(last)} == {"lower_bound", "upper_bound"}
     name = ["error_consistency-zero_shot/procedural"]
     table = compare_revisions(done, "epoch-000", "epoch-001", name, family="all")
     compared = kappas(table[table["run_a"] == FIRST], reference="last")
@@ -291,9 +287,8 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     _, run = embedded
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
     rows = run("weights")
-    wanted = weight_path([load_file(file) for file in sorted(store.glob("revisions/*/model.safetensors"))])[
-        ""
-    ]
+    files = sorted(store.glob("revisions/*/model.safetensors"))
+    wanted = weight_path([load_file(file) for file in files])[""]
     whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
     assert whole["norm"].tolist() == pytest.approx(wanted["norms"])
     assert whole["step"].tolist() == pytest.approx(wanted["steps"])
