@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_clipdyn.app import answer_table, summary
+from hf_clipdyn.app import answer_table, summary, veiled
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.answers import Answer, open_models, scored
 
@@ -36,6 +36,13 @@ def test_a_table_is_opened_at_the_commits_that_were_measured(store, tmp_path, ev
             opened.stimulus(*absent)
 
 
+def test_what_is_attended_less_is_darker():
+    image = np.full((4, 4, 3), 200, np.uint8)
+    shown = veiled(image, np.array([[1.0, 0.0], [0.0, 0.0]]))
+    assert shown.shape == (320, 320, 3)
+    assert (shown[0, 0, 0], shown[-1, -1, 0]) == (200, 32)
+
+
 def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store):
     known = [scored(f"epoch-00{epoch}", np.array([0.3, 0.1 + 0.4 * epoch]), 10.0) for epoch in (0, 1)]
     nothing = np.full(2, np.nan)
@@ -50,6 +57,12 @@ def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store):
     assert table["rank"].tolist() == [1, 2, 2, 1, 0, 0]
     assert table["margin"].tolist()[:4] == [0.2, -0.2, -0.2, 0.2]
     assert table["probability"].isna().tolist() == [False] * 4 + [True] * 2
+
+
+def test_without_gradio_the_command_names_the_extra(store, monkeypatch, clipdyn):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    code, _, error = clipdyn("app", store)
+    assert (code, "hf-clipdyn[app]" in error) == (2, True)
 
 
 class Running:

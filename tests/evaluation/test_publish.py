@@ -114,14 +114,3 @@ def test_without_a_token_or_a_network_no_image_is_shown(push, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(PublishError, match="HF_HUB_OFFLINE"):
         push("me/results")
-
-
-def test_the_command_pushes_and_says_where(hub, store, zero_shot, tmp_path, clipdyn):
-    words = ["evaluate", store, *zero_shot, "--output", tmp_path / "results.parquet"]
-    words += ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
-    code, _, said = clipdyn(*words)
-    assert (code, f"{hub.url}/datasets/me/results" in said) == (0, True)
-    assert HfApi().repo_info("me/results", repo_type="dataset").private
-    hub.tokens.clear()
-    code, _, error = clipdyn(*words)
-    assert (code, "results.parquet is complete" in error) == (1, True)

@@ -146,6 +146,16 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(table, store):
     assert all(0 < share <= 1 for share in part["map"]["shares"])
 
 
+def test_revisions_that_do_not_fit_are_left_out_evenly(revisions, monkeypatch, caplog):
+    with revisions.encoder("epoch-002") as encoder:
+        tower = Tower.of(encoder)
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * tower.size / 0.95))
+    assert tryit._affordable(revisions) == ["epoch-000", "epoch-002"]
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * tower.size))
+    assert tryit._affordable(revisions) == []
+    assert "Use `clipdyn app` for a model of this size" in caplog.text
+
+
 def test_what_cannot_be_tried_is_one_sentence(table, store, tmp_path, clipdyn, monkeypatch):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     output, folders = table
