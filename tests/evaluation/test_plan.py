@@ -9,10 +9,7 @@ from hf_clipdyn.errors import EvaluationError, RevisionNotFoundError, UnknownNam
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import Plan
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-
-KEY = [*CELL_KEY, *NUMBER_KEY]
 
 
 def test_what_is_done_is_skipped_and_force_measures_it_again(evaluate, tmp_path, forward_passes):

@@ -43,6 +43,19 @@ def test_its_head_decides_for_the_texture_as_networks_do(value):
     assert value("shape_preference") == pytest.approx(0.141, abs=5e-4)
 
 
+@pytest.mark.parametrize(("number", "expected"), [(1, (0.207, 0.613)), (2, (0.212, 0.630))])
+def test_its_larger_siblings_decide_for_the_texture_too(number, expected, real_data, tmp_path):
+    table = evaluate_revisions(
+        save_lite(tmp_path / "lite", number),
+        BENCHMARKS[0],
+        data_dirs={"cue_conflict": real_data("cue-conflict")},
+        device="cpu",
+        show_progress=False,
+    ).to_pandas()
+    values = table[(table["probe"] == "head") & (table["role"] == "value")].set_index("metric")["value"]
+    assert tuple(values[["shape_bias", "cue_accuracy"]]) == pytest.approx(expected, abs=5e-4)
+
+
 def test_its_features_find_alike_what_people_find_alike(value):
     assert value("two_afc", variant="cosine") == pytest.approx(0.712, abs=5e-4)
     assert value("alignment", variant="correlation") == pytest.approx(0.244, abs=5e-4)
