@@ -95,7 +95,6 @@ def right(output, revision, repo_id=FIRST):
 
 
 def test_revisions_are_related_with_the_one_before_and_the_last(done, rows):
-    output = done
     rows = rows[rows["kind"].str.startswith("error_consistency")]
     commits = dict(zip(rows["revision"], rows["commit"], strict=True))
     names = sorted(commits)
@@ -104,7 +103,7 @@ def test_revisions_are_related_with_the_one_before_and_the_last(done, rows):
     assert last["other"].to_dict() == dict.fromkeys(names[:-1], commits[names[-1]])
     for revision, row in previous.iterrows():
         before = names[names.index(revision) - 1]
-        wanted = error_consistency(right(output, revision), right(output, before))
+        wanted = error_consistency(right(done, revision), right(done, before))
         assert row["value"] == pytest.approx(wanted["kappa"].value, abs=1e-12)
         assert row["ci_low"] < row["value"] < row["ci_high"]
         assert (row["n"], row["n_clusters"]) == (240, 240)
@@ -175,13 +174,12 @@ def test_a_newer_scoring_of_the_named_benchmarks_is_computed_again(done, tmp_pat
 
 
 def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_items(done, rows):
-    output = done
     seeds = kappas(rows, revision="epoch-003").set_index("reference")
     assert {"seeds", "seed 11", "seed 12", "arm noise"} <= set(seeds.index), (
         "of another arm only unequal seeds"
     )
     others = [
-        error_consistency(right(output, "epoch-003"), right(output, "epoch-003", run.repo_id))["kappa"].value
+        error_consistency(right(done, "epoch-003"), right(done, "epoch-003", run.repo_id))["kappa"].value
         for run in RUNS[1:]
     ]
     assert seeds.loc["seeds", "value"] == pytest.approx(np.mean(others), abs=1e-12)
@@ -211,9 +209,8 @@ def test_two_points_of_a_relation_are_compared_by_the_influences_that_were_kept(
 
 
 def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
-    output = done
     own = rows[(rows["kind"] == "learning_order-zero_shot") & (rows["role"] == "value")]
-    table = np.stack([right(output, f"epoch-{at:03d}") for at in range(4)])[None]
+    table = np.stack([right(done, f"epoch-{at:03d}") for at in range(4)])[None]
     wanted = learning_order(table)
     learned = own[own["metric"] == "learned"].set_index("revision")["value"]
     assert learned.tolist() == pytest.approx(wanted.facts["learned"][0])

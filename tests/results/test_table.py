@@ -1,4 +1,4 @@
-"""The frame of a table: its rows, courses and cells, and what is read from them."""
+"""The frame of a table: its rows, courses and cells, and the files that are read into it."""
 
 from pathlib import Path
 
