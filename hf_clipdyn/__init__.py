@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.training.order import times_seen as times_seen
     from hf_clipdyn.training.run import train as train
 
-__version__ = "0.3.1"
+__version__ = "0.4.0"
 
 __getattr__ = lazy_names(__name__)
 __all__ = sorted(["__version__", *homes_of(__name__)])

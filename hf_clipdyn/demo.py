@@ -39,9 +39,19 @@ def evaluation_beside(words: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for_the_run() -> None:
-    """Wait, in that process, until the run's folder has its configuration, with everything imported by then."""
+    """Wait, in that process, until the run's folder has its configuration; import and draw the benchmarks meanwhile."""
     interrupts.end_with_standard_input()
-    import_module("hf_clipdyn.evaluation.evaluate")  # takes seconds
+    import torch
+
+    from hf_clipdyn.benchmarks.registry import select_benchmarks
+    from hf_clipdyn.benchmarks.sources import open_sources
+    from hf_clipdyn.progress import library_bars
+
+    if torch.cuda.is_available():  # faster than a second core, and free only after the training
+        sys.exit("The revisions are measured after the training, on the GPU.")
+    import_module("hf_clipdyn.evaluation.evaluate")
+    with library_bars(False):
+        open_sources(select_benchmarks(_SUITES), {})
     _, _, folder, *_ = sys.argv
     while not (Path(folder) / "config.yaml").exists():
         time.sleep(0.1)
@@ -70,40 +80,42 @@ def run_demo(
     Raises:
         ConfigError: the folder contains a run of another recipe, or of version 0.3.
     """
-    import torch
-
-    from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.revisions.names import epoch_name
     from hf_clipdyn.revisions.store import Store, check_version
-    from hf_clipdyn.statistics.claims import EMBEDDED
-    from hf_clipdyn.training import delete_run, output_folder, train
-    from hf_clipdyn.training.device import torch_threads
 
     recipe = read_yaml(recipe_path("quick" if quick else "demo"))
     recipe |= {} if output_dir is None else {"output_dir": output_dir}
     config = TrainingConfig(**recipe | {"quiet": quiet, "resume_from_checkpoint": "true"})
-    folder, revisions = output_folder(config), Store(output_folder(config))
-    parts = [folder / f"results{end}" for end in (".parquet", ".cells", ".trials", ".influences")]
-    table, cells = parts[:2]
+    folder = Path(str(config.output_dir)).expanduser()
+    revisions, table = Store(folder), folder / "results.parquet"
     check_version(folder)
     if overwrite_output_dir:
+        from hf_clipdyn.training import delete_run
+
         delete_run(folder)
-        for path in parts if cells.is_dir() else ():  # a table without its cells may be a person's
+        parts = [folder / f"results{end}" for end in (".cells", ".parquet", ".trials", ".influences")]
+        for path in parts if parts[0].is_dir() else ():  # a table without its cells may be a person's
             delete(path)
     words = [str(folder), "--device=cpu", "--watch", "--quiet"]
     words += [f"--suite={','.join(_SUITES)}", f"--output={table}"]
-    # A GPU is faster than a second core, but is free only after the training.
-    has_room = usable_cores() >= 2 and not torch.cuda.is_available()
     trained = epoch_name(config.num_train_epochs) in revisions.names()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "evaluate.log"
-    with evaluation_beside(words, log) if has_room and not trained else nullcontext() as process:
+    has_room = usable_cores() >= 2 and not trained
+    with evaluation_beside(words, log) if has_room else nullcontext() as process:
+        from hf_clipdyn.training import train  # takes seconds, in which the other process begins
+
         train(config)
+        from hf_clipdyn.evaluation import evaluate_revisions
+        from hf_clipdyn.report import headline, read_study, write_cards, write_report
+        from hf_clipdyn.statistics.claims import EMBEDDED
+        from hf_clipdyn.training.device import torch_threads
+
         if process is not None:
             process.wait()  # until it has measured the last revision, or has died
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
-        evaluate_revisions(folder, suite=_SUITES, output=table, show_progress=not quiet)
+        if process is None or process.returncode:
+            evaluate_revisions(folder, suite=_SUITES, output=table, show_progress=not quiet)
         study = read_study(table, claims=EMBEDDED)
         page = write_report(study, folder / "report", try_it=True)
     write_cards(study, folder / "report")

@@ -24,7 +24,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -146,6 +146,13 @@ class UnknownNameError(ConfigError):
         names = sorted(known)
         listed = ", ".join(names[:40]) + (" …" if len(names) > 40 else "")
         super().__init__(f"{no_such(kind, name, names)} Known: {listed}.")
+
+
+def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise UnknownNameError for the first of the names that is not known; ``what`` is the kind of the names."""
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(what, name, known)
 
 
 class DatasetError(ClipDynError):

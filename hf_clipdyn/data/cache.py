@@ -18,7 +18,7 @@ from typing import Any
 
 import datasets
 
-from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, naming, readable_size
+from hf_clipdyn.errors import ConfigError, DatasetError, check_known, naming, readable_size
 from hf_clipdyn.files import STAGING
 
 _DEPTHS = {"tables": 4, "pixels": 1, "unpacked": 1, "baselines": 1}
@@ -175,9 +175,7 @@ def chosen_entries(
         UnknownNameError: a kind is neither known nor ``all``.
         ConfigError: ``older_than`` is negative.
     """
-    for kind in kinds:
-        if kind not in (*known, "all"):
-            raise UnknownNameError("kind of cache", kind, (*known, "all"))
+    check_known("kind of cache", kinds, (*known, "all"))
     if not older_than >= 0:
         raise ConfigError(f"older_than is {older_than}: it must be 0 days or more.")
     return [

@@ -10,7 +10,8 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_crop, square_processor
 
 _BATCH = 64
+_WORTH_A_THREAD = 1e-3  # seconds an image: threads with less work than that wait for the lock of Python
 _DECODER = 2  # to be raised if the same files are decoded to other pixels
 
 D = TypeVar("D", np.uint8, np.float32)
@@ -192,9 +194,12 @@ def _processed(
         ThreadPoolExecutor(usable_cores()) as pool,
         tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
     ):
+        each: Callable[..., Iterable[NDArray[np.uint8] | None]] = map
         for start in range(0, len(raw), _BATCH):
-            cells = raw[start : start + _BATCH][column]
-            images = list(pool.map(shown, cells, range(start, start + len(cells))))
+            cells, began = raw[start : start + _BATCH][column], time.perf_counter()
+            images = list(each(shown, cells, range(start, start + len(cells))))
+            if time.perf_counter() - began > _WORTH_A_THREAD * len(cells):
+                each = pool.map
             intact = [image for image in images if image is not None]
             yield np.stack(intact) if intact else None, np.array([image is None for image in images])
             bar.update(len(cells))

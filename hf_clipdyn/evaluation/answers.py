@@ -21,7 +21,7 @@ from hf_clipdyn.benchmarks.sources import cues, is_local, local_source
 from hf_clipdyn.benchmarks.vectors import similarity
 from hf_clipdyn.data.images import Source, decode_image
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ClipDynError, ConfigError, ModelError, UnknownNameError, naming, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, ModelError, check_known, naming, shown
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
@@ -93,8 +93,7 @@ class LoadedRevisions:
             RevisionError: its files cannot be fetched.
             ModelError: they are not an image encoder.
         """
-        if name not in self.by_name:
-            raise UnknownNameError("revision", name, self.by_name)
+        check_known("revision", [name], self.by_name)
         with self._lock:
             encoder = self._encoders.pop(name, None)
             if encoder is None:
@@ -191,8 +190,7 @@ def attention(
         UnknownNameError: there is no such revision or probe.
         ModelError: the model gives no such map.
     """
-    if probe not in PROBES:
-        raise UnknownNameError("map", probe, PROBES)
+    check_known("map", [probe], PROBES)
     with revisions.encoder(name) as encoder:
         pixels = resize_and_crop(encoder.image_processor, [image])
         saliency = saliency_maps(encoder, pixels, [probe])

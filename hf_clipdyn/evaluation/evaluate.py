@@ -19,7 +19,7 @@ from hf_clipdyn.benchmarks.sources import begin_call
 from hf_clipdyn.benchmarks.units import influences
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
+from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.processes import from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
@@ -130,7 +130,7 @@ def _rows(store: CellStore, work: Callable[[], list[str]]) -> datasets.Dataset:
 def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str]:
     """Measure what is not done yet; returns the keys of all selected cells."""
     is_main, live, keys = PartialState().is_main_process, LiveModel(config), list[str]()
-    texts, quiet = LastTexts(plan.last, live), not (config.show_progress and is_main)
+    texts, quiet = partial(live.texts_of, plan.last), not (config.show_progress and is_main)
     with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=quiet) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()

@@ -1,6 +1,7 @@
-"""The model of an evaluation, its precision, and the text embeddings of the run's last revision."""
+"""The model of an evaluation, its precision, and the text embeddings of another revision."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,7 @@ class LiveModel:
         self._config = config
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
+        self._texts: dict[str, dict[str, NDArray[np.float32]]] = defaultdict(dict)
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with the revision's files; a plan does not need the weights."""
@@ -64,17 +66,24 @@ class LiveModel:
         """The revision as benchmarks read it; a lower precision is compared with float32 on the first batch."""
         config, folder = self._config, self.fetch(revision)
         encoder, size, names = self.load(folder), config.batch_size, config.class_names
-        compared = partial(check_precision, folder, revision.name, config.device or str(encoder.device))
+        compared = partial(compare_with_float32, folder, revision.name, config.device or str(encoder.device))
         check = None if config.dtype == "float32" else compared
         return Readout(encoder, batch_size=size, check=check, name=revision.name, label_map=names)
 
-    def embed(self, texts: Sequence[str], revision: Revision) -> NDArray[np.float32]:
-        """Text embeddings of another revision, (n, d); the model has its weights again afterwards."""
-        before = self._folder
-        embedded = self.load(self.fetch(revision)).embed_texts(texts)
-        if before is not None:
-            self.load(before)
-        return embedded
+    def texts_of(self, revision: Revision, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Text embeddings of another revision, (n, d), not normalised; the model has its weights again afterwards.
+
+        Both encoders change in training. With the texts of one revision, a trajectory shows the change of the images
+        only. What is known of that revision is not embedded again.
+        """
+        known = self._texts[revision.name]
+        missing = list(dict.fromkeys(text for text in texts if text not in known))
+        if missing:
+            before = self._folder
+            known.update(zip(missing, self.load(self.fetch(revision)).embed_texts(missing), strict=True))
+            if before is not None:
+                self.load(before)
+        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
 
 
 class GivenModel(Series):
@@ -133,7 +142,7 @@ def check_processor(processor: object) -> None:
         )
 
 
-def check_precision(
+def compare_with_float32(
     folder: Path, name: str, device: str, pixels: NDArray[np.uint8], projection: NDArray[np.float32]
 ) -> None:
     """Compare the first batch of a lower precision with float32, and log the deviation.
@@ -165,26 +174,3 @@ def check_precision(
     _log.info(
         f"{name}: bfloat16 embeddings are within a cosine distance of {error:.1e} from float32 ({facts})."
     )
-
-
-class LastTexts:
-    """Text embeddings of the run's last revision, for evaluating the earlier ones.
-
-    Both encoders change in training; with fixed texts, a trajectory shows the change of the images only.
-
-    Args:
-        revision: the last one of the whole run, whichever are evaluated.
-        live: embeds the texts that are not known yet, so that there is no second model in memory.
-    """
-
-    def __init__(self, revision: Revision, live: LiveModel) -> None:
-        self._revision = revision
-        self._live = live
-        self._known = dict[str, NDArray[np.float32]]()
-
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, d), not normalised."""
-        missing = list(dict.fromkeys(text for text in texts if text not in self._known))
-        if missing:
-            self._known.update(zip(missing, self._live.embed(missing, self._revision), strict=True))
-        return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)

@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.heads import HEAD, Head, read_label_map
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, KindSettings, digest
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.sources import Source, open_sources, under_names
-from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError, naming
+from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, check_known, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.models.classifiers import class_labels, has_head
 from hf_clipdyn.models.encoder import check_image_processor, class_names, read_config, read_input, sees_images
@@ -277,7 +277,5 @@ def choose_revisions(
             _log.warning(f"These revisions contain no weights and are left out: {', '.join(bare)}.")
         return able, able[-1]
     by_name = {revision.name: revision for revision in listed}
-    for name in wanted:
-        if name not in by_name:
-            raise UnknownNameError("revision", name, by_name)
+    check_known("revision", wanted, by_name)
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]

@@ -28,10 +28,8 @@ from hf_clipdyn.revisions.names import natural_key
 
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _ANSWERS = 64  # revisions whose answers are in memory
-_OF_RUN = {
-    *(*OF_REVISION, "repo_id", "revision", "model_class", "processor_class"),
-    *("score_version", "other", "versions", "seconds"),
-}
+_OF_SCORING = "score_version", "other", "versions", "seconds"
+_OF_RUN = {*OF_REVISION, *_OF_SCORING, "repo_id", "revision", "model_class", "processor_class"}
 _OF_NUMBER, _FLOATS = list(columns_of(Number)), ("value", "ci_low", "ci_high")
 
 

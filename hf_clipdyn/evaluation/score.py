@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.benchmarks.units import influences, scored
-from hf_clipdyn.errors import EvaluationError, UnknownNameError, naming
+from hf_clipdyn.errors import EvaluationError, check_known, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
 from hf_clipdyn.results.cells import CellStore
@@ -79,10 +79,7 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
         raise EvaluationError(
             f"{config.output} contains no cells of {repo_id} on {names}: evaluate first, without --rescore."
         )
-    known = {cell.revision for cell in cells}
-    for name in config.revisions or ():
-        if name not in known:
-            raise UnknownNameError("revision", name, known)
+    check_known("revision", config.revisions or (), {cell.revision for cell in cells})
     selected = [cell for cell in cells if config.revisions is None or cell.revision in config.revisions]
     unchanged: dict[str, list[Cell]] = defaultdict(list)
     for cell in selected:

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.errors import check_known
 
 if TYPE_CHECKING:
     from transformers import (
@@ -68,8 +68,7 @@ MODEL_SIZES: dict[str, ModelSize] = {
 
 def model_size(name: str) -> ModelSize:
     """The scale of that name."""
-    if name not in MODEL_SIZES:
-        raise UnknownNameError("scale", name, MODEL_SIZES)
+    check_known("scale", [name], MODEL_SIZES)
     return MODEL_SIZES[name]
 
 

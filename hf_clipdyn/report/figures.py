@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import pandas as pd
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, check_known
 from hf_clipdyn.files import from_json, write_atomically
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.courses import CLOCKS, N_HUES
@@ -104,9 +104,7 @@ def write_figures(
         UnknownNameError: a format, width, benchmark, metric or x axis does not exist.
     """
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
-        for name in names:
-            if name not in known:
-                raise UnknownNameError(what, name, known)
+        check_known(what, names, known)
     settings = {} if style is None else read_style(style)
     planned, images = plan_figures(study, benchmarks, metric, x), dict[str, bytes]()
     folder, chosen = FigureFolder(path), bool(benchmarks or metric or x)
@@ -307,8 +305,7 @@ def plot(
         named = ", ".join(sorted(measured))
         raise ConfigError(f"{metric} was measured on several benchmarks, {named}: name one as `benchmark`.")
     chosen = benchmark or next(iter(measured))
-    if chosen not in measured:
-        raise UnknownNameError("benchmark", chosen, measured)
+    check_known("benchmark", [chosen], measured)
     first = next(panel for panel in measured[chosen] if panel.metric == metric)
     panel = _on_axis(planner, first, x or "") or first
     with figure_style():

@@ -7,6 +7,7 @@ text of a table passes through `safe`, since Plotly reads a few tags and fills i
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -152,17 +153,24 @@ def _numbers(scale: Scale, line: Line, of: str) -> dict[str, Any]:
     }
     given |= {"frame": line.frame} if line.frame >= 0 else {}
     ends = np.isfinite(line.low).any() or np.isfinite(line.high).any()
+    x, where = _along(scale, tuple(line.x.tolist()))
     given |= {"low": short(line.low), "high": short(line.high)} if ends else {}
     return {name: value for name, value in given.items() if value not in ("", [])} | {
         "name": line.label,
         "at": line.at.tolist(),
-        "x": short(scale.places(line.x)),
-        "where": [scale.words(x) for x in line.x],
+        "x": x,
+        "where": where,
         "y": short(line.y),
         "usable": line.usable.astype(int).tolist(),
         "n": line.n.tolist(),
         "clusters": line.n_clusters.tolist(),
     }
+
+
+@lru_cache
+def _along(scale: Scale, numbers: tuple[float, ...]) -> tuple[list[float | None], list[str]]:
+    """Where numbers lie, and the same in words; the lines of a benchmark share them."""
+    return short(scale.places(np.array(numbers))), list(map(scale.words, numbers))
 
 
 def _colour(panel: Panel, line: Line, steps: int) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
+from hf_clipdyn.errors import ConfigError, check_known, naming
 from hf_clipdyn.options import parse_yaml
 
 EMBEDDED = Path(str(files("hf_clipdyn.statistics").joinpath("claims.yaml")))
@@ -36,14 +36,8 @@ class _Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, content: Any) -> Any:
-        for key in content if isinstance(content, dict) else ():
-            _check("key", str(key), cls.model_fields)
+        check_known("key", map(str, content if isinstance(content, dict) else ()), cls.model_fields)
         return content
-
-
-def _check(what: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise UnknownNameError(what, name, known)
 
 
 class Window(_Model):
@@ -206,14 +200,12 @@ class Claims(_Model):
         if at_accuracy and not self.accuracy:
             raise ValueError(f"the window {at_accuracy[0]} is at an accuracy: name the endpoint `accuracy`")
         if self.accuracy:
-            _check("endpoint (accuracy)", self.accuracy, self.endpoints)
+            check_known("endpoint (accuracy)", [self.accuracy], self.endpoints)
         for where, endpoint, windows in self._used():
-            _check(f"endpoint ({where})", endpoint, self.endpoints)
-            for name in windows:
-                _check(f"window ({where})", name, self.windows)
+            check_known(f"endpoint ({where})", [endpoint], self.endpoints)
+            check_known(f"window ({where})", windows, self.windows)
         for claim in self.claims:
-            for name in claim.gates:
-                _check(f"gate (claim {claim.number})", name, self.gates)
+            check_known(f"gate (claim {claim.number})", claim.gates, self.gates)
         return self
 
     def _used(self) -> Iterable[tuple[str, str, Iterable[str]]]:

@@ -12,7 +12,7 @@ from scipy import special
 from hf_clipdyn.benchmarks.noise_scores import drop_when_both_right
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.units import Key, UnitsOf
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, check_known
 from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.table import Table, load
@@ -144,8 +144,7 @@ def differences(
         a, b, benchmarks, correction, family, confidence_level: as there.
     """
     for what, name, names in (("correction", correction, CORRECTIONS), ("family", family, FAMILIES)):
-        if name not in names:
-            raise UnknownNameError(what, name, names)
+        check_known(what, [name], names)
     rows = table.rows[table.rows["role"] != "diagnostic"]
     cells = _of_benchmarks(rows.drop_duplicates("cell").astype({"cell": str}), benchmarks)
     places = rows.groupby("cell", observed=True).indices
@@ -181,9 +180,7 @@ def _no_trials(a: str, b: str | Sequence[str]) -> str:
 def _of_benchmarks(cells: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:
     """The cells of these benchmarks; `UnknownNameError` if one was not measured."""
     names = cells["kind"].astype(str) + "/" + cells["dataset"].astype(str)
-    for name in benchmarks or ():
-        if name not in names.to_numpy():
-            raise UnknownNameError("benchmark in the results", name, names.unique())
+    check_known("benchmark in the results", benchmarks or (), names.unique())
     return cells if benchmarks is None else cells[names.isin(list(benchmarks))]
 
 

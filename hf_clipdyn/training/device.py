@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
 
-from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, naming
+from hf_clipdyn.errors import ConfigError, TrainingError, check_known, naming
 from hf_clipdyn.hub import public_name
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
@@ -115,9 +115,8 @@ def _trackers(report_to: str) -> list[str | GeneralTracker]:
     from_plugins = {str(kind.name): kind for kind in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
     available = [*map(str, get_available_trackers()), *from_plugins]
     names = [name for name in map(str.strip, report_to.split(",")) if name not in ("", "none")]
+    check_known("tracker", names, [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"])
     for name in names:
-        if name not in (known := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
-            raise UnknownNameError("tracker", name, known)
         if name not in available and not (name == "all" and available):
             raise ConfigError(
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "

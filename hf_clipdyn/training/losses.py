@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.errors import check_known
 from hf_clipdyn.plugins import LOSSES, plugins, subclasses_in
 
 
@@ -286,6 +286,5 @@ def make_loss(name: str) -> Loss:
         'siglip'
     """
     known = _losses()
-    if name not in known:
-        raise UnknownNameError("loss", name, loss_names())
+    check_known("loss", [name], known)
     return known[name]()

@@ -8,7 +8,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import SchedulerType, get_scheduler
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
+from hf_clipdyn.errors import ConfigError, check_known, naming
 from hf_clipdyn.training.config import TrainingConfig
 
 # The schedules with a last learning rate of their own, and what they call its share of the peak.
@@ -61,8 +61,7 @@ def build_schedule(
         ConfigError: the schedule does not take these arguments.
     """
     name = config.lr_scheduler_type
-    if name not in SCHEDULES:
-        raise UnknownNameError("lr_scheduler_type", name, SCHEDULES)
+    check_known("lr_scheduler_type", [name], SCHEDULES)
     arguments = {_MIN_RATES[name]: config.min_lr_rate} if name in _MIN_RATES else {}
     arguments |= json.loads(config.lr_scheduler_kwargs or "{}")
     stand_in = AdamW([nn.Parameter(torch.zeros(1))])

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, naming
+from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, check_known, naming
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions import open_series
@@ -183,8 +183,7 @@ def _steps(run: str | Path, *names: str) -> list[int]:
     """The steps of these revisions."""
     revisions = open_series(str(run)).revisions()
     steps = {revision.name: revision.step for revision in revisions if revision.step is not None}
-    for name in set(names) - set(steps):
-        raise UnknownNameError("revision", name, steps)
+    check_known("revision", names, steps)
     return [steps[name] for name in names]
 
 

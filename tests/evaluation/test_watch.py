@@ -20,7 +20,7 @@ from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, Revis
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import follow
-from hf_clipdyn.evaluation.live_model import LiveModel, check_precision
+from hf_clipdyn.evaluation.live_model import LiveModel, compare_with_float32
 from hf_clipdyn.models.encoder import Encoder
 
 
@@ -147,7 +147,7 @@ def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store):
     encoder = Encoder.from_folder(folder, device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
     exact = encoder.embed_images(pixels).projection
-    check = partial(check_precision, folder, "epoch-001", "cpu")
+    check = partial(compare_with_float32, folder, "epoch-001", "cpu")
     check(pixels, exact + np.float32(1e-3))
     for changed in (exact[::-1], np.ones_like(exact)):
         with pytest.raises(EvaluationError, match="epoch-001"):

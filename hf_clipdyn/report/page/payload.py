@@ -110,24 +110,34 @@ class Packed:
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, _Place] = {}
+        self._texts: dict[str, _Place] = {}
 
     def __call__(self, given: Any) -> Any:
+        if type(given) is str:  # nine of ten calls: the same words again and again
+            if given not in self._texts:
+                self._texts[given] = self._place(given)
+            return self._texts[given]
         if isinstance(given, dict):
-            whole: Any = ["#" + self(list(given))[1:], *map(self, given.values())]
-        elif isinstance(given, list | tuple):
-            whole = [one if one.__class__ in _NUMBERS else self(one) for one in given]
-        elif isinstance(given, str) and not isinstance(given, _Place):
-            whole = given
-        else:
-            return given
+            return self._placed(["#" + self(list(given))[1:], *map(self, given.values())])
+        if isinstance(given, list | tuple):
+            numbers = _NUMBERS.issuperset(map(type, given))  # the long lists hold nothing else
+            return self._placed(
+                list(given) if numbers else [one if type(one) in _NUMBERS else self(one) for one in given]
+            )
+        return given
+
+    def _placed(self, whole: list[Any]) -> "_Place":
         key = repr(whole)  # a third of the time of JSON
         if key not in self._places:
-            self._places[key] = _Place(f"${len(self.values)}")
-            self.values.append(whole)
+            self._places[key] = self._place(whole)
         return self._places[key]
 
+    def _place(self, whole: Any) -> "_Place":
+        self.values.append(whole)
+        return _Place(f"${len(self.values) - 1}")
 
-_NUMBERS = (int, float, type(None), bool)
+
+_NUMBERS = frozenset((int, float, type(None), bool))
 
 
 class _Place(str):
