@@ -37,8 +37,3 @@ def publish_epochs(
         summary = publisher.finish()
     assert not summary.missing, summary.message
     return folder
-
-
-def publish_one(folder: Path, save: Save, repo_id: str = "me/run") -> Path:
-    """Publish what ``save(folder)`` writes as epoch-000 of a run in ``folder``; returns that."""
-    return publish_epochs(folder, [0], lambda _: save, repo_id)

@@ -148,7 +148,7 @@ def test_rows_of_unknown_kinds_do_not_hinder_relations_of_known_ones(used: Path,
 def test_trials_of_unknown_data_sets_are_not_passed_on_and_their_images_not_searched(
     used: Path, tmp_path: Path
 ) -> None:
-    kept_here = _stage(used, tmp_path, "me/results", hidden=False)
+    kept_here = _stage(used, tmp_path, "me/results", hidden=True)
     assert sorted(kept_here) == ["former/procedural", "zero_shot/former_set"]
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "`zero_shot/former_set`" in card

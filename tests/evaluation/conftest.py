@@ -74,6 +74,14 @@ def store(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., Path]
     return publish(tmp_path_factory.mktemp("run"), [0, 1, 2])
 
 
+@pytest.fixture
+def slow(store: Path) -> Any:
+    """epoch-001 as the slow evaluator loads it."""
+    from slow_evaluator import Slow
+
+    return Slow(store)
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of cue_conflict (36 images), cifar10 (20) and flickr8k (6 images, 12 captions)."""

@@ -13,22 +13,14 @@ from skimage.metrics import structural_similarity
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from slow_evaluator import REVISION, Slow
+from slow_evaluator import REVISION
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 
 TOLERANCE = 1e-5
-GEIRHOS = [
-    *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
-    *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
-]
-
-
-@pytest.fixture
-def slow(store):
-    return Slow(store)
 
 
 def distance(a, b):
@@ -84,8 +76,8 @@ def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate
     cues = [file.stem.split("-") for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
     for variant, template in (("", "a photo of a {}."), ("name", "{}")):
-        classes = slow.classes(GEIRHOS, [template])
-        decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
+        classes = slow.classes(list(GEIRHOS_CLASSES), [template])
+        decisions = [GEIRHOS_CLASSES[int(np.argmax(classes @ image))] for image in images]
         n_shape = sum(cue[0].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         n_texture = sum(cue[1].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         for cue, hits in (("shape", n_shape), ("texture", n_texture)):

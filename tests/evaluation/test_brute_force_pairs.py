@@ -12,7 +12,7 @@ from PIL import Image
 from result_rows import value
 from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from slow_evaluator import REVISION, Slow
+from slow_evaluator import REVISION
 
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 
@@ -44,11 +44,6 @@ def all_distances(pairs):
         yield place | {"variant": "cosine"}, np.array([cosine(a, b) for a, b in states])
         yield place | {"variant": "euclidean"}, np.array([euclidean(a, b) for a, b in states])
         yield place | {"variant": "normalised_euclidean"}, np.array(normalised(states))
-
-
-@pytest.fixture
-def slow(store):
-    return Slow(store)
 
 
 def read(path):

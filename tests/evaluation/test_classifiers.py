@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from official_trees.trees import TREES
@@ -12,7 +11,7 @@ from PIL import Image
 from tiny_models import classifier
 from transformers import ViTImageProcessor
 
-from hf_clipdyn import evaluate_model, evaluate_revisions
+from hf_clipdyn import evaluate_revisions
 from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError
@@ -89,19 +88,6 @@ def test_the_decisions_are_those_of_the_model_itself(save, data):
             hits.append(int(logits.argmax()) == label)
     (top1,) = values(table, metric="top1")["value"]
     assert top1 == pytest.approx(np.mean(hits))
-
-
-def test_a_live_classifier_gives_the_numbers_of_the_saved_one_and_stays_in_training(save, data):
-    benchmarks = ["zero_shot/cifar10", "shape_bias/cue_conflict"]
-    folders = {name: data[name] for name in ("cifar10", "cue_conflict")}
-    saved = evaluate_revisions(save(OBJECTS), benchmarks, data_dirs=folders, **SMALL)
-    model = classifier("ViT", OBJECTS).train()
-    live = evaluate_model(model, PROCESSOR, benchmarks, data_dirs=folders, **SMALL)
-    assert model.training
-    assert model.vit.training
-    columns = ["metric", "probe", "variant", "value"]
-    pd.testing.assert_frame_equal(values(live)[columns], values(saved)[columns])
-    assert set(values(live)["probe"]) == {"head", "projection", "linear_probe"}
 
 
 def test_classes_without_names_are_named_by_a_map(save, data, tmp_path):

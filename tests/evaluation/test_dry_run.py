@@ -1,12 +1,8 @@
 """`clipdyn evaluate --dry_run`: what an evaluation would cost, measured on a few rows, with nothing written."""
 
-import datasets
 import pytest
-from PIL import Image
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.dry_run import dry_run
@@ -71,16 +67,3 @@ def test_a_dry_run_of_the_command_line_prints_a_row_a_benchmark_and_writes_nothi
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="rescore"):
         dry_run(EvaluationConfig(repo_id="me/run", output=tmp_path / "r.parquet", rescore=True))
-
-
-def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
-    a, b, c = (str(tmp_path / f"{name}.png") for name in "abc")
-    for path in (a, b, c):
-        Image.new("RGB", (2, 2)).save(path)
-    rows = {"reference": [a, a, a], "image_0": [b, c, b], "image_1": [c, b, c]}
-    triplets = datasets.Dataset.from_dict(rows).cast(datasets.Features(dict.fromkeys(rows, datasets.Image())))
-    counts = [
-        Source("made up", triplets.select_columns(columns), "test", dataset_metadata("procedural"))
-        for columns in (list(rows), ["image_0"])
-    ]
-    assert [one.count_images(range(3)) for one in counts] == [3, 2]

@@ -5,18 +5,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import yaml
 from hub_server.state import File
 from huggingface_hub import constants, hf_hub_download
 from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 
-from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions, open_series
 
 pytest.importorskip("open_clip")
-CHECKOUT = Path(__file__).resolve().parents[2]
 MODEL = "ViT-Test-Hub"
 REPO = "laion/laws"
 RUN = "Model-T-8_Data-2B_Samples-3B_lr-1e-3_bs-88k"
@@ -58,44 +53,14 @@ def _blobs(cache):
     return [path for path in cache.glob("models--laion--laws/blobs/*") if path.is_file()]
 
 
-@pytest.fixture
-def measure(data, judged, tmp_path):
-    """Measure NIGHTS and CIFAR-10, a few images of each, on the run into a table."""
-
-    def run(**given):
-        asked = {
-            "benchmarks": ["similarity/nights", "zero_shot/cifar10"],
-            "data_dirs": {"nights": judged["nights"], "cifar10": data["cifar10"]},
-            "samples_per_epoch": 213_334_440,
-            "from_open_clip": MODEL,
-            "output": tmp_path / "results.parquet",
-            "device": "cpu",
-            "show_progress": False,
-        }
-        return evaluate_revisions(PLACE, **(asked | given)).to_pandas()
-
-    return run
-
-
 def test_a_run_on_the_hub_is_measured_and_leaves_nothing_on_the_disk(measure, cache, downloads):
-    table = measure()
+    table = measure(PLACE, from_open_clip=MODEL, samples_per_epoch=213_334_440)
     assert table[["repo_id", "scale"]].drop_duplicates().to_numpy().tolist() == [[RUN, MODEL]]
     assert table["parameters"].notna().all()
     assert table["seed"].isna().all()
     seen = dict(zip(table["revision"], table["samples_seen"], strict=True))
     assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
     assert _blobs(cache) == list(downloads.rglob("*.pt")) == []
-
-
-def test_only_what_is_missing_is_downloaded_again(measure, cache, hub, data):
-    options = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
-    measure(revisions=["epoch-001", "epoch-012"], **options)
-    assert (hub.count("resolve-get"), len(_blobs(cache))) == (2, 0)
-    mine = Path(hf_hub_download(REPO, f"full_checkpoints/{RUN}/epoch_2.pt"))
-    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
-    assert set(measure(**options)["epoch"]) == set(EPOCHS)
-    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
-    assert mine.is_file(), "what was in the cache before is used and stays"
 
 
 def test_a_file_of_the_users_cache_that_another_snapshot_shares_is_never_deleted(cache, hub, files):
@@ -126,32 +91,3 @@ def test_a_copy_on_the_disk_has_the_same_commits(files, tmp_path):
     assert list_revisions(f"open_clip:{MODEL}@{folder}") == on_hub
     assert list_revisions(f"open_clip:{MODEL}@{REPO}/{RUN}") == on_hub
     assert [one.epoch for one in on_hub] == list(EPOCHS)
-
-
-@pytest.mark.parametrize(
-    ("place", "named"),
-    [
-        (f"{REPO}/full_checkpoints/{RUN[:-1]}", f"{RUN}'"),
-        (REPO, REPO),
-        ("laion/none/run", "laion/none"),
-        ("/no/where", "/no/where"),
-    ],
-)
-def test_a_wrong_place_is_one_line_that_names_it(place, named, clipdyn):
-    words = ("--from-open-clip", MODEL, "--benchmarks", "zero_shot/procedural")
-    code, _, error = clipdyn("evaluate", place, *words)
-    assert code in (1, 2)
-    assert error.count("\n") == 1
-    assert named in error
-
-
-def test_the_study_of_public_checkpoints_measures_the_suite_of_the_paper() -> None:
-    study = yaml.safe_load((CHECKOUT / "hf_clipdyn/recipes/studies/scaling-laws.yaml").read_text())
-    for model in study["models"]:
-        given = {key: model[key] for key in model.keys() - {"name"}}
-        config = EvaluationConfig(**given, **study["evaluation"])
-        run = config.series.repo_id
-        assert model["repo_id"].endswith(f"/full_checkpoints/{run}")
-        assert config.repo_id == (f"open_clip:ViT-{run[6:10]}@{model['repo_id']}",)
-        selected = {one.name for one in config.selected}
-        assert selected >= {one.name for one in select_benchmarks("paper")}

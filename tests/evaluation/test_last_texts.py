@@ -11,7 +11,6 @@ from slow_evaluator import Slow
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
@@ -19,23 +18,12 @@ KEY = [*CELL_KEY, *NUMBER_KEY]
 QUICK = Noise.on("cifar10", sigmas=(0.0, 0.1))
 
 
-@pytest.fixture
-def loads(monkeypatch):
-    """The folders whose weights were put into the model, by their commit."""
-    seen = []
-    load = Encoder.load
-
-    def counted(self, folder):
-        seen.append(folder.name)
-        return load(self, folder)
-
-    monkeypatch.setattr(Encoder, "load", counted)
-    return seen
-
-
 def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(evaluate, store, data):
-    final = evaluate("zero_shot/cifar10", texts="last")
-    assert set(final["texts"]) == {"last"}
+    final = evaluate("zero_shot/cifar10", "geometry/cifar10", texts="last")
+    assert set(zip(final["kind"], final["texts"], strict=True)) == {
+        ("zero_shot", "last"),
+        ("geometry", "own"),
+    }
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
     names, templates = dataset.features["label"].names, dataset_metadata("cifar10").templates
     classes = Slow(store, "epoch-002").classes(names, list(templates))
@@ -46,49 +34,9 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
         assert final[asked]["value"].item() == pytest.approx(np.mean(right))
 
 
-def test_the_last_revision_says_the_same_and_what_asks_no_texts_is_measured_as_always(evaluate):
-    names = ("zero_shot/cifar10", QUICK, "geometry/cifar10")
-    own, final = (evaluate(*names, **given) for given in ({}, {"texts": "last"}))
-    assert set(own["texts"]) == {"own"}
-    without = final["kind"] == "geometry"
-    assert set(final[without]["texts"]) == {"own"}
-    own, final = own[own["kind"] != "geometry"], final[~without]
-    assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
-    last = own[own["revision"] == "epoch-002"]
-    assert set(final["text_commit"]) == set(last["commit"])
-    assert set(own["text_commit"]) == {""}
-    texts = ["texts", "text_commit"]
-    key = [name for name in KEY if name not in texts]
-    mine, theirs = (
-        side[side["revision"] == "epoch-002"].drop(columns=["seconds", *texts]).set_index(key)
-        for side in (own, final)
-    )
-    pd.testing.assert_frame_equal(theirs, mine.loc[theirs.index])
-    joined = own.merge(final, on=key)
-    assert len(joined) == len(final)
-    assert not joined["value_x"].equals(joined["value_y"])
-
-
-def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkeypatch):
-    seen = {"images": 0, "texts": 0}
-    show_images, embed_texts = Encoder.show_images, Encoder.embed_texts
-
-    def images(self, pixels, **kwargs):
-        seen["images"] += len(pixels)
-        return show_images(self, pixels, **kwargs)
-
-    def texts(self, some, **kwargs):
-        seen["texts"] += len(some)
-        return embed_texts(self, some, **kwargs)
-
-    monkeypatch.setattr(Encoder, "show_images", images)
-    monkeypatch.setattr(Encoder, "embed_texts", texts)
-    evaluate("zero_shot/cifar10", texts="last")
-    assert seen == {"images": 3 * 20, "texts": 180}
-    assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
-
-
-def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, measure, loads):
+def test_it_resumes_and_a_new_last_revision_or_setting_stands_beside_the_old_one(
+    tmp_path, publish, measure, forward_passes
+):
     output = tmp_path / "results.parquet"
 
     def evaluate(*benchmarks, **kwargs):
@@ -98,9 +46,9 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
     publish(tmp_path, [0, 1])
     own, first = evaluate(texts="own"), evaluate()
     assert set(first["revision"]) == {"epoch-000", "epoch-001"}
-    loads.clear()
+    shown = forward_passes["images"]
     assert evaluate().equals(first)
-    assert not loads, "what is done is not done again"
+    assert forward_passes["images"] == shown, "what is done is not done again"
     stage = evaluate(Noise.on("cifar10", stage="input", sigmas=(0.0, 0.1)), revisions=["epoch-000"])
 
     publish(tmp_path, [2])

@@ -1,23 +1,15 @@
 """The first stage: what is selected, skipped, measured again, left out and refused."""
 
-import json
-
 import pyarrow.parquet as pq
 import pytest
 from transformers import Siglip2Config, Siglip2ImageProcessor
 
-from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
-from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
+from hf_clipdyn.data.prompts import CIFAR
+from hf_clipdyn.errors import EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import Plan
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-
-KEY = [*CELL_KEY, *NUMBER_KEY]
 
 
 def test_what_is_done_is_skipped_and_force_measures_it_again(evaluate, tmp_path, forward_passes):
@@ -34,21 +26,6 @@ def test_what_is_done_is_skipped_and_force_measures_it_again(evaluate, tmp_path,
     assert forward_passes["images"] == 80
     assert forced.drop(columns="seconds").equals(first.drop(columns="seconds"))
     assert len(pq.read_table(output)) == 3 * len(first)
-
-
-def test_another_setting_is_another_cell_beside_the_first(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    one = {"output": output, "revisions": ["epoch-000"]}
-    both = evaluate(
-        *(Noise.on("cifar10", sigmas=(0.0, 0.2), stage=stage) for stage in ("native", "input")), **one
-    )
-    table = pq.read_table(output).to_pandas()
-    assert len(table) == len(both)
-    assert not table.duplicated(KEY).any()
-    stages = table.groupby("settings")["data_fingerprint"].unique()
-    assert [json.loads(settings)["stage"] for settings in stages.index] == ["input", "native"]
-    assert stages.map(len).eq(1).all()
-    assert table["data_fingerprint"].nunique() == 2
 
 
 def test_every_missing_data_set_is_named_before_the_first_forward_pass_and_can_be_skipped(
@@ -69,17 +46,19 @@ def test_every_missing_data_set_is_named_before_the_first_forward_pass_and_can_b
         evaluate("shape_bias/cue_conflict", data_dirs={"cue_conflict": empty}, skip_missing=True)
 
 
-def test_data_that_are_neither_here_nor_on_the_hub_are_listed_with_their_place(store, monkeypatch):
-    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
-    monkeypatch.chdir("/")
-    for module in ("datasets.config", "huggingface_hub.constants"):
-        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
-    with pytest.raises(EvaluationError) as caught:
-        evaluate_revisions(store, suite="paper", device="cpu", show_progress=False)
-    for name in benchmark_suite("paper"):
-        facts = dataset_metadata(name.partition("/")[2])
-        if not name.endswith("/procedural") and facts.mirror is None:
-            assert facts.where in str(caught.value)
+def test_class_folders_give_the_numbers_of_their_loader_and_other_names_are_other_questions(
+    evaluate, data, tmp_path
+):
+    prompts, names = tmp_path / "prompts.txt", tmp_path / "names.json"
+    prompts.write_text("\n".join(CIFAR) + "\n")
+    names.write_text('["thing one", "thing two"]')
+    given = {"data_dirs": {"imagefolder": data["cifar10"]}, "revisions": ["epoch-001"], "templates": prompts}
+    loaded = evaluate("zero_shot/cifar10", revisions=["epoch-001"])
+    own = evaluate("zero_shot/imagefolder", **given)
+    assert own["value"].tolist() == loaded["value"].tolist()
+    assert own["data_fingerprint"].tolist() == loaded["data_fingerprint"].tolist()
+    named = evaluate("zero_shot/imagefolder", label_names=names, **given)
+    assert set(named["data_fingerprint"]).isdisjoint(own["data_fingerprint"])
 
 
 def test_a_revision_or_a_run_that_is_not_there_is_refused_with_those_that_are(evaluate, store):
@@ -87,39 +66,6 @@ def test_a_revision_or_a_run_that_is_not_there_is_refused_with_those_that_are(ev
         evaluate("zero_shot/cifar10", revisions=["epoch-003"])
     with pytest.raises(RevisionNotFoundError, match="me/other"):
         evaluate_revisions("me/other", store=store / "hub")
-
-
-@pytest.mark.parametrize("device", ["nonsense", "meta", ""])
-def test_a_device_that_computes_nothing_is_refused(evaluate, device, forward_passes):
-    with pytest.raises(ConfigError, match=f"device is {device!r}"):
-        evaluate("zero_shot/cifar10", device=device)
-    assert forward_passes["images"] == 0
-
-
-def test_suites_are_joined_and_each_benchmark_runs_once():
-    joined = [one.name for one in select_benchmarks(("human", "embedded"))]
-    assert set(joined) == {*benchmark_suite("human"), *benchmark_suite("embedded")}
-    assert len(joined) == len(set(joined))
-    assert joined[: len(benchmark_suite("human"))] == benchmark_suite("human")
-
-
-@pytest.mark.parametrize("sort", ["no table", "a folder", "below a file"])
-def test_an_output_that_is_no_table_is_refused_before_the_first_forward_pass_and_left_alone(
-    evaluate, tmp_path, forward_passes, sort
-):
-    """pyarrow reads a folder of tables as one."""
-    output = tmp_path / "results.parquet"
-    (tmp_path / "file").write_text("not a table")
-    if sort == "no table":
-        output.write_text("not a table")
-    elif sort == "a folder":
-        output.mkdir()
-    with pytest.raises((EvaluationError, OSError), match=r"/results\."):
-        evaluate(
-            "zero_shot/cifar10", output=tmp_path / "file" / output.name if sort == "below a file" else output
-        )
-    assert forward_passes["images"] == 0
-    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {"not a table"}
 
 
 def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data, store):

@@ -10,8 +10,6 @@ import pytest
 from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
-from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.results.arrow import SCHEMA
@@ -90,29 +88,6 @@ def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only_and_co
     pd.testing.assert_frame_equal(here, there)
 
 
-@pytest.mark.parametrize("unknown", ["kind", "data set"])
-def test_trials_of_a_kind_or_a_data_set_that_is_not_known_here_are_not_pushed(
-    hub, evaluate, tmp_path, monkeypatch, caplog, unknown
-):
-    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"]}
-    evaluate(*NAMES, **asked)
-    # As if it were that of a plug-in.
-    known = {name: kind for name, kind in kinds().items() if name != "zero_shot"}
-    others = [one for one in registry._own_builders() if one.name != "cifar10"]
-    if unknown == "kind":
-        monkeypatch.setattr("hf_clipdyn.evaluation.publish.kinds", lambda: known)
-    else:
-        monkeypatch.setattr(registry, "_own_builders", lambda: others)
-    evaluate(NAMES[0], push_to_hub=True, hub_model_id="me/results", private=True, **asked)
-    files = HfApi().list_repo_files("me/results", repo_type="dataset")
-    assert {Path(path).parent.name for path in files if path.startswith("results.trials/")} == {
-        "shape_bias--cue_conflict"
-    }
-    assert "zero_shot/cifar10" in caplog.text
-    card = HfApi().hf_hub_download("me/results", "README.md", repo_type="dataset")
-    assert "| `zero_shot/cifar10` | 1 |" in Path(card).read_text(encoding="utf-8"), "its numbers are"
-
-
 def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub, push, monkeypatch, tmp_path):
     monkeypatch.setattr("hf_clipdyn.hub.FIRST_PAUSE", 0.01)
     monkeypatch.setattr("hf_clipdyn.hub.PUSH_PATIENCE", 0.1)
@@ -139,14 +114,3 @@ def test_without_a_token_or_a_network_no_image_is_shown(push, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(PublishError, match="HF_HUB_OFFLINE"):
         push("me/results")
-
-
-def test_the_command_pushes_and_says_where(hub, store, zero_shot, tmp_path, clipdyn):
-    words = ["evaluate", store, *zero_shot, "--output", tmp_path / "results.parquet"]
-    words += ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
-    code, _, said = clipdyn(*words)
-    assert (code, f"{hub.url}/datasets/me/results" in said) == (0, True)
-    assert HfApi().repo_info("me/results", repo_type="dataset").private
-    hub.tokens.clear()
-    code, _, error = clipdyn(*words)
-    assert (code, "results.parquet is complete" in error) == (1, True)

@@ -24,11 +24,6 @@ def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
         assert all(after[: len(before)] == before for before, after in zip(held, longer, strict=True))
 
 
-def test_a_shard_counts_among_the_revisions_that_are_named(evaluate):
-    found = evaluate("zero_shot/cifar10", revisions=["epoch-002", "epoch-000"], shard="2/2")
-    assert set(found["revision"]) == {"epoch-000"}
-
-
 def test_shards_one_after_the_other_give_the_table_of_one_process(evaluate, tmp_path):
     """With the texts of the run's last revision, which is in one of the shards only."""
     last = {"texts": "last"}

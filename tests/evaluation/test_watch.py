@@ -1,6 +1,8 @@
-"""Runs in training, low precision, and models without a text encoder."""
+"""Runs in training, and low precision."""
 
 import itertools
+import json
+import shutil
 import threading
 import time
 from functools import partial
@@ -12,15 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from accelerate import PartialState
 from hub_server.faults import Fault
-from stores import publish_epochs, publish_one
-from tiny_models import VISION, vision_model
-from transformers import ViTImageProcessor
+from stores import publish_epochs
 
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import follow
-from hf_clipdyn.evaluation.live_model import compare_with_float32
+from hf_clipdyn.evaluation.live_model import LiveModel, compare_with_float32
 from hf_clipdyn.models.encoder import Encoder
 
 
@@ -81,28 +81,6 @@ def test_watching_ends_with_the_last_revision_that_the_run_has_planned(
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
 
 
-def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_one_call(
-    tmp_path, publish, watching, monkeypatch
-):
-    publish(tmp_path, [0, 1])
-    shown = []
-    show = Encoder.show_images
-
-    def counted(self, pixels, **asked):
-        shown.extend(image.tobytes() for image in pixels)
-        return show(self, pixels, **asked)
-
-    monkeypatch.setattr(Encoder, "show_images", counted)
-    watched = evaluate_revisions(tmp_path, watch_patience=0, **watching)
-    assert len(shown) == 2 * len(set(shown)), "once to each revision"
-    arguments = watching | {"watch": False, "output": tmp_path / "once.parquet"}
-    once = evaluate_revisions(tmp_path, **arguments)
-    columns = ["revision", "texts", "metric", "value", "ci_low", "ci_high"]
-    by = ["revision", "texts", "metric"]
-    frames = [table.to_pandas()[columns].sort_values(by, ignore_index=True) for table in (watched, once)]
-    pd.testing.assert_frame_equal(*frames)
-
-
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
     tmp_path, hub, save_model, watching, monkeypatch, caplog
 ):
@@ -122,19 +100,44 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         follow(config, interval=0.2)
 
 
+@pytest.mark.parametrize("before", ["fetch", "load"])
+def test_watching_goes_on_where_a_trainer_removes_a_checkpoint_before_it_is_measured(
+    save_model, tmp_path, watching, monkeypatch, caplog, before
+):
+    out = tmp_path / "out"
+    for step in (1, 2):
+        save_model(step)(out / f"checkpoint-{step}")
+        state = {"global_step": step, "epoch": step / 2, "log_history": []}
+        (out / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state))
+    work = getattr(LiveModel, before)
+
+    def removed(*args, **options):
+        if not options:  # the settings were read before
+            shutil.rmtree(out / "checkpoint-1", ignore_errors=True)
+        return work(*args, **options)
+
+    monkeypatch.setattr(LiveModel, before, removed)
+    table = evaluate_revisions(out, watch_patience=0, **watching)
+    assert set(table["revision"]) == {"step-00000002"}
+    assert "step-00000001" in caplog.text
+
+
 def test_watching_for_nothing_ends_with_the_cause(tmp_path, watching):
     (tmp_path / "revisions").mkdir()
     with pytest.raises(RevisionNotFoundError):
         evaluate_revisions(tmp_path, watch_patience=0, **watching)
 
 
-def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate, tmp_path):
+def test_bfloat16_is_recorded_where_it_keeps_the_order_and_refused_for_the_smallest_differences(
+    evaluate, tmp_path
+):
     given = {"revisions": ["epoch-001"], "output": tmp_path / "results.parquet"}
-    table = evaluate("zero_shot/cifar10", dtype="bf16", **given)
-    assert set(table["dtype"]) == {"bfloat16"}
-    with pytest.raises(
-        ConfigError, match=r"results\.parquet"
-    ):  # readers would draw two precisions as one run
+    names = ("psychophysics/procedural", "zero_shot/cifar10")
+    with pytest.raises(EvaluationError, match=names[0]):
+        evaluate(*names, dtype="bf16", **given)
+    table = evaluate(*names, dtype="bf16", skip_missing=True, **given)
+    assert set(zip(table["kind"], table["dtype"], strict=True)) == {("zero_shot", "bfloat16")}
+    with pytest.raises(ConfigError, match="results"):  # readers would draw two precisions as one run
         evaluate("zero_shot/cifar10", **given)
 
 
@@ -149,22 +152,3 @@ def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store):
     for changed in (exact[::-1], np.ones_like(exact)):
         with pytest.raises(EvaluationError, match="epoch-001"):
             check(pixels, changed)
-
-
-def test_a_vision_model_is_measured_without_text(evaluate, tmp_path):
-    def save(folder):
-        model = vision_model("ViT", VISION | {"image_size": 24, "patch_size": 8}, add_pooling_layer=False)
-        model.save_pretrained(folder)
-        ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
-
-    names = ("shape_bias/cue_conflict", "zero_shot/cifar10", "saliency/osie")
-    run = publish_one(tmp_path, save)
-    with pytest.raises(EvaluationError, match="zero_shot/cifar10"):
-        evaluate(*names, run=run)
-    table = evaluate(*names, run=run, skip_missing=True, saliency_probes=("rollout", "gradient_input"))
-    values = table[table["role"] == "value"]
-    assert "shape_preference" in set(values["metric"])
-    assert not {"shape_bias", "cue_accuracy", "top1"} & set(values["metric"]), "nothing that needs texts"
-    maps = values[(values["metric"] == "nss") & values["probe"].isin(["rollout", "gradient_input"])]
-    assert maps["value"].notna().all()
-    assert set(maps["probe"]) == {"rollout", "gradient_input"}

@@ -77,7 +77,7 @@ def test_the_origin_of_each_run_survives_when_tables_are_read_and_written_as_one
     assert Provenance.loads(frame.attrs["provenance"], "the frame").runs == results.origins
 
 
-def test_two_tables_of_one_run_give_its_earliest_times_unless_one_did_not_record_them(tmp_path):
+def test_two_tables_of_one_run_give_its_earliest_times_unless_one_did_not_record_them():
     first = RunOrigin(run="me/a", packages=("1",), began=_BEGAN, measured="2026-11-26T07:00:00+00:00")
     second = RunOrigin(run="me/a", packages=("2", "1"), measured="2026-11-26T06:50:00+00:00")
     (both,) = provenance.merged([first, second])

@@ -1,15 +1,17 @@
-"""The frame of a table: its rows, courses and cells, and what is read from them."""
+"""The frame of a table: its rows, courses and cells, and the files that are read into it."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from result_rows import row, write_rows
 
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.results.arrow import SCHEMA
-from hf_clipdyn.results.table import COURSE, load
+from hf_clipdyn.results.table import COURSE, load, load_results
+from hf_clipdyn.results.terms import Vocabulary
 
 
 @pytest.fixture
@@ -116,7 +118,32 @@ def test_revisions_are_ordered_by_the_clock_that_most_have_and_then_by_the_numbe
     assert load(write_rows(rows, tmp_path / "results.parquet")).rows["revision"].tolist() == list(expected)
 
 
-def test_reading_needs_no_datasets_and_the_words_no_arrow():
-    code = "import sys; from hf_clipdyn.results import {}; sys.exit(bool({} & sys.modules.keys()))"
-    for modules, libraries in (("cells, table", {"datasets", "torch"}), ("terms", {"pyarrow"})):
-        subprocess.run([sys.executable, "-c", code.format(modules, libraries)], check=True)
+def test_columns_with_a_default_may_be_absent_and_a_vocabulary_too(write):
+    path = write([row("noise/cifar10", "accuracy", 0.5)], vocabulary=None)
+    pq.write_table(pq.read_table(path).drop(["settings", "subset", "epoch"]), path)
+    results = load([path])
+    (read,) = results.rows.to_dict("records")
+    assert (read["settings"], read["subset"]) == ("{}", "")
+    assert pd.isna(read["epoch"])
+    assert results.words == Vocabulary()
+
+
+def test_a_folder_with_a_table_is_that_table(write, tmp_path):
+    path = write([row("noise/x", "accuracy", 0.5)])
+    (tmp_path / "run").mkdir()
+    path.rename(tmp_path / "run" / "results.parquet")
+    assert len(load_results(tmp_path / "run")) == 1
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ConfigError, match="model"):
+        load_results([tmp_path / "run", tmp_path / "model"])
+
+
+@pytest.mark.parametrize("names", [("seed0", "seed1"), ("one/results", "two/results")])
+def test_two_seeds_under_one_name_become_two_runs_named_by_file_or_folder(write, names):
+    paths = [write([row("noise/cifar10", "accuracy", 0.5, commit=name)], f"{name}.parquet") for name in names]
+    assert list(load(paths).rows["run"]) == [f"me/fixture ({name})" for name in names]
+
+
+def test_the_same_file_given_twice_counts_once(write):
+    path = write([row("noise/cifar10", "accuracy", 0.5)])
+    assert len(load([path, Path(path)]).rows) == 1
