@@ -15,7 +15,6 @@ from huggingface_hub import HfApi
 from trained import REPO, equal, make_model, make_processor, served, trainer
 from transformers import (
     AutoModelForCausalLM,
-    AutoProcessor,
     CLIPModel,
     PreTrainedModel,
     Trainer,
@@ -26,7 +25,6 @@ from transformers import (
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.trainer import PublishRevisions
 
 SCRIPT = Path(__file__).with_name("trained.py")
@@ -95,23 +93,6 @@ def test_samples_are_counted_as_the_trainer_shows_them(tmp_path: Path) -> None:
 
     seen = {one.name: one.samples_seen for one in list_revisions(tmp_path)}
     assert seen == {"epoch-000": 0, "step-00000001": 12, "epoch-001": 40, "epoch-002": 80}
-
-
-def test_a_run_that_was_interrupted_goes_on_in_the_same_process(
-    tmp_path: Path, uninterrupted: dict[str, str | None]
-) -> None:
-    class Interrupts(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step == 8:
-                raise KeyboardInterrupt
-
-    def callback() -> PublishRevisions:
-        return PublishRevisions(REPO, publish=[1, 3, 7])
-
-    with pytest.raises(KeyboardInterrupt):
-        trainer(tmp_path, make_model("clip"), callback(), Interrupts()).train()
-    trainer(tmp_path, make_model("clip"), callback()).train(resume_from_checkpoint=True)
-    assert hashes(tmp_path) == uninterrupted
 
 
 def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
@@ -232,29 +213,6 @@ def test_it_says_where_revisions_go_and_the_next_two_commands_which_work_as_prin
         with pytest.raises(SystemExit) as stopped:
             main([*words[1:], *more])
         assert not stopped.value.code
-
-
-def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A call with `padding=True` or `truncation=True` alters what the tokenizer saves of itself."""
-    processor = make_processor()
-
-    class Call(TrainerCallback):
-        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            padding = {} if state.epoch else {"padding": True, "truncation": True}
-            processor(text=["a picture", "a"], **padding)
-
-    publish = PublishRevisions(REPO, processor=processor)
-    trainer(tmp_path, make_model("clip"), Call(), publish).train()
-    assert "processor" not in caplog.text
-    files = [path.read_bytes() for path in tmp_path.glob("revisions/*/tokenizer.json")]
-    assert len(set(files)) > 1, "it saves what the last call was"
-    assert verify(tmp_path, deep=True).findings == ()
-    read = AutoProcessor.from_pretrained(tmp_path / "revisions" / "epoch-002")
-    assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
-    trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), max_steps=2).train()
-    assert caplog.text.count("publishes no processor") == 1
 
 
 def test_a_pushed_run_is_on_the_hub_and_a_private_one_not_in_a_public_repository(

@@ -84,6 +84,13 @@ def make_processor() -> CLIPProcessor:
     return CLIPProcessor(clip_image_processor(size), tokenizer)
 
 
+def make_pair() -> tuple[PreTrainedModel, CLIPProcessor]:
+    """A small CLIP and a processor whose tokenizer ends a text as the model's settings say."""
+    model, processor = make_model("clip"), make_processor()
+    model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    return model, processor
+
+
 class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """Random images and words, the same in every process."""
 
