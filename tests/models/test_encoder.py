@@ -211,53 +211,53 @@ def test_another_architecture_is_built_anew(saved, pixels):
     assert encoder.embed_images(pixels).projection.shape == (3, 16)
 
 
+def siglip_tokenizer(folder: Path) -> SiglipTokenizer:
+    pieces = pytest.importorskip("sentencepiece", reason="SigLIP's tokenizer needs sentencepiece")
+    pytest.importorskip("google.protobuf", reason="SigLIP's tokenizer needs protobuf")
+    with (folder / "spiece.model").open("wb") as file:
+        pieces.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS * 20), model_writer=file, vocab_size=60, hard_vocab_limit=False,
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+        )  # fmt: skip
+    return SiglipTokenizer(str(folder / "spiece.model"))
+
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-GEMMA = {
-    token: index for index, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *LETTERS])
-}
+SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁"]
+GEMMA = {token: index for index, token in enumerate([*SPECIAL, *LETTERS])}
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *("##" + letter for letter in LETTERS)]
-UNIGRAMS = [*(("▁" + letter, -2.0) for letter in LETTERS), *((letter, -3.0) for letter in LETTERS)]
-# As the families' checkpoints come: the first and the last token of a text.
-TOKENIZERS: dict[str, tuple[str, Callable[[], Any], str | None, str]] = {
-    "clip": ("clip", lambda: TOKENIZER, "<|startoftext|>", "<|endoftext|>"),
-    "siglip 2": (
-        "siglip2",
-        lambda: Siglip2Tokenizer(vocab=GEMMA, merges=[], add_eos_token=True, padding_side="right"),
-        None,
-        "<eos>",
-    ),
+UNIGRAMS = [(token, 0.0) for token in ("<s>", "<pad>", "</s>")] + [("<unk>", -9.0)]
+UNIGRAMS += [*(("▁" + letter, -2.0) for letter in LETTERS), *((letter, -3.0) for letter in LETTERS)]
+UNIGRAMS += [("<mask>", 0.0)]
+OF_SIGLIP_2: dict[str, Any] = {"vocab": GEMMA, "merges": [], "add_eos_token": True, "padding_side": "right"}
+# As the families' checkpoints come: the family, its tokenizer, the first and the last token of a text.
+TOKENIZERS: dict[str, tuple[str, Callable[[Path], Any], str | None, str]] = {
+    "clip": ("clip", lambda _: TOKENIZER, "<|startoftext|>", "<|endoftext|>"),
+    "siglip": ("siglip", siglip_tokenizer, None, "</s>"),
+    "siglip 2": ("siglip2", lambda _: Siglip2Tokenizer(**OF_SIGLIP_2), None, "<eos>"),
     "siglip 2 of a fixed size": (
         "siglip",
-        lambda: GemmaTokenizer(
-            vocab=GEMMA, merges=[], add_bos_token=False, add_eos_token=True, padding_side="right"
-        ),
+        lambda _: GemmaTokenizer(add_bos_token=False, **OF_SIGLIP_2),
         None,
         "<eos>",
     ),
     "align and chinese clip": (
         "chinese_clip",
-        lambda: BertTokenizer(vocab={token: index for index, token in enumerate(BERT)}),
+        lambda _: BertTokenizer(vocab={token: index for index, token in enumerate(BERT)}),
         "[CLS]",
         "[SEP]",
     ),
-    "altclip and metaclip 2": (
-        "altclip",
-        lambda: XLMRobertaTokenizer(
-            vocab=[("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *UNIGRAMS, ("<mask>", 0.0)]
-        ),
-        "<s>",
-        "</s>",
-    ),
+    "altclip and metaclip 2": ("altclip", lambda _: XLMRobertaTokenizer(vocab=UNIGRAMS), "<s>", "</s>"),
 }
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_a_long_text_is_cut_and_keeps_its_end_token(saved, name):
+def test_a_long_text_is_cut_and_keeps_its_end_token(saved, name, tmp_path):
     family, build, start, end = TOKENIZERS[name]
     folder = saved(family)
     for file in folder.glob("*token*"):
         file.unlink()
-    build().save_pretrained(folder)
+    build(tmp_path).save_pretrained(folder)
     encoder = Encoder.from_folder(folder, device="cpu")
     ids = encoder.tokenize(["red cat " * 50, "a cat"])["input_ids"]
     tokens = [encoder.tokenizer.convert_ids_to_tokens(row) for row in ids]
@@ -269,23 +269,6 @@ def test_a_long_text_is_cut_and_keeps_its_end_token(saved, name):
     assert np.isfinite(rows).all()
     assert np.array_equal(rows[0], rows[1])
     assert not np.array_equal(rows[0], rows[2])
-
-
-def test_siglip_texts_keep_their_end_token_too(saved, tmp_path):
-    pieces = pytest.importorskip("sentencepiece", reason="SigLIP's tokenizer needs sentencepiece")
-    pytest.importorskip("google.protobuf", reason="SigLIP's tokenizer needs protobuf")
-    folder = saved("siglip")
-    for file in folder.glob("*token*"):
-        file.unlink()
-    with (tmp_path / "spiece.model").open("wb") as file:
-        pieces.SentencePieceTrainer.train(
-            sentence_iterator=iter(TEXTS * 20), model_writer=file, vocab_size=60, hard_vocab_limit=False,
-            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
-        )  # fmt: skip
-    SiglipTokenizer(str(tmp_path / "spiece.model")).save_pretrained(folder)
-    ids = Encoder.from_folder(folder, device="cpu").tokenize(["red cat " * 50, "a cat"])["input_ids"]
-    assert ids.shape == (2, 16)
-    assert ids[:, -1].tolist() == [1, 1]
 
 
 def test_bfloat16_is_close_to_float32(saved, pixels):

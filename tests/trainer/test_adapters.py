@@ -44,29 +44,23 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
     run = trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True), label_names=["labels"])
     run.train()
 
-    assert [one.name for one in list_revisions(tmp_path)] == [
-        "epoch-000",
-        "epoch-001",
-        "epoch-002",
-    ]
+    assert [one.name for one in list_revisions(tmp_path)] == ["epoch-000", "epoch-001", "epoch-002"]
     assert not verify(tmp_path, deep=True).findings
     first, last = (served(tmp_path, at, kind).state_dict() for at in ("epoch-000", "epoch-002"))
     assert all(torch.equal(first[key], value) for key, value in base.items())
     changed = {key for key, value in base.items() if not torch.equal(last[key], value)}
     assert changed
     assert all(key.endswith(("q_proj.weight", "v_proj.weight")) for key in changed)
-    live = {
-        key.replace(".base_layer", ""): value for key, value in model.get_base_model().state_dict().items()
-    }
+    live = model.get_base_model().state_dict()
+    live = {key.replace(".base_layer", ""): value for key, value in live.items()}
     assert all(torch.equal(live[key], value) for key, value in base.items())
     merged = model.merge_and_unload().state_dict()
     assert all(torch.equal(last[key], value) for key, value in merged.items())
-    manifest = read_manifest(tmp_path / "revisions" / "epoch-002")
+    folder = tmp_path / "revisions" / "epoch-002"
+    manifest = read_manifest(folder)
     assert manifest.parameters == sum(value.numel() for value in base.values())
     assert manifest.parents == ()  # the base was made here
-    assert (
-        f"{kind.__name__}.from_pretrained" in (tmp_path / "revisions" / "epoch-002" / "README.md").read_text()
-    )
+    assert f"{kind.__name__}.from_pretrained" in (folder / "README.md").read_text()
 
 
 def test_adapters_continue_from_a_checkpoint(tmp_path: Path) -> None:

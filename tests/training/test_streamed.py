@@ -25,6 +25,7 @@ from PIL import Image
 from training_runs import Stop, finished, hashes, log, wait_for_log
 from transformers import CLIPProcessor
 
+from hf_clipdyn import samples_between
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
@@ -320,6 +321,8 @@ def test_a_run_killed_within_an_epoch_continues_where_it_was(
     step = json.loads((checkpoint / "progress.json").read_text())["step"] if checkpoint.exists() else 3
     assert log(run)[: min(step, len(before))] == before[: min(step, len(before))]
     assert [step for step, _ in log(run)] == list(range(1, 17))
+    with pytest.raises(ConfigError, match="a stream, whose order is not replayed"):
+        samples_between(run, "epoch-000", "epoch-001")
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -63,11 +63,14 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
 
 
 def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
-    flags: Flags, streamed: dict[str, object], tmp_path: Path
+    flags: Flags, photographs: Path, tmp_path: Path
 ) -> None:
     """Each image is captioned with one of three colours, and the loss is the plug-in of the how-to."""
     printed_plugin("add-a-loss")
-    summary = finished(flags(loss="class_cross_entropy", num_train_epochs=1, **streamed))
+    captions = photographs / "captions.txt"
+    header, *lines = captions.read_text("utf-8").splitlines()
+    captions.write_text("\n".join([header, *lines[::2]]), "utf-8")
+    summary = finished(flags(loss="class_cross_entropy", num_train_epochs=1))
     losses = log(tmp_path / "run", "loss")
     assert losses[0] == pytest.approx(math.log(3), abs=0.3), "of three captions, not of 24 texts"
     assert losses[-1] < 0.5 * losses[0]
