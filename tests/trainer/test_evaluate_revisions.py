@@ -11,7 +11,7 @@ from transformers import CLIPModel, TrainerCallback
 from transformers.integrations import integration_utils
 
 from hf_clipdyn import PublishRevisions, evaluate_model, evaluate_revisions, load_results
-from hf_clipdyn.errors import ConfigError, NothingToMeasureError
+from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
 BENCHMARK = "distortion/procedural"
@@ -59,6 +59,8 @@ def test_what_a_trainer_has_logged_is_in_the_table_however_it_is_measured(tmp_pa
     evaluate_revisions(tmp_path, BENCHMARK, output=tmp_path / "published.parquet", **SMALL)
     (tmp_path / "revisions").rename(tmp_path / "away")  # then the Trainer's checkpoints are read
     processor.save_pretrained(tmp_path / "processor")
+    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* --processor"):
+        evaluate_revisions(tmp_path, BENCHMARK, **SMALL)
     saved = {"processor": tmp_path / "processor", "output": tmp_path / "saved.parquet"}
     evaluate_revisions(tmp_path, BENCHMARK, **saved, **SMALL)
     keys = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}

@@ -1,7 +1,6 @@
 """Every epoch of a real Trainer becomes a revision, of any model, in any number of processes, killed or not."""
 
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -96,12 +95,6 @@ def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), learning_rate=0.02).train()
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "epoch-002"]
-    shutil.rmtree(tmp_path / "checkpoint-10")
-    # From scratch, more epochs have another schedule. This leaves a checkpoint-5 with other weights.
-    with pytest.raises(PublishError, match="epoch-001 has other weights"):
-        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()
-    with pytest.raises(PublishError, match="epoch-001 has other weights"):
-        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
 
 
 @pytest.mark.parametrize(

