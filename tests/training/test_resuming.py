@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,8 +19,6 @@ from hf_clipdyn.training.config import TrainingConfig
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-ON_CPU = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 class _At(Callback):
@@ -177,12 +175,6 @@ def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
     assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
 
 
-def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
-    for process in psutil.Process(launcher.pid).children(recursive=True):
-        if "RANK" in process.environ():
-            yield process
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
@@ -193,24 +185,16 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     way: str,
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
-    script = checkout / "scripts" / "train.py"
-    changes = {
-        "per_device_train_batch_size": 12,
-        "num_train_epochs": 8,
-        "save_steps": 3,
-        "ema_decay": 0.7,
-        "quiet": True,
-    }
+    script, folder = checkout / "scripts" / "train.py", tmp_path / way
+    changes = {"per_device_train_batch_size": 12, "num_train_epochs": 8, "save_steps": 3, "ema_decay": 0.7}
     launch(2, script, *flags("whole", **changes))
-    folder = tmp_path / way
-    with subprocess.Popen(
-        [sys.executable, *TORCHRUN, str(script), *flags(way, **changes)],
-        env=os.environ | ON_CPU,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(script), *flags(way, **changes)]
+    on_cpu = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    with subprocess.Popen(command, env=on_cpu, stderr=subprocess.PIPE, text=True) as process:
         wait_for_log(process, folder, 7)
-        ranks = list(_ranks(process))
+        children = psutil.Process(process.pid).children(recursive=True)
+        ranks = [child for child in children if "RANK" in child.environ()]
         assert len(ranks) == 2
         if way == "killed":
             for one in [psutil.Process(process.pid), *ranks]:

@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import is_torch_version
 from printed_blocks import printed_plugin
 from training_runs import finished, log
-from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
+from transformers import AutoModel, AutoProcessor, CLIPModel, CLIPProcessor, SiglipModel, SiglipProcessor
 
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.revisions import list_revisions
@@ -22,14 +22,11 @@ SHARDED = Path(__file__).with_name("sharded_training_worker.py")
 def _weights(run: Path, revision: str) -> dict[str, torch.Tensor]:
     model, loading = CLIPModel.from_pretrained(run / "revisions" / revision, output_loading_info=True)
     assert not any(loading[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys")), loading
-    return model.state_dict()
+    return dict(model.state_dict())
 
 
 def _assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    for name, tensor in expected.items():
-        torch.testing.assert_close(
-            found[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
-        )
+    torch.testing.assert_close({name: found[name] for name in expected}, expected, atol=2e-4, rtol=1e-3)
 
 
 def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations_load(
@@ -82,6 +79,16 @@ def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None
     summary = finished(flags(**batches))
     assert [step for step, _ in log(tmp_path / "run")] == [1, 2, 3, 4, 5], "120 images in steps of 24"
     assert list_revisions(summary.folder)[-1].samples_seen == 120
+
+
+def test_two_processes_train_in_chunks_as_one_does_with_the_whole_batch(
+    flags: Flags, checkout: Path, launch: Callable[..., str], tmp_path: Path
+) -> None:
+    one = finished(flags("one")).folder
+    parts = {"per_device_train_batch_size": 12, "gradient_cache_chunk": 5, "gradient_checkpointing": True}
+    launch(2, checkout / "scripts" / "train.py", *flags("two", **parts))
+    _assert_close(_weights(tmp_path / "two", "epoch-003"), _weights(one, "epoch-003"))
+    CLIPProcessor.from_pretrained(tmp_path / "two" / "revisions" / "epoch-003")
 
 
 @pytest.mark.skipif(is_torch_version("<", "2.7"), reason="torch 2.6 does not compile the models")
