@@ -28,7 +28,7 @@ def test_half_precision_features_are_compared_in_single_precision() -> None:
     assert loss.dtype == torch.float32
 
 
-def test_the_loss_over_classes_of_the_how_to_is_the_cross_entropy_of_a_linear_classifier() -> None:
+def test_the_loss_over_classes_is_the_cross_entropy_of_a_linear_classifier() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([2, 0, 2, 1, 0, 2, 3])
     # The tokens of two captions differ in one place only, as in "a photo of a cat" and "a photo of a car".
