@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import pickle
 import shutil
 import signal
@@ -199,6 +200,12 @@ def test_a_decoded_tensor_is_the_decoded_image(file: bytes, tmp_path: Path) -> N
 def test_what_pillow_may_not_open_torchvision_may_not_either(file: bytes) -> None:
     with pytest.raises(OSError):  # noqa: PT011  (the message is the parser's)
         decode_tensor(file)
+
+
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="not a regular file"):
+        decode_tensor(str(tmp_path / "pipe.jpg"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
