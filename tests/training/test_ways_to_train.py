@@ -1,13 +1,11 @@
 """Whole runs with another loss, with batches in parts, compiled and sharded."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.utils import is_torch_version
-from printed_blocks import printed_plugin
 from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, CLIPProcessor, SiglipModel, SiglipProcessor
 
@@ -57,21 +55,6 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     encoder = Encoder.from_folder(folder, device="cpu")
     assert torch.equal(encoder.tokenize(captions)["input_ids"], inputs["input_ids"])
     torch.testing.assert_close(torch.as_tensor(encoder.embed_texts(captions)), expected)
-
-
-def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
-    flags: Flags, photographs: Path, tmp_path: Path
-) -> None:
-    """Each image is captioned with one of three colours, and the loss is the plug-in of the how-to."""
-    printed_plugin("add-a-loss")
-    captions = photographs / "captions.txt"
-    header, *lines = captions.read_text("utf-8").splitlines()
-    captions.write_text("\n".join([header, *lines[::2]]), "utf-8")
-    summary = finished(flags(loss="class_cross_entropy", num_train_epochs=1))
-    losses = log(tmp_path / "run", "loss")
-    assert losses[0] == pytest.approx(math.log(3), abs=0.3), "of three captions, not of 24 texts"
-    assert losses[-1] < 0.5 * losses[0]
-    assert _weights(summary.folder, "epoch-001").keys() >= {"logit_scale", "text_projection.weight"}
 
 
 def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None:
