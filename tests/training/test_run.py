@@ -54,7 +54,6 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns_and_stores_no_tok
     program = f"""
 import sys, torch
 from transformers import CLIPModel, CLIPProcessor
-from waits import counted
 for name in ("epoch-000", "epoch-006"):
     folder = {str(summary.folder / "revisions")!r} + "/" + name
     model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
