@@ -12,7 +12,6 @@ import transformers
 from tiny_models import CLASSIFIERS, classifier
 from transformers import AutoModel, CLIPImageProcessor
 
-from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.classifiers import config_of, has_head
 from hf_clipdyn.models.encoder import Encoder, read_config
 
@@ -74,28 +73,6 @@ def test_weights_of_another_epoch_are_swapped_into_body_and_head(family, save, p
     found = encoder.embed_images(pixels)
     np.testing.assert_array_equal(found.logits, expected.logits)
     np.testing.assert_array_equal(found.projection, expected.projection)
-
-
-def test_layers_and_attention_of_a_classifier_are_those_of_its_body(save, pixels):
-    whole = classifier("ViT", NAMES)
-    encoder = Encoder.from_folder(save(whole), device="cpu")
-    with encoder.eager_attention():
-        features = encoder.embed_images(pixels[:2], hidden=True, attentions=True)
-        with torch.no_grad():
-            values = encoder.pixel_values(pixels[:2])
-            output = encoder._whole(values, output_hidden_states=True, output_attentions=True)
-    assert len(features.hidden) == len(output.hidden_states) == 3
-    np.testing.assert_allclose(features.hidden[1], output.hidden_states[1], atol=1e-6)
-    np.testing.assert_allclose(features.attentions[1], output.attentions[1], atol=1e-6)
-
-
-def test_a_head_without_its_weights_is_one_sentence(save):
-    model = classifier("ViT", NAMES)
-    folder = save(model)
-    of_images = {name: tensor for name, tensor in model.state_dict().items() if "classifier" not in name}
-    model.save_pretrained(folder, state_dict=of_images)
-    with pytest.raises(ModelError, match=r"2 tensors are missing, such as classifier\.bias"):
-        Encoder.from_folder(folder, device="cpu")
 
 
 def test_a_live_classifier_that_began_as_an_encoder_has_a_head_and_one_without_classes_none(save):

@@ -80,13 +80,6 @@ def test_main_is_the_last_state_and_the_best_one_is_a_revision_too(tmp_path: Pat
     assert equal(load_revision(tmp_path), served(tmp_path, "epoch-002"))
 
 
-def test_one_callback_serves_one_trainer_after_another(tmp_path: Path) -> None:
-    callback = PublishRevisions(REPO)
-    for name in ("one", "two"):
-        trainer(tmp_path / name, make_model("clip"), callback, num_train_epochs=1).train()
-        assert steps(tmp_path / name) == {"epoch-000": 0, "epoch-001": 5}
-
-
 def test_a_second_call_of_train_goes_on_from_trained_weights_and_is_refused(tmp_path: Path) -> None:
     run = trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), num_train_epochs=1)
     run.train()

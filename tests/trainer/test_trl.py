@@ -6,44 +6,22 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer, pre_tokenizers
-from tokenizers.models import WordLevel
-from tokenizers.trainers import WordLevelTrainer
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from trained import REPO, equal, make_processor, served
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from hf_clipdyn import PublishRevisions, list_revisions
 from hf_clipdyn.revisions.verify import verify
 
-REPO = "me/tuned"
 TEXTS = [f"the number {index} comes after {index - 1}" for index in range(1, 41)]
+TOKENIZER = make_processor().tokenizer
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = Tokenizer(WordLevel(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.train_from_iterator(TEXTS, WordLevelTrainer(special_tokens=["<unk>", "<pad>", "<eos>"]))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="<eos>"
-    )
-
-
-def tuner(folder: Path, tokenizer: PreTrainedTokenizerFast, epochs: int) -> Any:
+def tuner(folder: Path, epochs: int) -> Any:
     """A trainer of TRL, 5 steps an epoch."""
     trl = pytest.importorskip("trl", reason="TRL is not installed: `pip install trl`")
     torch.manual_seed(0)
-    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    special = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "bos_token_id": None,
-    }
+    special = {f"{name}_token_id": getattr(TOKENIZER, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32, "vocab_size": len(TOKENIZER)}
     settings = trl.SFTConfig(
         str(folder),
         num_train_epochs=epochs,
@@ -58,33 +36,25 @@ def tuner(folder: Path, tokenizer: PreTrainedTokenizerFast, epochs: int) -> Any:
         disable_tqdm=True,
     )
     return trl.SFTTrainer(
-        LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **size, **special)),
+        GPT2LMHeadModel(GPT2Config(**sizes, **special)),
         settings,
         train_dataset=Dataset.from_dict({"text": TEXTS}),
-        processing_class=tokenizer,
+        processing_class=TOKENIZER,
         callbacks=[PublishRevisions(REPO)],
     )
 
 
-def test_supervised_fine_tuning_publishes_each_epoch_and_continues(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    tuner(tmp_path, tokenizer, 1).train()
-    continued = tuner(tmp_path, tokenizer, 2)
+def test_supervised_fine_tuning_publishes_each_epoch_and_continues(tmp_path: Path) -> None:
+    tuner(tmp_path, 1).train()
+    continued = tuner(tmp_path, 2)
     continued.train(resume_from_checkpoint=True)
-
     revisions = list_revisions(tmp_path)
-    assert [(one.name, one.step, one.samples_seen) for one in revisions] == [
-        ("epoch-000", 0, 0),
-        ("epoch-001", 5, 40),
-        ("epoch-002", 10, 80),
-    ]
+    steps = [("epoch-000", 0, 0), ("epoch-001", 5, 40), ("epoch-002", 10, 80)]
+    assert [(one.name, one.step, one.samples_seen) for one in revisions] == steps
     assert not verify(tmp_path, deep=True).findings
-    folders = [tmp_path / "revisions" / one.name for one in revisions]
-    models = [AutoModelForCausalLM.from_pretrained(folder) for folder in folders]
-    last = continued.model.state_dict()
-    assert all(torch.equal(value, last[name]) for name, value in models[-1].state_dict().items())
-    for model, folder in zip(models, folders, strict=True):
-        words = AutoTokenizer.from_pretrained(folder)(TEXTS[:2], return_tensors="pt")
-        assert model(words["input_ids"]).logits.shape == (2, 6, len(tokenizer))
-    assert "LlamaForCausalLM.from_pretrained" in (folders[-1] / "README.md").read_text()
+    assert equal(served(tmp_path, "epoch-002", AutoModelForCausalLM), continued.model)
+    folder = tmp_path / "revisions" / "epoch-000"
+    words = AutoTokenizer.from_pretrained(folder)(TEXTS[0], return_tensors="pt")
+    logits = AutoModelForCausalLM.from_pretrained(folder)(words["input_ids"]).logits
+    assert logits.shape[2] == len(TOKENIZER)
+    assert "GPT2LMHeadModel.from_pretrained" in (folder / "README.md").read_text()

@@ -20,22 +20,23 @@ from torch.distributed.tensor import DTensor
 from transformers import (
     AutoModel,
     BertConfig,
-    CLIPConfig,
-    CLIPModel,
+    BertModel,
     CLIPProcessor,
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedModel,
-    SiglipConfig,
-    SiglipModel,
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
     ViTConfig,
     ViTForImageClassification,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import tiny_models
+from tiny_models import pair, vision_model
 
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
@@ -45,33 +46,29 @@ from hf_clipdyn.training.device import end_training
 REPO = "me/run"
 ROWS, WORDS, SIDE = 40, 8, 16
 
-_TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-_TEXT |= {
+_TEXT = tiny_models.TEXT | {
     "vocab_size": 64,
     "max_position_embeddings": WORDS,
     "bos_token_id": 0,
     "eos_token_id": 1,
-    "pad_token_id": 1,
 }
-_VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-_VISION |= {"image_size": SIDE, "patch_size": 8}
+_VISION = tiny_models.VISION | {"num_hidden_layers": 1}
 
 
 def make_model(name: str, *, vector: bool = False) -> PreTrainedModel:
     """A small model, from a fixed seed; with ``vector`` CLIP's temperature is no scalar, which FSDP cannot shard."""
     torch.manual_seed(0)
     if name == "clip":
-        model = CLIPModel(CLIPConfig(text_config=_TEXT, vision_config=_VISION, projection_dim=8))
+        model = pair("CLIP", vision=_VISION, text=_TEXT, projection_dim=8)
         if vector:
             model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))
             model.get_input_embeddings = model.text_model.get_input_embeddings  # accelerate asks for them
         return model
     if name == "siglip":
-        return SiglipModel(SiglipConfig(text_config=_TEXT, vision_config=_VISION))
+        return pair("Siglip", vision=_VISION, text=_TEXT)
     if name == "dual":
-        return VisionTextDualEncoderModel(
-            VisionTextDualEncoderConfig.from_vision_text_configs(ViTConfig(**_VISION), BertConfig(**_TEXT))
-        )
+        text = BertModel(BertConfig(**_TEXT))
+        return VisionTextDualEncoderModel(vision_model=vision_model("ViT", _VISION), text_model=text)
     if name == "classifier":
         return ViTForImageClassification(ViTConfig(**_VISION, num_labels=4))
     return GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, n_positions=WORDS))
@@ -82,6 +79,13 @@ def make_processor() -> CLIPProcessor:
     size = ModelSize(SIDE, 8, Tower(16, 1, 2), Tower(16, 1, 2), 8, context_length=WORDS, vocab_size=300)
     tokenizer = train_tokenizer(["a picture"], vocab_size=300, context_length=WORDS)
     return CLIPProcessor(clip_image_processor(size), tokenizer)
+
+
+def make_pair() -> tuple[PreTrainedModel, CLIPProcessor]:
+    """A small CLIP and a processor whose tokenizer ends a text as the model's settings say."""
+    model, processor = make_model("clip"), make_processor()
+    model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    return model, processor
 
 
 class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
@@ -107,11 +111,7 @@ class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 def measuring() -> EvaluateRevisions:
     """Measures the distortions of the embedded world on each state."""
-    return EvaluateRevisions(
-        "distortion/procedural",
-        processor=make_processor(),
-        show_progress=False,
-    )
+    return EvaluateRevisions("distortion/procedural", processor=make_processor(), show_progress=False)
 
 
 class KillAt(TrainerCallback):

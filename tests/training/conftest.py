@@ -1,7 +1,6 @@
-"""A small captioned folder, the same as shards, and the flags of a run that takes seconds."""
+"""A small captioned folder, and the flags of a run that takes seconds."""
 
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,26 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # the workers
 def photographs(tmp_path: Path) -> Path:
     """Flickr8k's layout: Images/ and captions.txt, 120 images of coloured noise with two captions each."""
     return write_photographs(tmp_path / "photographs")
-
-
-@pytest.fixture
-def streamed(photographs: Path, tmp_path: Path) -> dict[str, object]:
-    """The fields of `flags` that read the same photographs as a stream of six tar shards."""
-    shards = tmp_path / "shards"
-    shards.mkdir()
-    for image in sorted((photographs / "Images").iterdir()):
-        number = int(image.stem)
-        caption = tmp_path / "caption.txt"
-        caption.write_text(f"a {('red', 'green', 'blue')[number % 3]} picture", encoding="utf-8")
-        with tarfile.open(shards / f"{number // 20}.tar", "a") as shard:
-            shard.add(image, image.name)
-            shard.add(caption, f"{image.stem}.txt")
-    return {
-        "dataset_name": shards,
-        "streaming": True,
-        "samples_per_epoch": 120,
-        "dataloader_num_workers": 0,
-    }
 
 
 @pytest.fixture

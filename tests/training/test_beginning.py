@@ -8,13 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import datasets
 import pytest
-import transformers
-from huggingface_hub.utils import are_progress_bars_disabled
 from training_runs import finished
 
-from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.progress import draws_bars
 
 Flags = Callable[..., list[str]]
@@ -58,23 +54,6 @@ def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) ->
         finished(flags(num_train_epochs=1))
     assert "training: 100%" in terminal.getvalue()
     assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
-
-
-def _bars() -> tuple[bool, ...]:
-    """Whether `datasets`, `transformers` and the Hub's client draw bars."""
-    loggers = (datasets.utils.logging, transformers.utils.logging)
-    return *(each.is_progress_bar_enabled() for each in loggers), not are_progress_bars_disabled()
-
-
-def test_after_a_run_the_bars_of_other_libraries_are_as_they_were_also_after_an_error(flags: Flags) -> None:
-    datasets.enable_progress_bars()
-    transformers.utils.logging.enable_progress_bar()
-    before = _bars()
-    finished(flags(num_train_epochs=1))
-    assert _bars() == before
-    with pytest.raises(TrainingError, match="learning_rate"):
-        finished(flags("diverging", learning_rate=1e30, warmup_steps=0))
-    assert _bars() == before
 
 
 def test_in_a_kernel_that_runs_bars_are_drawn_unless_they_are_switched_off(

@@ -1,9 +1,5 @@
 """What the machine offers: whether a training on the CPU would have it for itself."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +14,29 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.training import device, train
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.device import CrowdedWarning, make_accelerator, threads
+from hf_clipdyn.training.device import CrowdedWarning, make_accelerator, threads, torch_threads
 from hf_clipdyn.training.model import check_attention
 
 
-@pytest.fixture
-def busy() -> Iterator[None]:
-    """As many other programs as there are cores, each of which computes all the time."""
-    with ExitStack() as stack:
-        for _ in range(psutil.cpu_count() or 1):
-            other = subprocess.Popen(
-                [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
-            )
-            stack.callback(other.wait)
-            stack.callback(other.kill)
-            assert other.stdout is not None
-            stack.enter_context(other.stdout)
-            other.stdout.readline()
-        yield
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def _chosen(**fields: Any) -> int:
-    with threads(TrainingConfig(**fields), Accelerator(cpu=True)) as count:
-        assert torch.get_num_threads() == count
+    """How many threads of two a run takes."""
+    with torch_threads(2):
+        with threads(TrainingConfig(**fields), Accelerator(cpu=True)) as count:
+            assert torch.get_num_threads() == count
+        assert torch.get_num_threads() == 2, "the caller has its own again"
     return count
 
 
-@pytest.mark.usefixtures("busy", "two_threads")
-def test_a_run_beside_others_takes_the_free_cores_and_is_told_what_more_threads_would_cost() -> None:
+def test_a_run_beside_others_takes_the_free_cores_and_is_told_what_more_threads_would_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(psutil, "cpu_percent", lambda seconds: 100.0)  # other programs compute all the time
     for fields in ({"scale": "tiny"}, {"scale": "small"}, {"num_threads": 1}):
         assert _chosen(**fields) == 1
-        assert torch.get_num_threads() == 2, "the caller has its own again"
     with pytest.warns(CrowdedWarning, match=r"takes 2 threads.*has 1 free core.*num_threads 1 "):
         assert _chosen(scale="small", num_threads=2) == 2
 
 
-@pytest.mark.usefixtures("two_threads")
 def test_larger_models_take_the_free_cores_and_micro_and_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "free_cores", lambda: 2)
     scales = ("micro", "tiny", "mini", "small", "vit-b-32")

@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
-from safetensors.torch import save_file
-from training_runs import Stop, finished, hashes
+from training_runs import finished, hashes
 from transformers import CLIPModel
 
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.revisions.manifest import read_manifest
 from hf_clipdyn.training.callbacks import Callback, Training
 
@@ -62,15 +59,3 @@ def test_the_average_equals_that_of_a_plain_loop_and_the_weights_stay_their_own(
     assert "base_model_relation: merge" in card
     assert "| averaged from | [me/run](https://huggingface.co/me/run), revision `epoch-002` |" in card
     assert read_manifest(second).parents == (Parent("me/run", same_name=True),)
-
-
-def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Flags, tmp_path: Path) -> None:
-    finished(flags(ema_decay=0.8), Stop())
-    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
-    state = checkpoint / "progress.json"
-    size = (checkpoint / "ema-0.safetensors").stat().st_size
-    save_file({"other": torch.zeros(3)}, checkpoint / "ema-0.safetensors")
-    new = (checkpoint / "ema-0.safetensors").stat().st_size
-    state.write_text(state.read_text().replace(str(size), str(new)))
-    with pytest.raises(TrainingError, match=r"ema-0\.safetensors: .*"):
-        finished(flags(ema_decay=0.8, resume_from_checkpoint="true"))

@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradients, tiny_model
 
-from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.gradients import accumulated, cached, make_backward
+from hf_clipdyn.training.gradients import accumulated, cached
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
 
 pytestmark = pytest.mark.usefixtures("exact")
@@ -84,8 +83,6 @@ def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: st
 def check_processes(processes: int, folder: Path, launch: Callable[..., str]) -> None:
     launch(processes, WORKER, str(folder / "outcome.pt"))
     outcome = torch.load(folder / "outcome.pt", weights_only=True)
-    refused = "FSDP was requested on cpu, where accelerate does not shard" if processes > 1 else ""
-    assert outcome.pop("refusal").startswith(refused)
     assert len(outcome) == 2 * len(LOSSES) * len(WAYS)
     for what, found in outcome.items():
         wrapper, loss, way = what.split(", ")
@@ -174,16 +171,3 @@ def test_activation_checkpointing_changes_no_gradient(loss: str) -> None:
     (plain_memory, plain), (memory, checkpointed) = found
     assert memory < 0.7 * plain_memory
     assert all(torch.equal(checkpointed[name], gradient) for name, gradient in plain.items())
-
-
-def test_a_model_without_a_bias_can_be_trained_with_the_sigmoid_loss() -> None:
-    model = tiny_model("contrastive").train()
-    config = TrainingConfig(gradient_cache_chunk=5)
-    make_backward(config, Accelerator(cpu=True), model, make_loss("sigmoid"))(global_batch())
-    assert all(p.grad is not None for p in model.parameters())
-
-
-def test_a_loss_that_ignores_the_bias_leaves_it_alone() -> None:
-    model = tiny_model("sigmoid").train()
-    cached(Accelerator(cpu=True), model, Contrastive(), 5)(global_batch())
-    assert float(model.encoder.logit_bias.grad) == 0

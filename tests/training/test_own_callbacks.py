@@ -12,8 +12,10 @@ from hf_clipdyn import plugins
 Flags = Callable[..., list[str]]
 
 FILE = """
+import json
 from pathlib import Path
 
+from accelerate.tracking import GeneralTracker
 from hf_clipdyn.training.callbacks import Callback, Training
 
 
@@ -32,14 +34,6 @@ class Diary(Callback):
 
     def close(self) -> None:
         Path(__file__ + ".txt").write_text(", ".join(self.events))
-"""
-
-
-TRACKER = """
-import json
-from pathlib import Path
-
-from accelerate.tracking import GeneralTracker
 
 
 class Notebook(GeneralTracker):
@@ -54,29 +48,19 @@ class Notebook(GeneralTracker):
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_plugin_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_loaded", {})
-
-
-def test_a_callback_in_a_file_hears_every_event(flags: Flags, tmp_path: Path) -> None:
-    file = tmp_path / "diary.py"
-    file.write_text(FILE, encoding="utf-8")
-    finished(flags(num_train_epochs=1, per_device_train_batch_size=50, plugin=file))
-    diary = (tmp_path / "diary.py.txt").read_text(encoding="utf-8")
-    assert diary == "begins at 0, step 1, step 2, epoch 1, ends"
-
-
-def test_a_tracker_gets_all_that_the_log_holds_and_no_path_of_this_machine(
-    flags: Flags, tmp_path: Path
+def test_a_callback_in_a_file_hears_every_event_and_a_tracker_gets_the_whole_log_and_no_path_of_this_machine(
+    flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "notebook.py"
-    file.write_text(TRACKER, encoding="utf-8")
-    finished(flags(num_train_epochs=1, plugin=file, report_to="notebook"))
+    monkeypatch.setattr(plugins, "_loaded", {})  # no plug-in is left for other tests
+    (tmp_path / "mine.py").write_text(FILE, encoding="utf-8")
+    batches = {"num_train_epochs": 1, "per_device_train_batch_size": 50}
+    finished(flags(plugin=tmp_path / "mine.py", report_to="notebook", **batches))
+    diary = (tmp_path / "mine.py.txt").read_text(encoding="utf-8")
+    assert diary == "begins at 0, step 1, step 2, epoch 1, ends"
     log = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    (_, recipe), *lines = map(json.loads, (tmp_path / "notebook.py.jsonl").read_text().splitlines())
+    (_, recipe), *lines = map(json.loads, (tmp_path / "mine.py.jsonl").read_text().splitlines())
     assert (recipe["scale"], recipe["dataset_name"]) == ("tiny", "photographs")
     assert str(tmp_path) not in json.dumps(recipe)
     assert [{"step": step} | values for step, values in lines] == list(map(json.loads, log))
-    assert [step for step, _ in lines] == [1, 2, 3, 4, 5]
+    assert [step for step, _ in lines] == [1, 2]
     assert all(values["revisions_waiting"] in (0, 1) for _, values in lines)

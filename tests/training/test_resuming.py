@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from training_runs import Stop, finished, log, wait_for_log
 
-from hf_clipdyn.errors import ConfigError, TrainingInterrupted
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import device
 from hf_clipdyn.training.callbacks import Callback, Training
@@ -19,8 +19,6 @@ from hf_clipdyn.training.config import TrainingConfig
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-ON_CPU = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 class _At(Callback):
@@ -67,23 +65,31 @@ def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
     assert published == {f"{series} {name}" for series in ("run", "run-ema") for name in names}
 
 
-def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flags, tmp_path: Path) -> None:
+def test_a_checkpoint_has_what_callbacks_add_and_their_error_leaves_the_one_before(
+    flags: Flags, tmp_path: Path
+) -> None:
     class Count(Callback):
-        steps = 0
+        def __init__(self, steps: int, fails_at: int = 0) -> None:
+            self.steps, self._fails_at = steps, fails_at
 
         def step_ends(self, _: Training) -> None:
             self.steps += 1
 
         def save_state(self, _: Training, folder: Path) -> None:
+            if self.steps == self._fails_at:
+                raise OSError(28, "No space left on device")
             (folder / "count.txt").write_text(str(self.steps), encoding="utf-8")
 
         def load_state(self, _: Training, folder: Path) -> None:
             self.steps = int((folder / "count.txt").read_text(encoding="utf-8"))
 
-    finished(flags(num_train_epochs=1), Count(), Stop(3))
-    resumed = Count()
-    finished(flags(num_train_epochs=1, resume_from_checkpoint="true"), resumed)
-    assert resumed.steps == 5
+    words = flags(num_train_epochs=1, save_steps=1)
+    with pytest.raises(TrainingError, match=r"The checkpoint of step 4 in .* No space left on device"):
+        finished(words, Count(10, fails_at=14))
+    resumed = Count(0)
+    finished([*words, "--resume_from_checkpoint", "true"], resumed)
+    assert resumed.steps == 15
+    assert _checkpoints(tmp_path / "run") == ["epoch-001"], "what was half written is gone"
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.training.device.CrowdedWarning")
@@ -108,6 +114,11 @@ def test_another_recipe_machine_or_other_data_do_not_continue_a_run(
     refuses(r"learning_rate=0\.001", r"0\.01", learning_rate=0.01)
     refuses("attn_implementation='sdpa'", "'eager'", attn_implementation="eager")
     refuses("num_threads=1", "2", num_threads=2)
+    (progress,) = tmp_path.glob("run/checkpoints/*/progress.json")
+    one_process = progress.read_text("utf-8")
+    progress.write_text(one_process.replace('"num_processes":1', '"num_processes":2'), "utf-8")
+    refuses("processes=2", "1")
+    progress.write_text(one_process, "utf-8")
     captions = photographs / "captions.txt"
     text = captions.read_text("utf-8")
     captions.write_text("".join(text.splitlines(keepends=True)[:150]), "utf-8")
@@ -164,12 +175,6 @@ def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
     assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
 
 
-def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
-    for process in psutil.Process(launcher.pid).children(recursive=True):
-        if "RANK" in process.environ():
-            yield process
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
@@ -180,24 +185,16 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     way: str,
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
-    script = checkout / "scripts" / "train.py"
-    changes = {
-        "per_device_train_batch_size": 12,
-        "num_train_epochs": 8,
-        "save_steps": 3,
-        "ema_decay": 0.7,
-        "quiet": True,
-    }
+    script, folder = checkout / "scripts" / "train.py", tmp_path / way
+    changes = {"per_device_train_batch_size": 12, "num_train_epochs": 8, "save_steps": 3, "ema_decay": 0.7}
     launch(2, script, *flags("whole", **changes))
-    folder = tmp_path / way
-    with subprocess.Popen(
-        [sys.executable, *TORCHRUN, str(script), *flags(way, **changes)],
-        env=os.environ | ON_CPU,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(script), *flags(way, **changes)]
+    on_cpu = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    with subprocess.Popen(command, env=on_cpu, stderr=subprocess.PIPE, text=True) as process:
         wait_for_log(process, folder, 7)
-        ranks = list(_ranks(process))
+        children = psutil.Process(process.pid).children(recursive=True)
+        ranks = [child for child in children if "RANK" in child.environ()]
         assert len(ranks) == 2
         if way == "killed":
             for one in [psutil.Process(process.pid), *ranks]:
@@ -213,33 +210,3 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
         assert stopped in (f"epoch-{logged // 5:03d}", f"epoch-{logged // 5:03d}-step-{logged:08d}")
     launch(2, script, *flags(way, resume_from_checkpoint="true", **changes))
     assert _result(folder) == _result(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
-    flags: Flags, launch: Callable[..., str], checkout: Path, tmp_path: Path
-) -> None:
-    changes = {
-        "per_device_train_batch_size": 12,
-        "num_train_epochs": 2,
-        "save_steps": 2,
-        "ema_decay": 0.7,
-        "quiet": True,
-    }
-    script = checkout / "scripts" / "train.py"
-    launch(2, script, *flags("whole", **changes))
-    resumed = flags("killed", resume_from_checkpoint="true", **changes)
-    half_written = []
-    for events in (9, 12, 20, 27):
-        done = subprocess.run(
-            [sys.executable, *TORCHRUN, str(HERE / "killed_worker.py"), *resumed],
-            env=os.environ | ON_CPU | {"KILLED_AFTER": str(events)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr[-5000:]
-        half_written += [path.name for path in (tmp_path / "killed" / "checkpoints").glob("staging/*")]
-    assert half_written, "no checkpoint was being written"
-    launch(2, script, *resumed)
-    assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
