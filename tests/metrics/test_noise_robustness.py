@@ -102,13 +102,3 @@ def test_the_threshold_equals_a_walk_along_the_curve(accuracy, sign, clean):
 def test_an_interval_of_a_threshold_is_cut_to_the_strongest_level():
     result = curve((0.9, 0.7, 0.495))
     assert result["threshold"] < result["threshold_ci"][1] == 0.3
-
-
-def test_the_influence_on_the_area_depends_on_the_steps_between_levels_not_on_where_they_begin():
-    right = [[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0]]
-    at_zero, later = (
-        accuracy_curve(right, np.array([0.0, 0.1, 0.4]) + start, n_classes=10)[1]["area"].influence
-        for start in (0, 0.2)
-    )
-    np.testing.assert_allclose(later, at_zero)
-    assert np.abs(at_zero).max() > 0

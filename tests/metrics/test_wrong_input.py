@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_clipdyn.bundled import metric_names
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import columns, names, within
 from hf_clipdyn.metrics.cka import cka
@@ -150,56 +149,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 def test_wrong_input_is_refused(metric: Callable[..., Any], wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(MetricError, match=message):
         metric(**{**RIGHT[metric], **wrong})
-
-
-@pytest.mark.parametrize("metric", RIGHT)
-def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
-    metric(**RIGHT[metric])
-
-
-MODULES = {"representation_similarity": cka} | {one.__name__: one for one in RIGHT}
-NO_DATA: dict[str, Any] = {
-    "no rows": [],
-    "none": None,
-    "a text": "abc",
-    "bytes": b"abc",
-    "a number": 3.0,
-    "a mapping": {},
-    "missing values": [None],
-    "nan": [NAN],
-    "infinity": [float("-inf")],
-    "the largest": [1e308],
-    "the smallest": [5e-324],
-    "negative": [-1],
-    "beyond 64 bits": [10**30],
-    "complex": [1j],
-    "names": ["x"],
-    "objects": [object()],
-    "a table": [[1, 2]],
-    "deep": [[[[1]]]],
-    "another length": [1] * 7,
-}
-"""Columns, or the entries of one for each row."""
-
-
-@pytest.mark.parametrize("kind", NO_DATA)
-@pytest.mark.parametrize("name", metric_names())
-def test_a_column_that_is_no_data_gives_a_number_or_one_sentence(name: str, kind: str) -> None:
-    metric = MODULES[name]
-    for column, right in RIGHT[metric].items():
-        given, refused = NO_DATA[kind], None
-        try:
-            result = metric(
-                **{**RIGHT[metric], column: given * len(right) if isinstance(given, list) else given}
-            )
-        except (ValueError, IndexError) as error:  # NumPy's own of rows that are tables
-            refused = error
-        if isinstance(refused, MetricError):
-            assert 20 < len(str(refused)) < 400
-            assert str(refused).endswith(".")
-            assert "\n" not in str(refused)
-        elif refused is None:
-            assert result.facts["n"] + result.facts.get("n_excluded", 0) > 0
 
 
 def test_sizes_and_limits_are_named() -> None:
