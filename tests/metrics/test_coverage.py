@@ -10,9 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from coverage_designs import DESIGNS, covered, dissimilarities, read_coverage
+from coverage_designs import DESIGNS, conflicts, covered, dissimilarities, read_coverage
 
 from hf_clipdyn.benchmarks.vectors import unit
 from hf_clipdyn.metrics.cue_preference import anchor_preference, triplet_preferences
@@ -134,23 +133,13 @@ def test_intervals_of_differences_of_exchangeable_revisions_contain_0(draw, n, l
 # --- the cue preference, with exemplars that are shared as in the real images -------------------------------------
 
 
-@pytest.fixture(scope="module")
-def conflicts(real_data):
-    """The 300 conflict images of the test data."""
-    names = sorted(path.stem for path in real_data("cue-conflict").rglob("*.png"))
-    rows = pd.DataFrame([name.split("-") for name in names], columns=["shape_exemplar", "texture_exemplar"])
-    classes = rows.replace(r"\d+", "", regex=True).set_axis(["shape", "texture"], axis=1)
-    return rows.join(classes).loc[lambda rows: rows["shape"] != rows["texture"]].reset_index(drop=True)
-
-
-def planted(rng, rows, of_shape, of_texture, of_image, of_class):
+def planted(rng, cells, of_shape, of_texture, of_image, of_class):
     """Embeddings around a common direction, as CLIP's are: classes that stay, exemplars and images that are drawn."""
     classes = np.random.default_rng(7)
-    embedding = 10 * np.eye(8)[0] + of_image * rng.normal(size=(len(rows), 8))
-    for cue, size in (("shape", of_shape), ("texture", of_texture)):
-        embedding += of_class * classes.normal(size=(16, 8))[pd.factorize(rows[cue], sort=True)[0]]
-        exemplars = pd.factorize(rows[f"{cue}_exemplar"])[0]
-        embedding += size * rng.normal(size=(exemplars.max() + 1, 8))[exemplars]
+    embedding = 10 * np.eye(8)[0] + of_image * rng.normal(size=(len(cells), 8))
+    for exemplar, (each, size) in zip(cells.T, ((10, of_shape), (3, of_texture)), strict=True):
+        embedding += of_class * classes.normal(size=(16, 8))[exemplar // each]
+        embedding += size * rng.normal(size=(16 * each, 8))[exemplar]
     return unit(embedding)
 
 
@@ -161,13 +150,13 @@ SPREADS = [(1, 1, 1, 1), (2, 2, 0.5, 1), (0.3, 1, 0.3, 1), (1, 1, 0.3, 0.1)]
     ("spread", "n_draws", "least"),
     [(SPREADS[0], 40, 0.86), *(pytest.param(one, 500, 0.92, marks=pytest.mark.slow) for one in SPREADS)],
 )
-def test_the_cue_preference_covers_the_mean_of_many_draws(conflicts, spread, n_draws, least):
-    exemplars = conflicts[["shape_exemplar", "texture_exemplar"]].to_numpy()
-    cues = [conflicts[name] for name in ("shape", "texture", "shape_exemplar", "texture_exemplar")]
+def test_the_cue_preference_covers_the_mean_of_many_draws(spread, n_draws, least):
+    cells = conflicts(48)[::4]  # of ten exemplars of each shape, three of each texture
+    cues = [*(cells // [10, 3]).T, *cells.T]
     values, intervals = [], []
     for seed in range(n_draws):
-        embedding = planted(np.random.default_rng(seed), conflicts, *spread)
+        embedding = planted(np.random.default_rng(seed), cells, *spread)
         score = anchor_preference(*triplet_preferences(embedding, *cues))["shape_preference"]
         values.append(score.value)
-        intervals.append(interval(score.value, over(score.influence, exemplars), score.scale))
+        intervals.append(interval(score.value, over(score.influence, cells), score.scale))
     assert np.mean([low <= np.mean(values) <= high for low, high in intervals]) >= least

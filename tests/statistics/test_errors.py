@@ -58,17 +58,6 @@ def test_influences_are_computed_once_and_then_read(table, computed):
     assert again.variance == pytest.approx(right.var() / 60)
 
 
-def test_all_numbers_of_a_cell_are_computed_together_and_what_was_read_stays_in_memory(table, computed):
-    ask(table, TOP1)
-    found = ask(table, TOP1, TOP5)
-    assert len({one.units.names for one in found.values()}) == 1
-    kept = Errors([table])
-    kept.of("zero_shot", CELL, TOP1)
-    influences_folder(table).joinpath(f"{CELL}.parquet").unlink()
-    kept.of("zero_shot", CELL, TOP1)
-    assert len(computed) == 1
-
-
 def test_changed_trials_and_another_scoring_are_computed_again(table, computed, monkeypatch):
     ask(table, TOP1)
     trials = table.with_suffix(".trials") / f"{CELL}.parquet"
@@ -99,7 +88,6 @@ def _with_rows(change):
     "spoil",
     [
         lambda file: file.write_bytes(file.read_bytes()[:-20]),
-        lambda file: pq.write_table(pq.read_table(file).slice(0, 1), file),
         lambda file: pq.write_table(pq.read_table(file).drop_columns("ways"), file),
         lambda file: pq.write_table(pq.read_table(file).replace_schema_metadata({}), file),
         _with_rows(lambda number, units: number.update(number="no JSON")),
@@ -144,8 +132,6 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
     [
         ({"label": 99}, "references must be in [0, 9], but has 99"),
         ({"label": "cat"}, "references must be numbers"),
-        ({"ranking": None}, "predictions must be finite"),
-        ({"n_classes": 0}, "must be in [0, -1]"),
     ],
 )
 def test_trials_that_cannot_be_scored_are_a_cause(table, changed, says):

@@ -6,7 +6,7 @@ truth of each contrast is that of the planted curve in the windows.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -128,10 +128,6 @@ def _step(by: float) -> Curve:
     return lambda share: 0.4 + (by if share < 0.5 else 0.0)
 
 
-_INDEPENDENT = Noise(seed=0.01, checkpoint=0.02)
-_FEW = _Items()
-
-
 @dataclass(frozen=True)
 class _Study:
     """A kind of planted study.
@@ -146,53 +142,32 @@ class _Study:
     claim: str
     truth: Curve
     verdict: str
-    noise: Noise = _INDEPENDENT
+    noise: Noise = field(default_factory=lambda: Noise(seed=0.01, checkpoint=0.02))
     worst: str = ""
-    items: _Items = _FEW
+    items: _Items = field(default_factory=_Items)
 
 
 # With five seeds, the interval of a difference of two revisions reaches 2.8 * sqrt(2 (checkpoint² + own²) / 5) to each
-# side: 0.04 by default, below the smallest effect of 0.05; 0.14 with loud checkpoints; 0.02 with quiet ones.
-_QUIET, _LOUD = Noise(seed=0.01, checkpoint=0.005), Noise(seed=0.01, checkpoint=0.08)
+# side: 0.04 by default, below the smallest effect of 0.05; 0.14 with loud checkpoints.
+_LOUD = Noise(seed=0.01, checkpoint=0.08)
 _DRIFTING = Noise(seed=0.01, drift=0.3, checkpoint=0.02)  # the seeds' slopes differ by more than any effect
-_ALIKE = Noise(checkpoint=0.02, autocorrelation=0.8)
 _OPEN = "right direction, size open"
-_CLEAR = [
+# The last ones have a truth at each limit of the rule, on its wrong side: nowhere is a false verdict more frequent.
+_STUDIES = [
     _Study("flat", "peak", constant(0.4), "negligible"),
     _Study("monotone", "peak", ramp(0.2, 0.6), "contradicted"),
-    _Study("falls from the start", "peak", turn(0.6, 0.2, at=0.02, width=0.02), "contradicted"),
     _Study("drifting", "peak", constant(0.4), "undecided", _DRIFTING),
-    _Study("autocorrelated", "peak", constant(0.4), "negligible", _ALIKE),
-    _Study("loud checkpoints", "peak", constant(0.4), "undecided", _LOUD),
     _Study("a true peak", "peak", peak(0.2, 0.5, 0.3, at=1 / 6), "holds"),
-    _Study("a peak of the smallest effect", "peak", peak(0.35, 0.4, 0.35, at=1 / 6), _OPEN, _QUIET),
     _Study("a true turn", "turn", turn(0.2, 0.8), "holds"),
     _Study("a small turn", "turn", turn(0.4, 0.55), _OPEN),
-    _Study("no turn", "turn", constant(0.5), "negligible"),
     _Study("a fall", "fall", ramp(0.6, 0.2), "holds"),
-    _Study("a rise", "fall", ramp(0.2, 0.6), "contradicted"),
-]
-# One truth at each limit of the rule, on its wrong side: nowhere is a false verdict more frequent.
-_LIMITS = [
     _Study("just below δ", "fall", _step(0.05 - 1e-6), _OPEN, worst="holds"),
     _Study("just above δ", "fall", _step(0.05 + 1e-6), _OPEN, worst="negligible"),
     _Study("just below 0", "fall", _step(-1e-6), "undecided", _LOUD, worst=_OPEN),
     _Study("just above -δ", "fall", _step(-0.05 + 1e-6), "undecided", worst="contradicted"),
 ]
-_SHARED = _Study(
-    "shared items dominate",
-    "fall",
-    ramp(0.6, 0.2),
-    "holds",
-    Noise(seed=0.01, checkpoint=0.002),
-    items=_Items(shared=0.02, own=0.002),
-)
-_STUDIES = [*_CLEAR, *_LIMITS]
-
-
-def test_every_verdict_of_the_rule_is_true_in_a_planted_study():
-    words = {"holds", _OPEN, "negligible", "contradicted", "undecided"}
-    assert {one.verdict for one in _CLEAR} == words
+_QUIET = Noise(seed=0.01, checkpoint=0.002)
+_SHARED = _Study("shared", "fall", ramp(0.6, 0.2), "holds", _QUIET, items=_Items(shared=0.02, own=0.002))
 
 
 @pytest.mark.parametrize("study", [*_STUDIES, _SHARED], ids=lambda one: one.name)
@@ -203,12 +178,8 @@ def test_the_true_verdict_is_the_most_frequent_one(study: _Study):
 
 @pytest.mark.slow
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say():
-    """A thousand studies in which seeds dominate the error.
-
-    Measured: the intervals of 95 % have the truth in 95.2 % (standard error 0.6 %) of their 1,680 cases; 1.3 % of the
-    verdicts on parts are false. Each true verdict is reached in at least 80 % of the studies in which it is true.
-    """
-    n = 60  # of each kind, 1,020 in all
+    """A thousand studies in which seeds dominate the error; and where shared items do, intervals are too wide."""
+    n = 90  # of each kind
     found = {one.name: _simulate(one, n) for one in _STUDIES}
     for one in _STUDIES:
         rates = found[one.name]
@@ -217,27 +188,12 @@ def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say():
         # a verdict is false only if the interval misses the truth
         assert not (rates.covered & rates.false).any()
         assert rates.false.mean(0).max() <= _at_most(_LEVEL, n), one.name
-    worst = float(np.mean([found[one.name].verdicts.get(one.worst, 0) for one in _LIMITS]))
+    at_limits = [found[one.name].verdicts.get(one.worst, 0) for one in _STUDIES if one.worst]
+    assert np.mean(at_limits) <= _at_most(_LEVEL / 2, n * len(at_limits))  # missed on one side only
     covered = np.concatenate([rates.covered.ravel() for rates in found.values()]).mean()
-    of_studies = np.concatenate([rates.covered.mean(1) for rates in found.values()])
-    error = of_studies.std() / np.sqrt(len(of_studies))  # a study's parts are covered, or missed, together
-    false = np.concatenate([rates.false.ravel() for rates in found.values()]).mean()
-    print(f"covered {covered:.4f} ± {error:.4f}, false {false:.4f}, the worst at limits {worst:.4f}")
     assert 0.93 <= covered <= 0.97  # more than three standard errors to each side
-    assert false <= _LEVEL
-    assert worst <= _at_most(_LEVEL / 2, n * len(_LIMITS))  # the interval misses the truth on one side only
-
-
-@pytest.mark.slow
-def test_intervals_are_too_wide_rather_than_too_narrow_where_shared_items_dominate():
-    """Student's t has the degrees of freedom of the seeds, although the items' variance is known better.
-
-    Measured: intervals of 95 % have the truth in all of 200 studies (99.2 % in the 20,000 of `test_contrasts.py`).
-    """
-    rates = _simulate(_SHARED, 200)
-    print(f"covered {rates.covered.mean():.4f}")
-    assert rates.covered.mean() >= 1 - _LEVEL
-    assert rates.verdicts == {"holds": 1.0}
+    assert np.concatenate([rates.false.ravel() for rates in found.values()]).mean() <= _LEVEL
+    assert _simulate(_SHARED, n).covered.mean() >= 1 - _LEVEL
 
 
 _LEVEL = 0.05
