@@ -1,13 +1,11 @@
 """Human trials on the cue-conflict images, and what several tests of the metrics ask."""
 
-import csv
-import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -20,45 +18,18 @@ settings.register_profile("metrics", derandomize=True, deadline=None, max_exampl
 settings.load_profile("metrics")
 
 # 0001_s5n_s01_0_bird_00_bird3-bird2.png: a prefix of six parts, then the name of the image.
-PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Decisions of one or more people, a row each."""
-
-    observers: np.ndarray
-    predictions: np.ndarray
-    images: np.ndarray
-    shape_exemplars: np.ndarray
-    texture_exemplars: np.ndarray
-
-    @property
-    def shapes(self) -> np.ndarray:
-        return np.array([name.rstrip("0123456789") for name in self.shape_exemplars])
-
-    @property
-    def textures(self) -> np.ndarray:
-        return np.array([name.rstrip("0123456789") for name in self.texture_exemplars])
-
-    def of(self, observer: int) -> "Trials":
-        """The trials of one person, sorted by image."""
-        rows = np.flatnonzero(self.observers == observer)
-        rows = rows[np.argsort(self.images[rows])]
-        return Trials(*(getattr(self, name)[rows] for name in Trials.__dataclass_fields__))
+PREFIX = r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_"
 
 
 @pytest.fixture(scope="session")
-def human_trials(real_data: Callable[[str], Path]) -> Trials:
+def human_trials(real_data: Callable[[str], Path]) -> pd.DataFrame:
     """All trials of the ten people on all 1,280 images."""
-    rows = []
-    for path in sorted(real_data("cue-conflict-human-trials").glob("*.csv")):
-        with path.open(newline="") as lines:
-            for row in csv.DictReader(lines):
-                image = PREFIX.sub("", row["imagename"]).removesuffix(".png")
-                observer = int(row["subj"].removeprefix("subject-"))
-                rows.append((observer, row["object_response"], image, *image.split("-")))
-    return Trials(*(np.array(column) for column in zip(*rows, strict=True)))
+    files = sorted(real_data("cue-conflict-human-trials").glob("*.csv"))
+    trials = pd.concat([pd.read_csv(file, keep_default_na=False) for file in files], ignore_index=True)
+    trials["image"] = trials["imagename"].str.replace(PREFIX, "", regex=True)
+    exemplars = trials["image"].str.extract(r"^(?P<shape>\w+)-(?P<texture>\w+)\.png$")
+    classes = exemplars.replace(r"\d+$", "", regex=True)
+    return trials.join(exemplars.add_suffix("_exemplar")).join(classes)
 
 
 @pytest.fixture(scope="session")

@@ -107,8 +107,8 @@ def crossing(request):
     """Columns of a set of conflicts: codes of shape, shape exemplar, texture, texture exemplar."""
     names = procedural_names()
     if request.param == "official":
-        people = request.getfixturevalue("human_trials")
-        names = sorted(set(zip(people.shape_exemplars, people.texture_exemplars, strict=True)))
+        images = request.getfixturevalue("human_trials")["image"].unique()
+        names = [image.removesuffix(".png").split("-") for image in sorted(images)]
     rows = pd.DataFrame(names, columns=["shape_exemplar", "texture_exemplar"])
     classes = rows.replace(r"\d+", "", regex=True).set_axis(["shape", "texture"], axis=1)
     rows = rows.join(classes)[classes["shape"] != classes["texture"]]

@@ -15,10 +15,8 @@ from hf_clipdyn.metrics.scores import (
     Scores,
     few_clusters,
     interval,
-    left_out,
     mean,
     over,
-    ratio,
     root_interval,
 )
 from hf_clipdyn.metrics.shape_bias import shape_bias
@@ -85,22 +83,6 @@ def test_a_mean_leaves_out_what_is_not_known():
     nothing = mean([math.nan] * 3, cause="nobody answered")
     assert math.isnan(nothing.value)
     assert nothing.cause == "nobody answered"
-
-
-def test_means_and_ratios_have_the_influence_of_the_jackknife():
-    rows, below = RNG.uniform(size=(2, 400))
-    of_mean = left_out(np.mean, [rows])
-    assert mean(rows).influence == pytest.approx(of_mean)
-    of_ratio = left_out(lambda a, b: a.sum() / b.sum(), [rows, below])
-    assert ratio(rows, below).influence == pytest.approx(of_ratio, abs=2e-5)
-    assert math.isnan(ratio([1.0], [0.0]).value)
-
-
-def test_groups_are_left_out_together():
-    groups = np.repeat(["b", "a", "c"], 4)
-    without = np.array([VALUES[groups != name].mean() for name in "abc"])
-    assert left_out(np.mean, [VALUES], groups) == pytest.approx((without.mean() - without) * 2 / 3)
-    assert np.isnan(left_out(np.mean, [VALUES], ["a"] * 12)).all()
 
 
 def test_crossed_groups_and_common_images_add_what_they_share():

@@ -34,12 +34,12 @@ def report(*columns, exemplars=None):
 
 
 def test_people_pooled_and_two_of_them_give_the_published_shape_bias(human_trials):
-    pooled = report(human_trials.predictions, human_trials.shapes, human_trials.textures)
+    columns = human_trials.set_index("subj")[["object_response", "shape", "texture"]]
+    pooled = report(*columns.to_numpy().T)
     assert (pooled["n_shape"], pooled["n_texture"], pooled["n_excluded"]) == (9236, 398, 800)
     assert round(pooled["shape_bias"], 4) == 0.9587
-    for observer, published, counts in ((1, 0.9617, (829, 33)), (9, 0.9866, (1031, 14))):
-        one = human_trials.of(observer)
-        result = report(one.predictions, one.shapes, one.textures)
+    for observer, published, counts in (("01", 0.9617, (829, 33)), ("09", 0.9866, (1031, 14))):
+        result = report(*columns.loc[f"subject-{observer}"].to_numpy().T)
         assert round(result["shape_bias"], 4) == published
         assert (result["n_shape"], result["n_texture"], result["interpretable"]) == (*counts, True)
 

@@ -31,12 +31,10 @@ def test_accuracies_equal_scikit_learns(sizes):
 
 def test_people_name_the_shape_as_often_as_their_trials_say(human_trials):
     """9,236 of the 12,000 answers to conflicts name the shape (the counts of Geirhos et al. 2019)."""
-    classes = sorted(set(human_trials.shapes))
-    known = [*classes, "na"]
-    conflict = human_trials.shapes != human_trials.textures
-    answers = [[known.index(answer)] for answer in human_trials.predictions[conflict].tolist()]
-    truth = [known.index(shape) for shape in human_trials.shapes[conflict].tolist()]
-    result = zero_shot_accuracy(answers, truth, n_classes=len(known))
+    known = [*sorted(set(human_trials["shape"])), "na"]
+    rows = human_trials[human_trials["shape"] != human_trials["texture"]]
+    answers, truth = (rows[name].map(known.index).to_numpy() for name in ("object_response", "shape"))
+    result = zero_shot_accuracy(answers[:, None], truth, n_classes=len(known))
     assert result["top5"].cause
     assert (round(result["top1"].value * 12_000), result.facts["n"]) == (9236, 12_000)
 

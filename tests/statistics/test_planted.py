@@ -130,7 +130,7 @@ def is_false(word: str, truth: float, effect: float) -> bool:
 
 
 def simulated(study: Study, n: int) -> pd.DataFrame:
-    """A row for each part of n studies: the verdict, whether its interval has the truth, and whether its word is false."""
+    """Each part of n studies: the verdict, whether the interval has the truth, and whether the word is false."""
     rng, parts = np.random.default_rng([*repr(study.name).encode()]), []
     for _ in range(n):
         rows, errors = drawn(study, rng)
