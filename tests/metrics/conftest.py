@@ -1,14 +1,18 @@
 """Human trials on the cue-conflict images, and what several tests of the metrics ask."""
 
+import ast
+import doctest
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
 
+from hf_clipdyn.bundled import metric_path
 from hf_clipdyn.metrics.scores import Scores
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/metrics/recipes.py
@@ -51,3 +55,17 @@ def agree() -> Callable[[Scores | dict, Scores | dict], None]:
                 np.testing.assert_allclose(value, second[key], rtol=1e-9, atol=1e-9, err_msg=key)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def example() -> Callable[[str], dict[str, Any]]:
+    """`example("two_afc")`: the inputs of the module in the example of its card."""
+
+    def read(name: str) -> dict[str, Any]:
+        card = (metric_path(name) / "README.md").read_text(encoding="utf-8")
+        trees = [ast.parse(one.source) for one in doctest.DocTestParser().get_examples(card)]
+        calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        call = next(one for one in calls if getattr(one.func, "attr", "") == "compute")
+        return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+
+    return read

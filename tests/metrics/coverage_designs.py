@@ -18,6 +18,7 @@ from scipy import special, stats
 
 from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
+from hf_clipdyn.metrics.cue_preference import anchor_preference, triplet_preferences
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
@@ -174,6 +175,21 @@ def cues(rng: Rng, n: int, shape: float, texture: float) -> Numbers:
         "shape_accuracy": mean(of_shape, "count"),
     }
     return scores, {"groups": cells}
+
+
+def preferences(rng: Rng, n: int, spread: Sequence[float]) -> Numbers:
+    """Embeddings around a common direction, as CLIP's are, to which shapes, textures and each image add so much.
+
+    So do their classes, which stay in all draws: of six shapes and two textures, or ten and three of the released set.
+    """
+    cells, each = (conflicts(n)[::4], [10, 3]) if n == 48 else (conflicts(n), [6, 2])
+    classes, stay = cells // each, np.random.default_rng(7)
+    rows = 10 * np.eye(8)[0] + spread[2] * rng.normal(size=(len(cells), 8))
+    for way in (0, 1):
+        rows += spread[3] * stay.normal(size=(16, 8))[classes[:, way]]
+        rows += spread[way] * rng.normal(size=(cells[:, way].max() + 1, 8))[cells[:, way]]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return anchor_preference(*triplet_preferences(rows, *classes.T, *cells.T)), {"groups": cells}
 
 
 # --- ranks, correlations and distributions -----------------------------------------------------------------------
@@ -335,6 +351,12 @@ def one_of_dissimilarities(rng: Rng, people: int, images: int) -> Numbers:
 # --- the designs -------------------------------------------------------------------------------------------------
 
 SIZES = {"ten images": [10], "1 to 40 images": [1, 2, 5, 10, 40]}
+SPREADS = {
+    "alike": (1, 1, 1, 1),
+    "exemplars": (2, 2, 0.5, 1),
+    "textures": (0.3, 1, 0.3, 1),
+    "no classes": (1, 1, 0.3, 0.1),
+}
 PAIRS = [
     (0.62, 0.42, 0.5),
     (0.9, 0.8, 0.5),
@@ -363,6 +385,7 @@ DESIGNS: dict[str, Callable[[Rng, int], Numbers]] = {
         f"cues, shape {s:g}, texture {t:g}": partial(cues, shape=s, texture=t)
         for s, t in ((0.3, 0.3), (0.6, 0.1), (0.5, 0.02))
     },
+    **{f"cue preference, {name}": partial(preferences, spread=of) for name, of in SPREADS.items()},
     **{f"jnd, noise {at:g}": partial(jnd_pairs, noise=at) for at in (0.7, 0.1)},
     **{f"recall, clarity {at:g}": partial(captioned, clarity=at) for at in (2.0, 4.0)},
     **{f"opinions, noise {at:g}": partial(opinions, noise=at) for at in (1.4, 0.3, 0.1)},

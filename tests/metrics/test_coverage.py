@@ -1,8 +1,7 @@
 """Do 95 % intervals contain the true value in 95 % of the draws of data that depend as real ones do?
 
 The committed table tests/goldens/coverage.tsv says it of every metric (`scripts/coverage.py`). The ordinary run reads
-it and draws one design again, `make test-slow` all of them. Differences of revisions and the exemplars of the real
-conflict images are drawn here.
+it and draws one design again, `make test-slow` all of them. Differences of revisions are drawn here.
 """
 
 import math
@@ -11,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coverage_designs import DESIGNS, conflicts, covered, dissimilarities, read_coverage
+from coverage_designs import DESIGNS, covered, dissimilarities, read_coverage
 
-from hf_clipdyn.benchmarks.vectors import unit
-from hf_clipdyn.metrics.cue_preference import anchor_preference, triplet_preferences
 from hf_clipdyn.metrics.influence import weighted_sum
 from hf_clipdyn.metrics.noise_robustness import accuracy_curve
 from hf_clipdyn.metrics.scores import interval, mean, over
@@ -128,35 +125,3 @@ def test_intervals_of_differences_of_exchangeable_revisions_contain_0(draw, n, l
         low, high = interval(after[0] - before[0], change)
         hits.append(low <= 0 <= high)
     assert least <= np.mean(hits) <= 1
-
-
-# --- the cue preference, with exemplars that are shared as in the real images -------------------------------------
-
-
-def planted(rng, cells, of_shape, of_texture, of_image, of_class):
-    """Embeddings around a common direction, as CLIP's are: classes that stay, exemplars and images that are drawn."""
-    classes = np.random.default_rng(7)
-    embedding = 10 * np.eye(8)[0] + of_image * rng.normal(size=(len(cells), 8))
-    for exemplar, (each, size) in zip(cells.T, ((10, of_shape), (3, of_texture)), strict=True):
-        embedding += of_class * classes.normal(size=(16, 8))[exemplar // each]
-        embedding += size * rng.normal(size=(16 * each, 8))[exemplar]
-    return unit(embedding)
-
-
-SPREADS = [(1, 1, 1, 1), (2, 2, 0.5, 1), (0.3, 1, 0.3, 1), (1, 1, 0.3, 0.1)]
-
-
-@pytest.mark.parametrize(
-    ("spread", "n_draws", "least"),
-    [(SPREADS[0], 40, 0.86), *(pytest.param(one, 500, 0.92, marks=pytest.mark.slow) for one in SPREADS)],
-)
-def test_the_cue_preference_covers_the_mean_of_many_draws(spread, n_draws, least):
-    cells = conflicts(48)[::4]  # of ten exemplars of each shape, three of each texture
-    cues = [*(cells // [10, 3]).T, *cells.T]
-    values, intervals = [], []
-    for seed in range(n_draws):
-        embedding = planted(np.random.default_rng(seed), cells, *spread)
-        score = anchor_preference(*triplet_preferences(embedding, *cues))["shape_preference"]
-        values.append(score.value)
-        intervals.append(interval(score.value, over(score.influence, cells), score.scale))
-    assert np.mean([low <= np.mean(values) <= high for low, high in intervals]) >= least

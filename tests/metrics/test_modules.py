@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import inspect
 import json
 import math
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from module_examples import example, examples
 
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 from hf_clipdyn.metric_module import UndefinedMetricWarning
+from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.two_afc import two_afc
 
 evaluate = pytest.importorskip("evaluate")
 
@@ -39,18 +39,15 @@ def cache(tmp_path, monkeypatch):
     return str(tmp_path)
 
 
-def test_the_package_finds_the_modules_that_have_an_example():
-    assert metric_names() == NAMES == sorted(examples())
+def test_the_package_finds_the_modules():
+    assert metric_names() == NAMES
     assert [metric_path(name) for name in NAMES] == FOLDERS
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_module_gives_the_number_of_the_pure_function_in_plain_python(name, cache, agree):
-    inputs, keywords = example(name)
-    result = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
-    parameters = inspect.signature(pure(name)).parameters
-    found = pure(name)(**inputs, **{key: given for key, given in keywords.items() if key in parameters})
-    agree(result, found.report(keywords.get("groups"), images=keywords.get("images")))
+def test_the_module_gives_the_number_of_the_pure_function_in_plain_python(name, example, cache, agree):
+    result = load_metric(name, cache_dir=cache).compute(**example(name))
+    agree(result, pure(name)(**example(name)))
     for value in result.values():
         json.dumps(value)  # no NumPy scalar passes
         assert type(value) in (bool, int, float, str, list)
@@ -68,14 +65,20 @@ def test_a_module_warns_of_what_is_undefined_once_for_each_cause(cache):
     assert caught[0].filename == __file__
 
 
-def test_what_resampled_once_is_ignored_with_a_warning(cache, agree):
-    inputs, keywords = example("two_afc")
-    former = {"n_resamples": 0, "confidence_level": 0.9}
+def test_what_rows_have_in_common_reaches_the_intervals_and_what_resampled_once_warns(cache, agree):
+    rng, rows = np.random.default_rng(0), np.arange(24)
+    columns = {name: rng.random(24).tolist() for name in ("distances_0", "distances_1", "judgements")}
+    shared = {"images": np.stack([rows % 8, (rows + 1) % 8], axis=1).tolist(), "level": 0.9}
     metric = load_metric("two_afc", cache_dir=cache)
+    agree(metric.compute(**columns, **shared), two_afc(**columns).report(**shared))
     with pytest.warns(FutureWarning) as caught:
-        found = metric.compute(**inputs, **keywords, **former)
-    agree(found, metric.compute(**inputs, **keywords))
-    assert [str(one.message).split()[0] for one in caught] == list(former)
+        found = metric.compute(**columns, n_resamples=0, confidence_level=0.9)
+    agree(found, two_afc(**columns))
+    assert [str(one.message).split()[0] for one in caught] == ["n_resamples", "confidence_level"]
+    distances, same = columns["distances_0"], columns["judgements"]
+    groups = (rows // 2).tolist()
+    in_pairs = load_metric("jnd_map", cache_dir=cache).compute(distances=distances, same=same, groups=groups)
+    agree(in_pairs, jnd_map(distances, same, groups=groups).report(groups))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,6 @@ from types import ModuleType
 
 import pytest
 import yaml
-from module_examples import example
 
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 
@@ -80,8 +79,6 @@ calls = json.loads(sys.stdin.read())
 print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, call in calls.items()}))
 """
 
-CALLS = {name: {**inputs, **keywords} for name in NAMES for inputs, keywords in [example(name)]}
-
 
 def environment(folder: Path, *packages: str) -> Path:
     """A new virtual environment with these packages only; returns its interpreter."""
@@ -98,13 +95,14 @@ def clean_variables() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
-    push_metrics, hub, tmp_path, agree
+    push_metrics, hub, tmp_path, agree, example
 ):
+    calls = {name: example(name) for name in NAMES}
     for name in NAMES:
         push_metrics.push(name, "org")
     done = subprocess.run(
         [str(environment(tmp_path / "environment", "evaluate", "numpy", "scipy")), "-c", ELSEWHERE],
-        input=json.dumps(CALLS),
+        input=json.dumps(calls),
         env={**clean_variables(), **hub.env, "HF_HOME": str(tmp_path / "home")},
         cwd=tmp_path,
         capture_output=True,
@@ -113,8 +111,8 @@ def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    assert list(CALLS) == list(results)
-    for name, call in CALLS.items():
+    assert list(calls) == list(results)
+    for name, call in calls.items():
         agree(results[name], load_metric(name, cache_dir=str(tmp_path)).compute(**call))
 
 

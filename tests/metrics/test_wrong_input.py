@@ -10,7 +10,7 @@ from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import columns, names, within
 from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
-from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
+from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
@@ -47,7 +47,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     names: {"people": ["a", "b"], "images": [3, 4]},
     cka: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     contrastive_geometry: {"images": MAP, "texts": MAP},
-    cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
     anchor_preference: {"preferences": [0.5, 1.0]},
     error_consistency: {"predictions": [True, False], "references": [True, False]},
     observer_consistency: {"observers": [[1, 0], [0, 1]]},
@@ -85,12 +84,10 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cka, {"y": MAP}, r"x \(4, 4\), y \(3, 3\)"),
     (contrastive_geometry, {"texts": np.ones((3, 2))}, "3 and 2"),
     (contrastive_geometry, {"images": MAP - np.diag([0, 1, 0])}, "Row 1 of images"),
-    (cue_preference, {"distances_shape": [NAN, 1.0]}, "distances_shape"),
     (anchor_preference, {"preferences": [0.5, 1.5]}, "preferences"),
     (anchor_preference, {"mate_effects": [0.0]}, r"mate_effects \(1,\)"),
     (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
     (observer_consistency, {"observers": np.ones((3, 1))}, "observers"),
-    (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_agreement, {"conditions": ["a"]}, "conditions"),
     (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
     (iqa_correlation, {"logistic": 5}, "None or 4"),
@@ -98,10 +95,8 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (jnd_map, {"same": [2.0, 0.0]}, "same"),
     (jnd_map, {"groups": ["a"]}, "groups"),
     (label_distribution, {"predictions": np.ones((3, 3))}, "sum to 1"),
-    (label_distribution, {"predictions": np.ones((3, 2)) / 2}, "shape"),
     (label_distribution, {"counts": np.zeros((3, 3))}, "at least one answer for each image"),
     (label_distribution, {"labels": [0, 1, 3]}, "labels"),
-    (learning_order, {"right": [[1, 0]]}, "right"),
     (learning_order, {"right": [[[0.5]]]}, "right"),
     (learning_order, {"right": "abc"}, "right"),
     (LinearProbe, {"classes": [0]}, "classes"),
@@ -138,7 +133,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (scores, {"density": -MAP}, "negative"),
     (scores, {"baseline": np.eye(2)}, "baseline"),
     (shape_bias, {"classes": ["cat"]}, "'dog'"),
-    (shape_bias, {"predictions": ["cat", "cat"]}, "predictions"),
     (shape_decisions, {"scores": np.zeros((2, 10))}, "16"),
     (shape_decisions, {"protocol": "1000-way"}, "1000"),
     (shape_decisions, {"protocol": "17-way"}, "protocol"),
@@ -191,14 +185,12 @@ CENTRED = "effective_rank_centred_text participation_ratio_image participation_r
 FEW_ROWS = "a logistic function of 4 parameters cannot be fitted to 4 rows"
 UNDEFINED: list[tuple[Callable[..., Scores], list[Any], dict[str, Any], str, str]] = [
     (cka, [np.full((6, 2), 0.1), X], {}, "cka_debiased", NO_PRODUCTS),
-    (cka, [X * 0, X], {}, "cka_debiased", NO_PRODUCTS),
     (cka, [np.eye(6), X], {}, "cka_debiased", NO_PRODUCTS),
     (contrastive_geometry, [ALIKE, ALIKE], {}, CENTRED, ""),
     (contrastive_geometry, [[[1.0, 0.0]], [[0.0, 1.0]]], {}, "uniformity_text", "there is only one pair"),
     (contrastive_geometry, [MAP + 1, MAP + 1], {}, "participation_ratio_debiased_image", "fewer than four"),
     (anchor_preference, [[NAN] * 3], {}, "shape_preference", "no image has both a shape and a texture mate"),
     (error_consistency, [[True] * 60, [True] * 60], {}, KAPPAS, NO_KAPPA),
-    (error_consistency, [[False] * 60, [False] * 60], {}, KAPPAS, NO_KAPPA),
     (error_consistency, [[True] * 4, [True, True, False, True]], {}, "kappa_unbiased", "one observer is right"),
     (observer_consistency, [np.ones((3, 2)), [1, 1, 1]], {}, "kappa", ""),
     (observer_agreement, [np.ones((20, 2))], {}, "kappa kappa_min kappa_max", "in each pair, both are right"),

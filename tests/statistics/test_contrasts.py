@@ -270,26 +270,15 @@ def test_separate_quantiles_cover_more_than_they_say(n, items):
 # --- the paired change of two revisions ------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def planted_run(tmp_path_factory):
-    """The table of one planted run of three revisions, with its trials."""
+def test_a_paired_change_is_the_difference_of_the_paired_comparison_with_its_interval(tmp_path):
     run = Run(scale="tiny", seed=0, planted=Planted(bias=ramp(0.3, 0.8)))
-    return write_study(tmp_path_factory.mktemp("study") / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
-
-
-def _shape_bias(study):
-    """Its only course, and the points."""
-    ((one,),) = study.planner.numbers("shape_bias", "shape_bias")
-    return one, study.planner.points(one)
-
-
-def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted_run):
-    study = read_study(planted_run)
-    revisions = load(planted_run).cells["revision"].unique()
-    compared = compare_revisions(planted_run, *revisions[[0, -1]], show_progress=False)
+    path = write_study(tmp_path / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
+    compared = compare_revisions(path, "epoch-000", "epoch-002", show_progress=False)
     (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
-    one, points = _shape_bias(study)
-    found = paired_change(one, points[0], points[-1], study.influences)
+    study = read_study(path)
+    ((one,),) = study.planner.numbers("shape_bias", "shape_bias")
+    first, _, last = study.planner.points(one)
+    found = paired_change(one, first, last, study.influences)
     assert found.value == pytest.approx(wanted.difference)
     assert ends(found) == pytest.approx((wanted.ci_low, wanted.ci_high))
     assert found.n_clusters == wanted.n_clusters
