@@ -19,7 +19,7 @@ import pandas as pd
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests" / "metrics"))
 
-from coverage_designs import COVERAGE, all_designs, covered, read_coverage  # noqa: E402
+from coverage_designs import COVERAGE, covered, read_coverage  # noqa: E402
 
 PAGE = CHECKOUT / "docs" / "explanation" / "intervals.md"
 BEGIN, END = "<!-- scripts/coverage.py writes this table. -->\n", "<!-- end of the table -->\n"
@@ -30,14 +30,14 @@ COLUMNS = {"to 8": (2, 8), "20 to 25": (9, 25), "48 to 100": (26, 100), "more": 
 def measured(table: pd.DataFrame, only: str) -> pd.DataFrame:
     """The table with the columns of today's intervals measured again."""
     table = table.set_index(["design", "number", "clusters"])
-    for name, design in all_designs().items():
-        for n_clusters in design.clusters if only in name else ():
-            draws = int(table.xs((name, n_clusters), level=("design", "clusters"))["draws"].max())
-            for number, counts in covered(design, n_clusters, draws).items():
-                row = table.index.get_loc((name, number, n_clusters))
-                for column in ("intervals", "hits", "width", "noted", "noted_misses"):
-                    table.iloc[row, table.columns.get_loc(column)] = getattr(counts, column)
-            print(name, n_clusters, flush=True)
+    for (name, n_clusters), rows in table.groupby(level=["design", "clusters"], sort=False):
+        if only not in name:
+            continue
+        truth = rows["truth"].droplevel(["design", "clusters"]).to_dict()
+        for number, counts in covered(name, n_clusters, int(rows["draws"].max()), truth).items():
+            for column, count in vars(counts).items():
+                table.loc[(name, number, n_clusters), column] = count
+        print(name, n_clusters, flush=True)
     return table.reset_index()
 
 

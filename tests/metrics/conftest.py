@@ -1,16 +1,18 @@
 """Human trials on the cue-conflict images, and what several tests of the metrics ask."""
 
-import csv
-import re
+import ast
+import doctest
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 
+from hf_clipdyn.bundled import metric_path
 from hf_clipdyn.metrics.scores import Scores
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/metrics/recipes.py
@@ -20,45 +22,18 @@ settings.register_profile("metrics", derandomize=True, deadline=None, max_exampl
 settings.load_profile("metrics")
 
 # 0001_s5n_s01_0_bird_00_bird3-bird2.png: a prefix of six parts, then the name of the image.
-PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Decisions of one or more people, a row each."""
-
-    observers: np.ndarray
-    predictions: np.ndarray
-    images: np.ndarray
-    shape_exemplars: np.ndarray
-    texture_exemplars: np.ndarray
-
-    @property
-    def shapes(self) -> np.ndarray:
-        return np.array([name.rstrip("0123456789") for name in self.shape_exemplars])
-
-    @property
-    def textures(self) -> np.ndarray:
-        return np.array([name.rstrip("0123456789") for name in self.texture_exemplars])
-
-    def of(self, observer: int) -> "Trials":
-        """The trials of one person, sorted by image."""
-        rows = np.flatnonzero(self.observers == observer)
-        rows = rows[np.argsort(self.images[rows])]
-        return Trials(*(getattr(self, name)[rows] for name in Trials.__dataclass_fields__))
+PREFIX = r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_"
 
 
 @pytest.fixture(scope="session")
-def human_trials(real_data: Callable[[str], Path]) -> Trials:
+def human_trials(real_data: Callable[[str], Path]) -> pd.DataFrame:
     """All trials of the ten people on all 1,280 images."""
-    rows = []
-    for path in sorted(real_data("cue-conflict-human-trials").glob("*.csv")):
-        with path.open(newline="") as lines:
-            for row in csv.DictReader(lines):
-                image = PREFIX.sub("", row["imagename"]).removesuffix(".png")
-                observer = int(row["subj"].removeprefix("subject-"))
-                rows.append((observer, row["object_response"], image, *image.split("-")))
-    return Trials(*(np.array(column) for column in zip(*rows, strict=True)))
+    files = sorted(real_data("cue-conflict-human-trials").glob("*.csv"))
+    trials = pd.concat([pd.read_csv(file, keep_default_na=False) for file in files], ignore_index=True)
+    trials["image"] = trials["imagename"].str.replace(PREFIX, "", regex=True)
+    exemplars = trials["image"].str.extract(r"^(?P<shape>\w+)-(?P<texture>\w+)\.png$")
+    classes = exemplars.replace(r"\d+$", "", regex=True)
+    return trials.join(exemplars.add_suffix("_exemplar")).join(classes)
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +55,17 @@ def agree() -> Callable[[Scores | dict, Scores | dict], None]:
                 np.testing.assert_allclose(value, second[key], rtol=1e-9, atol=1e-9, err_msg=key)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def example() -> Callable[[str], dict[str, Any]]:
+    """`example("two_afc")`: the inputs of the module in the example of its card."""
+
+    def read(name: str) -> dict[str, Any]:
+        card = (metric_path(name) / "README.md").read_text(encoding="utf-8")
+        trees = [ast.parse(one.source) for one in doctest.DocTestParser().get_examples(card)]
+        calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        call = next(one for one in calls if getattr(one.func, "attr", "") == "compute")
+        return {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+
+    return read

@@ -1,8 +1,7 @@
 """IQA correlations and their fit against SciPy, and their influences against the jackknife."""
 
-import csv
-
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,37 +10,11 @@ from scipy import optimize, stats
 
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 
-# Intelligence quotient and hours of television a week, the worked example of Spearman's rho in
-# many textbooks: rho = -29/165.
-IQ = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
-TELEVISION = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
-
-# Anscombe's quartet, first set (1973): Pearson's r = 0.816.
-ANSCOMBE_X = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5]
-ANSCOMBE_Y = [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68]
-
 COLUMNS = (
     st.integers(5, 40)
     .flatmap(lambda n: st.tuples(*[hnp.arrays(float, n, elements=st.integers(-9, 9).map(float))] * 2))
     .filter(lambda columns: all(np.ptp(column) > 0 for column in columns))
 )
-
-
-def quality_data(n_groups=25, per_group=24, seed=0, decimals=None):
-    """Distances and scores with an effect of the reference image on both."""
-    rng = np.random.default_rng(seed)
-    groups = np.repeat(np.arange(n_groups), per_group)
-    level = rng.normal(size=len(groups))
-    distances = level + rng.normal(size=n_groups)[groups] + 0.5 * rng.normal(size=len(groups))
-    scores = -level + 0.5 * rng.normal(size=n_groups)[groups] + 0.3 * rng.normal(size=len(groups))
-    if decimals is not None:
-        distances, scores = distances.round(decimals), scores.round(decimals)
-    return distances, scores, groups
-
-
-def test_textbook_values_are_reproduced():
-    assert iqa_correlation(IQ, TELEVISION)["srcc"].value == pytest.approx(-29 / 165)
-    assert iqa_correlation(ANSCOMBE_X, ANSCOMBE_Y)["plcc"].value == pytest.approx(0.816, abs=5e-4)
 
 
 @given(COLUMNS)
@@ -58,7 +31,7 @@ def test_correlations_equal_scipys(columns):
     [("distance", True, -1), ("distance", False, 1), ("score", True, 1), ("score", False, -1)],
 )
 def test_alignment_is_larger_the_closer_to_people(predictions_are, higher_is_better, sign):
-    x, y, _ = quality_data()
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
     how = {"predictions_are": predictions_are, "higher_is_better": higher_is_better}
     result = iqa_correlation(x, y, **how).report()
     alone = iqa_correlation(x, y, only_alignment=True, **how)
@@ -73,16 +46,6 @@ def test_a_correlation_that_one_reference_alone_defines_has_no_known_error():
     for name in ("krcc", "plcc"):
         assert np.isfinite(found[name].value)
         assert np.isnan(found.report()[f"{name}_ci"]).all()
-
-
-def test_the_interval_of_very_many_rows_has_the_width_of_the_formula():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=6000)
-    y = x + rng.normal(size=6000)
-    found = iqa_correlation(x, y).report()
-    assert found["n_groups"] == 6000
-    expected = stats.pearsonr(x, y).confidence_interval(0.95)
-    assert np.ptp(found["plcc_ci"]) == pytest.approx(expected.high - expected.low, rel=0.15)
 
 
 @pytest.mark.parametrize("unit", [1e-10, 1e-7, 1.0, 100.0])
@@ -101,23 +64,23 @@ def test_four_parameters_fit_alike_in_every_unit(unit):
     assert found["plcc_logistic"].value == pytest.approx(expected, abs=1e-8)
 
 
-def test_the_published_opinion_scores_are_oriented_as_documented(real_data):
+@pytest.mark.parametrize(
+    ("name", "higher_is_better", "n_references"),
+    [("TID2013", True, 25), ("KADID-10k", True, 81), ("CSIQ", False, 30)],
+)
+def test_the_published_opinion_scores_are_oriented_as_documented(
+    real_data, name, higher_is_better, n_references
+):
     """Levels of distortion run from weak to strong, so a level is a distance that agrees with people."""
-    for name, higher_is_better, level in (
-        ("TID2013", True, lambda row: float(row["dis_img_path"].rsplit("_", 1)[1].split(".")[0])),
-        ("KADID-10k", True, lambda row: float(row["dis_img_path"].rsplit("_", 1)[1].split(".")[0])),
-        ("CSIQ", False, lambda row: float(row["dis_img_path"].split(".")[-2])),
-    ):
-        with (real_data("mos-lists") / f"{name}.txt").open(newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        result = iqa_correlation(
-            [level(row) for row in rows],
-            [float(row["score"]) for row in rows],
-            groups=[row["ref_img_path"] for row in rows],
-            higher_is_better=higher_is_better,
-        )
-        assert result["alignment"].value > 0.3, name
-        assert result.facts["n_groups"] == {"TID2013": 25, "KADID-10k": 81, "CSIQ": 30}[name]
+    rows = pd.read_csv(real_data("mos-lists") / f"{name}.txt")
+    result = iqa_correlation(
+        rows["dis_img_path"].str.extract(r"(\d+)\.\w+$", expand=False).astype(float),
+        rows["score"],
+        groups=rows["ref_img_path"],
+        higher_is_better=higher_is_better,
+    )
+    assert result["alignment"].value > 0.3
+    assert result.facts["n_groups"] == n_references
 
 
 def test_the_nearly_constant_distances_of_an_untrained_model_are_correlated_without_a_warning():

@@ -6,6 +6,7 @@ from recipes import trials
 from scipy import stats
 
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
+from hf_clipdyn.metrics.phases import half_rise
 
 RIGHT = trials(3, 8, 40, (7, 31, 13, 17, 3, 101), 8, 11)[2]
 
@@ -60,13 +61,6 @@ def test_a_random_learner_has_the_expected_numbers():
         assert result[name].value == pytest.approx(np.mean(result.facts[f"{name}_expected"]), rel=0.03)
 
 
-def test_half_of_the_items_that_are_never_learned_have_no_median():
-    assert np.isnan(learning_order([[[0, 0, 1]]]).facts["median_first_learned"]).all()
-
-
-# --- rank correlation ------------------------------------------------------------------------------------
-
-
 def test_the_rank_correlation_is_scipys_in_each_group():
     rng = np.random.default_rng(0)
     x, y, groups = rng.integers(0, 8, 300), rng.normal(size=300), np.arange(300) % 3
@@ -75,8 +69,31 @@ def test_the_rank_correlation_is_scipys_in_each_group():
     expected = np.mean([stats.spearmanr(x[groups == one], y[groups == one])[0] for one in range(3)])
     assert result["spearman"].value == pytest.approx(expected)
     assert len(result["spearman"].influence) == 100, "blocks of items are left out"
+    few = rank_agreement([1, 2, 3, 4, 4, 4, 1, 2], [1, 3, 2, 1, 2, 3, 1, 2], groups=list("aaabbbcc"))
+    assert few.facts["n_groups"] == 1, "a constant one and one of two items have no ranks"
 
 
-def test_groups_without_ranks_are_left_out():
-    x, y = [1, 2, 3, 4, 4, 4, 1, 2], [1, 3, 2, 1, 2, 3, 1, 2]
-    assert rank_agreement(x, y, groups=list("aaabbbcc")).facts["n_groups"] == 1
+# --- when a number rises -----------------------------------------------------------------------------------------
+
+SAMPLES = 2.0 ** np.arange(8)
+EARLY, LATE = np.arange(8) < 2, np.arange(8) > 5
+
+
+def rise(middle):
+    return 0.2 + 0.5 / (1 + np.exp(-8 * (np.log2(SAMPLES) - middle)))
+
+
+@pytest.mark.parametrize("middle", [2.0, 3.5, 4.5])
+def test_the_half_rise_is_where_it_was_planted(middle):
+    result = half_rise(rise(middle), SAMPLES, EARLY, LATE)
+    assert (result.value, result.cause) == (pytest.approx(middle, abs=0.01), "")
+
+
+def test_one_lucky_revision_does_not_decide_when_a_number_rises():
+    curve = rise(4.5)
+    curve[2] = 0.9
+    assert half_rise(curve, SAMPLES, EARLY, LATE).value > 3.5
+
+
+def test_a_flat_half_counts_with_its_middle():
+    assert half_rise([0, 0.5, 0.5, 1], [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1]).value == 1.5

@@ -1,12 +1,11 @@
 """The linear probe: its penalty, exemplars that stay whole, and the corners."""
 
-import re
-
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -20,45 +19,19 @@ def blobs(seed=0, n=240, d=12, classes=4, signal=0.8):
     return centres[labels] + rng.normal(size=(n, d)) * rng.uniform(0.2, 3, d) + 5, labels
 
 
-def ridge(features, labels, penalty):
-    return make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty * len(labels))).fit(features, labels)
-
-
-def left_out_errors(features, labels, penalty):
-    """Squared error of each item's scores by a ridge regression of all other items, one by one."""
-    rows = StandardScaler().fit_transform(features)
-    targets = 2.0 * np.eye(labels.max() + 1)[labels] - 1
-    errors = []
-    for item in range(len(rows)):
-        rest = np.arange(len(rows)) != item
-        model = Ridge(alpha=penalty * len(rows)).fit(rows[rest], targets[rest])
-        errors.append(np.square(model.predict(rows[[item]])[0] - targets[item]))
-    return np.mean(errors)
-
-
-def test_each_fold_is_decided_by_the_others_with_the_penalty_of_the_least_left_out_error():
-    features, labels = blobs(n=60, signal=0.5)
-    folds = probe_folds(labels)
-    expected = np.full(len(labels), -1)
-    for fold in range(5):
-        train = folds != fold
-        errors = [left_out_errors(features[train], labels[train], penalty) for penalty in PENALTIES]
-        model = ridge(features[train], labels[train], PENALTIES[int(np.argmin(errors))])
-        expected[~train] = model.predict(features[~train])
-    assert np.array_equal(LinearProbe(features, labels, folds).decide(features), expected)
-
-
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(("n", "d"), [(300, 20), (60, 60), (40, 200)])
-def test_it_decides_as_scikit_learn_does(n, d, classes):
+def test_each_fold_is_decided_by_the_others_as_scikit_learn_does(n, d, classes):
     features, labels = blobs(1, n, d, classes, signal=0.4)
-    unseen = blobs(2, 500, d, classes, signal=0.4)[0]
-    reference = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=n * np.array(PENALTIES)))
-    expected = reference.fit(features, labels).predict(unseen)
+    folds = probe_folds(labels)
+    expected = np.full(n, -1)
+    for fold in range(5):
+        train = folds != fold
+        penalties = train.sum() * np.array(PENALTIES)
+        reference = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties))
+        expected[~train] = reference.fit(features[train], labels[train]).predict(features[~train])
     assert len(set(expected)) == classes
-    rows, folds = np.concatenate([features, unseen]), np.repeat([0, 1], [n, 500])
-    probe = LinearProbe(rows, np.concatenate([labels, np.arange(500) % classes]), folds)
-    assert np.array_equal(probe.decide(rows)[n:], expected)
+    assert np.array_equal(LinearProbe(features, labels, folds).decide(features), expected)
 
 
 @pytest.mark.parametrize("signal", [1e-7, 1e-12])
@@ -129,82 +102,52 @@ def procedural_names(classes=8, exemplars=12, per_pair=18):
     ]
 
 
-def official_names(real_data):
-    """All 1,200 conflicts as the observers saw them."""
-    trials = real_data("cue-conflict-human-trials").rglob("*.csv")
-    names = {name for file in trials for name in re.findall(r"([a-z]+\d+-[a-z]+\d+)\.png", file.read_text())}
-    pairs = [tuple(name.split("-")) for name in sorted(names)]
-    return [pair for pair in pairs if class_of(pair[0]) != class_of(pair[1])]
-
-
-def class_of(exemplar):
-    return exemplar.rstrip("0123456789")
-
-
-@pytest.fixture(params=["procedural", "official"])
-def crossing(request, real_data):
+@pytest.fixture(scope="module", params=["procedural", "official"])
+def crossing(request):
     """Columns of a set of conflicts: codes of shape, shape exemplar, texture, texture exemplar."""
-    names = procedural_names() if request.param == "procedural" else official_names(real_data)
-    assert len(names) == {"procedural": 1008, "official": 1200}[request.param]
-    exemplars = [np.array(column) for column in zip(*names, strict=True)]
-    classes = [np.array([class_of(name) for name in column]) for column in exemplars]
-    known = np.unique(classes)
-    return {
-        "shape": np.searchsorted(known, classes[0]),
-        "texture": np.searchsorted(known, classes[1]),
-        "shape_exemplar": exemplars[0],
-        "texture_exemplar": exemplars[1],
-    }
+    names = procedural_names()
+    if request.param == "official":
+        images = request.getfixturevalue("human_trials")["image"].unique()
+        names = [image.removesuffix(".png").split("-") for image in sorted(images)]
+    rows = pd.DataFrame(names, columns=["shape_exemplar", "texture_exemplar"])
+    classes = rows.replace(r"\d+", "", regex=True).set_axis(["shape", "texture"], axis=1)
+    rows = rows.join(classes)[classes["shape"] != classes["texture"]]
+    assert len(rows) == {"procedural": 1008, "official": 1200}[request.param]
+    return {name: np.unique(rows[name], return_inverse=True)[1] for name in rows}
 
 
-def read(features, crossing, cue):
-    other = "texture" if cue == "shape" else "shape"
+def accuracy(features, crossing, cue, other):
     columns = (cue, f"{cue}_exemplar", other, f"{other}_exemplar")
-    return decide_crossed(features, *(crossing[column] for column in columns))
+    return np.mean(decide_crossed(features, *(crossing[name] for name in columns)) == crossing[cue])
 
 
-def vectors(codes, seed, n=32):
-    codes = np.unique(codes, return_inverse=True)[1]
-    return np.random.default_rng(seed).normal(size=(codes.max() + 1, n))[codes]
+def vectors(codes, seed=1):
+    return np.random.default_rng(seed).normal(size=(codes.max() + 1, 32))[codes]
 
 
-def noise(crossing, size):
-    return size * np.random.default_rng(9).normal(size=(len(crossing["shape"]), 32))
-
-
-@pytest.mark.parametrize("cue", ["shape", "texture"])
-@pytest.mark.parametrize("size", [0.0, 0.2])
-def test_a_code_of_one_cue_is_at_chance_for_the_other(cue, size, crossing):
+@pytest.mark.parametrize(("cue", "other"), [("shape", "texture"), ("texture", "shape")])
+def test_a_cue_is_decoded_from_its_own_code_alone(cue, other, crossing):
     """A plain probe of shapes reads .003 from a code of textures, since no image has both of one class."""
-    other = "texture" if cue == "shape" else "shape"
-    n, n_classes = len(crossing["shape"]), crossing["shape"].max() + 1
+    n, n_classes = len(crossing[cue]), crossing[cue].max() + 1
+    noise = np.random.default_rng(9).normal(size=(n, 32))
     chance, error = 1 / (n_classes - 1), np.sqrt(1 / n_classes / n)
-    for code in (other, f"{other}_exemplar"):
-        features = vectors(crossing[code], seed=1) + noise(crossing, size)
-        accuracy = np.mean(read(features, crossing, cue) == crossing[cue])
-        assert abs(accuracy - chance) < 4 * error, (code, accuracy)
-    own = vectors(crossing[other], seed=1) + noise(crossing, size)
-    assert np.mean(read(own, crossing, other) == crossing[other]) >= 1 - size
+    unrelated = [np.ones((n, 3)), noise]
+    unrelated += [
+        vectors(crossing[code]) + size * noise for code in (other, f"{other}_exemplar") for size in (0, 0.2)
+    ]
+    for features in unrelated:
+        assert abs(accuracy(features, crossing, cue, other) - chance) < 4 * error
+    assert accuracy(vectors(crossing[cue]), crossing, cue, other) == 1
+    assert accuracy(vectors(crossing[cue]) + 0.2 * noise, crossing, cue, other) >= 0.8
+    axes = np.eye(n_classes)  # shape and texture on the same axes, the other cue five times as strong
+    assert accuracy(axes[crossing[cue]] + 5 * axes[crossing[other]], crossing, cue, other) > 0.95
 
 
-@pytest.mark.parametrize("cue", ["shape", "texture"])
-def test_both_cues_are_decoded_from_a_code_of_both_and_none_from_a_code_of_neither(cue, crossing):
-    n, n_classes = len(crossing["shape"]), crossing["shape"].max() + 1
-    one_space = np.eye(n_classes)  # shape and texture on the same axes, the other cue five times as strong
-    other = "texture" if cue == "shape" else "shape"
-    both = one_space[crossing[cue]] + 5 * one_space[crossing[other]]
-    assert np.mean(read(both, crossing, cue) == crossing[cue]) > 0.95
-    for neither in (np.ones((n, 3)), noise(crossing, 1.0)):
-        accuracy = np.mean(read(neither, crossing, cue) == crossing[cue])
-        assert abs(accuracy - 1 / (n_classes - 1)) < 4 * np.sqrt(1 / n_classes / n)
-
-
-@pytest.mark.parametrize("cue", ["shape", "texture"])
-def test_memorised_exemplars_do_not_reveal_a_class(cue, crossing):
+@pytest.mark.parametrize(("cue", "other"), [("shape", "texture"), ("texture", "shape")])
+def test_memorised_exemplars_do_not_reveal_a_class(cue, other, crossing):
     features = np.hstack([vectors(crossing[f"{one}_exemplar"], seed=2) for one in ("shape", "texture")])
-    accuracy = np.mean(read(features, crossing, cue) == crossing[cue])
     # One draw of random vectors scatters around chance: the exemplars are the sample, not the images.
-    assert accuracy < 2.5 / (crossing["shape"].max() + 1)
+    assert accuracy(features, crossing, cue, other) < 2.5 / (crossing[cue].max() + 1)
 
 
 def test_no_cue_is_decoded_if_exemplars_of_the_other_are_combined_with_one_class_each():

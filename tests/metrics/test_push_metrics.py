@@ -11,7 +11,6 @@ from types import ModuleType
 
 import pytest
 import yaml
-from module_examples import example
 
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 
@@ -43,24 +42,21 @@ def test_evaluate_fetches_all_modules_of_a_space(push_metrics, name, tmp_path):
     assert not [kind for kind, _ in kinds if kind == "external"]
 
 
-def test_a_second_push_commits_nothing_and_a_stale_module_is_removed(push_metrics, hub):
-    first = push_metrics.push("two_afc", "org")
-    assert push_metrics.push("two_afc", "org") == first
+def test_the_command_pushes_the_named_modules_once_and_removes_a_stale_file(push_metrics, hub, capsys):
     from huggingface_hub import HfApi
 
-    api = HfApi()
-    api.upload_file(
-        path_or_fileobj=b"", path_in_repo="hf_clipdyn_old.py", repo_id="org/two_afc", repo_type="space"
-    )
-    assert push_metrics.push("two_afc", "org") != first
+    def pushed():
+        push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"])
+        return [line.split(" is at commit ") for line in capsys.readouterr().out.splitlines()]
+
+    first = pushed()
+    assert [name for name, _ in first] == ["org/jnd_map", "org/two_afc"]
+    assert pushed() == first
+    api, stale = HfApi(), {"path_or_fileobj": b"", "path_in_repo": "hf_clipdyn_old.py"}
+    api.upload_file(**stale, repo_id="org/two_afc", repo_type="space")
+    assert [one == other for one, other in zip(pushed(), first, strict=True)] == [True, False]
     held = set(api.list_repo_files("org/two_afc", repo_type="space")) - {".gitattributes"}
     assert held == set(push_metrics.space_files("two_afc", "org"))
-
-
-def test_the_command_pushes_the_named_modules_and_prints_their_commits(push_metrics, hub, capsys):
-    push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" is at commit ")[0] for line in lines] == ["org/jnd_map", "org/two_afc"]
 
 
 def test_an_unknown_module_and_a_token_that_may_not_write_are_told_in_a_sentence(push_metrics, hub, capsys):
@@ -83,8 +79,6 @@ calls = json.loads(sys.stdin.read())
 print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, call in calls.items()}))
 """
 
-CALLS = {name: {**inputs, **keywords} for name in NAMES for inputs, keywords in [example(name)]}
-
 
 def environment(folder: Path, *packages: str) -> Path:
     """A new virtual environment with these packages only; returns its interpreter."""
@@ -101,13 +95,14 @@ def clean_variables() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
-    push_metrics, hub, tmp_path, agree
+    push_metrics, hub, tmp_path, agree, example
 ):
+    calls = {name: example(name) for name in NAMES}
     for name in NAMES:
         push_metrics.push(name, "org")
     done = subprocess.run(
         [str(environment(tmp_path / "environment", "evaluate", "numpy", "scipy")), "-c", ELSEWHERE],
-        input=json.dumps(CALLS),
+        input=json.dumps(calls),
         env={**clean_variables(), **hub.env, "HF_HOME": str(tmp_path / "home")},
         cwd=tmp_path,
         capture_output=True,
@@ -116,8 +111,8 @@ def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    assert list(CALLS) == list(results)
-    for name, call in CALLS.items():
+    assert list(calls) == list(results)
+    for name, call in calls.items():
         agree(results[name], load_metric(name, cache_dir=str(tmp_path)).compute(**call))
 
 

@@ -15,10 +15,8 @@ from hf_clipdyn.metrics.scores import (
     Scores,
     few_clusters,
     interval,
-    left_out,
     mean,
     over,
-    ratio,
     root_interval,
 )
 from hf_clipdyn.metrics.shape_bias import shape_bias
@@ -87,22 +85,6 @@ def test_a_mean_leaves_out_what_is_not_known():
     assert nothing.cause == "nobody answered"
 
 
-def test_means_and_ratios_have_the_influence_of_the_jackknife():
-    rows, below = RNG.uniform(size=(2, 400))
-    of_mean = left_out(np.mean, [rows])
-    assert mean(rows).influence == pytest.approx(of_mean)
-    of_ratio = left_out(lambda a, b: a.sum() / b.sum(), [rows, below])
-    assert ratio(rows, below).influence == pytest.approx(of_ratio, abs=2e-5)
-    assert math.isnan(ratio([1.0], [0.0]).value)
-
-
-def test_groups_are_left_out_together():
-    groups = np.repeat(["b", "a", "c"], 4)
-    without = np.array([VALUES[groups != name].mean() for name in "abc"])
-    assert left_out(np.mean, [VALUES], groups) == pytest.approx((without.mean() - without) * 2 / 3)
-    assert np.isnan(left_out(np.mean, [VALUES], ["a"] * 12)).all()
-
-
 def test_crossed_groups_and_common_images_add_what_they_share():
     rows = RNG.normal(size=6)
     influence = mean(rows).influence
@@ -136,19 +118,9 @@ def test_the_interval_of_a_root_mean_square_is_students_over_the_pseudovalues_of
     pseudovalues = 4 * value**2 - 3 * without**2
     expected = np.sqrt(stats.ttest_1samp(pseudovalues, 0).confidence_interval(0.9))
     assert root_interval(value, without, 0.9) == pytest.approx(tuple(expected))
-
-
-@pytest.mark.parametrize("truth", [0.0, 0.1, 1.0])
-def test_the_interval_of_a_root_mean_square_covers_also_near_0(truth):
-    rng, covered = np.random.default_rng(1), []
-    for _ in range(500):
-        rows = rng.normal(size=(8, 10)) * 0.3 + truth  # eight exemplars, ten conditions
-        without = (rows.sum(axis=0) - rows) / 7
-        value, *others = (math.sqrt(np.square(one).mean()) for one in (rows.mean(axis=0), *without))
-        low, high = root_interval(value, others)
-        assert 0 <= low <= value <= high
-        covered.append(low <= truth <= high)
-    assert np.mean(covered) >= 0.92
+    assert root_interval(0.05, [0.08, 0.09, 0.1]) == (0, 0.05), "the value is inside"
+    for unknown in ([0.2], [0.2, math.nan, 0.1]):
+        assert np.isnan(root_interval(value, unknown)).all()
 
 
 def test_few_clusters_are_noted_also_where_few_of_many_decide():
@@ -181,8 +153,3 @@ def test_few_clusters_are_noted_also_where_few_of_many_decide():
 def test_a_share_of_all_rows_keeps_an_interval_of_some_width(metric, columns, name):
     low, high = metric(*columns).report()[f"{name}_ci"]
     assert 0.9 < low < high == 1
-
-
-def test_a_root_mean_square_of_one_cluster_has_no_interval():
-    assert np.isnan(root_interval(0.2, [0.2])).all()
-    assert np.isnan(root_interval(0.2, [0.2, math.nan, 0.1])).all()

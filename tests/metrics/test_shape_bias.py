@@ -1,4 +1,4 @@
-"""Shape bias: people's published numbers, a brute-force loop, and when the ratio means something."""
+"""Shape bias and the protocols that decide: published numbers, loops, and when the ratio means something."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_clipdyn.metrics.shape_bias import shape_bias
-from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES, shape_decisions
 
 CLASSES = ["cat", "dog", "car"]
 ROWS = st.lists(
@@ -34,12 +34,12 @@ def report(*columns, exemplars=None):
 
 
 def test_people_pooled_and_two_of_them_give_the_published_shape_bias(human_trials):
-    pooled = report(human_trials.predictions, human_trials.shapes, human_trials.textures)
+    columns = human_trials.set_index("subj")[["object_response", "shape", "texture"]]
+    pooled = report(*columns.to_numpy().T)
     assert (pooled["n_shape"], pooled["n_texture"], pooled["n_excluded"]) == (9236, 398, 800)
     assert round(pooled["shape_bias"], 4) == 0.9587
-    for observer, published, counts in ((1, 0.9617, (829, 33)), (9, 0.9866, (1031, 14))):
-        one = human_trials.of(observer)
-        result = report(one.predictions, one.shapes, one.textures)
+    for observer, published, counts in (("01", 0.9617, (829, 33)), ("09", 0.9866, (1031, 14))):
+        result = report(*columns.loc[f"subject-{observer}"].to_numpy().T)
         assert round(result["shape_bias"], 4) == published
         assert (result["n_shape"], result["n_texture"], result["interpretable"]) == (*counts, True)
 
@@ -102,3 +102,33 @@ def test_the_classes_are_the_sixteen_where_they_can_be_and_else_the_union():
     other = report(["knife", "knife", "tree"], ["tree"] * 3, ["dog"] * 3)
     assert other["top_class"] == "tree"
     assert other["top_class_share"] == pytest.approx(1 / 3)
+
+
+# --- decisions for one of the 16 categories ----------------------------------------------------------------------
+
+PUBLISHED_SIZES = [1, 4, 2, 49, 5, 7, 3, 6, 4, 3, 109, 2, 2, 1, 1, 8]  # airplane to truck
+
+
+def test_the_categories_have_the_published_sizes_and_share_no_class():
+    assert [len(indices) for indices in IMAGENET_CATEGORIES.values()] == PUBLISHED_SIZES
+    everything = [index for indices in IMAGENET_CATEGORIES.values() for index in indices]
+    assert len(set(everything)) == len(everything)
+    assert tuple(IMAGENET_CATEGORIES) == GEIRHOS_CLASSES
+
+
+def test_sixteen_way_takes_the_highest_score():
+    scores = np.random.default_rng(0).normal(size=(50, 16))
+    expected = [GEIRHOS_CLASSES[max(range(16), key=lambda j: row[j])] for row in scores]
+    assert shape_decisions(scores) == expected
+
+
+def test_thousand_way_takes_the_highest_mean_probability_of_a_loop():
+    scores = np.random.default_rng(1).normal(scale=4, size=(50, 1000))
+    expected = []
+    for row in scores:
+        probabilities = np.exp(row) / np.exp(row).sum()
+        means = {
+            name: np.mean([probabilities[i] for i in found]) for name, found in IMAGENET_CATEGORIES.items()
+        }
+        expected.append(max(means, key=means.__getitem__))
+    assert shape_decisions(scores, protocol="1000-way") == expected

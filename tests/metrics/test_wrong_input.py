@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_clipdyn.bundled import metric_names
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.checks import columns, names, within
 from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
-from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
+from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.influence import mean_over_pairs
@@ -48,7 +47,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     names: {"people": ["a", "b"], "images": [3, 4]},
     cka: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     contrastive_geometry: {"images": MAP, "texts": MAP},
-    cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
     anchor_preference: {"preferences": [0.5, 1.0]},
     error_consistency: {"predictions": [True, False], "references": [True, False]},
     observer_consistency: {"observers": [[1, 0], [0, 1]]},
@@ -86,12 +84,10 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cka, {"y": MAP}, r"x \(4, 4\), y \(3, 3\)"),
     (contrastive_geometry, {"texts": np.ones((3, 2))}, "3 and 2"),
     (contrastive_geometry, {"images": MAP - np.diag([0, 1, 0])}, "Row 1 of images"),
-    (cue_preference, {"distances_shape": [NAN, 1.0]}, "distances_shape"),
     (anchor_preference, {"preferences": [0.5, 1.5]}, "preferences"),
     (anchor_preference, {"mate_effects": [0.0]}, r"mate_effects \(1,\)"),
     (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
     (observer_consistency, {"observers": np.ones((3, 1))}, "observers"),
-    (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_agreement, {"conditions": ["a"]}, "conditions"),
     (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
     (iqa_correlation, {"logistic": 5}, "None or 4"),
@@ -99,11 +95,10 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (jnd_map, {"same": [2.0, 0.0]}, "same"),
     (jnd_map, {"groups": ["a"]}, "groups"),
     (label_distribution, {"predictions": np.ones((3, 3))}, "sum to 1"),
-    (label_distribution, {"predictions": np.ones((3, 2)) / 2}, "shape"),
     (label_distribution, {"counts": np.zeros((3, 3))}, "at least one answer for each image"),
     (label_distribution, {"labels": [0, 1, 3]}, "labels"),
-    (learning_order, {"right": [[1, 0]]}, "right"),
     (learning_order, {"right": [[[0.5]]]}, "right"),
+    (learning_order, {"right": "abc"}, "right"),
     (LinearProbe, {"classes": [0]}, "classes"),
     (LinearProbe, {"features": MAP * NAN}, "features"),
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "seeds"),
@@ -126,6 +121,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (rsa, {"references": np.ones((2, 28))}, "the same pairs"),
     (noise_ceiling, {"references": np.arange(36.0)[None]}, "at least two"),
     (saliency, {"fixations": []}, "an entry for each image"),
+    (saliency, {"fixations": ["abc"]}, r"\[x, y\]"),
+    (saliency, {"predictions": 3.0}, "an entry for each image"),
+    (saliency, {"predictions": ["abc"]}, "rows of equal length"),
     (saliency, {"sigma": 1, "densities": [MAP]}, "Both sigma and densities"),
     (saliency, {"metrics": ["nsss"]}, "nsss"),
     (scores, {"fixations": [[3.0, 0.0]]}, "at x 3, y 0"),
@@ -135,7 +133,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (scores, {"density": -MAP}, "negative"),
     (scores, {"baseline": np.eye(2)}, "baseline"),
     (shape_bias, {"classes": ["cat"]}, "'dog'"),
-    (shape_bias, {"predictions": ["cat", "cat"]}, "predictions"),
     (shape_decisions, {"scores": np.zeros((2, 10))}, "16"),
     (shape_decisions, {"protocol": "1000-way"}, "1000"),
     (shape_decisions, {"protocol": "17-way"}, "protocol"),
@@ -150,56 +147,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 def test_wrong_input_is_refused(metric: Callable[..., Any], wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(MetricError, match=message):
         metric(**{**RIGHT[metric], **wrong})
-
-
-@pytest.mark.parametrize("metric", RIGHT)
-def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
-    metric(**RIGHT[metric])
-
-
-MODULES = {"representation_similarity": cka} | {one.__name__: one for one in RIGHT}
-NO_DATA: dict[str, Any] = {
-    "no rows": [],
-    "none": None,
-    "a text": "abc",
-    "bytes": b"abc",
-    "a number": 3.0,
-    "a mapping": {},
-    "missing values": [None],
-    "nan": [NAN],
-    "infinity": [float("-inf")],
-    "the largest": [1e308],
-    "the smallest": [5e-324],
-    "negative": [-1],
-    "beyond 64 bits": [10**30],
-    "complex": [1j],
-    "names": ["x"],
-    "objects": [object()],
-    "a table": [[1, 2]],
-    "deep": [[[[1]]]],
-    "another length": [1] * 7,
-}
-"""Columns, or the entries of one for each row."""
-
-
-@pytest.mark.parametrize("kind", NO_DATA)
-@pytest.mark.parametrize("name", metric_names())
-def test_a_column_that_is_no_data_gives_a_number_or_one_sentence(name: str, kind: str) -> None:
-    metric = MODULES[name]
-    for column, right in RIGHT[metric].items():
-        given, refused = NO_DATA[kind], None
-        try:
-            result = metric(
-                **{**RIGHT[metric], column: given * len(right) if isinstance(given, list) else given}
-            )
-        except (ValueError, IndexError) as error:  # NumPy's own of rows that are tables
-            refused = error
-        if isinstance(refused, MetricError):
-            assert 20 < len(str(refused)) < 400
-            assert str(refused).endswith(".")
-            assert "\n" not in str(refused)
-        elif refused is None:
-            assert result.facts["n"] + result.facts.get("n_excluded", 0) > 0
 
 
 def test_sizes_and_limits_are_named() -> None:
@@ -238,14 +185,12 @@ CENTRED = "effective_rank_centred_text participation_ratio_image participation_r
 FEW_ROWS = "a logistic function of 4 parameters cannot be fitted to 4 rows"
 UNDEFINED: list[tuple[Callable[..., Scores], list[Any], dict[str, Any], str, str]] = [
     (cka, [np.full((6, 2), 0.1), X], {}, "cka_debiased", NO_PRODUCTS),
-    (cka, [X * 0, X], {}, "cka_debiased", NO_PRODUCTS),
     (cka, [np.eye(6), X], {}, "cka_debiased", NO_PRODUCTS),
     (contrastive_geometry, [ALIKE, ALIKE], {}, CENTRED, ""),
     (contrastive_geometry, [[[1.0, 0.0]], [[0.0, 1.0]]], {}, "uniformity_text", "there is only one pair"),
     (contrastive_geometry, [MAP + 1, MAP + 1], {}, "participation_ratio_debiased_image", "fewer than four"),
     (anchor_preference, [[NAN] * 3], {}, "shape_preference", "no image has both a shape and a texture mate"),
     (error_consistency, [[True] * 60, [True] * 60], {}, KAPPAS, NO_KAPPA),
-    (error_consistency, [[False] * 60, [False] * 60], {}, KAPPAS, NO_KAPPA),
     (error_consistency, [[True] * 4, [True, True, False, True]], {}, "kappa_unbiased", "one observer is right"),
     (observer_consistency, [np.ones((3, 2)), [1, 1, 1]], {}, "kappa", ""),
     (observer_agreement, [np.ones((20, 2))], {}, "kappa kappa_min kappa_max", "in each pair, both are right"),

@@ -79,18 +79,11 @@ def contrasts() -> Iterator[tuple[str, int, str]]:
                     yield study, number, part.title
 
 
-def test_all_contrasts_that_the_package_expresses_are_compared():
-    counts = pd.Series([study for study, *_ in contrasts()]).value_counts()
-    assert counts.to_dict() == {
-        "worlds": 8,
-        "repeated worlds": 8,
-        "photographs": 13,
-        "second worlds": 13,
-        "second photographs": 12,
-    }
+CONTRASTS = list(contrasts())
+assert len(CONTRASTS) == 54, "a contrast is expressed no longer"
 
 
-@pytest.mark.parametrize(("study", "number", "title"), list(contrasts()))
+@pytest.mark.parametrize(("study", "number", "title"), CONTRASTS)
 def test_a_contrast_comes_out_of_the_committed_table(study: str, number: int, title: str):
     _, found = judged(study)
     kept = pd.read_parquet(STUDIES[study][2])
@@ -141,31 +134,3 @@ def test_a_contrast_comes_out_of_the_committed_table(study: str, number: int, ti
 )
 def test_the_words_are_those_that_the_rule_gives(study: str, claim: str, word: str):
     assert judged(study)[0][claim].word == word
-
-
-GAZE = ("gradient energy", "a Gaussian at the centre", "the centre bias")
-WORLDS_1 = {"shape bias interpretable": False, "zero-shot accuracy at least twice chance": True}
-
-
-@pytest.mark.parametrize(
-    ("study", "claim", "committed"),
-    [
-        ("worlds", "1", WORLDS_1),
-        ("worlds", "5", {"clean accuracy at least twice chance": True}),
-        ("photographs", "1", {"shape bias interpretable": False, "accuracy at least twice chance": False}),
-        ("photographs", "3", {"peak above pixels": False}),
-        ("photographs", "4", {f"peak above {one}": False for one in GAZE}),
-        ("second worlds", "6 by prompts", {"clean_of_both": True}),
-        ("second worlds", "12 by prompts", {"bias_at_accuracy": True}),
-        ("second photographs", "24 by pixels", {"information": True}),
-    ],
-)
-def test_gates_pass_and_fail_as_in_the_committed_verdicts(study, claim, committed):
-    assert {gate.title: gate.passed for gate in judged(study)[0][claim].gates} == committed
-
-
-def test_control_arms_have_the_values_that_the_first_study_printed():
-    verdicts, _ = judged("worlds")
-    values = {name: verdicts[name].parts[0].estimate.value for name in ("no turn", "reversed")}
-    assert 0.15 - values["no turn"] == pytest.approx(-0.111, abs=0.0005)
-    assert -values["reversed"] == pytest.approx(-0.076, abs=0.0005)

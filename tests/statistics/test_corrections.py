@@ -23,17 +23,6 @@ def test_four_p_values_are_corrected_as_by_hand(correction, expected):
     assert adjusted([0.01, 0.04, 0.03, 0.005], correction).round(4).tolist() == expected
 
 
-def test_corrections_follow_their_definitions():
-    p = np.sort(np.random.default_rng(0).random(30) ** 4)
-    m, ranks = len(p), np.arange(1, 31)
-    holm = [max(min(1, (m - j) * p[j]) for j in range(i + 1)) for i in range(m)]
-    bh = [min(min(1, m * p[j] / (j + 1)) for j in range(i, m)) for i in range(m)]
-    by = [min(min(1, (1 / ranks).sum() * m * p[j] / (j + 1)) for j in range(i, m)) for i in range(m)]
-    for correction, expected in (("holm", holm), ("bh", bh), ("by", by)):
-        assert adjusted(p, correction) == pytest.approx(expected)
-    assert adjusted(p, "bh") == pytest.approx(stats.false_discovery_control(p))
-
-
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_a_family_has_no_order_and_one_number_alone_is_not_corrected(correction):
     p, order = np.repeat(np.linspace(0, 1, 20) ** 3, 2), np.random.default_rng(1).permutation(40)
@@ -52,10 +41,6 @@ def drawn():
     return items.mean(axis=1), error, 39
 
 
-def limit(n):
-    return ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / n)
-
-
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_an_interval_excludes_0_exactly_if_the_corrected_p_value_is_significant(drawn, correction):
     mean, error, df = drawn
@@ -69,14 +54,6 @@ def test_an_interval_excludes_0_exactly_if_the_corrected_p_value_is_significant(
             assert np.array_equal(has_interval, p <= ALPHA)
         n_intervals += has_interval.sum()
     assert (n_intervals > 0) == (correction != "holm"), "the intervals of Bonferroni would contradict Holm"
-
-
-@pytest.mark.parametrize("correction", ["bonferroni", "holm", "bh", "by"])
-def test_of_tables_without_a_difference_at_most_alpha_have_a_significant_row(drawn, correction):
-    mean, error, df = drawn
-    p_values = 2 * stats.t.sf(np.abs(mean) / error, df)
-    false = np.mean([adjusted(p, correction).min() <= ALPHA for p in p_values])
-    assert false <= limit(len(mean)) < (p_values.min(axis=1) <= ALPHA).mean()
 
 
 @pytest.mark.slow
@@ -93,4 +70,4 @@ def test_intervals_cover_true_differences_as_often_as_they_say(drawn, correction
         missed.append(
             misses.any() if correction == "bonferroni" else misses.sum() / max(np.isfinite(half).sum(), 1)
         )
-    assert 0 < np.mean(missed) <= limit(len(mean))
+    assert 0 < np.mean(missed) <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / len(mean))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,6 @@ from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import Table, load
-from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import EMBEDDED, Claims, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import ONE_SEQUENCE, Estimate
 from hf_clipdyn.statistics.judge import Judge, JudgedPart, Verdict, word_of
@@ -88,30 +88,23 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows() -> Non
         ({"untrained": True}, [0]),
         ({"epochs": (1, 2)}, [1, 2]),
         ({"reached": 0.35, "revisions": 2}, [2, 3]),  # one revision alone may be lucky
+        ({"shares": (0.3, 0.35)}, []),
+        ({"epochs": (5, 6)}, []),
+        ({"reached": 0.85}, []),  # never twice in a row
+        ({"reached": 0.35, "revisions": 5}, []),  # too few follow
     ],
 )
-def test_a_window_has_revisions_that_weigh_the_same(window: dict[str, Any], revisions: list[int]) -> None:
+def test_a_window_has_revisions_that_weigh_the_same_or_is_not_whole(
+    window: dict[str, Any], revisions: list[int]
+) -> None:
     values = np.array([0.4, 0.2, 0.5, 0.8, 0.1, 0.9])
     claims = plan({"weights": {"W": 1}}, windows={**PLAN["windows"], "W": window}, accuracy="top1")
-    rows = [*rows_of(values**2), *accuracies(values)]
-    assert contrast(rows, claims)[0].value == pytest.approx(np.mean(values[revisions] ** 2))
-
-
-@pytest.mark.parametrize(
-    "window",
-    [
-        {"shares": (0.3, 0.35)},
-        {"epochs": (5, 6)},
-        {"reached": 0.85},  # never twice in a row
-        {"reached": 0.35, "revisions": 5},  # too few follow
-    ],
-)
-def test_a_window_that_is_not_whole_makes_the_contrast_undefined(window: dict[str, Any]) -> None:
-    claims = plan({"weights": {"W": 1}}, windows={**PLAN["windows"], "W": window}, accuracy="top1")
-    values = [0.4, 0.2, 0.5, 0.8, 0.1, 0.9]
-    (found,) = contrast([*rows_of(values), *accuracies(values)], claims)
-    assert math.isnan(found.value)
-    assert found.cause == "the run has no revisions for the window W"
+    (found,) = contrast([*rows_of(values**2), *accuracies(values)], claims)
+    if revisions:
+        assert found.value == pytest.approx(np.mean(values[revisions] ** 2))
+    else:
+        assert math.isnan(found.value)
+        assert found.cause == "the run has no revisions for the window W"
 
 
 def test_a_run_that_was_cut_short_has_no_late_revision() -> None:
@@ -232,24 +225,11 @@ def test_a_gate_compares_the_mean_over_each_window(
     assert gate_of(rows, **keys) == (passed, words)
 
 
-def test_a_gate_on_an_error_asks_that_it_is_at_most_its_null() -> None:
-    error = {"kind": "shape_bias", "dataset": "procedural", "metric": "cue_accuracy"}
-    rows = [
-        one
-        for values, role in (([0.5] * 5 + [0.2] * 6, "value"), ([0.3] * 11, "null"))
-        for one in course(
-            "shape_bias/procedural",
-            "cue_accuracy",
-            values,
-            role=role,
-            higher_is_better=False,
-            repo_id="me/run",
-        )
-    ]
-    for window, passed in (("early", False), ("late", True)):
-        gates = {"G": {"endpoint": "error", "windows": [window], "above": "null"}}
-        claims = plan(gates=gates, endpoints={**PLAN["endpoints"], "error": error})
-        assert judge([*rows, *rows_of([0.5] * 11)], claims).gate("G").passed is passed
+@pytest.mark.parametrize(("window", "passed"), [("early", False), ("late", True)])
+def test_a_gate_on_an_error_asks_that_it_is_at_most_its_null(window: str, passed: bool) -> None:
+    rows = accuracies([0.5] * 5 + [0.2] * 6, higher_is_better=False)
+    rows += accuracies([0.3] * 11, role="null", higher_is_better=False)
+    assert gate_of(rows, windows=[window], above="null")[0] is passed
 
 
 def test_each_run_must_pass_and_the_word_is_that_of_the_gate() -> None:
@@ -298,6 +278,7 @@ def test_tuning_seeds_get_estimates_and_no_verdict_and_never_count() -> None:
     (found,) = judge(seeds(table), plan(tuning_seeds=(0,), confirmatory_seeds=(1,))).verdicts()
     assert (found.word, found.cause) == ("undecided", "rise: no trials beside the table")
     assert "Not counted: runs of seed 2, which is not registered." in found.notes
+    assert "rise: undecided, +0.488 at 95 %; δ = 0.1; 1 run of tiny" in render([found])
 
 
 def test_only_the_registered_scale_counts_and_scales_weigh_the_same() -> None:
@@ -382,24 +363,6 @@ def test_a_true_study_bears_out_what_it_can_test(verdicts: Mapping[str, Verdict]
     assert part.estimate.value == pytest.approx(0.25, abs=0.08)
 
 
-def test_trials_that_cannot_be_scored_leave_the_values(
-    study: Path, verdicts: Mapping[str, Verdict], tmp_path: Path
-) -> None:
-    shutil.copytree(study.parent, tmp_path / "study")
-    table = load(tmp_path / "study" / study.name)
-    rows = table.rows[
-        (table.rows["kind"] == "noise") & (table.rows["seed"] == 12) & (table.rows["arm"] == "")
-    ]
-    file = KeptTrials(table.files).file(str(rows["cell"].iloc[-1]))
-    assert file is not None
-    pd.read_parquet(file).drop(columns="label").to_parquet(file)
-    found = verdicts_of(table)["5 by prompts"]
-    assert found.parts[0].estimate.value == verdicts["5 by prompts"].parts[0].estimate.value
-    assert any("The trials of this noise benchmark cannot be scored" in note for note in found.notes), (
-        found.notes
-    )
-
-
 def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(
     verdicts: Mapping[str, Verdict], tmp_path: Path
 ) -> None:
@@ -407,13 +370,8 @@ def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(
     assert list(table.columns) == SCHEMA.names
     assert table["part"].tolist() == [1, 2, 1, 1, 1, 1]
     five = table[table["claim"] == "5 by prompts"].iloc[0]
-    assert five[["verdict", "part_verdict", "gate", "n_seeds", "sign"]].tolist() == [
-        "holds",
-        "holds",
-        True,
-        6,
-        1,
-    ]
+    assert (five["verdict"], five["part_verdict"], five["gate"]) == ("holds", "holds", True)
+    assert (five["n_seeds"], five["sign"]) == (6, 1)
     assert list(five["scales"]) == ["tiny", "small"]
     assert 0 < five["minimum_detectable_effect"] < five["value"]
     assert table["sign"].isna().tolist() == table["ci_low"].isna().tolist()
@@ -446,15 +404,13 @@ def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path
     code, printed, error = clipdyn("report", study, *options)
     assert code == 0, error
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
-    assert (
-        "5 by prompts Sensitivity to noise falls: holds\n    drop falls (early - late): holds, +0." in printed
-    )
-    assert "] at 98.75 %; δ = 0.05; 0." in printed
-    assert " would be found with a power of 80 %; 6 runs of tiny, small\n" in printed
-    assert "1 Texture first, then shape: holds (by construction, not evidence)" in printed
-    assert (
-        "5 by the probe Sensitivity to noise falls: not testable here (clean accuracy of the probe" in printed
-    )
+    for line in (
+        r"5 by prompts Sensitivity to noise falls: holds\n    drop falls \(early - late\): holds, \+0\.\d+ "
+        r"\[.*\] at 98\.75 %; δ = 0\.05; 0\.\d+ would be found with a power of 80 %; 6 runs of tiny, small\n",
+        r"1 Texture first, then shape: holds \(by construction, not evidence\)",
+        r"5 by the probe Sensitivity to noise falls: not testable here \(clean accuracy of the probe",
+    ):
+        assert re.search(line, printed)
     for words in (["--claims", tmp_path / "absent.yaml"], ["--claims", EMBEDDED, "--output", tmp_path], []):
         code, _, error = clipdyn("report", study, "--print", "verdicts", "--quiet", *words)
         assert code != 0
@@ -464,15 +420,6 @@ def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path
     facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
     assert (facts.package, facts.study, facts.claims) == (package(), "embedded world", registered)
     assert f"SHA-256 {registered}" in printed
-
-
-def test_a_verdict_is_printed_with_the_interval_that_it_has() -> None:
-    several, one = (
-        render(judge(seeds(table_of_seeds(*values)), plan()).verdicts())
-        for values in ((0.6, 0.61, 0.62), (0.6,))
-    )
-    assert "rise: holds, +0.488 [+0.468, +0.508] at 95 %; δ = 0.1" in several
-    assert "rise: undecided, +0.480 at 95 %; δ = 0.1; 1 run of tiny" in one
 
 
 def test_names_from_tables_cannot_steer_the_terminal(verdicts: Mapping[str, Verdict]) -> None:

@@ -4,16 +4,14 @@ The simulation in memory goes from rows and item errors to verdicts; `test_judge
 truth of each contrast is that of the planted curve in the windows.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_tables import PLAN, Known, judge, plan
-from numpy.typing import NDArray
 from planted import Curve, Noise, constant, peak, ramp, turn
 from result_rows import course
 
@@ -21,23 +19,80 @@ from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.statistics.claims import Claims, Part
 
-_SHARES = np.linspace(0, 1, 19)
-_ITEMS = 100
-_UNITS = Units("planted", np.arange(_ITEMS)[:, None], _ITEMS)
-_KINDS = {
+LEVEL = 0.05
+SHARES = np.linspace(0, 1, 19)
+ITEMS = 100
+UNITS = Units("planted", np.arange(ITEMS)[:, None], ITEMS)
+KINDS = {
     "peak": [("rise", 0, {"peak": 1, "start": -1}, 0.05), ("decline", 0, {"peak": 1, "late": -1}, 0.05)],
     "turn": [("texture early", 0.5, {"early": -1}, 0.05), ("turn", 0, {"late": 1, "early": -1}, 0.15)],
     "fall": [("fall", 0, {"early": 1, "late": -1}, 0.05)],
 }
-_WINDOWS = {"start": [0], "early": [2, 3], "peak": [2, 3, 4], "late": [17, 18]}
+WINDOWS = {"start": [0], "early": [2, 3], "peak": [2, 3, 4], "late": [17, 18]}
 """The revisions of each window."""
 
 
+@dataclass(frozen=True)
+class Study:
+    """A kind of planted study.
+
+    Attributes:
+        name, claim, truth, noise: what is planted.
+        verdict: what is true, and what the noise lets most studies reach.
+        worst: at a limit of the rule, the false verdict that is next to the truth.
+        shared: sd of what items add in all runs alike: at all revisions, and growing with training.
+        own: sd of what they add to each revision of each run.
+    """
+
+    name: str
+    claim: str
+    truth: Curve
+    verdict: str
+    noise: Noise = field(default_factory=lambda: Noise(seed=0.01, checkpoint=0.02))
+    worst: str = ""
+    shared: float = 0.001
+    own: float = 0.01
+
+    def of(self, part: Part) -> float:
+        """The contrast of the truth in the windows."""
+        means = {name: np.mean([self.truth(SHARES[at]) for at in places]) for name, places in WINDOWS.items()}
+        return part.constant + float(sum(weight * means[name] for name, weight in part.weights.items()))
+
+
+def step(by: float) -> Curve:
+    """Falls by so much in the middle of training, so that all of it lies between the windows early and late."""
+    return lambda share: 0.4 + (by if share < 0.5 else 0.0)
+
+
+# With five seeds, the interval of a difference of two revisions reaches 2.8 * sqrt(2 (checkpoint² + own²) / 5) to each
+# side: 0.04 by default, below the smallest effect of 0.05; 0.14 with loud checkpoints.
+LOUD = Noise(seed=0.01, checkpoint=0.08)
+DRIFTING = Noise(seed=0.01, drift=0.3, checkpoint=0.02)  # the seeds' slopes differ by more than any effect
+QUIET = Noise(seed=0.01, checkpoint=0.002)
+OPEN = "right direction, size open"
+# The last four have a truth at each limit of the rule, on its wrong side: nowhere is a false verdict more frequent.
+STUDIES = [
+    Study("flat", "peak", constant(0.4), "negligible"),
+    Study("monotone", "peak", ramp(0.2, 0.6), "contradicted"),
+    Study("drifting", "peak", constant(0.4), "undecided", DRIFTING),
+    Study("a true peak", "peak", peak(0.2, 0.5, 0.3, at=1 / 6), "holds"),
+    Study("a true turn", "turn", turn(0.2, 0.8), "holds"),
+    Study("a small turn", "turn", turn(0.4, 0.55), OPEN),
+    Study("just below δ", "fall", step(0.05 - 1e-6), OPEN, worst="holds"),
+    Study("just above δ", "fall", step(0.05 + 1e-6), OPEN, worst="negligible"),
+    Study("just below 0", "fall", step(-1e-6), "undecided", LOUD, worst=OPEN),
+    Study("just above -δ", "fall", step(-0.05 + 1e-6), "undecided", worst="contradicted"),
+]
+ITEMS_DOMINATE = Study(
+    "shared items dominate", "fall", ramp(0.6, 0.2), "holds", QUIET, shared=0.02, own=0.002
+)
+
+
 @cache
-def _claims(kind: str) -> Claims:
+def claims_of(kind: str) -> Claims:
     parts = [
         {"title": title, "endpoint": "m", "constant": start, "weights": weights, "smallest_effect": effect}
-        for title, start, weights, effect in _KINDS[kind]
+        for title, start, weights, effect in KINDS[kind]
     ]
     return plan(
         tuning_seeds=(0, 1),
@@ -48,201 +103,70 @@ def _claims(kind: str) -> Claims:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Items:
-    """What the items add to the values, as sd.
-
-    Attributes:
-        shared: in all runs alike: at all revisions, and growing with training.
-        own: of each revision of each run.
-    """
-
-    shared: float = 0.001
-    own: float = 0.01
-
-
-def _study(truth: Curve, noise: Noise, items: _Items, rng: np.random.Generator) -> tuple[list[Row], Known]:
+def drawn(study: Study, rng: np.random.Generator) -> tuple[list[Row], Known]:
     """Two tuning seeds and five confirmatory ones, all shown the same items, and what these contribute."""
     known: dict[Any, Influence] = {}
     rows: list[Row] = []
-    everywhere, later = rng.normal(0, items.shared, size=(2, _ITEMS))
+    everywhere, later = rng.normal(0, study.shared, size=(2, ITEMS))
     for seed in (0, 1, 10, 11, 12, 13, 14):
-        own = rng.normal(0, items.own, size=(len(_SHARES), _ITEMS))
-        added = (everywhere + _SHARES[:, None] * later + own) / np.sqrt(_ITEMS)
-        values = [truth(share) for share in _SHARES] + noise.draw(rng, _SHARES) + added.sum(axis=1)
-        run = {"repo_id": f"me/{seed}", "scale": "tiny", "seed": seed}
-        of_run = course("noise/procedural", "area", values, **run)
+        own = rng.normal(0, study.own, size=(len(SHARES), ITEMS))
+        added = (everywhere + SHARES[:, None] * later + own) / np.sqrt(ITEMS)
+        values = [study.truth(share) for share in SHARES] + study.noise.draw(rng, SHARES) + added.sum(axis=1)
+        of_run = course("noise/procedural", "area", values, repo_id=f"me/{seed}", scale="tiny", seed=seed)
         for row, contributions in zip(of_run, added - added.mean(axis=1, keepdims=True), strict=True):
-            known[row.key, row.number_key] = Influence(_UNITS, contributions)
+            known[row.key, row.number_key] = Influence(UNITS, contributions)
         rows += of_run
     return rows, Known(known)
 
 
-def _truth_of(part: Part, truth: Curve) -> float:
-    """The contrast of the truth in the windows."""
-    means = {name: np.mean([truth(_SHARES[at]) for at in places]) for name, places in _WINDOWS.items()}
-    return part.constant + float(sum(weight * means[name] for name, weight in part.weights.items()))
-
-
-def _is_false(word: str, truth: float, effect: float) -> bool:
+def is_false(word: str, truth: float, effect: float) -> bool:
     """Whether the truth contradicts a verdict; at the limits neither side is false."""
     return {
         "holds": truth < effect - 1e-9,
-        "right direction, size open": truth < 1e-9,
+        OPEN: truth < 1e-9,
         "negligible": abs(truth) > effect - 1e-9,
         "contradicted": truth > -effect + 1e-9,
     }.get(word, False)
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """Of n simulated studies.
-
-    Attributes:
-        verdicts: share of studies with each verdict.
-        covered: whether the interval of each part has the truth, (n, parts).
-        false: whether the truth contradicts the verdict of each part, (n, parts).
-    """
-
-    verdicts: Mapping[str, float]
-    covered: NDArray[np.bool_]
-    false: NDArray[np.bool_]
-
-
-def _simulate(study: "_Study", n: int) -> _Rates:
-    rng, claims = np.random.default_rng([*repr(study.name).encode()]), _claims(study.claim)
-    verdicts: Counter[str] = Counter()
-    covered, false = [], []
+def simulated(study: Study, n: int) -> pd.DataFrame:
+    """Each part of n studies: the verdict, whether the interval has the truth, and whether the word is false."""
+    rng, parts = np.random.default_rng([*repr(study.name).encode()]), []
     for _ in range(n):
-        rows, errors = _study(study.truth, study.noise, study.items, rng)
-        (verdict,) = judge(rows, claims, errors).verdicts()
-        verdicts[verdict.word] += 1
-        parts = [(part, part.estimate, _truth_of(part.part, study.truth)) for part in verdict.parts]
-        covered.append([estimate.ci_low <= truth <= estimate.ci_high for _, estimate, truth in parts])
-        false.append([_is_false(part.word, truth, part.part.smallest_effect) for part, _, truth in parts])
-    return _Rates({word: count / n for word, count in verdicts.items()}, np.array(covered), np.array(false))
+        rows, errors = drawn(study, rng)
+        (verdict,) = judge(rows, claims_of(study.claim), errors).verdicts()
+        for one in verdict.parts:
+            truth = study.of(one.part)
+            is_covered = one.estimate.ci_low <= truth <= one.estimate.ci_high
+            false = is_false(one.word, truth, one.part.smallest_effect)
+            parts.append((one.part.title, verdict.word, is_covered, false))
+    return pd.DataFrame(parts, columns=["part", "verdict", "covered", "false"])
 
 
-def _step(by: float) -> Curve:
-    """Falls by so much in the middle of training, so that all of it lies between the windows early and late."""
-    return lambda share: 0.4 + (by if share < 0.5 else 0.0)
+def at_most(rate: float, n: int) -> float:
+    """A rate with three binomial standard errors of n studies."""
+    return float(rate + 3 * np.sqrt(rate * (1 - rate) / n))
 
 
-_INDEPENDENT = Noise(seed=0.01, checkpoint=0.02)
-_FEW = _Items()
-
-
-@dataclass(frozen=True)
-class _Study:
-    """A kind of planted study.
-
-    Attributes:
-        name, claim, truth, noise, items: what is planted.
-        verdict: what is true, and what the noise lets most studies reach.
-        worst: at a limit of the rule, the false verdict that is next to the truth.
-    """
-
-    name: str
-    claim: str
-    truth: Curve
-    verdict: str
-    noise: Noise = _INDEPENDENT
-    worst: str = ""
-    items: _Items = _FEW
-
-
-# With five seeds, the interval of a difference of two revisions reaches 2.8 * sqrt(2 (checkpoint² + own²) / 5) to each
-# side: 0.04 by default, below the smallest effect of 0.05; 0.14 with loud checkpoints; 0.02 with quiet ones.
-_QUIET, _LOUD = Noise(seed=0.01, checkpoint=0.005), Noise(seed=0.01, checkpoint=0.08)
-_DRIFTING = Noise(seed=0.01, drift=0.3, checkpoint=0.02)  # the seeds' slopes differ by more than any effect
-_ALIKE = Noise(checkpoint=0.02, autocorrelation=0.8)
-_OPEN = "right direction, size open"
-_CLEAR = [
-    _Study("flat", "peak", constant(0.4), "negligible"),
-    _Study("monotone", "peak", ramp(0.2, 0.6), "contradicted"),
-    _Study("falls from the start", "peak", turn(0.6, 0.2, at=0.02, width=0.02), "contradicted"),
-    _Study("drifting", "peak", constant(0.4), "undecided", _DRIFTING),
-    _Study("autocorrelated", "peak", constant(0.4), "negligible", _ALIKE),
-    _Study("loud checkpoints", "peak", constant(0.4), "undecided", _LOUD),
-    _Study("a true peak", "peak", peak(0.2, 0.5, 0.3, at=1 / 6), "holds"),
-    _Study("a peak of the smallest effect", "peak", peak(0.35, 0.4, 0.35, at=1 / 6), _OPEN, _QUIET),
-    _Study("a true turn", "turn", turn(0.2, 0.8), "holds"),
-    _Study("a small turn", "turn", turn(0.4, 0.55), _OPEN),
-    _Study("no turn", "turn", constant(0.5), "negligible"),
-    _Study("a fall", "fall", ramp(0.6, 0.2), "holds"),
-    _Study("a rise", "fall", ramp(0.2, 0.6), "contradicted"),
-]
-# One truth at each limit of the rule, on its wrong side: nowhere is a false verdict more frequent.
-_LIMITS = [
-    _Study("just below δ", "fall", _step(0.05 - 1e-6), _OPEN, worst="holds"),
-    _Study("just above δ", "fall", _step(0.05 + 1e-6), _OPEN, worst="negligible"),
-    _Study("just below 0", "fall", _step(-1e-6), "undecided", _LOUD, worst=_OPEN),
-    _Study("just above -δ", "fall", _step(-0.05 + 1e-6), "undecided", worst="contradicted"),
-]
-_SHARED = _Study(
-    "shared items dominate",
-    "fall",
-    ramp(0.6, 0.2),
-    "holds",
-    Noise(seed=0.01, checkpoint=0.002),
-    items=_Items(shared=0.02, own=0.002),
-)
-_STUDIES = [*_CLEAR, *_LIMITS]
-
-
-def test_every_verdict_of_the_rule_is_true_in_a_planted_study():
-    words = {"holds", _OPEN, "negligible", "contradicted", "undecided"}
-    assert {one.verdict for one in _CLEAR} == words
-
-
-@pytest.mark.parametrize("study", [*_STUDIES, _SHARED], ids=lambda one: one.name)
-def test_the_true_verdict_is_the_most_frequent_one(study: _Study):
-    rates = _simulate(study, 3)
-    assert rates.verdicts.get(study.verdict, 0) > 0.5, rates
+@pytest.mark.parametrize("study", [*STUDIES, ITEMS_DOMINATE], ids=lambda one: one.name)
+def test_the_true_verdict_is_the_most_frequent_one(study: Study):
+    found = simulated(study, 3)
+    assert (found["verdict"] == study.verdict).mean() > 0.5, found
 
 
 @pytest.mark.slow
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say():
-    """A thousand studies in which seeds dominate the error.
-
-    Measured: the intervals of 95 % have the truth in 95.2 % (standard error 0.6 %) of their 1,680 cases; 1.3 % of the
-    verdicts on parts are false. Each true verdict is reached in at least 80 % of the studies in which it is true.
-    """
-    n = 60  # of each kind, 1,020 in all
-    found = {one.name: _simulate(one, n) for one in _STUDIES}
-    for one in _STUDIES:
-        rates = found[one.name]
-        print(one.name, rates.verdicts, "covered", rates.covered.mean(0), "false", rates.false.mean(0))
-        assert rates.verdicts.get(one.verdict, 0) > 0.5, one.name
-        # a verdict is false only if the interval misses the truth
-        assert not (rates.covered & rates.false).any()
-        assert rates.false.mean(0).max() <= _at_most(_LEVEL, n), one.name
-    worst = float(np.mean([found[one.name].verdicts.get(one.worst, 0) for one in _LIMITS]))
-    covered = np.concatenate([rates.covered.ravel() for rates in found.values()]).mean()
-    of_studies = np.concatenate([rates.covered.mean(1) for rates in found.values()])
-    error = of_studies.std() / np.sqrt(len(of_studies))  # a study's parts are covered, or missed, together
-    false = np.concatenate([rates.false.ravel() for rates in found.values()]).mean()
-    print(f"covered {covered:.4f} ± {error:.4f}, false {false:.4f}, the worst at limits {worst:.4f}")
-    assert 0.93 <= covered <= 0.97  # more than three standard errors to each side
-    assert false <= _LEVEL
-    assert worst <= _at_most(_LEVEL / 2, n * len(_LIMITS))  # the interval misses the truth on one side only
-
-
-@pytest.mark.slow
-def test_intervals_are_too_wide_rather_than_too_narrow_where_shared_items_dominate():
-    """Student's t has the degrees of freedom of the seeds, although the items' variance is known better.
-
-    Measured: intervals of 95 % have the truth in all of 200 studies (99.2 % in the 20,000 of `test_contrasts.py`).
-    """
-    rates = _simulate(_SHARED, 200)
-    print(f"covered {rates.covered.mean():.4f}")
-    assert rates.covered.mean() >= 1 - _LEVEL
-    assert rates.verdicts == {"holds": 1.0}
-
-
-_LEVEL = 0.05
-
-
-def _at_most(rate: float, n: int) -> float:
-    """A rate with three binomial standard errors of n studies."""
-    return float(rate + 3 * np.sqrt(rate * (1 - rate) / n))
+    """A thousand studies in which seeds dominate the error; and where shared items do, intervals are too wide."""
+    n = 100  # of each kind
+    found = pd.concat({one.name: simulated(one, n) for one in STUDIES}, names=["study"])
+    assert not (found["covered"] & found["false"]).any(), (
+        "a verdict is false only if the interval misses the truth"
+    )
+    assert found.groupby(["study", "part"])["false"].mean().max() <= at_most(LEVEL, n)
+    for one in STUDIES:
+        assert (found.loc[one.name, "verdict"] == one.verdict).mean() > 0.5, one.name
+    at_limits = [(found.loc[one.name, "verdict"] == one.worst).mean() for one in STUDIES if one.worst]
+    assert np.mean(at_limits) <= at_most(LEVEL / 2, n * len(at_limits))  # missed on one side only
+    assert 0.93 <= found["covered"].mean() <= 0.97  # more than three standard errors to each side
+    assert found["false"].mean() <= LEVEL
+    assert simulated(ITEMS_DOMINATE, n)["covered"].mean() >= 1 - LEVEL
