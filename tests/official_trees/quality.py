@@ -33,7 +33,7 @@ def read_list(path: Path) -> list[Scored]:
     return rows
 
 
-def tid(root: Path, rows: Sequence[Scored] = (), deviations: bool = True) -> None:
+def tid(root: Path, rows: Sequence[Scored] = ()) -> None:
     """TID2013; by default 2 references, 2 distortions, 2 levels."""
     rows = rows or [
         Scored(f"distorted_images/i0{r}_0{d}_{level}.bmp", f"I0{r}.BMP", 4 + r + 0.1 * d - 0.5 * level)
@@ -46,8 +46,7 @@ def tid(root: Path, rows: Sequence[Scored] = (), deviations: bool = True) -> Non
         write_image(root / "reference_images" / row.reference.upper())
     names = [f"{row.score!r} {Path(row.path).name}" for row in rows]
     (root / "mos_with_names.txt").write_text("\n".join(names) + "\n")
-    if deviations:
-        (root / "mos_std.txt").write_text("".join(f"0.{100 + i % 800}\n" for i in range(len(rows))))
+    (root / "mos_std.txt").write_text("".join(f"0.{100 + i % 800}\n" for i in range(len(rows))))
 
 
 def tid2008(root: Path) -> None:
