@@ -13,7 +13,7 @@ from scipy import ndimage
 from shown import Shown
 from transformers import BitImageProcessor, CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySettings
+from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import crop_view
 from hf_clipdyn.benchmarks.sources import open_source
@@ -217,12 +217,6 @@ def test_what_the_data_lack_has_a_cause_and_no_value(source, measure, rows, metr
     assert np.isnan(found(metric, **columns).value)
 
 
-def test_the_order_of_the_probes_names_no_other_cell():
-    first, second = (SaliencySettings(probes=probes) for probes in (("rollout", "attention"), PROBES[::2]))
-    assert first.in_key() == SaliencySettings().in_key()
-    assert first.in_key() != second.in_key()
-
-
 @pytest.mark.parametrize("n", [99, 100])
 def test_a_shuffled_auc_of_the_centre_bias_is_cautioned_below_a_hundred_images(n):
     common = {"layer": pd.NA, "smoothed": False, "subset": "", "causes": "", **dict.fromkeys(METRICS, 0.4)}
@@ -244,17 +238,12 @@ def test_a_first_fixation_is_dropped_where_the_data_set_says_so_and_observers_ar
     assert kept.fingerprint != dropped.fingerprint
 
 
-def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, gazed, build):
-    moved = [row(n, looked(n)[: -1 if n == 4 else None]) for n in range(5)]
-    benchmarks = [
-        build(gazed),
-        build(gazed, probes=("attention",)),
-        build(gazed, preprocess="crop"),
-        build(gazed, seed=1),
-        build(source("fixations", moved, pixels_per_degree=SIGMA)),
-    ]
+def test_the_fingerprint_covers_fixations_and_settings(source, gazed, build):
+    fewer = [row(n, looked(n)[: -1 if n == 4 else None]) for n in range(5)]
+    settings = [{}, {"probes": ("attention",)}, {"preprocess": "crop"}, {"seed": 1}]
+    benchmarks = [build(gazed, **one) for one in settings]
+    benchmarks.append(build(source("fixations", fewer, pixels_per_degree=SIGMA)))
     assert len({one.fingerprint for one in benchmarks}) == 5
-    assert build(gazed).fingerprint == benchmarks[0].fingerprint
     assert [one.preprocess for one in benchmarks[:3]] == ["squash", "squash", "crop"]
 
 
