@@ -1,7 +1,10 @@
-"""Properties of every data set that is read from files."""
+"""Properties of every data set that is read from files, and one of an installed package."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import datasets
@@ -61,3 +64,32 @@ def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(name, tree, load
         rest = [name for name in dataset.column_names if name not in images]
         assert undecoded(packed[split].select_columns(rest)) == undecoded(dataset.select_columns(rest))
         assert packed[split][0][images[0]] == dataset[0][images[0]]
+
+
+FACES = """
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+
+
+class Faces(DataBuilder):
+    metadata = DatasetMetadata(kind="captions", title="Faces", licence="none stated", where="")
+    layout = ("*.png",)
+"""
+
+
+def test_an_installed_package_adds_a_data_set_by_an_entry_point(tmp_path):
+    (tmp_path / "faces.py").write_text(FACES)
+    declared = tmp_path / "face_data-1.0.dist-info"
+    declared.mkdir()
+    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: face-data\nVersion: 1.0\n")
+    (declared / "entry_points.txt").write_text("[hf_clipdyn.datasets]\nfaces = faces\n")
+    code = "from hf_clipdyn.data import dataset_metadata; print(dataset_metadata('faces').title)"
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": search},
+        check=True,
+    )
+    assert done.stdout.split() == ["Faces"]

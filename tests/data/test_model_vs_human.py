@@ -96,15 +96,6 @@ def test_trials_are_read_from_the_folder_beside(dataset, beside, load, tree):
     assert any(inside)
 
 
-def test_the_table_of_people_has_all_conditions_of_the_17_data_sets():
-    table = human_accuracies()
-    assert len({one.dataset for one in table}) == 17
-    assert sum(one.images for one in table) == 18_080
-    assert all(one.accuracy > 0.2 for one in table if one.summary)
-    levels = [one.level for one in table if one.dataset == "contrast"]
-    assert levels == [1, *(percent / 100 for percent in (50, 30, 15, 10, 5, 3, 1))]
-
-
 def test_the_table_of_people_is_that_of_all_their_trials(real_data):
     files = FileIndex.below(real_data("model-vs-human-trials"))
     trials = pd.DataFrame(

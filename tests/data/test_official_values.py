@@ -23,6 +23,7 @@ OFFICIAL: list[tuple[str, str | None, str, dict[str, list[Any]]]] = [
     ),
     ("cifar10", None, "test", {"label": [0, 9]}),
     ("cifar100", None, "test", {"label": [1, 0]}),  # of a folder without splits
+    ("cifar10h", None, "test", {"label": [0] * 3 + [9] * 3, "counts": [[40, *[1] * 9]]}),
     (
         *("cue_conflict", None, "test"),
         {

@@ -116,8 +116,9 @@ def live(root: Path, rows: Sequence[Scored] = ()) -> None:
     savemat(root / "refnames_all.mat", {"refnames_all": names})
 
 
-def raid(root: Path, references: Sequence[str] = ("img_01", "img_02")) -> None:
+def raid(root: Path) -> None:
     """RAID: two photographs, four distortions, and ten levels."""
+    references = ("img_01", "img_02")
     for reference in references:
         write_image(root / "imagenes_bd" / f"{reference}.png")
     scale = ["Reference,Distorted,Curve_Value,Sigmas,Response,Estimated_MOS"]
