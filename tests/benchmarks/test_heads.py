@@ -58,12 +58,6 @@ def test_imagenets_classes_decide_among_sixteen_by_the_published_rule(labels, lo
     np.testing.assert_allclose(np.exp(scores[:, GEIRHOS_CLASSES.index("bear")]), bear)
 
 
-def test_a_head_of_the_sixteen_categories_is_asked_for_them_directly():
-    head = Head([name.upper() for name in GEIRHOS_CLASSES[::-1]])
-    scores = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
-    np.testing.assert_array_equal(head.scores(scores, GEIRHOS_CLASSES), scores[:, ::-1])
-
-
 def test_names_match_whatever_their_case_and_dashes_and_a_shared_synonym_is_nobodys():
     head = Head(["Ice_cream", "crane, bird", "crane, machine", "t-shirt"])
     assert head.missing(["ice cream", "bird", "T shirt", "crane"]) == ["crane"]

@@ -8,7 +8,6 @@ import pytest
 from hf_clipdyn.benchmarks.kinds.jnd import Jnd
 from hf_clipdyn.benchmarks.kinds.odd_one_out import OddOneOut
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
-from hf_clipdyn.benchmarks.sources import open_source
 
 N = 12
 GROUP = [number % 3 for number in range(N)]
@@ -45,12 +44,6 @@ def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure,
     ]
     one = measure(Jnd, source("same_different", rows), sees_red)("jnd_map", variant="cosine")
     assert (one.n, one.n_clusters) == (12, 4)
-
-
-def test_materials_are_shown_as_the_suite_means_them(real_data):
-    source = open_source("material_similarity", ("triplet",), data_dir=real_data("material-similarity"))
-    assert (source.split, len(source.dataset), source.absent) == ("test", 3000, 0)
-    assert set(source.dataset["subset"]) == {"havran1_stpeters_256x256_LDR"}
 
 
 # --- the odd one of three objects ----------------------------------------------------------------------------

@@ -176,14 +176,10 @@ def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell(
 @pytest.mark.parametrize(
     ("given", "subject"),
     [
-        *[({"sigmas": sigmas}, "sigmas") for sigmas in ((1.5,), (-0.1, 0.1), (float("nan"),), ())],
+        ({"sigmas": (-0.1, 0.1)}, "sigmas"),
+        ({"sigmas": ()}, "sigmas"),
         ({"stage": "retina"}, "retina"),
-        ({"conditions": ("gaussian", "fog")}, "fog"),
-        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "blur"),
-        *[
-            ({"conditions": ("gaussian", "contrast"), "levels": (level,)}, level)
-            for level in ("contrast", "contrast=x")
-        ],
+        ({"conditions": ("contrast",), "levels": ("contrast=x",)}, "contrast=x"),
         ({"conditions": ("contrast",), "levels": ("contrast=2",)}, "contrast"),
         ({"conditions": ("gaussian",), "levels": ("gaussian=0.1",)}, "gaussian"),
     ],
@@ -234,12 +230,6 @@ def test_images_of_imagenet_can_be_asked_for_the_sixteen_categories(source, colo
     assert found("accuracy", role="human", probe="").value == pytest.approx(0.9086)
     with pytest.raises(EvaluationError, match="planted has none of ImageNet's classes"):
         measure(Noise, sixteen_classes(source, colour, CLASSES), planted(seen, asked), classes="sixteen")
-
-
-def test_trials_of_an_earlier_version_are_scored_without_people():
-    trials = at_levels("blur", [1, 0.9, *[0.5] * (len(CORRUPTIONS["blur"].levels) - 1)])
-    earlier = trials.drop(columns=["human_accuracy", "protocol"])
-    assert list(map(str, Noise.score(trials))) == list(map(str, Noise.score(earlier)))
 
 
 def test_the_draw_the_stage_and_the_levels_are_part_of_the_fingerprint(labelled, prepared):

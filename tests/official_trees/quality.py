@@ -34,7 +34,7 @@ def read_list(path: Path) -> list[Scored]:
 
 
 def tid(root: Path, rows: Sequence[Scored] = ()) -> None:
-    """TID2013; by default 2 references, 2 distortions, 2 levels."""
+    """TID2013, and TID2008 in the same layout; by default 2 references, 2 distortions, 2 levels."""
     rows = rows or [
         Scored(f"distorted_images/i0{r}_0{d}_{level}.bmp", f"I0{r}.BMP", 4 + r + 0.1 * d - 0.5 * level)
         for r in (1, 2)
@@ -47,11 +47,6 @@ def tid(root: Path, rows: Sequence[Scored] = ()) -> None:
     names = [f"{row.score!r} {Path(row.path).name}" for row in rows]
     (root / "mos_with_names.txt").write_text("\n".join(names) + "\n")
     (root / "mos_std.txt").write_text("".join(f"0.{100 + i % 800}\n" for i in range(len(rows))))
-
-
-def tid2008(root: Path) -> None:
-    """TID2008, which has the same layout, and four levels."""
-    tid(root)
 
 
 def kadid10k(root: Path, rows: Sequence[Scored] = ()) -> None:
