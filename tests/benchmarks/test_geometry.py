@@ -70,6 +70,13 @@ def test_captions_have_the_geometry_of_texts_too(source, colour, measure, layere
     assert found("gap", role="chance").value == pytest.approx(wanted.facts["gap_chance"], rel=5e-3)
 
 
+def test_a_vision_model_has_the_geometry_of_images(labelled, measure, planted):
+    found = measure(Geometry, labelled, planted(one_hot))
+    assert found("effective_rank_image").value == pytest.approx(3)
+    assert "gap" not in found
+    assert "logit_scale" not in found
+
+
 def test_hidden_states_keep_what_differs_by_little(labelled, layered, prepared):
     trials = prepared(Geometry, labelled).observe(Readout(layered(one_hot, name), batch_size=7))
     hidden = trials[trials["probe"] == "hidden"]
