@@ -1,8 +1,5 @@
 """The published degradations: their formulas, written slowly, and the published pictures."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +9,6 @@ from hf_clipdyn.benchmarks import corruptions, degradations
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 
-DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[3] / "shared" / "data"))
-PUBLISHED = DATA / "stimulus-transforms"
 SHAPES = [(12, 12), (9, 14), (7, 7), (10, 5)]
 
 
@@ -24,17 +19,16 @@ def picture(height, width, seed=0):
 # --- the published pictures ----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def example():
-    if not PUBLISHED.is_dir():
-        pytest.skip(
-            f"the published pictures are not in {PUBLISHED} (CLIPDYN_DATA names the folder of the data)"
-        )
-    return np.asarray(Image.open(PUBLISHED / "example_image.png").convert("RGB"))
+@pytest.fixture
+def published(real_data):
+    """`published("expected/rotation90")`: that picture."""
+    folder = real_data("stimulus-transforms")
+    return lambda name: np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
 
 
-def published(name):
-    return np.asarray(Image.open(PUBLISHED / "expected" / f"{name}.png").convert("RGB"))
+@pytest.fixture
+def example(published):
+    return published("example_image")
 
 
 @pytest.mark.parametrize(
@@ -51,21 +45,25 @@ def published(name):
         ("false_colour", None, "false-colour"),
     ],
 )
-def test_a_condition_equals_the_published_picture_in_every_pixel(condition, level, name, example):
+def test_a_condition_equals_the_published_picture_in_every_pixel(condition, level, name, example, published):
     corruption = CORRUPTIONS[condition]
     shown = corruption() if level is None else corruption(level)
-    assert np.array_equal(shown(example, 0), published(name))
+    assert np.array_equal(shown(example, 0), published(f"expected/{name}"))
 
 
-def test_the_noises_equal_the_published_pictures_with_the_draws_of_their_generator(example, monkeypatch):
+def test_the_noises_equal_the_published_pictures_with_the_draws_of_their_generator(
+    example, published, monkeypatch
+):
     generator = np.random.RandomState(42)
     monkeypatch.setattr(corruptions, "generator", lambda seed, row: generator)
-    assert np.array_equal(CORRUPTIONS["uniform_noise"](0.2)(example, 0), published("uniform_noise"))
+    assert np.array_equal(CORRUPTIONS["uniform_noise"](0.2)(example, 0), published("expected/uniform_noise"))
     pepper = CORRUPTIONS["grey_salt_and_pepper"](0.1)
-    assert np.array_equal(pepper(example, 0), published("salt_and_pepper_noise")), "the generator goes on"
+    assert np.array_equal(pepper(example, 0), published("expected/salt_and_pepper_noise")), (
+        "the generator goes on"
+    )
 
 
-def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example):
+def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example, published):
     grey = degradations.luminance(example)
 
     def extremes(mirrored):
@@ -75,7 +73,7 @@ def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example
         return round(min(contrasts), 3), round(max(contrasts), 3)
 
     assert extremes(mirrored=False) == (0.188, 0.229), "as in the published picture"
-    assert (published("phase-scrambling") / 255).std() == pytest.approx(0.203, abs=5e-4)
+    assert (published("expected/phase-scrambling") / 255).std() == pytest.approx(0.203, abs=5e-4)
     assert extremes(mirrored=True) == (0.239, 0.250)
 
 

@@ -142,7 +142,7 @@ def test_a_table_that_an_evaluation_left_hijacks_no_loader(load, tree, name):
 
 def test_a_picture_beside_parquet_does_not_make_it_class_folders(load, tmp_path):
     rows = {"img": [{"bytes": image_bytes(".png"), "path": None}] * 3, "label": [0, 1, 2]}
-    (tmp_path / "data").mkdir()
-    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
-    write_image(tmp_path / "logo.png")
-    assert load("cifar10", data_dir=tmp_path, split="test")["label"][:] == [0, 1, 2]
+    (tmp_path / "mirror").mkdir()
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "mirror" / "test-00000-of-00001.parquet")
+    write_image(tmp_path / "mirror" / "logo.png")
+    assert load("cifar10", data_dir=tmp_path / "mirror", split="test")["label"][:] == [0, 1, 2]
