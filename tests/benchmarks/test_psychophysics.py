@@ -67,6 +67,14 @@ def test_a_grating_is_drawn_as_its_formula_says():
         np.testing.assert_allclose(drawn[..., 0], code, atol=1e-7)
 
 
+def test_few_pixels_leave_one_test_and_the_cause_of_the_other(measure):
+    found = measure(Psychophysics, SOURCE, Pixels(), side=40)
+    flat = found("log_rmse", condition="masking_contrast", role="null", probe="").value
+    assert round(flat, 3) == 0.355
+    assert np.isnan(found("log_rmse", condition="csf_achromatic").value)
+    assert "3.2 cycles per degree" in found("log_rmse", condition="csf_achromatic").note
+
+
 @pytest.mark.slow
 def test_at_224_pixels_the_measured_values_come_out(measure):
     """The table of the documented protocol: pixels to the last digit, people among themselves."""
@@ -93,8 +101,6 @@ def test_at_224_pixels_the_measured_values_come_out(measure):
 def test_the_models_contrasts_of_pixels_are_those_of_the_baseline(measure):
     """Euclidean distance and RMSE differ by a factor, which no score sees."""
     found = measure(Psychophysics, SOURCE, Pixels(), side=40)
-    flat = found("log_rmse", condition="masking_contrast", role="null", probe="").value
-    assert round(flat, 3) == 0.355
     pixels = {"role": "baseline", "reference": "pixels", "probe": "", "variant": "rmse"}
     at = {"condition": "masking_contrast"}
     for metric in ("log_rmse", "alignment"):

@@ -26,7 +26,7 @@ def names(*arguments, **keywords):
     return [one.name for one in select_benchmarks(*arguments, **keywords)]
 
 
-def test_every_suite_names_each_benchmark_once_its_data_set_fits_and_that_of_dynamics_has_every_relation():
+def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
     assert suite_names() == ["dynamics", "embedded", "full", "human", "paper"]
     for name in suite_names():
         assert len(set(suite(name))) == len(suite(name))
