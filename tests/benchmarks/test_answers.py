@@ -48,30 +48,14 @@ def test_the_share_of_right_answers_is_the_number_of_the_same_key(kind):
             assert one.right.mean() == pytest.approx(value, abs=1e-12)
 
 
-def test_people_are_told_apart_by_their_names():
-    store = CellStore(TABLE)
-    cell = next(one for one in store.cells() if one.kind == "classification" and one.texts == "own")
-    people = [
-        one.key
-        for one in kinds()["classification"].answers(store.trials(cell.key))
-        if one.key.role == "human"
-    ]
-    assert people
-    assert len({key.number_key for key in people}) == len(people)
-    assert all(key.reference and key.probe == "" for key in people)
-
-
-def test_a_run_is_an_array_over_the_items_that_all_revisions_answered():
+def test_runs_are_arrays_over_the_items_that_all_revisions_answered():
     table = stack([answers([1, 0, 1, 1]), answers([1, 1, 0], [3, 1, 2])])
     assert table.item.tolist() == [1, 2, 3]
     assert table.right.tolist() == [[False, True, True], [True, False, True]]
-
-
-def test_a_study_is_an_array_of_runs_revisions_and_items():
     runs = [[answers([1, 0, 1]), answers([1, 1, 1])], [answers([0, 0, 1]), answers([0, 1, 1])]]
-    table = stack_runs(runs)
-    assert table.right.shape == table.decision.shape == (2, 2, 3)
-    assert table.right[1].tolist() == [[False, False, True], [False, True, True]]
+    study = stack_runs(runs)
+    assert study.right.shape == study.decision.shape == (2, 2, 3)
+    assert study.right[1].tolist() == [[False, False, True], [False, True, True]]
 
 
 UNLIKE = {

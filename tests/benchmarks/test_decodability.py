@@ -55,9 +55,3 @@ def test_floors_are_shuffled_images_and_models_without_training(conflicts, measu
     assert found("shape", probe="", role="null").value <= 0.5
     baselines = {one.reference for one in found if one.role == "baseline"}
     assert baselines == {"pixels", "amplitudes", "colours"}
-
-
-def test_cues_without_a_second_exemplar_are_not_decodable(source, conflict_rows, measure):
-    rows = [row for row in conflict_rows if row["image_id"][-1] == row["shape_exemplar"][-1] == "1"]
-    found = measure(Decodability, source("cue_conflict", rows), Layered())
-    assert "second exemplar" in found("shape").note

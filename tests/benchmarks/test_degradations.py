@@ -1,9 +1,5 @@
 """The published degradations: their formulas, written slowly, and the published pictures."""
 
-import inspect
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,8 +9,6 @@ from hf_clipdyn.benchmarks import corruptions, degradations
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 
-DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[3] / "shared" / "data"))
-PUBLISHED = DATA / "stimulus-transforms"
 SHAPES = [(12, 12), (9, 14), (7, 7), (10, 5)]
 
 
@@ -22,25 +16,19 @@ def picture(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def decimals(values):
-    """As pixels: rounded half up."""
-    return np.floor(255 * np.clip(values, 0, 1) + 0.5)
-
-
 # --- the published pictures ----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def example():
-    if not PUBLISHED.is_dir():
-        pytest.skip(
-            f"the published pictures are not in {PUBLISHED} (CLIPDYN_DATA names the folder of the data)"
-        )
-    return np.asarray(Image.open(PUBLISHED / "example_image.png").convert("RGB"))
+@pytest.fixture
+def published(real_data):
+    """`published("expected/rotation90")`: that picture."""
+    folder = real_data("stimulus-transforms")
+    return lambda name: np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
 
 
-def published(name):
-    return np.asarray(Image.open(PUBLISHED / "expected" / f"{name}.png").convert("RGB"))
+@pytest.fixture
+def example(published):
+    return published("example_image")
 
 
 @pytest.mark.parametrize(
@@ -57,21 +45,25 @@ def published(name):
         ("false_colour", None, "false-colour"),
     ],
 )
-def test_a_condition_equals_the_published_picture_in_every_pixel(condition, level, name, example):
+def test_a_condition_equals_the_published_picture_in_every_pixel(condition, level, name, example, published):
     corruption = CORRUPTIONS[condition]
     shown = corruption() if level is None else corruption(level)
-    assert np.array_equal(shown(example, 0), published(name))
+    assert np.array_equal(shown(example, 0), published(f"expected/{name}"))
 
 
-def test_the_noises_equal_the_published_pictures_with_the_draws_of_their_generator(example, monkeypatch):
+def test_the_noises_equal_the_published_pictures_with_the_draws_of_their_generator(
+    example, published, monkeypatch
+):
     generator = np.random.RandomState(42)
     monkeypatch.setattr(corruptions, "generator", lambda seed, row: generator)
-    assert np.array_equal(CORRUPTIONS["uniform_noise"](0.2)(example, 0), published("uniform_noise"))
+    assert np.array_equal(CORRUPTIONS["uniform_noise"](0.2)(example, 0), published("expected/uniform_noise"))
     pepper = CORRUPTIONS["grey_salt_and_pepper"](0.1)
-    assert np.array_equal(pepper(example, 0), published("salt_and_pepper_noise")), "the generator goes on"
+    assert np.array_equal(pepper(example, 0), published("expected/salt_and_pepper_noise")), (
+        "the generator goes on"
+    )
 
 
-def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example):
+def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example, published):
     grey = degradations.luminance(example)
 
     def extremes(mirrored):
@@ -81,22 +73,11 @@ def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example
         return round(min(contrasts), 3), round(max(contrasts), 3)
 
     assert extremes(mirrored=False) == (0.188, 0.229), "as in the published picture"
-    assert (published("phase-scrambling") / 255).std() == pytest.approx(0.203, abs=5e-4)
+    assert (published("expected/phase-scrambling") / 255).std() == pytest.approx(0.203, abs=5e-4)
     assert extremes(mirrored=True) == (0.239, 0.250)
 
 
 # --- the formulas, written slowly ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("height", "width"), SHAPES)
-def test_grey_levels_are_the_luminance_rounded_half_up(height, width):
-    pixels = picture(height, width)
-    red, green, blue = np.moveaxis(pixels / 255, -1, 0)
-    expected = decimals(0.2125 * red + 0.7154 * green + 0.0721 * blue)
-    assert (CORRUPTIONS["grey"]()(pixels, 0) == expected[..., None]).all()
-    assert (CORRUPTIONS["contrast"](0.1)(pixels, 0)[..., 1] == decimals(
-        0.1 * (0.2125 * red + 0.7154 * green + 0.0721 * blue) + 0.45
-    )).all()  # fmt: skip
 
 
 @pytest.mark.parametrize(("height", "width"), SHAPES)
@@ -144,26 +125,6 @@ def test_phases_are_turned_component_by_component(height, width, mirrored):
     assert fast.mean() == pytest.approx(values.mean())
 
 
-def test_false_colours_swap_the_opponents_and_keep_the_luminance():
-    display = np.load(Path(inspect.getfile(degradations)).with_suffix(".npz"))["display"]
-    pixels = picture(6, 8) // 4 + 96
-    swapped = degradations.false_colour(pixels)
-    first, second = (
-        (display[one] - 0.5) @ degradations._CONES.T @ degradations._OPPONENTS.T for one in (pixels, swapped)
-    )
-    np.testing.assert_allclose(second, first * [1, -1, -1], rtol=0, atol=0.06)
-    assert np.abs(degradations.false_colour(swapped).astype(int) - pixels).max() <= 3, "twice is once back"
-
-
-def test_equalised_images_share_their_amplitudes_and_keep_their_phases():
-    values = np.random.default_rng(0).random((2, 224, 224))
-    spectra = [np.fft.fft2(degradations.power_equalisation(one)) for one in values]
-    np.testing.assert_allclose(np.abs(spectra[0]), np.abs(spectra[1]), rtol=0, atol=1e-6)
-    turned = spectra[0] * np.conj(np.fft.fft2(values[0]))
-    assert np.abs(np.angle(turned)[1:112, 1:112]).max() < 1e-6
-    assert np.abs(spectra[0][0, 0]) == pytest.approx(0.4423 * 224**2, rel=0.05), "the mean grey"
-
-
 # --- levels, draws and keys ----------------------------------------------------------------------------
 
 
@@ -196,10 +157,7 @@ def test_levels_begin_with_the_weakest_and_lie_in_their_interval(name):
 
 @pytest.mark.parametrize(
     ("name", "level"),
-    [
-        *[("contrast", 0.0), ("contrast", float("nan")), ("high_pass", 0.0), ("low_pass", float("inf"))],
-        *[("rotation", 45.0), ("grey", 1.0)],
-    ],
+    [("contrast", 0.0), ("contrast", np.nan), ("low_pass", np.inf), ("rotation", 45.0), ("grey", 1.0)],
 )
 def test_an_impossible_level_is_refused(name, level):
     with pytest.raises(ConfigError, match=name):

@@ -1,7 +1,5 @@
 """A head's classes are found by the names of a data set, and its answers are those of the published rule."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -40,15 +38,6 @@ def test_a_class_of_the_background_before_imagenets_is_ignored(logits):
     np.testing.assert_array_equal(Head(["background", *SPELLINGS["synonyms"]]).scores(wider, NAMES), logits)
 
 
-def test_numbers_in_another_order_and_fewer_of_them_are_known_by_name():
-    head = Head(["n01443537", "n01440764"])
-    assert head.scores(np.array([[1.0, 2.0]], np.float32), ["tench", "goldfish"]).tolist() == [[2, 1]]
-    assert head.missing(["tench", "great white shark", *GEIRHOS_CLASSES]) == [
-        "great white shark",
-        *GEIRHOS_CLASSES,
-    ]
-
-
 @pytest.mark.parametrize("labels", [SPELLINGS["numbers"], SPELLINGS["numbers"][::-1]])
 def test_imagenets_classes_decide_among_sixteen_by_the_published_rule(labels, logits):
     own = logits if labels == WNIDS else logits[:, ::-1]
@@ -58,12 +47,6 @@ def test_imagenets_classes_decide_among_sixteen_by_the_published_rule(labels, lo
     exact = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=1, keepdims=True)
     bear = exact[:, list(IMAGENET_CATEGORIES["bear"])].mean(axis=1)
     np.testing.assert_allclose(np.exp(scores[:, GEIRHOS_CLASSES.index("bear")]), bear)
-
-
-def test_a_head_of_the_sixteen_categories_is_asked_for_them_directly():
-    head = Head([name.upper() for name in GEIRHOS_CLASSES[::-1]])
-    scores = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
-    np.testing.assert_array_equal(head.scores(scores, GEIRHOS_CLASSES), scores[:, ::-1])
 
 
 def test_names_match_whatever_their_case_and_dashes_and_a_shared_synonym_is_nobodys():
@@ -79,17 +62,14 @@ def test_a_map_renames_by_label_or_by_index_and_joins_classes_of_one_name():
     )
 
 
-def test_a_map_is_an_object_or_a_list(tmp_path):
-    path = tmp_path / "names.json"
-    for content in ({"0": "cat", "1": "dog"}, ["cat", "dog"]):
-        path.write_text(json.dumps(content))
-        assert read_label_map(path) == {"0": "cat", "1": "dog"}
+@pytest.mark.parametrize("content", ['{"0": "cat", "1": "dog"}', '["cat", "dog"]'])
+def test_a_map_is_an_object_or_a_list(content, tmp_path):
+    (tmp_path / "names.json").write_text(content)
+    assert read_label_map(tmp_path / "names.json") == {"0": "cat", "1": "dog"}
 
 
-@pytest.mark.parametrize("content", ["{}", "3", '{"0": 1}', "[null]", "{", None])
+@pytest.mark.parametrize("content", ["{}", "3", '{"0": 1}', "{"])
 def test_a_map_of_anything_else_is_refused_by_its_name(content, tmp_path):
-    path = tmp_path / "names.json"
-    if content is not None:
-        path.write_text(content)
+    (tmp_path / "names.json").write_text(content)
     with pytest.raises(ConfigError, match=r"names\.json"):
-        read_label_map(path)
+        read_label_map(tmp_path / "names.json")

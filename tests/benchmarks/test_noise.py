@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.integrate import trapezoid
 
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
 from hf_clipdyn.benchmarks.kind import Common
@@ -45,28 +44,6 @@ def fragile(pixels):
     return noise_blind(pixels) if pixels.std() == 0 else np.eye(3)[0]
 
 
-def level(name):
-    """A level in the middle of the default ones; None if the condition has no levels."""
-    levels = CORRUPTIONS[name].levels
-    return levels[len(levels) // 2] if CORRUPTIONS[name].within else None
-
-
-@pytest.mark.parametrize("stage", ["native", "input"])
-@pytest.mark.parametrize("name", ["gaussian", "salt_and_pepper", "blur", "low_pass", "rotation", "grey"])
-def test_a_noise_blind_encoder_loses_nothing(name, stage, labelled, measure, planted):
-    found = measure(Noise, labelled, planted(noise_blind, text), conditions=(name,), stage=stage)
-    at = {"condition": name, "level": level(name)}
-    for probe in ("projection", "linear_probe"):
-        assert found("accuracy", probe=probe).value == 1
-        assert found("accuracy", probe=probe, **at).value == 1
-        if CORRUPTIONS[name].within and CORRUPTIONS[name].has_order:
-            assert found("area", probe=probe, condition=name).value == 1
-        for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
-            assert found(metric, probe=probe, **at).value == 0
-        assert found("accuracy", probe=probe, role="chance", condition="").value == pytest.approx(1 / 3)
-    assert {one.condition for one in found} == {"", "none", name}
-
-
 def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(labelled, measure, planted):
     sigmas = (0.001, 0.002, 0.125)
     found = measure(
@@ -77,28 +54,14 @@ def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(l
         conditions=("blur", "gaussian", "salt_and_pepper"),
     )
     for name in ("gaussian", "salt_and_pepper", "blur"):
-        corruption = CORRUPTIONS[name]
-        shown = sigmas if name == "gaussian" else corruption.levels
-        curve = [
-            one
-            for one in found
-            if one.metric == "accuracy" and one.condition == name and one.probe == "projection"
-        ]
+        shown = sigmas if name == "gaussian" else CORRUPTIONS[name].levels
+        of_prompts = [one for one in found if (one.condition, one.probe) == (name, "projection")]
+        curve = [one for one in of_prompts if one.metric == "accuracy"]
         assert [one.level for one in curve] == [0.0, *shown]
-        assert corruption.term.untouched == 0
         clean = replace(found("accuracy"), condition=name, level=0.0)
         assert curve[0] == clean, "with the same interval"
         assert (curve[0].influence.values == clean.influence.values).all()
-        drops = [one for one in found if one.metric == "relative_drop" and one.condition == name]
-        assert {one.level for one in drops} == set(shown)
-
-
-def test_a_probe_reads_what_the_prompts_do_not_name(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(noise_blind, lambda prompt: text("grey")), sigmas=(0.1,))
-    assert found("accuracy").value == pytest.approx(1 / 3)
-    assert found("accuracy", probe="linear_probe").value == 1
-    drop = found("chance_corrected_drop", probe="linear_probe", condition="gaussian", level=0.1)
-    assert drop.value == 0
+        assert {one.level for one in of_prompts if one.metric == "relative_drop"} == set(shown)
 
 
 def test_a_class_with_one_image_cannot_be_probed(source, colour, measure, planted):
@@ -108,60 +71,17 @@ def test_a_class_with_one_image_cannot_be_probed(source, colour, measure, plante
     assert np.isnan(found("accuracy", probe="linear_probe").value)
 
 
-def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, planted, prepared):
-    encoder, common = planted(noise_blind, text), Common()
-    benchmark = prepared(Noise, labelled, sigmas=(0.1,))
-    first = Readout(encoder)
-    own = scored(Noise, benchmark.observe(first), common)
-    other = scored(Noise, benchmark.observe(first.with_texts(encoder.embed_texts)), common)
-    assert {one.probe for one in other} == {"projection"}
-    same = [one for one in own if one.probe == "projection"]
-    assert list(map(str, same)) == list(map(str, other))
-
-
-def test_a_fragile_encoder_falls_to_chance_with_its_probe_where_pixels_change(labelled, measure, planted):
-    names = ("gaussian", "salt_and_pepper", "blur")
-    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.02,), conditions=names)
-    for probe in ("projection", "linear_probe"):
-        for condition, level in (("gaussian", 0.02), ("salt_and_pepper", 0.05)):
-            at = {"condition": condition, "level": level, "probe": probe}
-            assert found("accuracy", **at).value == pytest.approx(1 / 3)
-            assert found("relative_drop", **at).value == pytest.approx(2 / 3)
-            assert found("chance_corrected_drop", **at).value == pytest.approx(1)
-            assert found("drop_when_right", **at).value == pytest.approx(2 / 3)
-        assert found("relative_drop", condition="blur", level=3.0, probe=probe).value == 0, (
-            "squares stay flat"
-        )
-
-
-def test_a_constant_encoder_has_no_drop_and_says_why(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.1,))
-    at = {"condition": "gaussian", "level": 0.1}
-    for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
-        assert "indistinguishable from" in found(metric, **at).note
-
-
-def decisions(clean, noisy, labels, n_classes):
-    """Trials of prompts alone, at two levels."""
-    blocks = [
-        pd.DataFrame({"condition": condition, "level": level, "label": labels, "decision": decision})
-        for condition, level, decision in (("none", 0.0, clean), ("gaussian", 0.1, noisy))
-    ]
-    items = [block.assign(item=np.arange(len(labels))) for block in blocks]
-    known = {"n_classes": n_classes, "probe_decision": pd.NA, "protocol": "", "human_accuracy": np.nan}
-    return pd.concat(items, ignore_index=True).assign(**known).astype({"probe_decision": "Int64"})
-
-
 def at_levels(name, accuracies, n=200, n_classes=10):
-    """Trials of one condition: its accuracy when clean, then at each level; the same images stay right."""
+    """Trials of prompts: the accuracy on clean images, then at each level; the same images stay right."""
     labels = np.arange(n) % n_classes
     levels = [("none", 0.0), *((name, one) for one in CORRUPTIONS[name].levels)]
     blocks = []
     for (condition, level), accuracy in zip(levels, accuracies, strict=True):
-        block = decisions(labels, labels, labels, n_classes)[:n]
-        decided = np.where(np.arange(n) < accuracy * n, labels, (labels + 1) % n_classes)
-        blocks.append(block.assign(condition=condition, level=level, decision=decided))
-    return pd.concat(blocks, ignore_index=True)
+        decision = np.where(np.arange(n) < accuracy * n, labels, (labels + 1) % n_classes)
+        columns = {"item": np.arange(n), "label": labels, "condition": condition, "level": level}
+        blocks.append(pd.DataFrame(columns | {"decision": decision}))
+    known = {"n_classes": n_classes, "probe_decision": pd.NA, "protocol": "", "human_accuracy": np.nan}
+    return pd.concat(blocks, ignore_index=True).assign(**known).astype({"probe_decision": "Int64"})
 
 
 def test_the_threshold_of_the_contrast_is_a_contrast_on_its_logarithmic_axis():
@@ -238,27 +158,6 @@ def test_images_are_corrupted_once_for_all_revisions(stage, labelled, prepared, 
     assert len(drawn) == calls
 
 
-def test_an_area_is_over_the_axis_as_it_is_drawn(labelled, measure, planted):
-    def dim(pixels):
-        """Right as long as the contrast is above .07 (and on half of the levels that low-pass filters leave)."""
-        return noise_blind(128 + (pixels - 128) * (1 if np.abs(pixels - 128).max() > 255 / 2 * 0.1 else 0))
-
-    found = measure(Noise, labelled, planted(dim, text), conditions=("contrast", "uniform_noise"))
-    for condition, scale in (("contrast", np.log10), ("uniform_noise", np.asarray)):
-        curve = {
-            one.level: one.value
-            for one in found
-            if (one.metric, one.condition, one.probe, one.role)
-            == ("accuracy", condition, "projection", "value")
-        }
-        levels = list(CORRUPTIONS[condition].levels)
-        assert list(curve) == levels
-        places = scale(np.array(levels))
-        expected = trapezoid([curve[level] for level in levels], places) / (places[-1] - places[0])
-        assert found("area", condition=condition).value == pytest.approx(expected)
-    assert 0 < found("area", condition="contrast").value < 1
-
-
 def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell():
     settings = NoiseSettings(
         conditions=("high_pass", "contrast", "grey"), levels=("high_pass=1", "contrast=0.05", "high_pass=inf")
@@ -277,14 +176,10 @@ def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell(
 @pytest.mark.parametrize(
     ("given", "subject"),
     [
-        *[({"sigmas": sigmas}, "sigmas") for sigmas in ((1.5,), (-0.1, 0.1), (float("nan"),), ())],
+        ({"sigmas": (-0.1, 0.1)}, "sigmas"),
+        ({"sigmas": ()}, "sigmas"),
         ({"stage": "retina"}, "retina"),
-        ({"conditions": ("gaussian", "fog")}, "fog"),
-        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "blur"),
-        *[
-            ({"conditions": ("gaussian", "contrast"), "levels": (level,)}, level)
-            for level in ("contrast", "contrast=x")
-        ],
+        ({"conditions": ("contrast",), "levels": ("contrast=x",)}, "contrast=x"),
         ({"conditions": ("contrast",), "levels": ("contrast=2",)}, "contrast"),
         ({"conditions": ("gaussian",), "levels": ("gaussian=0.1",)}, "gaussian"),
     ],
@@ -335,13 +230,6 @@ def test_images_of_imagenet_can_be_asked_for_the_sixteen_categories(source, colo
     assert found("accuracy", role="human", probe="").value == pytest.approx(0.9086)
     with pytest.raises(EvaluationError, match="planted has none of ImageNet's classes"):
         measure(Noise, sixteen_classes(source, colour, CLASSES), planted(seen, asked), classes="sixteen")
-
-
-def test_trials_of_an_earlier_version_are_scored_without_people():
-    labels = np.arange(40) % 4
-    trials = decisions(labels, labels, labels, 4)
-    earlier = trials.drop(columns=["human_accuracy", "protocol"])
-    assert list(map(str, Noise.score(trials))) == list(map(str, Noise.score(earlier)))
 
 
 def test_the_draw_the_stage_and_the_levels_are_part_of_the_fingerprint(labelled, prepared):

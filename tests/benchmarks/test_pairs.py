@@ -1,4 +1,4 @@
-"""Distances at every hidden state equal those of one image at a time."""
+"""Each image goes through once; the slow evaluator in tests/evaluation has the distances at every hidden state."""
 
 import contextlib
 import tempfile
@@ -16,18 +16,14 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 
-def build_encoder():
+@pytest.fixture
+def encoder(monkeypatch):
+    """Counts, in `seen`, how often each image went through."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = pair("CLIP", projection_dim=8)
     processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    return Encoder(model, processor, None, device=torch.device("cpu"), dtype=torch.float32)
-
-
-@pytest.fixture
-def encoder(monkeypatch):
-    """Counts, in `seen`, how often each image went through."""
-    encoder = build_encoder()
+    encoder = Encoder(model, processor, None, device=torch.device("cpu"), dtype=torch.float32)
     show, encoder.seen = encoder.show_images, []
 
     def count(batch, **kwargs):
@@ -38,66 +34,18 @@ def encoder(monkeypatch):
     return encoder
 
 
-def random_pixels(n):
-    return np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
-
-
 @pytest.fixture
 def pixels():
-    return random_pixels(12)
+    return np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
 
 
 PAIRS = [(0, 3), (0, 4), (1, 5), (2, 6), (1, 7), (0, 8), (2, 2), (9, 0), (0, 3)]
-PLACES = [("projection", None), ("hidden", 0), ("hidden", 1), ("hidden", 2)]
 
 
-def compared(encoder, pixels, pairs, batch_size=128, **kwargs):
+def compared(encoder, pixels, pairs, batch_size=128):
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     readout = Readout(encoder, batch_size=batch_size)
-    return pair_distances(readout, Stimuli(pixels, first), Stimuli(pixels, second), **kwargs)
-
-
-def values(table, probe, layer, distance):
-    rows = table[(table["probe"] == probe) & (table["distance"] == distance)]
-    rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
-    assert rows["pair"].tolist() == list(range(len(rows)))
-    return rows["value"].to_numpy()
-
-
-def slow(encoder, pixels):
-    """The (tokens, width) of each place of each image, one image at a time."""
-    states = []
-    for one in pixels:
-        output = encoder.model.get_image_features(
-            pixel_values=encoder.pixel_values(one[None]), output_hidden_states=True
-        )
-        hidden = [state[0].detach().double().numpy() for state in output.hidden_states]
-        states.append([output.pooler_output.detach().double().numpy(), *hidden])
-    return states
-
-
-def test_all_distances_equal_those_of_one_image_at_a_time(encoder, pixels, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._MOST_COMPARED", 3)
-    table = compared(encoder, pixels, PAIRS)
-    states = slow(encoder, pixels)
-    assert len(table) == len(PAIRS) * len(PLACES) * 3
-    for position, (probe, layer) in enumerate(PLACES):
-        cosine, euclidean, squares = [], [], []
-        for a, b in PAIRS:
-            x, y = states[a][position], states[b][position]
-            u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
-            cosine.append(np.mean(0.5 * ((u - v) ** 2).sum(axis=1)))
-            euclidean.append(np.mean(np.linalg.norm(x - y, axis=1)))
-            squares.append(((x - y) ** 2).mean(axis=0))
-        means = np.mean(squares, axis=0)
-        normalised = np.sqrt((np.array(squares)[:, means > 0] / means[means > 0]).mean(axis=1))
-        for distance, expected in (
-            ("cosine", cosine),
-            ("euclidean", euclidean),
-            ("normalised_euclidean", normalised),
-        ):
-            found = values(table, probe, layer, distance)
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
+    return pair_distances(readout, Stimuli(pixels, first), Stimuli(pixels, second))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 128])
@@ -129,13 +77,12 @@ def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
     colours = np.array([[1, 1, 1], [3, 1, 1], [9, 1, 1], [1, 5, 9]], np.uint8)
     pixels = np.tile(colours[:, None, None], (1, 4, 4, 1))
     table = compared(Flat(), pixels, [(0, 1), (1, 2), (1, 3), (2, 2)])
-    np.testing.assert_allclose(values(table, "projection", None, "cosine"), [0.5, 0, 1, 0], atol=1e-15)
-    np.testing.assert_allclose(
-        values(table, "projection", None, "euclidean"), [2, 6, np.sqrt(20), 0], rtol=1e-7
-    )
+    values = {name: rows["value"].to_numpy() for name, rows in table.groupby("distance")}
+    np.testing.assert_allclose(values["cosine"], [0.5, 0, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(values["euclidean"], [2, 6, np.sqrt(20), 0], rtol=1e-7)
     # Squares (4, 36, 4, 0) and (0, 0, 16, 0): means 11 and 4; the third dimension never differs.
     expected = np.sqrt([4 / 11 / 2, 36 / 11 / 2, (4 / 11 + 4) / 2, 0])
-    np.testing.assert_allclose(values(table, "projection", None, "normalised_euclidean"), expected, rtol=1e-6)
+    np.testing.assert_allclose(values["normalised_euclidean"], expected, rtol=1e-6)
     assert table["dropped_dimensions"].tolist() == [0] * 8 + [1] * 4
 
 

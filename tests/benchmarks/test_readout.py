@@ -25,20 +25,6 @@ def encoder(planted):
     return planted(lambda pixels: pixels.mean(axis=(0, 1)), lambda text: [len(text), 1])
 
 
-class Counted:
-    """An array that counts the rows that are read."""
-
-    def __init__(self, array):
-        self.array, self.read = array, 0
-
-    def __len__(self):
-        return len(self.array)
-
-    def __getitem__(self, rows):
-        self.read += np.size(rows)
-        return self.array[rows]
-
-
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_answers_come_in_the_order_of_the_stimuli_whatever_the_batches(encoder, batch_size):
     pixels = random_pixels(11)
@@ -75,16 +61,6 @@ def test_an_image_goes_through_the_model_once_whatever_shows_it(encoder):
     np.testing.assert_array_equal(found, mean_colour(elsewhere))
     Readout(encoder).images(Stimuli(elsewhere))  # the next revision knows nothing of this one
     assert encoder.seen == 15 + 15
-
-
-def test_a_repeated_row_is_hashed_once_and_no_image_is_read_again_after_it_is_known(encoder):
-    pixels = Counted(random_pixels(5))
-    stimuli = Stimuli(pixels, np.tile([4, 2], 50))
-    assert pixels.read == 2
-    readout = Readout(encoder)
-    readout.images(stimuli)
-    readout.images(stimuli)
-    assert pixels.read == 4
 
 
 def test_a_change_is_made_at_each_reading_and_is_part_of_what_an_image_is_known_by(encoder):

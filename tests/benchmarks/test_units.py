@@ -87,16 +87,6 @@ def test_the_units_have_the_names_that_they_had_in_0_3():
     assert names == "8bc9d8562f62b7e6dc5ed13c3c5a8105325daa46c368e318663c55f7939cc0cc"
 
 
-def test_cells_with_other_items_are_not_added():
-    first, second = trials(), trials(1)
-    second["item"] += 1
-    errors = [found_in(Mean, one)[MEAN] for one in (first, second)]
-    found = weighted_sum(errors, [1, -1])
-    assert np.isnan(found.variance)
-    assert found.cause == "not all cells have the same items"
-    assert found.n_clusters == 0
-
-
 def test_columns_in_a_tuple_share_their_names():
     pairs = np.array(list(combinations(range(12), 2)))
     n = len(pairs)

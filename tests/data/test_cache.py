@@ -8,7 +8,6 @@ import os
 import time
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
 from official_trees.trees import TREES
@@ -95,14 +94,9 @@ def test_other_rows_of_the_same_files_are_another_version(name, tree, cache):
     assert (builder_class(name).rows_version, _rows_of(name, root, cache)) == ROWS[name]
 
 
-def test_the_version_of_the_rows_is_part_of_the_key_and_the_source_of_the_loaders_is_not(
-    load, tree, monkeypatch
-):
-    """A comment in gaze.py made every prepared table and its decoded pixels unreachable."""
+def test_the_version_of_the_rows_is_part_of_the_key(load, tree, monkeypatch):
     root = tree("osie")
     before = load("osie", data_dir=root, split="test")
-    monkeypatch.setattr("inspect.getsource", lambda _: "a comment")
-    monkeypatch.setattr("inspect.getsourcelines", lambda _: (["a comment"], 1))
     assert load("osie", data_dir=root, split="test")._fingerprint == before._fingerprint
     monkeypatch.setattr(builder_class("osie"), "rows_version", 99)
     assert load("osie", data_dir=root, split="test")._fingerprint != before._fingerprint
@@ -139,19 +133,16 @@ def test_the_cache_is_listed_and_kinds_are_deleted_and_nothing_else(filled, clip
     assert [path.name for path in filled.rglob("*") if path.suffix in (".arrow", ".npy")] == []
 
 
-def test_what_was_used_lately_or_may_be_in_work_is_kept(filled):
-    assert delete(["all"], filled, older_than=1) == []
-    os.utime(filled / "clipdyn-pixels" / "staging-abc" / "pixels.npy")  # still being written
-    assert {entry.kind for entry in delete(["all"], filled)} == {"tables", "pixels"}
-
-
-def test_every_use_updates_the_time_of_last_use(filled, load, tmp_path):
+def test_what_was_used_lately_or_may_be_in_work_is_kept(filled, load, tmp_path):
     for entry in cached(filled):
         for path in (entry.path, *entry.path.iterdir()):
             os.utime(path, times=(1e9, 1e9))
     dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
     decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
+    (filled / "clipdyn-pixels" / "staging-abc").mkdir()
+    (filled / "clipdyn-pixels" / "staging-abc" / "pixels.npy").touch()  # still being written
+    assert {entry.kind for entry in delete(["all"], filled)} == {"tables", "pixels"}
 
 
 def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path, clipdyn):
@@ -161,15 +152,11 @@ def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path, cli
     (folder / f"{'1' * 32}.npy").write_bytes(bytes(30))  # of an earlier version
     (folder / f".x.parquet.00000000{STAGING}").write_bytes(bytes(10))
     (folder / "link.parquet").symlink_to(tmp_path / "outside")
-    found = [(entry.kind, entry.origin, entry.size) for entry in cached(tmp_path)]
-    assert found == [
-        ("baselines", "saliency osie", 70),
-        ("baselines", "unknown", 30),
-        ("unfinished", "baselines", 10),
-    ]
-    assert (
-        "Deleted: 2 entries, 100 B." in clipdyn("cache", "--cache_dir", tmp_path, "--delete", "baselines")[1]
-    )
+    found = {(entry.kind, entry.origin, entry.size) for entry in cached(tmp_path)}
+    baselines = {("baselines", "saliency osie", 70), ("baselines", "unknown", 30)}
+    assert found == baselines | {("unfinished", "baselines", 10)}
+    said = clipdyn("cache", "--cache_dir", tmp_path, "--delete", "baselines")[1]
+    assert "Deleted: 2 entries, 100 B." in said
     assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
@@ -183,12 +170,3 @@ def test_deleting_follows_no_link_out_of_the_cache(filled, tmp_path):
     os.utime(filled / "clipdyn-pixels" / "staging-abc", times=(1e9, 1e9))
     assert len(delete(["all"], filled)) == 3
     assert (outside / "file").read_text() == "precious"
-
-
-def test_rows_are_read_while_their_cache_is_deleted(filled, load, tmp_path):
-    dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
-    pixels = decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
-    delete(["all"], filled)
-    assert dataset[0]["image"].size == (800, 600)
-    assert pixels.array.any()
-    assert isinstance(dataset, datasets.Dataset)

@@ -3,8 +3,6 @@
 import io
 import os
 import re
-import struct
-import zlib
 
 import datasets
 import numpy as np
@@ -21,19 +19,10 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) show
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
 
-def one_colour(width, height):
-    """A grey PNG of that size in a few kilobytes, made without its pixels."""
-
-    def chunk(kind, content):
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
-    packer = zlib.compressobj(9)
-    row = bytes(1 + width)
-    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+def one_colour(side):
+    buffer = io.BytesIO()
+    Image.new("L", (side, side)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def turned(form, orientation):
@@ -121,20 +110,13 @@ def test_exif_orientation_is_read_as_datasets_reads_it(tmp_path, form, orientati
     np.testing.assert_array_equal(pixels.array[0], expected.transpose(1, 2, 0).astype(np.uint8))
 
 
-def test_broken_exif_data_do_not_break_the_pixels():
-    content = bytearray(turned("JPEG", 6))
-    at = content.index(b"Exif\0\0") + 6
-    content[at : at + 8] = b"\xff" * 8
-    assert decode(open_image(bytes(content))).size == (32, 48)
-
-
 def test_an_image_of_too_many_pixels_is_never_decoded():
     with pytest.raises(OSError, match="exceeds limit"):
-        open_image(one_colour(14_000, 14_000))
+        open_image(one_colour(14_000))
 
 
 def _decode_many(folder, side, count):
-    cells = [{"bytes": one_colour(side, side), "path": None}] * count
+    cells = [{"bytes": one_colour(side), "path": None}] * count
     pixels = decode_pixels(column(cells), PROCESSOR, cache_dir=folder, disable_tqdm=True)
     print(int(pixels.broken.sum()), "broken")
 

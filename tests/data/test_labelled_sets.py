@@ -48,21 +48,6 @@ def test_the_prompt_templates_are_those_that_came_with_clip():
     assert dataset_metadata("imagenet").templates == IMAGENET
 
 
-def test_the_trials_of_the_observers_come_with_the_images(load, tree):
-    root = tree("cue_conflict")
-    rows = load("cue_conflict", data_dir=root, split="test")["human_responses"][:]
-    assert rows[0] == [
-        {"subject": "subject-01", "response": "cat"},
-        {"subject": "subject-02", "response": "airplane"},
-    ]
-    assert rows[2][0]["response"] == "na"
-    assert rows[3] == []
-    for name in ("cue_conflict-official-human-trials", "model-vs-human-trials"):  # or beside them
-        (root / "raw-data").rename(root.with_name(name))
-        assert load("cue_conflict", data_dir=root, split="test")["human_responses"] == rows
-        root.with_name(name).rename(root / "raw-data")
-
-
 def test_the_binary_archives_of_cifar_are_read_without_a_pickle(load, tmp_path):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)

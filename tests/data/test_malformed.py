@@ -1,9 +1,6 @@
 """A broken file of a data set ends in one line that names it: where numbers, rows or samples would be wrong or lost."""
 
-import json
-import os
 import tarfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +14,7 @@ from scipy.io import savemat
 
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.training.streamed import Shards
 
 
 def refused(load, dataset, root, named, config=None):
@@ -44,8 +42,8 @@ def test_a_truncated_file_is_named(dataset, tree, load):
             file.write_bytes(content)
 
 
-Damage = Callable[[Path], Path | None]
-"""What is done to the folder of a data set; it may give another place."""
+Damage = Callable[[Path], object]
+"""What is done to the folder of a data set."""
 
 
 def edit(file: str, old: str, new: str) -> Damage:
@@ -58,12 +56,12 @@ def edit(file: str, old: str, new: str) -> Damage:
 
 
 def written(file: str, content: str) -> Damage:
-    return lambda root: (root / file).write_text(content) and None
+    return lambda root: (root / file).write_text(content)
 
 
 def picture(file: str, size: tuple[int, int] = (8, 6)) -> Damage:
     """At each place that the pattern fits, or at the place itself."""
-    return lambda root: [write_image(one, size) for one in [*root.glob(file)] or [root / file]] and None
+    return lambda root: [write_image(one, size) for one in [*root.glob(file)] or [root / file]]
 
 
 def matlab(file: str, **variables: object) -> Damage:
@@ -71,29 +69,16 @@ def matlab(file: str, **variables: object) -> Damage:
 
 
 def matrices(**arrays: object) -> Damage:
-    def damage(root: Path) -> None:
-        held = dict(np.load(root / "rdms.npz")) | arrays
-        np.savez(root / "rdms.npz", **{name: one for name, one in held.items() if one is not None})
-
-    return damage
+    return lambda root: np.savez(root / "rdms.npz", **(dict(np.load(root / "rdms.npz")) | arrays))
 
 
-def judged(*answers: object) -> Damage:
+def judged(answer: object) -> Damage:
     file = "2afc/val/traditional/judge/000000.npy"
-    return lambda root: np.save(root / file, np.array(answers), allow_pickle=True)
-
-
-def answers(key: str, *first: object) -> Damage:
-    def damage(root: Path) -> None:
-        content = json.loads((root / ANSWERS).read_text())
-        content[key] = [*first, *content[key][1:]]
-        (root / ANSWERS).write_text(json.dumps(content))
-
-    return damage
+    return lambda root: np.save(root / file, np.array([answer]), allow_pickle=True)
 
 
 def removed(pattern: str) -> Damage:
-    return lambda root: [path.unlink() for path in root.glob(pattern)] and None
+    return lambda root: [path.unlink() for path in root.glob(pattern)]
 
 
 def repeated(file: str) -> Damage:
@@ -105,57 +90,34 @@ def repeated(file: str) -> Damage:
 
 
 TID, NIGHTS, KADID, ANSWERS = "mos_with_names.txt", "data.csv", "dmos.csv", "data/answers_processed_test.json"
-TRIALS, OBJECTS = (
-    "raw-data/low-pass/low-pass_subject-01_session_1.csv",
-    "data/triplet_dataset/validationset.txt",
-)
-LOW_PASS, COCO = "low-pass/dnn/session-1/0004_lp", "annotations/captions_train2017.json"
-NO_NUMBER, MANY = {"judge": 1}, np.zeros((1, 779))
+TRIALS = "raw-data/low-pass/low-pass_subject-01_session_1.csv"
+OBJECTS = "data/triplet_dataset/validationset.txt"
+LOW_PASS = "low-pass/dnn/session-1/0004_lp_dnn"
+MANY = np.zeros((1, 779))
 WRONG: dict[str, tuple[str, Damage, str]] = {
-    "a score that is text": ("tid2013", edit(TID, "4.6 i01_01_1", "good i01_01_1"), "i01_01_1.bmp"),
     "a score that is NaN": ("tid2013", edit(TID, "4.6 i01_01_1", "nan i01_01_1"), "i01_01_1.bmp"),
-    "an infinite score": ("tid2013", edit(TID, "4.6 i01_01_1", "inf i01_01_1"), "i01_01_1.bmp"),
     "a score outside the scale": ("tid2013", edit(TID, "4.6 i01_01_1", "94.6 i01_01_1"), "i01_01_1.bmp"),
-    "a line without a score": ("tid2013", edit(TID, "4.6 i01_01_1", "i01_01_1"), TID),
-    "a name of another form": ("tid2013", edit(TID, "i01_01_1.bmp", "lena.bmp"), "lena.bmp"),
     "a distortion that TID2008 lacks": ("tid2008", edit(TID, "i01_01_1.bmp", "i01_18_1.bmp"), "i01_18_1"),
     "an image rated twice": ("tid2013", edit(TID, "i01_01_2.bmp", "i01_01_1.bmp"), "i01_01_1.bmp"),
-    "an empty score list": ("tid2013", written(TID, ""), TID),
     "too few standard deviations": ("tid2013", written("mos_std.txt", "0.1\n0.2\n"), TID),
     "no reference": ("tid2013", removed("reference_images/*"), "reference_images"),
-    "a folder that does not exist": ("tid2013", lambda root: root / "nowhere", "nowhere"),
-    "a missing score": ("kadid10k", edit(KADID, ",4.4,", ",,"), "I01_01"),
     "a line with too few cells": ("kadid10k", edit(KADID, ",4.4,0.496", ""), "dmos.csv, line 2"),
     "a wrong reference": ("kadid10k", edit(KADID, "I01.png,4.4", "I02.png,4.4"), "dmos.csv, line 2"),
-    "other column names": ("kadid10k", edit(KADID, "dist_img", "picture"), KADID),
     "two columns of one name": ("kadid10k", edit(KADID, "var", "dmos"), KADID),
     "two images that answer to one name": ("kadid10k", picture("images/i01_01_01.PNG"), "I01_01_01"),
-    "no distorted image": ("kadid10k", removed("images/*_*.png"), "no image"),
-    "without the variable": ("live", matlab("refnames_all.mat", names=[1.0]), "refnames_all.mat"),
     "another length": ("live", matlab("dmos.mat", dmos=MANY, orgs=MANY), "dmos.mat"),
     "no votes at all": ("nights", edit(NIGHTS, "\n1,1,0", "\n1,0,0"), "nights"),
-    "a vote that is text": ("nights", edit(NIGHTS, "\n1,1,0", "\n1,yes,0"), "data.csv, line 3"),
-    "a judgement that is a pickle": ("bapps", judged(NO_NUMBER), "000000.npy"),
+    "a judgement that is a pickle": ("bapps", judged({"judge": 1}), "000000.npy"),
     "a judgement above 1": ("bapps", judged(1.5), "000000.npy"),
-    "an unknown material": ("material_similarity", answers("answers", [0, 1, 100]), "index"),
-    "an answer without its votes": ("material_similarity", answers("agreement"), "answers_processed_test.json"),
+    "a material twice": ("material_similarity", edit(ANSWERS, "[0, 20, 40]", "[0, 20, 20]"), "three materials"),
     "a material too few": ("material_similarity", removed("data/havran1*/material-050.png"), "havran1"),
     "a name of another level": ("raid", edit("responses.csv", "01_level_02", "01_level_12"), "rot_img_01"),
     "an unknown object": ("things", written(OBJECTS, "0 1 9\n"), "validationset.txt"),
     "an object twice": ("things", written(OBJECTS, "0 1 1\n"), "validationset.txt"),
-    "two of three objects": ("things", written(OBJECTS, "0 1\n"), "validationset.txt"),
-    "no triplet": ("things", written(OBJECTS, ""), "validationset.txt"),
-    "matrices without people": ("objects92", matrices(behaviour=None), "rdms.npz"),
-    "a matrix of another length": ("objects92", matrices(behaviour=np.zeros((3, 65))), "rdms.npz"),
     "a matrix of no numbers": ("objects92", matrices(model_hmax=np.full(66, np.nan)), "rdms.npz"),
-    "a matrix of texts": ("objects92", matrices(model_hmax=np.array(["a"] * 66)), "rdms.npz"),
     "a matrix of pickled objects": ("objects92", matrices(model_hmax=np.array([{}], object)), "rdms.npz"),
-    "another structure": ("osie", matlab("eye/fixations.mat", fixations=np.zeros((3, 3))), "fixations.mat"),
     "points of another size than the picture": (
         "cat2000", matlab("trainSet/FIXATIONLOCS/Art/001.mat", fixLocs=np.ones((3, 3))), "001.mat"
-    ),
-    "gaze of another structure": (
-        "salicon", matlab("fixations/val/COCO_val2014_000000000009.mat", gaze=np.zeros(3)), "000000000009.mat"
     ),
     "no fixations and no map": (
         "salicon", picture("images/train/COCO_train2014_000000000001.jpg"), "000000000001"
@@ -164,29 +126,24 @@ WRONG: dict[str, tuple[str, Damage, str]] = {
         "mit1003", picture("ALLFIXATIONMAPS/*_fixMap.jpg", (10, 10)), "fixMap.jpg"
     ),
     "a class of another data set": ("cifar10", picture("test/zebra/1.png"), "zebra"),
-    "a name that is no cue conflict": ("cue_conflict", picture("cat/cat12.png"), "cat12"),
     "a class outside the 16": ("cue_conflict", picture("cat/cat2-zebra1.png"), "cat2-zebra1"),
     "the folder of another shape": ("cue_conflict", picture("dog/cat5-oven1.png"), "cat5-oven1"),
     "an answer that nobody could give": ("model_vs_human", edit(TRIALS, "cat,cat", "zebra,cat"), "line 2"),
     "another class than the image's": ("model_vs_human", edit(TRIALS, "cat,cat,3", "cat,dog,3"), "another class"),
     "a trial in no condition": ("model_vs_human", edit(TRIALS, ",3.0,", ",nan,"), "line 2"),
-    "trials without a class": ("model_vs_human", edit(TRIALS, "category", "label"), "category"),
     "an answer twice": ("model_vs_human", repeated(TRIALS), "twice"),
-    "too few fields": ("model_vs_human", picture(f"{LOW_PASS}.png"), "0004_lp.png"),
     "a condition that nobody saw": (
-        "model_vs_human", picture(f"{LOW_PASS}_dnn_4_cat_10_n02123045_1.png"), "condition of low-pass"
+        "model_vs_human", picture(f"{LOW_PASS}_4_cat_10_n02123045_1.png"), "condition of low-pass"
     ),
     "a stimulus of none of the 16": (
-        "model_vs_human", picture(f"{LOW_PASS}_dnn_3_zebra_10_n02123045_1.png"), "one of the 16 classes"
+        "model_vs_human", picture(f"{LOW_PASS}_3_zebra_10_n02123045_1.png"), "one of the 16 classes"
     ),
     "an edge image outside of the folders": ("model_vs_human", picture("edge/lynx/lynx1.png"), "lynx1"),
     "an edge image of another class": ("model_vs_human", picture("edge/dog/cat3.png"), "cat3"),
     "captions without a caption": ("flickr8k", written("captions.txt", "image,caption\n"), "captions.txt"),
     "a line without a caption": ("flickr8k", written("captions.txt", "image,caption\n0_ab.jpg\n"), "line 2"),
     "no captioned image": ("flickr8k", removed("Images/*"), "flickr8k"),
-    "other annotations": ("coco_captions", written(COCO, '{"images": []}'), "train2017"),
     "no caption column": ("imagefolder", written("test/metadata.csv", "file_name,size\n0.png,3\n"), "metadata.csv"),
-    "a line that is no JSON": ("imagefolder", written("train/metadata.jsonl", "{'file_name': 1}\n"), "line 1"),
     "two lists for one split": (
         "imagefolder", written("train/metadata.csv", "file_name,text\n0.png,a\n"), "metadata.csv"
     ),
@@ -196,7 +153,8 @@ WRONG: dict[str, tuple[str, Damage, str]] = {
 @pytest.mark.parametrize(("dataset", "damage", "named"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_is_refused_with_its_place(dataset, damage, named, tree, load):
     root = tree(dataset)
-    refused(load, dataset, damage(root) or root, named)
+    damage(root)
+    refused(load, dataset, root, named)
 
 
 def test_more_rows_than_the_data_set_has_are_another_data_set(tree, load, monkeypatch):
@@ -226,6 +184,9 @@ def test_a_shard_that_was_cut_loses_no_sample_silently(end, tree, load):
     root = tree("webdataset")
     (root / SHARD).write_bytes((root / SHARD).read_bytes()[: end(offsets(root / SHARD))])
     refused(load, "webdataset", root, SHARD)
+    stream = load("webdataset", data_dir=root, split="train", streaming=True)
+    with pytest.raises(DatasetError, match=SHARD):
+        list(Shards(stream, "mine").rows(stream))  # as training reads it
 
 
 def test_a_shard_with_a_damaged_header_or_without_texts_is_named(tree, load):
@@ -238,31 +199,10 @@ def test_a_shard_with_a_damaged_header_or_without_texts_is_named(tree, load):
     refused(load, "webdataset", root, SHARD)
 
 
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_an_archive_that_was_cut_is_named(kind, tree, load):
+def test_an_archive_that_was_cut_is_named(tree, load):
     root = tree("cifar10")
-    path = root.parent / f"cut.{kind}"
-    if kind == "tar":
-        with tarfile.open(path, "w") as archive:
-            archive.add(root, arcname=root.name)
-        path.write_bytes(path.read_bytes()[: offsets(path)[-2]])
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("cat/1.png", bytes(999))
-        path.write_bytes(path.read_bytes()[:500])
+    path = root.parent / "cut.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(root, arcname=root.name)
+    path.write_bytes(path.read_bytes()[: offsets(path)[-2]])
     refused(load, "cifar10", path, path.name)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
-def test_a_folder_without_read_permission_is_named(tree, load):
-    root = tree("osie")
-    (root / "stimuli").chmod(0)
-    try:
-        if os.geteuid() == 0:  # root may read everything: become somebody else for this call
-            os.seteuid(65534)
-        with pytest.raises(DatasetError, match="osie"):
-            load("osie", data_dir=root)
-    finally:
-        if os.getuid() == 0:
-            os.seteuid(0)
-        (root / "stimuli").chmod(0o755)

@@ -3,11 +3,9 @@
 import math
 import tarfile
 
-import datasets
 import pytest
 from datasets import ClassLabel, Image, Value
 from official_trees.captioned import write_shard
-from official_trees.images import image_bytes
 
 from hf_clipdyn.data import SubsetWarning
 from hf_clipdyn.data.schemas import features_of
@@ -103,13 +101,3 @@ def test_a_mirror_in_the_columns_of_its_kind_is_read_in_their_types(mirror, pict
     assert dataset["score"][:] == [1.5, 2.5]
     streamed = load("tid2013", repo_id="me/tid", split="test", streaming=True)
     assert [(row["score"], row["level"]) for row in streamed] == [(1.5, 1), (2.5, None)]
-
-
-def test_a_broken_image_does_not_stop_a_stream_that_does_not_decode_it(mirror, load):
-    images = [{"path": "a.jpg", "bytes": content} for content in (image_bytes(".jpg"), b"broken")]
-    columns = {"jpg": images, "text": ["a", "b"]}
-    mirror("me/broken", columns, {"jpg": Image(), "text": Value("string")}, split="train")
-    stream = load("me/broken", split="train", streaming=True)
-    rows = list(stream.cast_column("image", datasets.Image(decode=False)))
-    assert [row["captions"] for row in rows] == [["a"], ["b"]]
-    assert rows[1]["image"]["bytes"] == b"broken"

@@ -23,32 +23,26 @@ def rows(load):
     return read
 
 
-def test_both_layouts_give_class_condition_and_image(rows, tree):
-    found = rows(tree("model_vs_human"))
-    assert list(found) == [
-        ("edge", "0", "cat1"),
-        ("edge", "0", "cat10"),
-        ("edge", "0", "dog2"),
-        ("low-pass", "0", "n02123045_7"),
-        ("low-pass", "3", "n02123045_8"),
-        ("low-pass", "3", "n02099601_9"),
-        ("uniform-noise", "0.90", "n02123045_7"),
-        ("uniform-noise", "0.03", "n02099601_9"),
-    ]
-    assert [row["category"] for row in found.values()] == [*("cat", "cat", "dog") * 2, "cat", "dog"]
-    assert [row["exemplar"] for row in found.values()] == [image for _, _, image in found]
+# By data set, condition and image: its class, and what the two observers answered.
+OFFICIAL = {
+    ("edge", "0", "cat1"): ("cat", ["cat", "dog"]),
+    ("edge", "0", "cat10"): ("cat", []),
+    ("edge", "0", "dog2"): ("dog", ["na", "dog"]),
+    # The same photograph was shown in another condition, and nobody's answer moves there.
+    ("low-pass", "0", "n02123045_7"): ("cat", []),
+    ("low-pass", "3", "n02123045_8"): ("cat", ["cat", "dog"]),
+    ("low-pass", "3", "n02099601_9"): ("dog", []),
+    ("uniform-noise", "0.90", "n02123045_7"): ("cat", ["cat", "dog"]),
+    ("uniform-noise", "0.03", "n02099601_9"): ("dog", ["na", "dog"]),
+}
 
 
-def test_trials_join_images_by_condition_and_name_however_numbers_are_spelt(rows, tree):
+def test_both_layouts_give_class_and_condition_and_trials_join_however_numbers_are_spelt(rows, tree):
     found = rows(tree("model_vs_human"))
     answers = {key: [one["response"] for one in row["human_responses"]] for key, row in found.items()}
-    assert answers["edge", "0", "cat1"] == ["cat", "dog"]
-    assert answers["edge", "0", "dog2"] == ["na", "dog"]
-    assert answers["edge", "0", "cat10"] == []
-    assert answers["uniform-noise", "0.90", "n02123045_7"] == ["cat", "dog"]
-    assert answers["low-pass", "3", "n02123045_8"] == ["cat", "dog"]
-    # The same photograph was shown in another condition, and nobody's answer moves there.
-    assert answers["low-pass", "0", "n02123045_7"] == []
+    assert {key: (row["category"], answers[key]) for key, row in found.items()} == OFFICIAL
+    assert list(found) == list(OFFICIAL)
+    assert [row["exemplar"] for row in found.values()] == [image for _, _, image in found]
 
 
 def test_edges_silhouettes_and_cue_conflicts_of_one_object_share_its_exemplar(rows, tmp_path):
@@ -80,19 +74,20 @@ def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(row
     )
 
 
-def test_trials_are_read_from_the_folder_beside(rows, tree):
-    root = tree("model_vs_human")
-    (root / "raw-data").rename(root.with_name(f"{root.name}-trials"))
-    assert len(rows(root)["edge", "0", "cat1"]["human_responses"]) == 2
-
-
-def test_the_table_of_people_has_all_conditions_of_the_17_data_sets():
-    table = human_accuracies()
-    assert len({one.dataset for one in table}) == 17
-    assert sum(one.images for one in table) == 18_080
-    assert all(one.accuracy > 0.2 for one in table if one.summary)
-    levels = [one.level for one in table if one.dataset == "contrast"]
-    assert levels == [1, *(percent / 100 for percent in (50, 30, 15, 10, 5, 3, 1))]
+@pytest.mark.parametrize(
+    ("dataset", "beside"),
+    [
+        ("cue_conflict", "cue_conflict-official-human-trials"),
+        ("cue_conflict", "model-vs-human-trials"),
+        ("model_vs_human", "model_vs_human-official-trials"),
+    ],
+)
+def test_trials_are_read_from_the_folder_beside(dataset, beside, load, tree):
+    root = tree(dataset)
+    inside = load(dataset, data_dir=root, split="test")["human_responses"][:]
+    (root / "raw-data").rename(root.with_name(beside))
+    assert load(dataset, data_dir=root, split="test")["human_responses"][:] == inside
+    assert any(inside)
 
 
 def test_the_table_of_people_is_that_of_all_their_trials(real_data):

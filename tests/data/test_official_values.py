@@ -4,7 +4,7 @@ from typing import Any
 
 import datasets
 import pytest
-from official_trees.saliency import OSIE_FIXATIONS
+from official_trees.saliency import OSIE_FIXATIONS, mit1003
 
 from hf_clipdyn.data import SubsetWarning
 
@@ -23,6 +23,7 @@ OFFICIAL: list[tuple[str, str | None, str, dict[str, list[Any]]]] = [
     ),
     ("cifar10", None, "test", {"label": [0, 9]}),
     ("cifar100", None, "test", {"label": [1, 0]}),  # of a folder without splits
+    ("cifar10h", None, "test", {"label": [0] * 3 + [9] * 3, "counts": [[40, *[1] * 9]]}),
     (
         *("cue_conflict", None, "test"),
         {
@@ -31,6 +32,8 @@ OFFICIAL: list[tuple[str, str | None, str, dict[str, list[Any]]]] = [
             "texture": ["airplane"],
             "shape_exemplar": ["cat1"],
             "texture_exemplar": ["airplane2", "cat3", "oven1", "truck10"],
+            "human_responses.response": [["cat", "airplane"], ["cat", "cat"], ["na", "oven"], []],
+            "human_responses.subject": [["subject-01", "subject-02"]],
         },
     ),
     ("flickr30k", None, "train", {"captions": [["Two men , outside .", "Men ."], ["A dog runs across the grass ."]]}),
@@ -69,6 +72,15 @@ OFFICIAL: list[tuple[str, str | None, str, dict[str, list[Any]]]] = [
             "fixations.subject": [["1", "1", "2", "2"]],
         },
     ),
+    (
+        *("raid", None, "test"),
+        {
+            "distortion": ["rotation"] * 18 + ["translation"],
+            "level": [*range(2, 11)] * 2,
+            "score": [1 / 0.6744898],  # in JOD
+            "higher_is_better": [False],
+        },
+    ),
     ("tid2013", None, "test", {"reference_id": ["I01"] * 4, "level": [1, 2, 1, 2], "score_std": [0.1]}),
     ("tiny_imagenet", None, "valid", {"label": [1, 0]}),
 ]  # fmt: skip
@@ -81,6 +93,7 @@ NAMES = {
 SPLITS = {
     "coco_captions": {"train": 2, "val": 1},
     "nights": {"train": 2, "val": 1, "test": 3},
+    "raid": {"test": 2 * 4 * 9},
     "salicon": {"train": 1, "val": 1},
     "tiny_imagenet": {"train": 3, "valid": 2},
 }
@@ -126,3 +139,10 @@ def test_photographs_of_one_name_are_those_of_their_split(load, tree):
 )
 def test_a_released_map_of_fixations_comes_with_its_photograph(name, split, size, load, tree):
     assert load(name, data_dir=tree(name), split=split)[0]["fixation_map"].size == size
+
+
+def test_mit1003_without_points_has_maps_and_no_fixations(load, tmp_path):
+    mit1003(tmp_path / "maps", points=False)
+    row = load("mit1003", data_dir=tmp_path / "maps", split="test")[0]
+    assert row["fixations"] == []
+    assert row["fixation_map"] is not None

@@ -22,10 +22,9 @@ def folder(tmp_path):
 def on_hub(mirror, pictures):
     """Uploads a table of three pictures with these labels as `me/pictures`."""
 
-    def upload(labels, feature, **columns):
+    def upload(labels, feature):
         features = {"img": datasets.Image(), "class": feature}
-        features |= {name: datasets.Value("string") for name in columns}
-        return mirror("me/pictures", {"img": pictures(3), "class": labels, **columns}, features)
+        return mirror("me/pictures", {"img": pictures(3), "class": labels}, features)
 
     return upload
 
@@ -35,6 +34,8 @@ def test_class_folders_are_labels(load, folder):
     assert dataset.features["label"].names == ["Siamese cat", "dog"]
     assert dataset["label"][:] == [0, 1, 1]
     assert load(str(folder), split="test")["label"][:] == dataset["label"][:]
+    with pytest.raises(DatasetError, match=r"metadata\.csv"):
+        load("imagefolder", data_dir=folder)
 
 
 def test_folders_above_the_classes_are_splits(load, tmp_path):
@@ -45,23 +46,20 @@ def test_folders_above_the_classes_are_splits(load, tmp_path):
     assert splits["val"].features["label"].names == ["cat", "dog"]
 
 
-def test_pictures_without_a_list_have_no_captions(load, folder):
-    with pytest.raises(DatasetError, match=r"metadata\.csv"):
-        load("imagefolder", data_dir=folder)
-
-
-def test_labels_on_the_hub_may_be_classes_or_texts(load, on_hub):
-    name = on_hub([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"]))
-    dataset = load(name, "labels", split="test")
-    assert dataset.column_names == ["image", "label"]
-    assert dataset.features["label"].names == ["cat", "dog"]
-    assert load(f"{name}@main", "labels", split="test")["label"][:] == [1, 0, 1]
-
-
-def test_texts_are_classes_in_the_order_of_the_alphabet(load, on_hub):
-    dataset = load(on_hub(["dog", "cat", "dog"], datasets.Value("string")), "labels", split="test")
-    assert dataset.features["label"].names == ["cat", "dog"]
-    assert dataset["label"][:] == [1, 0, 1]
+@pytest.mark.parametrize(
+    ("labels", "feature"),
+    [
+        ([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"])),
+        (["dog", "cat", "dog"], datasets.Value("string")),
+    ],
+)
+def test_labels_on_the_hub_are_classes_or_texts_in_the_order_of_the_alphabet(load, on_hub, labels, feature):
+    name = on_hub(labels, feature)
+    for repository in (name, f"{name}@main"):
+        dataset = load(repository, "labels", split="test")
+        assert dataset.column_names == ["image", "label"]
+        assert dataset.features["label"].names == ["cat", "dog"]
+        assert dataset["label"][:] == [1, 0, 1]
 
 
 def test_numbers_without_names_are_no_classes(load, on_hub):
@@ -80,11 +78,6 @@ def test_a_name_on_the_hub_is_a_benchmark_of_its_kinds(on_hub):
     assert "label" in open_source(name, ("labels", "captions")).dataset.features
     with pytest.raises(UnknownNameError):
         parse_benchmark(f"similarity/{name}")
-
-
-def test_captions_come_first_where_a_kind_takes_both(on_hub):
-    name = on_hub([1, 0, 1], datasets.ClassLabel(names=["cat", "dog"]), caption=["a", "b", "c"])
-    assert "captions" in open_source(name, ("labels", "captions")).dataset.features
 
 
 def test_classes_and_prompts_are_named_by_option(folder):

@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import sys
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -13,7 +12,6 @@ from official_trees import quality
 from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
-from hf_clipdyn.errors import DatasetError
 
 # name, maker, list, rows, higher is better; the long lists take half a minute
 FULL = [
@@ -87,14 +85,6 @@ def test_rows_without_their_own_image_are_dropped_and_one_warning_tells_how_many
         assert len(list(streamed)) == 5
 
 
-def test_standard_deviations_are_optional(load, tree, tmp_path):
-    assert load("tid2013", data_dir=tree("tid2013"), split="test")[0]["score_std"] == 0.1
-    quality.tid(tmp_path / "bare", deviations=False)
-    assert all(
-        math.isnan(row) for row in load("tid2013", data_dir=tmp_path / "bare", split="test")["score_std"]
-    )
-
-
 def test_lives_originals_are_no_rows_and_the_realigned_scores_are_a_configuration(load, tree):
     root = tree("live")
     plain = load("live", data_dir=root, split="test")
@@ -104,10 +94,3 @@ def test_lives_originals_are_no_rows_and_the_realigned_scores_are_a_configuratio
     assert [score - 1 for score in plain["score"]] == realigned["score"]
     assert set(realigned["score_std"]) == {9.0}
     assert all(math.isnan(row) for row in plain["score_std"])
-
-
-def test_without_openpyxl_csiq_says_what_to_install(load, tree, monkeypatch):
-    root = tree("csiq")
-    monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(DatasetError, match="openpyxl"):
-        load("csiq", data_dir=root)

@@ -7,32 +7,18 @@ from pathlib import Path
 import datasets
 import pytest
 from official_trees.similarity import things_2020, things_prepared, things_table
-from PIL import Image
 
 from hf_clipdyn.data import SubsetWarning
 
 
-def test_image_1_is_the_right_one_of_nights(load, tree):
-    root = tree("nights")
-    row = load("nights", data_dir=root, split="val")[0]
-    with Image.open(root / "distort" / "000" / "002_1.png") as right:
-        assert row["image_1"].tobytes() == right.tobytes()
-    assert row["image_0"].tobytes() != row["image_1"].tobytes()
-
-
-def test_material_similarity_does_not_reward_a_constant_answer(load, tree):
-    dataset = load("material_similarity", data_dir=tree("material_similarity"), split="train")
-    assert set(dataset["judgement"]) == {0.25, 0.5, 0.75}  # the preferred one occurs on both sides
-    assert dataset["judgement"][0] == 0.5  # ties are rows
-    assert set(dataset["votes"]) == {4}
-
-
-def test_the_judgement_follows_the_sides(load, tree):
+def test_the_judgement_follows_the_sides_of_which_neither_is_preferred(load, tree):
     root = tree("material_similarity")
     content = json.loads((root / "data" / "answers_processed_test.json").read_text())
     dataset = load("material_similarity", data_dir=root, split="test")
     other = load("material_similarity", "havran1_ennis_298x298_LDR", data_dir=root, split="test")
     assert dataset["judgement"] == other["judgement"], "the same sides in every run"
+    assert set(dataset["judgement"]) == {0.25, 0.5, 0.75}
+    assert set(dataset["votes"]) == {4}
     names = sorted(path.name for path in (root / "data" / "havran1_stpeters_256x256_LDR").iterdir())
     for column in ("reference", "image_0", "image_1"):
         dataset = dataset.cast_column(column, datasets.Image(decode=False))
@@ -90,32 +76,20 @@ def test_an_object_without_its_reference_photograph_shows_its_first_one_in_the_a
     assert Path(dataset[1]["image"]["path"]).name == "abacus_02n.jpg"
 
 
-def test_a_person_counts_once_for_each_triplet_of_the_table_of_all_judgements(load, tmp_path):
-    things_table(tmp_path)
-    (name,) = splits = load("things", data_dir=tmp_path)
-    assert name == "complete"
-    assert judged(splits["complete"]) == {
-        ("aardvark", "abacus", "zebra", False),
-        ("aardvark", "bat1", "anchor", False),
-        ("aardvark", "zebra", "abacus", False),
-    }
-    assert sum(map(len, splits["complete"]["odd_in"])) == 3
+OTHER_LAYOUTS = [
+    # The first of a person's answers to one triplet counts.
+    (things_table, "complete", ["aardvark abacus zebra", "aardvark bat1 anchor", "aardvark zebra abacus"]),
+    (things_prepared, "validation", ["aardvark zebra abacus"]),
+    (things_2020, "validation", ["aardvark abacus zebra", "anchor aardvark bat1", "zebra bat2 abacus"]),
+]
 
 
-def test_the_files_of_the_alignment_papers_are_read(load, tmp_path):
-    things_prepared(tmp_path)
-    splits = load("things", data_dir=tmp_path)
-    assert judged(splits["validation"]) == {("aardvark", "zebra", "abacus", False)}
-    assert len(judged(splits["train"])) == 3
-    assert not any(splits["train"]["is_reference"])
-
-
-def test_the_files_of_2020_are_read(load, tmp_path):
-    things_2020(tmp_path)
-    (name,) = splits = load("things", data_dir=tmp_path)
-    assert name == "validation"
-    assert judged(splits["validation"]) == {
-        ("aardvark", "abacus", "zebra", False),
-        ("anchor", "aardvark", "bat1", False),
-        ("zebra", "bat2", "abacus", False),
-    }
+@pytest.mark.parametrize(("make", "split", "expected"), OTHER_LAYOUTS)
+def test_the_table_of_all_judgements_and_the_files_of_two_papers_are_read(
+    make, split, expected, load, tmp_path
+):
+    make(tmp_path)
+    dataset = load("things", data_dir=tmp_path)[split]
+    assert judged(dataset) == {(*names.split(), False) for names in expected}
+    assert sum(map(len, dataset["odd_in"])) == len(expected)
+    assert any(dataset["is_reference"]) == (make is not things_prepared)

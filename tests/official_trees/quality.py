@@ -33,8 +33,8 @@ def read_list(path: Path) -> list[Scored]:
     return rows
 
 
-def tid(root: Path, rows: Sequence[Scored] = (), deviations: bool = True) -> None:
-    """TID2013; by default 2 references, 2 distortions, 2 levels."""
+def tid(root: Path, rows: Sequence[Scored] = ()) -> None:
+    """TID2013, and TID2008 in the same layout; by default 2 references, 2 distortions, 2 levels."""
     rows = rows or [
         Scored(f"distorted_images/i0{r}_0{d}_{level}.bmp", f"I0{r}.BMP", 4 + r + 0.1 * d - 0.5 * level)
         for r in (1, 2)
@@ -46,13 +46,7 @@ def tid(root: Path, rows: Sequence[Scored] = (), deviations: bool = True) -> Non
         write_image(root / "reference_images" / row.reference.upper())
     names = [f"{row.score!r} {Path(row.path).name}" for row in rows]
     (root / "mos_with_names.txt").write_text("\n".join(names) + "\n")
-    if deviations:
-        (root / "mos_std.txt").write_text("".join(f"0.{100 + i % 800}\n" for i in range(len(rows))))
-
-
-def tid2008(root: Path) -> None:
-    """TID2008, which has the same layout, and four levels."""
-    tid(root)
+    (root / "mos_std.txt").write_text("".join(f"0.{100 + i % 800}\n" for i in range(len(rows))))
 
 
 def kadid10k(root: Path, rows: Sequence[Scored] = ()) -> None:
@@ -117,8 +111,9 @@ def live(root: Path, rows: Sequence[Scored] = ()) -> None:
     savemat(root / "refnames_all.mat", {"refnames_all": names})
 
 
-def raid(root: Path, references: Sequence[str] = ("img_01", "img_02")) -> None:
+def raid(root: Path) -> None:
     """RAID: two photographs, four distortions, and ten levels."""
+    references = ("img_01", "img_02")
     for reference in references:
         write_image(root / "imagenes_bd" / f"{reference}.png")
     scale = ["Reference,Distorted,Curve_Value,Sigmas,Response,Estimated_MOS"]

@@ -33,7 +33,7 @@ TREES: dict[str, Make] = {
     "raid": quality.raid,
     "salicon": saliency.salicon,
     "things": similarity.things,
-    "tid2008": quality.tid2008,
+    "tid2008": quality.tid,
     "tid2013": quality.tid,
     "tiny_imagenet": labelled.tiny_imagenet,
     "webdataset": captioned.webdataset,

@@ -1,11 +1,13 @@
-"""Planted observers of labelled images: ten shades of grey."""
+"""What is asked by prompts and captions, of which images; the slow evaluator (tests/evaluation) has the values."""
 
 import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kind import Common, KindSettings
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval, RetrievalSettings
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+from hf_clipdyn.errors import ConfigError, DatasetError
 
 CLASSES = tuple(f"shade {number}" for number in range(10))
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
@@ -17,36 +19,6 @@ def text(prompt):
 
 def number(pixels):
     return np.eye(10)[round(pixels.mean() / 25)]
-
-
-@pytest.fixture
-def ten(source, colour):
-    rows = [{"image": colour(25 * n, 25 * n, 25 * n), "label": n} for n in range(10) for _ in range(3)]
-    return source("labels", rows, CLASSES)
-
-
-def test_a_perfect_and_a_constant_encoder_are_right_always_and_by_chance(ten, measure, planted):
-    found = measure(ZeroShot, ten, planted(number, text))
-    assert found("top1").value == found("top5").value == 1
-    constant = measure(ZeroShot, ten, planted(lambda pixels: np.ones(10), text))
-    assert constant("top1").value == constant("top1", role="chance").value == 0.1
-    assert constant("top5").value == constant("top5", role="chance").value == 0.5
-
-
-def test_of_three_classes_five_hold_them_all(source, colour, measure, planted):
-    rows = [{"image": colour(0, 0, 0), "label": 2}]
-    found = measure(ZeroShot, source("labels", rows, CLASSES[:3]), planted(number, text))
-    assert (found("top1").value, found("top5").value, found("top5", role="chance").value) == (0, 1, 1)
-
-
-def test_an_encoder_that_is_one_off_is_right_among_the_first_five(ten, measure, planted):
-    def near(pixels):
-        shade = round(pixels.mean() / 25)
-        return -np.abs(np.arange(10) - (shade + 1) % 10)
-
-    found = measure(ZeroShot, ten, planted(near, text))
-    assert found("top1").value == 0
-    assert found("top5").value == 0.9
 
 
 def test_wordnet_numbers_of_equal_names_stay_out_of_the_prompts(source, colour, measure, planted):
@@ -74,3 +46,18 @@ def test_a_broken_image_is_left_out_and_counted(source, colour, measure, planted
     assert ZeroShot(labelled, PROCESSOR, KindSettings(), common).left_out == 1
     found = measure(ZeroShot, labelled, planted(number, text))
     assert (found("top1").value, found("top1").n) == (1, 3)
+
+
+def test_images_without_any_caption_are_left_out_and_refused_alone(source, colour, measure, planted):
+    rows = [{"image": colour(10 * n, 0), "captions": ["number 0"] if n == 0 else []} for n in range(3)]
+    encoder = planted(lambda pixels: np.ones(10), text)
+    assert measure(Retrieval, source("captions", rows), encoder)("text_to_image_recall_at_1").n == 1
+    with pytest.raises(DatasetError, match="None of the 2 images"):
+        measure(Retrieval, source("captions", rows), encoder, held_out=2)
+
+
+def test_the_number_of_held_out_images_names_the_cell():
+    assert RetrievalSettings().in_key() == {}
+    assert RetrievalSettings(held_out=3).in_key() == {"held_out": 3}
+    with pytest.raises(ConfigError, match="held_out"):
+        RetrievalSettings(held_out=0)
