@@ -5,11 +5,9 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
-from hostile.harness import Write
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -134,30 +132,3 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
     if kind == "revision":
         assert _words(*head["datasets"]) == _words(name)
     assert _python(card) == [code.replace(repr(PLAIN), repr(name)) for code in _python(plain)]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=key, marks=() if key in ("script", "formula") else pytest.mark.slow)
-        for key, name in NAMES.items()
-    ],
-)
-def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
-    name: str, tmp_path: Path, write_table: Write
-) -> None:
-    from hf_clipdyn.report import write_cards, write_report
-    from hf_clipdyn.report.cards import file_name
-
-    columns = ("repo_id", "revision", "kind", "dataset", "metric", "variant", "condition", "dtype", "note")
-    results = write_table(tmp_path / "results.parquet", **dict.fromkeys(columns, f"it/{name}"))
-    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
-    assert "<script>alert" not in page
-    assert "<img src=x" not in page
-    assert (tmp_path / "report" / "figures").is_dir()
-    (card,) = write_cards(results, tmp_path / "report")
-    assert card.name == f"card-{file_name(f'it/{name}')}.md"
-    text = card.read_text(encoding="utf-8")
-    html_there = {token.content for token in _tokens(text) if token.type == "html_inline"}
-    assert html_there <= {"<code>", "</code>"}
-    yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
