@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,6 @@ import pytest
 from hf_clipdyn.benchmarks.registry import suite, suite_relations
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.machine import usable_cores
-from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training.config import TrainingConfig
 
@@ -120,15 +116,6 @@ def test_a_file_of_a_person_survives(tmp_path: Path, of_person: str) -> None:
     assert (tmp_path / of_person).read_text() == "mine: true"
 
 
-@pytest.mark.usefixtures("no_training")
-def test_a_folder_of_0_3_is_refused_before_the_first_write(tmp_path: Path) -> None:
-    (tmp_path / "hub" / "models--local--demo" / "refs").mkdir(parents=True)
-    (tmp_path / "log.jsonl").touch()
-    with pytest.raises(ConfigError, match=r"version 0\.3"):
-        run_demo(tmp_path, overwrite_output_dir=True, quiet=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "log.jsonl"]
-
-
 KEPT_WAITING = """
 from pathlib import Path
 
@@ -155,51 +142,3 @@ def test_the_process_that_measures_is_no_orphan_of_a_killed_demo(tmp_path: Path)
             process.kill()
     assert psutil.wait_procs([evaluation], timeout=60)[1] == []
     assert "Traceback" not in (tmp_path / "evaluate.log").read_text()
-
-
-def _as_in_a_terminal() -> None:
-    """A shell ignores Ctrl-C for a background job."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _follower(of: psutil.Process) -> psutil.Process | None:
-    for child in of.children():
-        with suppress(psutil.Error):
-            if "evaluate" in child.cmdline():
-                return child
-    return None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(usable_cores() < 2, reason="one core has no room for a second process")
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
-    demo: QuickDemo, tmp_path: Path, stop: signal.Signals, code: int
-) -> None:
-    """Its table is whole at any moment, and the next call continues it."""
-    output = tmp_path / "run"
-    command = [sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", str(output)]
-
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal
-    ) as process:
-        forked.wait_until((output / "results.parquet").exists, process)
-        follower = _follower(psutil.Process(process.pid))
-        process.send_signal(stop)
-        error = process.communicate(timeout=120)[1]
-    assert process.returncode == code
-    assert "Traceback" not in error
-    assert follower is not None, "it was measured by the process that trains"
-    assert psutil.wait_procs([follower], timeout=20)[1] == []
-    before = pd.read_parquet(output / "results.parquet")
-    assert set(before["revision"]) <= {"epoch-000", "epoch-001", "epoch-002", "epoch-003"}
-    done = demo.run(command)
-    assert done.returncode == 0, done.stderr
-    after = pd.read_parquet(output / "results.parquet")
-    key = ["revision", "kind", "dataset", "texts", *NUMBER_KEY]
-    kept = after.merge(before[[*key, "seconds"]])
-    assert len(kept) == len(before), "what was measured beside training is not measured again"
-    expected = pd.read_parquet(demo.folder / "results.parquet")
-    pd.testing.assert_frame_equal(
-        *(t[[*key, "value"]].sort_values(key, ignore_index=True) for t in (after, expected))
-    )

@@ -13,8 +13,7 @@ from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn import hub as hub_module
-from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder, reason
+from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder
 from hf_clipdyn.revisions import list_revisions
 
 
@@ -76,18 +75,6 @@ def test_waits_double_up_to_the_longest_unless_the_server_says_how_long(hub: Hub
     assert pause_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"})), 0) <= 1
 
 
-def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
-    assert reason(_error(hub, Fault(status=403, message="storage is full"))).endswith("403: storage is full")
-    assert reason(ValueError("two\nlines")) == "ValueError: two lines"
-
-
-@pytest.mark.usefixtures("quickly")
-def test_a_call_is_repeated_while_its_error_is_transient(hub: HubServer) -> None:
-    hub.plant("whoami", Fault(status=503), times=3)
-    assert persistently(HfApi().whoami)["name"] == "me"
-    assert hub.count("whoami") == 4
-
-
 @pytest.mark.usefixtures("quickly")
 def test_a_call_is_given_up_at_once_or_when_the_patience_ends(hub: HubServer) -> None:
     hub.plant("whoami", Fault(status=403), times=99)
@@ -126,12 +113,3 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
         assert _http._GLOBAL_CLIENT_FACTORY is mine
     finally:
         set_client_factory(default_client_factory)
-
-
-def test_a_hub_that_cannot_be_reached_is_said_within_ten_seconds(hub: HubServer) -> None:
-    hub.stop()
-    started = time.monotonic()
-    with pytest.raises(RevisionError, match="me/run") as caught:
-        list_revisions("me/run")
-    assert time.monotonic() - started < 10
-    assert is_transient(caught.value)

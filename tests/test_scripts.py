@@ -1,7 +1,5 @@
 """The scripts: each one explains itself and runs at its smallest size, and `uv run` finds what it must install."""
 
-import ast
-import csv
 import os
 import re
 import shutil
@@ -26,7 +24,6 @@ HEADS = {
     if (head := re.match(r"(?ms)# /// script$\n(.+?)^# ///$", script.read_text(encoding="utf-8")))
 }
 IMPORTED = {"docs_docstrings.py", "docs_site.py", "timing.py", "write_reference.py"}
-BENCHES = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
 
 
 def _run(name: str, *words: object) -> str:
@@ -46,10 +43,6 @@ def _module(name: str) -> ModuleType:
     module = module_from_spec(found)
     found.loader.exec_module(module)
     return module
-
-
-def test_the_scripts_that_people_start_have_a_head() -> None:
-    assert {"train.py", "evaluate.py"} <= set(HEADS)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -86,12 +79,6 @@ def test_the_peak_of_a_command_is_its_own(timing: ModuleType) -> None:
         timing.costs({"wrong": [sys.executable, "-c", "exit(3)"]}, 1)
 
 
-def test_bench_runs_every_part() -> None:
-    source = (FOLDER / "bench.py").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"^PARTS = (\(.*\))$", source, re.MULTILINE)
-    assert sorted(ast.literal_eval(listed)) == BENCHES
-
-
 def test_the_page_of_intervals_shows_the_committed_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,22 +109,6 @@ def test_the_quick_bench_is_one_table_of_all_parts() -> None:
         assert peer in compared
     for peer in ("SciPy", "pandas", "a bare interpreter", "at sample 10^3", "what they read"):
         assert peer in compared
-
-
-@pytest.mark.slow
-def test_a_changed_place_is_noticed_and_no_file_changes(tmp_path: Path) -> None:
-    file = FOLDER.parent / "hf_clipdyn" / "metrics" / "two_afc.py"
-    before = file.read_bytes()
-    output = tmp_path / "mutants.tsv"
-    printed = _run(
-        "mutate.py", file, "--tests", "tests/metrics/test_two_afc.py", "--count", 3, "--output", output
-    )
-    assert re.search(r"^all: \d+\.\d% of 3 noticed", printed, re.MULTILINE)
-    with output.open(encoding="utf-8", newline="") as table:
-        outcomes = [row["outcome"] for row in csv.DictReader(table, delimiter="\t")]
-    assert len(outcomes) == 3
-    assert any(one.startswith("killed by tests/metrics/test_two_afc.py::") for one in outcomes)
-    assert file.read_bytes() == before
 
 
 @pytest.mark.slow

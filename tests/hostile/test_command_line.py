@@ -30,6 +30,8 @@ CALLS = [
     (("evaluate", "me/run", "--store", "none", "--noise-conditions", MARKUP), "condition of noise"),
     (("prepare", "../victim", "--output", "out"), "../victim"),
     (("prepare", "procedural", "--output", "file"), "file"),
+    (("cache", "--delete", "../victim"), "There is no kind of cache"),
+    (("cache", "--delete", "all", "--older-than", "-1"), "older_than is"),
     ((MARKUP,), "There is no command"),
 ]
 
