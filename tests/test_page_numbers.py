@@ -7,6 +7,7 @@ e9f4b7a3 has the code that computed it. What pages quote from other tables is co
 import hashlib
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,14 +18,15 @@ from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.data.sets.cue_conflict import CueConflict
 
 CARDS = CHECKOUT / "model_cards"
+EXPLANATION = CHECKOUT / "docs" / "explanation"
 STUDIES = ("study", "real-study", "second-study")
 QUOTED = (CHECKOUT / "tests" / "goldens" / "quoted.tsv").read_text(encoding="utf-8").splitlines()
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
-def text_of(page: str) -> str:
+def text_of(page: Path) -> str:
     """A page without blocks of code and comments, on one line."""
-    return " ".join(prose_of(CHECKOUT / page).split())
+    return " ".join(prose_of(page).split())
 
 
 def test_the_files_of_both_studies_are_those_that_were_recorded() -> None:
@@ -59,9 +61,9 @@ def courses_of_the_demo() -> dict[str, pd.Series]:
     rows = pd.read_parquet(CARDS / "demo" / "results.parquet")
     rows = rows[rows["texts"].isin(["", "own"])]
 
-    def of(kind: str, metric: str, role: str = "value", **wanted: object) -> pd.Series:
+    def of(kind: str, metric: str, role: str = "value", column: str = "value", **wanted: object) -> pd.Series:
         found = chosen(rows, kind=kind, metric=metric, role=role, **wanted).dropna(subset="value")
-        by_epoch: pd.Series = found.set_index("epoch")["value"].sort_index()
+        by_epoch: pd.Series = found.set_index("epoch")[column].sort_index()
         assert by_epoch.index.is_unique, (kind, metric, wanted)
         return by_epoch
 
@@ -72,6 +74,12 @@ def courses_of_the_demo() -> dict[str, pd.Series]:
         "half_rise": of(cues, "shape_half_rise", probe="projection", reference=""),
         "half_rise_of_layers": of(cues, "shape_half_rise", probe="linear_probe", reference=""),
         **{f"decoded_{cue}": of("decodability", cue, probe="projection") for cue in ("shape", "texture")},
+        "bias": of("shape_bias", "shape_bias", variant=""),
+        "low": of("shape_bias", "shape_bias", column="ci_low", variant=""),
+        "high": of("shape_bias", "shape_bias", column="ci_high", variant=""),
+        "top1": of("zero_shot", "top1", probe="projection"),
+        "top1_low": of("zero_shot", "top1", column="ci_low", probe="projection"),
+        "top1_high": of("zero_shot", "top1", column="ci_high", probe="projection"),
         "wrong": 1000 * (1 - of("zero_shot", "top1", probe="projection")),
         "gap": of("geometry", "gap"),
         "ratio": of("geometry", "participation_ratio_debiased_image"),
@@ -92,7 +100,7 @@ def courses_of_the_demo() -> dict[str, pd.Series]:
         )
     for part in ("", "image", "text"):
         path = of("weights", "path", subset=part)
-        courses[f"straight_{part}"] = of("weights", "distance", subset=part) / path
+        courses[f"straight_{part or 'whole'}"] = of("weights", "distance", subset=part) / path
     return courses
 
 
@@ -127,7 +135,7 @@ There are {forgotten_value[10]:.2f} forgetting events per image; a random learne
 is {cka_0[0]:.2f} for the patches (layer 0), {cka_4[0]:.2f} for layer 4 and {cka_None[0]:.2f} for
 The steps shrink from {step[1]:.1f} to {step[10]:.1f}
 of the path (image encoder {straight_image[10]:.2f}, text encoder {straight_text[10]:.2f})
-The distance is {straight_[10]:.2f} of the path
+The distance is {straight_whole[10]:.2f} of the path
 """
 DECODABILITY = """
 with an accuracy of {decoded_texture[0]:.2f} before training and {decoded_texture[10]:.2f} at the end, shape with
@@ -139,6 +147,26 @@ GEOMETRY = """
 from {gap[0]:.2f} before training to {gap[5]:.2f} after five epochs
 from {ratio[0]:.1f} to {ratio[10]:.1f}
 """
+CARD = """
+| epoch-001 | {bias[1]:.2f} [{low[1]:.2f}, {high[1]:.2f}] |
+| epoch-010 | {bias[10]:.2f} [{low[10]:.2f}, {high[10]:.2f}] |
+"""
+RECIPE = """
+Shape bias {bias[2]:.2f} [{low[2]:.2f}, {high[2]:.2f}] at epoch 2 and {bias[10]:.2f}
+zero-shot accuracy {top1[10]:.2f} [{top1_low[10]:.2f}, {top1_high[10]:.2f}]
+"""
+WORLD = """
+is {bias[1]:.2f} [{low[1]:.2f}, {high[1]:.2f}] at epoch 1
+{bias[4]:.2f} [{low[4]:.2f}, {high[4]:.2f}] at epoch 4
+and {bias[10]:.2f} [{low[10]:.2f}, {high[10]:.2f}] at epoch 10
+"""
+TUTORIAL = """
+| `epoch-001` | {bias[1]:.2f} | {low[1]:.2f} to {high[1]:.2f} |
+| `epoch-002` | {bias[2]:.2f} | {low[2]:.2f} to {high[2]:.2f} |
+| `epoch-004` | {bias[4]:.2f} | {low[4]:.2f} to {high[4]:.2f} |
+| `epoch-010` | {bias[10]:.2f} | {low[10]:.2f} to {high[10]:.2f} |
+"""
+SHAPE_BIAS = "from {bias[1]:.2f} at epoch 1 to {bias[10]:.2f} at epoch 10"
 ZERO_SHOT = "reached {own:.3f} at\nand {last:.3f} with the texts of"
 SALIENCY = "untrained | {nss[0]:.2f} | {sauc[0]:.2f} |\n20 epochs | {nss[20]:.2f} | {sauc[20]:.2f} |"
 
@@ -146,18 +174,24 @@ SALIENCY = "untrained | {nss[0]:.2f} | {sauc[0]:.2f} |\n20 epochs | {nss[20]:.2f
 @pytest.mark.parametrize(
     ("page", "sentences", "numbers"),
     [
-        ("dynamics/index.md", DYNAMICS, courses_of_the_demo),
-        ("benchmarks/decodability.md", DECODABILITY, courses_of_the_demo),
-        ("benchmarks/geometry.md", GEOMETRY, courses_of_the_demo),
-        ("study.md", "in {unclear} of {all} revisions it is", courses_of_the_longer_run),
-        ("benchmarks/zero-shot.md", ZERO_SHOT, courses_of_the_longer_run),
-        ("benchmarks/saliency.md", SALIENCY, courses_of_the_longer_run),
+        (EXPLANATION / "dynamics/index.md", DYNAMICS, courses_of_the_demo),
+        (EXPLANATION / "benchmarks/decodability.md", DECODABILITY, courses_of_the_demo),
+        (EXPLANATION / "benchmarks/geometry.md", GEOMETRY, courses_of_the_demo),
+        (EXPLANATION / "benchmarks/shape-bias.md", SHAPE_BIAS, courses_of_the_demo),
+        (EXPLANATION / "world.md", WORLD, courses_of_the_demo),
+        (CHECKOUT / "docs/tutorial/demo.md", TUTORIAL, courses_of_the_demo),
+        (CARDS / "demo" / "README.md", CARD, courses_of_the_demo),
+        (recipe_path("demo"), RECIPE, courses_of_the_demo),
+        (EXPLANATION / "study.md", "in {unclear} of {all} revisions it is", courses_of_the_longer_run),
+        (EXPLANATION / "benchmarks/zero-shot.md", ZERO_SHOT, courses_of_the_longer_run),
+        (EXPLANATION / "benchmarks/saliency.md", SALIENCY, courses_of_the_longer_run),
     ],
+    ids=lambda given: given.stem if isinstance(given, Path) else "",
 )
 def test_a_page_has_the_numbers_of_the_tables(
-    page: str, sentences: str, numbers: Callable[[], dict[str, object]]
+    page: Path, sentences: str, numbers: Callable[[], dict[str, object]]
 ) -> None:
-    text, known = text_of(f"docs/explanation/{page}").replace(" %", "%"), numbers()
+    text, known = text_of(page).replace(" %", "%"), numbers()
     said = [one.format(**known) for one in sentences.strip().splitlines()]
     assert [one for one in said if one not in text] == []
 
@@ -203,34 +237,5 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
     words = f"{lite['value']:.3f} [{lite['ci_low']:.3f}, {lite['ci_high']:.3f}]"
     assert f"| EfficientNet-Lite0 | {words} |" in README
     assert f"{lite['n']:.0f} conflicts among 320 of" in README
-    page = text_of("docs/explanation/published-values.md")
+    page = text_of(EXPLANATION / "published-values.md")
     assert f"of the head, {lite['n']:.0f} conflicts | {words} |" in page
-
-
-def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
-    card = (CARDS / "demo" / "README.md").read_text(encoding="utf-8")
-    first, last, ends = re.findall(r"^    shape bias .*? (0\.\d+)  (0\.\d+)  (\[.+\])", README, re.MULTILINE)[
-        0
-    ]
-    assert f"from {first} [" in card
-    assert f"to {last} {ends} (n = 1,008) at epoch-010" in card
-    lines = [line.strip("| ").split(" | ") for line in re.findall(r"(?m)^\| (?:revision|epoch-).*$", card)]
-    titles, *rows = lines
-    columns = {title: {row[0]: row[at] for row in rows} for at, title in enumerate(titles)}
-    bias, accuracy = (
-        columns["shape bias, embedded world (synthetic)"],
-        columns["zero-shot accuracy, embedded world (synthetic)"],
-    )
-    head = recipe_path("demo").read_text(encoding="utf-8").replace("\n#", "")
-    assert f"Shape bias {bias['epoch-002']} at epoch 2 and {bias['epoch-010']} at the end" in head
-    assert f"zero-shot accuracy {accuracy['epoch-010']} (" in head
-    said = f"is {bias['epoch-001']} at epoch 1, {bias['epoch-004']} at epoch 4 and {bias['epoch-010']} at epoch 10"
-    assert said in text_of("docs/explanation/world.md")
-    first, last = (bias[name].split(" ")[0] for name in ("epoch-001", "epoch-010"))
-    page = text_of("docs/explanation/benchmarks/shape-bias.md")
-    assert f"from {first} at epoch 1 to {last} at epoch 10" in page
-    tutorial = prose_of(CHECKOUT / "docs/tutorial/demo.md")
-    quoted = re.findall(r"^\| `(epoch-\d+)` \| (\S+) \| (\S+) to (\S+) \|$", tutorial, re.MULTILINE)
-    assert len(quoted) == 4
-    for name, value, low, high in quoted:
-        assert bias[name] == f"{value} [{low}, {high}]"
