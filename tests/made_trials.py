@@ -145,18 +145,23 @@ def classification(rng: Rng, skill: float) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def psychophysics_trials(epoch: int) -> pd.DataFrame:
-    """Distances that grow with the contrast, more flatly under a mask in later epochs; layer 1 is silent at first."""
+def gratings(exemplars: int) -> pd.DataFrame:
+    """What the test of masking shows: each grating at its contrasts, so many times."""
     items = grating_items()
     items = items[items["test"] == "masking_contrast"]
     rows = [
         (item, contrast, exemplar)
         for item, one in items.iterrows()
         for contrast in ((one["criterion"],) if one["is_criterion"] else TESTS["masking_contrast"].contrasts)
-        for exemplar in range(8)
+        for exemplar in range(exemplars)
     ]
     shown = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
-    judged = items.loc[shown["item"]].reset_index(drop=True).assign(**shown, highest_frequency=8.0)
+    return items.loc[shown["item"]].reset_index(drop=True).assign(**shown, dropped_dimensions=0)
+
+
+def psychophysics_trials(epoch: int) -> pd.DataFrame:
+    """Distances that grow with the contrast, more flatly under a mask in later epochs; layer 1 is silent at first."""
+    judged = gratings(8).assign(highest_frequency=8.0)
     steep = judged["contrast"] / (0.02 + 0.1 * epoch * judged["level"])
     value = steep**1.3 * (1 + 0.02 * judged["exemplar"])
     places: list[tuple[str, int | None, str, Any]] = [
@@ -166,7 +171,7 @@ def psychophysics_trials(epoch: int) -> pd.DataFrame:
         ("pixels", None, "rmse", judged["contrast"]),
     ]
     blocks = [
-        judged.assign(probe=probe, layer=layer, distance=distance, value=values, dropped_dimensions=0)
+        judged.assign(probe=probe, layer=layer, distance=distance, value=values)
         for probe, layer, distance, values in places
     ]
     return pd.concat([one.astype({"layer": "Int64"}) for one in blocks], ignore_index=True)

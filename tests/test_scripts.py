@@ -55,12 +55,8 @@ def test_a_head_asks_for_this_package_from_the_scripts_own_folder(name: str, che
     assert metadata["tool"]["uv"]["find-links"] == ["."]
 
 
-@pytest.fixture(scope="module")
-def timing() -> ModuleType:
-    return _module("timing.py")
-
-
-def test_a_ratio_is_the_median_of_the_rounds_with_the_order_statistics_around_it(timing: ModuleType) -> None:
+def test_a_ratio_is_the_median_of_the_rounds_with_the_order_statistics_around_it() -> None:
+    timing = _module("timing.py")
     ours = np.ones((9, 2))
     theirs = np.c_[[5, 1, 2, 9, 3, 4, 6, 8, 7], np.full(9, 2.0)]
     line = timing.row("work", "peer", ours, theirs)
@@ -68,15 +64,6 @@ def test_a_ratio_is_the_median_of_the_rounds_with_the_order_statistics_around_it
     assert line == "| work | peer | 5.00 [2.00, 8.00] | 2.00 [2.00, 2.00] | 1 s | 5 s |"
     line = timing.row("work", "peer", ours[:5], theirs[:5])
     assert "3.00 [1.00, 9.00]" in line
-
-
-def test_the_peak_of_a_command_is_its_own(timing: ModuleType) -> None:
-    many = [sys.executable, "-c", "bytearray(200_000_000)"]
-    none = [sys.executable, "-c", "pass"]
-    taken = timing.costs({"many": many, "none": none}, 1)
-    assert 190 < (taken["many"] - taken["none"])[0, 2] < 210
-    with pytest.raises(SystemExit, match="ended with status 3"):
-        timing.costs({"wrong": [sys.executable, "-c", "exit(3)"]}, 1)
 
 
 def test_the_page_of_intervals_shows_the_committed_table(
@@ -105,9 +92,10 @@ def test_the_quick_bench_is_one_table_of_all_parts() -> None:
     assert head.startswith("| work | compared with | times as fast |")
     assert {line.count("|") for line in (head, rule, *rows)} == {7}
     compared = " ".join(line.split(" | ")[1] for line in rows)
-    for peer in ("open_clip", "a Trainer's defaults", "one by one", "in batches", "bare forward passes"):
-        assert peer in compared
-    for peer in ("SciPy", "pandas", "a bare interpreter", "at sample 10^3", "what they read"):
+    for peer in (
+        *("open_clip", "a Trainer's defaults", "one by one", "in batches", "bare forward passes"),
+        *("SciPy", "pandas", "a bare interpreter", "at sample 10^3", "what they read"),
+    ):
         assert peer in compared
 
 
