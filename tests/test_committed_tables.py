@@ -16,7 +16,10 @@ from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn import compare_revisions, evaluate_revisions, verdicts
 from hf_clipdyn.benchmarks.registry import kinds, relations
+from hf_clipdyn.benchmarks.sources import local_source
 from hf_clipdyn.data.registry import dataset_names
+from hf_clipdyn.evaluation.answers import with_images
+from hf_clipdyn.evaluation.publish import _stage
 from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import print_results, read_study, summarize, write_cards, write_report
 from hf_clipdyn.report.figures import draw_planned, plan_figures
@@ -140,3 +143,15 @@ def test_rows_of_unknown_kinds_do_not_hinder_relations_of_known_ones(used: Path,
     rows = load(tmp_path / used.name)
     assert {"former", "error_consistency-zero_shot"} <= set(rows.cells["kind"])
     assert rows.words.kind("former").title == "Former kind"
+
+
+def test_trials_of_unknown_data_sets_are_not_passed_on_and_their_images_not_searched(
+    used: Path, tmp_path: Path
+) -> None:
+    kept_here = _stage(used, tmp_path, "me/results", hidden=True)
+    assert sorted(kept_here) == ["former/procedural", "zero_shot/former_set"]
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "`zero_shot/former_set`" in card
+    assert local_source("former_set", ("labels",)) is None
+    names = ("zero_shot/former_set", "former/procedural", "zero_shot/procedural")
+    assert with_images(names, {}) == ["zero_shot/procedural"]

@@ -15,13 +15,12 @@ import torch
 from accelerate.state import AcceleratorState
 from hub_server.server import HubServer
 from official_trees.trees import TREES
-from photographs import write_photographs
 
 Clipdyn = Callable[..., tuple[int, str, str]]
 
 TRAIN = (
-    *("train", "--dataset-name", "flickr8k", "--data-dir", "pictures"),
-    *("--scale", "micro", "--num-train-epochs", "1", "--per-device-train-batch-size", "4"),
+    *("train", "--dataset-name", "imagefolder", "--data-dir", "pictures", "--caption-column", "captions"),
+    *("--scale", "micro", "--num-train-epochs", "1", "--per-device-train-batch-size", "2"),
     *("--output-dir", "run"),
 )
 EVALUATE = ("evaluate", "model", "--data-dir", "cifar10=cifar10", "--output", "results.parquet")
@@ -39,6 +38,8 @@ MISTAKES = {
     "a misspelt recipe": (["train", "--config", "qick"], ["qick", "Did you mean", "quick"], 2),
     # Data.
     "a wrong folder of pictures": ([*TRAIN, "--data-dir", "pictrues"], ["pictrues"], 1),
+    "a wrong column": ([*TRAIN, "--caption-column", "text"], ["captions", "text"], 2),
+    "a wrong split": ([*TRAIN, "--train-split", "validation"], ["validation"], 2),
     "a data set that is not on the Hub, and no network": (
         ["train", "--dataset-name", "nobody/pictures", "--output-dir", "run"],
         ["nobody/pictures"],
@@ -55,6 +56,13 @@ MISTAKES = {
     "a folder that is not there": (["evaluate", "runs/dmeo", *CIFAR], ["runs/dmeo"], 1),
     "a folder without a model": (["evaluate", "pictures", *CIFAR], ["pictures", "config.json"], 2),
     "a misspelt revision": ([*EVALUATE, *CIFAR, "--revisions", "epoch-9"], ["epoch-9", "main"], 2),
+    "a misspelt scale": (["train", "--scale", "mirco"], ["mirco", "micro"], 2),
+    "a folder below a file": ([*TRAIN, "--output-dir", "model/config.json/run"], ["model/config.json"], 1),
+    "a checkpoint that is not there": (
+        [*TRAIN, "--resume-from-checkpoint", "run/checkpoints/epoch-9"],
+        ["run/checkpoints/epoch-9"],
+        2,
+    ),
     "a store that is not there": (["verify", "me/none", "--store", "/nowhere"], ["/nowhere"], 2),
     "no network": (["evaluate", "me/run", *CIFAR], ["me/run", "network"], 1),
     # Tables and extras.
@@ -72,7 +80,7 @@ MISTAKES = {
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with captioned pictures, labelled pictures, and a model, in which the test stands."""
     AcceleratorState._reset_state(reset_partial_state=True)  # an earlier test may have had another precision
-    write_photographs(tmp_path / "pictures", 12)
+    TREES["imagefolder"](tmp_path / "pictures")
     TREES["cifar10"](tmp_path / "cifar10")
     shutil.copytree(MODEL, tmp_path / "model")
     monkeypatch.chdir(tmp_path)

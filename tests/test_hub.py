@@ -13,6 +13,7 @@ from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn import hub as hub_module
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder
 from hf_clipdyn.revisions import list_revisions
 
@@ -113,3 +114,12 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
         assert _http._GLOBAL_CLIENT_FACTORY is mine
     finally:
         set_client_factory(default_client_factory)
+
+
+def test_a_hub_that_cannot_be_reached_is_said_within_ten_seconds(hub: HubServer) -> None:
+    hub.stop()
+    started = time.monotonic()
+    with pytest.raises(RevisionError, match="me/run") as caught:
+        list_revisions("me/run")
+    assert time.monotonic() - started < 10
+    assert is_transient(caught.value)

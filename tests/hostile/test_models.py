@@ -164,11 +164,22 @@ def test_code_of_a_repository_is_neither_run_nor_asked_for_on_a_terminal(
         assert NO_CODE in outcome.sentence or "Evil" in outcome.sentence
 
 
-def test_a_pickle_in_a_checkpoint_that_is_imported_is_not_run(clipdyn: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}, NO_CODE),
+        ({"epoch": 1, "state_dict": {}}, "epoch_1.pt: "),
+        ({"epoch": "../../victim", "state_dict": {}}, "has the epoch"),
+    ],
+    ids=["pickle that runs", "no weights", "epoch of text"],
+)
+def test_a_hostile_checkpoint_is_not_imported(
+    clipdyn: Run, tmp_path: Path, content: dict[str, Any], said: str
+) -> None:
     pytest.importorskip("open_clip")
     work = tmp_path / "work"
-    torch.save({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}, work / "epoch_1.pt")
+    torch.save(content, work / "epoch_1.pt")
     words = ("epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
-    assert NO_CODE in clipdyn("import", *words).sentence
+    assert said in clipdyn("import", *words).sentence
     assert not (work / "was-run").exists()
     assert not list(work.rglob("*.safetensors"))

@@ -1,19 +1,75 @@
-"""Two runs that publish to one repository at once, on a bad Hub."""
+"""Two processes of one run on a full disk, and two runs that publish to one repository on a bad Hub."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import forked
 import numpy as np
 import pytest
 from hub_server.faults import Fault
 from hub_server.server import HubServer
+from photographs import write_photographs
 from safetensors.numpy import save_file
+from training_runs import hashes
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, list_revisions
 from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
+
+# --- two processes, one full disk -------------------------------------------------------------------
+
+LIMITED = """
+import resource, sys
+from hf_clipdyn.cli import main
+size = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+main(["train", *sys.argv[2:]])
+"""
+RECIPE = """
+dataset_name: photographs
+hub_model_id: me/run
+scale: micro
+num_train_epochs: 2
+per_device_train_batch_size: 12
+warmup_steps: 2
+bf16: false
+quiet: true
+resume_from_checkpoint: true
+"""
+
+
+@pytest.mark.slow
+def test_both_processes_of_a_run_end_on_a_full_disk_and_continue_to_the_same_weights(tmp_path: Path) -> None:
+    """A checkpoint takes 1.6 MB, of which the optimiser's file takes 1 MB; the weights of a revision take 0.5 MB."""
+    write_photographs(tmp_path / "photographs")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    def train(folder: str, limit: int = -1) -> subprocess.CompletedProcess[str]:
+        """`micro` for two epochs in two processes, whose files may have so many bytes."""
+        words = [sys.executable, "-c", LIMITED, str(limit), "--config=recipe.yaml", f"--output_dir={folder}"]
+        env = os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONFAULTHANDLER": "1"}
+        with forked.ranks(2) as ranks:
+            return forked.run_ranks(words, ranks, cwd=tmp_path, env=env, timeout=120)
+
+    done = train("run", limit=800_000)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if "error" in line and "warning" not in line]
+    assert len(errors) == 2, done.stderr  # one of each process
+    assert any("The checkpoint of step " in one for one in errors), done.stderr
+    for folder in ("run", "whole"):
+        done = train(folder)
+        assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "run") == hashes(tmp_path / "whole")
+    assert verify(tmp_path / "run", deep=True).findings == ()
+
+
+# --- two runs, one bad Hub --------------------------------------------------------------------------
 
 
 @pytest.fixture
