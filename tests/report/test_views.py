@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_study import EPOCHS, HOSTILE, cue_conflict_trials, write_study
+from planted_study import EPOCHS, cue_conflict_trials, write_study
 from result_rows import pick
 
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
 from hf_clipdyn.report.charts.decisions import Decisions
 from hf_clipdyn.report.charts.psychometric import Psychometric
@@ -82,12 +81,6 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
         assert row.low <= row.value <= row.high
         if row.series != "human observers":
             assert row.high - row.low > 0.1, "few exemplars leave a wide interval"
-
-
-def test_hostile_names_of_classes_are_kept_as_they_are(tmp_path):
-    table = write_study(tmp_path, classes=HOSTILE, kinds=(ShapeBias,))
-    panel = next(iter(Decisions.panels(read_study(table))))
-    assert panel.y.names == tuple(sorted(HOSTILE))
 
 
 def test_without_trials_there_are_no_decisions_and_no_curves(planted):
