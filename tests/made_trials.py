@@ -51,11 +51,11 @@ def noise(
     return pd.concat(blocks, ignore_index=True)
 
 
-def shape_bias(rng: Rng, skill: float, names: Sequence[str] = NAMES) -> pd.DataFrame:
+def shape_bias(rng: Rng, skill: float) -> pd.DataFrame:
     """Images with every way of asking, most of them conflicts; ``skill`` is the share of decisions for the shape."""
     pairs = [
         (s, t, f"{s}{i}", f"{t}{j}")
-        for s, t in product(names, names)
+        for s, t in product(NAMES, NAMES)
         for i, j in product(range(3), range(3))
         if s != t or i == j
     ]
@@ -66,7 +66,7 @@ def shape_bias(rng: Rng, skill: float, names: Sequence[str] = NAMES) -> pd.DataF
         # What is left goes to one class, so that no two are decided for most often.
         luck = draw.random(len(rows))
         for_texture = luck < lean + 0.8 * (1 - lean)
-        return np.where(luck < lean, rows["shape"], np.where(for_texture, rows["texture"], names[0]))
+        return np.where(luck < lean, rows["shape"], np.where(for_texture, rows["texture"], NAMES[0]))
 
     effects, people = rng.normal(0, 0.02, len(rows)), _items(9)
     free = {"preference": rng.random(len(rows)), "mate_effect": effects - effects.mean()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from kept_cells import keep_scored
-from made_trials import NAMES, noise, psychophysics_trials, shape_bias, zero_shot
+from made_trials import noise, psychophysics_trials, shape_bias, zero_shot
 from result_rows import cell
 
 from hf_clipdyn.benchmarks.kind import Kind
@@ -20,21 +20,17 @@ from hf_clipdyn.results.cells import CellStore
 
 EPOCHS = 4
 SIGMAS = {"none": (0.0,), "gaussian": (0.05, 0.1, 0.2, 0.4)}
-HOSTILE = ("</script><script>throw 1</script>", "a,b;c", "<img src=x onerror=throw>", "\u2028&amp;")
-"""Names of classes that would break a page that trusts them."""
 
 
-def cue_conflict_trials(seed: int, shape: float, classes: Sequence[str] = NAMES) -> pd.DataFrame:
+def cue_conflict_trials(seed: int, shape: float) -> pd.DataFrame:
     """Decisions for the shape with this probability by prompts, and of people, who prefer the shape."""
-    trials = shape_bias(np.random.default_rng(seed), shape, classes)
+    trials = shape_bias(np.random.default_rng(seed), shape)
     return trials[trials["protocol"].isin(["", "text_free", "human"])]
 
 
-def _planted(
-    run: int, epoch: int, classes: Sequence[str]
-) -> Iterator[tuple[type[Kind[Any]], str, pd.DataFrame]]:
+def _planted(run: int, epoch: int) -> Iterator[tuple[type[Kind[Any]], str, pd.DataFrame]]:
     seed, grown = 10 * run + epoch, epoch / (EPOCHS - 1)
-    yield ShapeBias, "cue_conflict", cue_conflict_trials(seed, 0.2 + 0.6 * grown, classes)
+    yield ShapeBias, "cue_conflict", cue_conflict_trials(seed, 0.2 + 0.6 * grown)
     rng = np.random.default_rng(seed)
     yield ZeroShot, "cifar10", zero_shot(rng, 0.1 + 0.8 * grown, 400)
     yield Noise, "cifar10", noise(rng, 0.12 + 0.8 * grown, levels=SIGMAS)
@@ -46,22 +42,13 @@ def write_study(
     *,
     runs: Sequence[str] = ("me/planted",),
     epochs: Sequence[int] = range(EPOCHS),
-    classes: Sequence[str] = NAMES,
-    kinds: Sequence[type[Kind[Any]]] | None = None,
 ) -> Path:
-    """The table of some runs on four benchmarks, with cells and trials beside it.
-
-    Args:
-        classes: of the cue conflict.
-        kinds: only these.
-    """
+    """The table of some runs on four benchmarks, with cells and trials beside it."""
     output = folder / "results.parquet"
     store = CellStore(output)
     for number, run in enumerate(runs):
         for epoch in epochs:
-            for kind, dataset, trials in _planted(number, epoch, classes):
-                if kinds is not None and kind not in kinds:
-                    continue
+            for kind, dataset, trials in _planted(number, epoch):
                 one = cell(
                     f"epoch-{epoch:03d}",
                     f"{kind.name}/{dataset}",
