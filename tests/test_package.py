@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 import hf_clipdyn
-from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 from hf_clipdyn.cli import command_class, command_names
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError
 
 NAMES = """
 from hf_clipdyn.benchmarks.registry import kinds, parse_benchmark, suite, suite_names, vocabulary
@@ -64,18 +63,6 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         hf_clipdyn.nonsense  # noqa: B018
-
-
-def test_metrics_load_from_whatever_folder_one_stands_in(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert {"shape_bias", "two_afc"} < set(metric_names())
-    metric = load_metric("shape_bias", experiment_id="anywhere", cache_dir=str(tmp_path))
-    result = metric.compute(predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3)
-    assert (result["n_shape"], result["n_texture"]) == (2, 1)
-    with pytest.raises(UnknownNameError, match="shape_bias"):
-        metric_path("shape")
 
 
 def test_what_is_made_of_a_run_alone_is_written_into_its_folder(tmp_path: Path) -> None:
