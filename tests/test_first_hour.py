@@ -3,6 +3,7 @@
 Options: tests/test_options.py; damaged files: tests/hostile.
 """
 
+import json
 import shutil
 import sys
 import time
@@ -15,11 +16,12 @@ import torch
 from accelerate.state import AcceleratorState
 from hub_server.server import HubServer
 from official_trees.trees import TREES
+from photographs import write_photographs
 
 Clipdyn = Callable[..., tuple[int, str, str]]
 
 TRAIN = (
-    *("train", "--dataset-name", "imagefolder", "--data-dir", "pictures", "--caption-column", "captions"),
+    *("train", "--dataset-name", "imagefolder", "--data-dir", "pictures", "--caption-column", "text"),
     *("--scale", "micro", "--num-train-epochs", "1", "--per-device-train-batch-size", "2"),
     *("--output-dir", "run"),
 )
@@ -38,7 +40,7 @@ MISTAKES = {
     "a misspelt recipe": (["train", "--config", "qick"], ["qick", "Did you mean", "quick"], 2),
     # Data.
     "a wrong folder of pictures": ([*TRAIN, "--data-dir", "pictrues"], ["pictrues"], 1),
-    "a wrong column": ([*TRAIN, "--caption-column", "text"], ["captions", "text"], 2),
+    "a wrong column": ([*TRAIN, "--caption-column", "captions"], ["captions", "text"], 2),
     "a wrong split": ([*TRAIN, "--train-split", "validation"], ["validation"], 2),
     "a data set that is not on the Hub, and no network": (
         ["train", "--dataset-name", "nobody/pictures", "--output-dir", "run"],
@@ -80,7 +82,10 @@ MISTAKES = {
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with captioned pictures, labelled pictures, and a model, in which the test stands."""
     AcceleratorState._reset_state(reset_partial_state=True)  # an earlier test may have had another precision
-    TREES["imagefolder"](tmp_path / "pictures")
+    photographs = write_photographs(tmp_path / "photographs", 12) / "Images"
+    lines = [json.dumps({"file_name": file.name, "text": "noise"}) for file in sorted(photographs.iterdir())]
+    (photographs / "metadata.jsonl").write_text("\n".join(lines))
+    photographs.rename(tmp_path / "pictures")
     TREES["cifar10"](tmp_path / "cifar10")
     shutil.copytree(MODEL, tmp_path / "model")
     monkeypatch.chdir(tmp_path)

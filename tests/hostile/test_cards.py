@@ -130,7 +130,7 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
     assert _python(card) == [code.replace(repr(PLAIN), repr(name)) for code in _python(plain)]
 
 
-@pytest.mark.parametrize("name", [NAMES["script"], NAMES["fence"], NAMES["yaml"], "$\\frac{$ and $$x^2$$"])
+@pytest.mark.parametrize("name", [NAMES["script"], NAMES["yaml"], "$\\frac{$ and $$x^2$$"])
 def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     name: str, tmp_path: Path, write_table: Write
 ) -> None:
