@@ -131,18 +131,12 @@ def real_data() -> Callable[[str], Path]:
     return find
 
 
-LAUNCHERS = {
-    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes={} --main_process_port=0",
-    "torchrun": "torch.distributed.run --standalone --nproc_per_node={}",
-}
-
-
 @pytest.fixture(scope="session")
 def launch() -> Callable[..., str]:
     """`launch(2, script, *arguments)`: what a script printed that ran in two processes on the CPU.
 
-    The processes get the variables that torchrun sets; `launcher` starts them with that launcher itself, which takes
-    much longer. If the script fails or hangs, the test fails with the end of stderr.
+    The processes get the variables that torchrun sets; ``launcher="accelerate"`` starts them with that itself, which
+    takes much longer. If the script fails or hangs, the test fails with the end of stderr.
     """
 
     def run(
@@ -159,8 +153,8 @@ def launch() -> Callable[..., str]:
             with forked.ranks(count) as ranks:
                 done = forked.run_ranks([sys.executable, *words], ranks, cwd=cwd, env=env)
         else:
-            module, *options = LAUNCHERS[launcher].format(count).split()
-            command = [sys.executable, "-m", module, *options, *map(str, words)]
+            options = ["--multi_gpu", f"--num_processes={count}", "--main_process_port=0"]
+            command = [sys.executable, "-m", "accelerate.commands.launch", *options, *map(str, words)]
             done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stderr[-20000:]
         return done.stdout

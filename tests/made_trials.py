@@ -1,14 +1,16 @@
 """Made-up trials of one revision, by kind: `TRIALS["shape_bias"](rng, skill)`; the same items for every revision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from planted_study import psychophysics_trials
+
+from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
 
 Rng = np.random.Generator
-NAMES = ("airplane", "bear", "bird", "boat")
+NAMES = ("boat", "car", "cat", "dog")
 
 
 def _items(n: int) -> Rng:
@@ -26,11 +28,13 @@ def zero_shot(rng: Rng, skill: float, n: int = 60) -> pd.DataFrame:
 LEVELS = {"none": (0.0,), "gaussian": (0.1, 0.2), "contrast": (0.5, 0.1), "grey": (np.nan,)}
 
 
-def noise(rng: Rng, skill: float, n: int = 120) -> pd.DataFrame:
+def noise(
+    rng: Rng, skill: float, n: int = 120, levels: Mapping[str, Sequence[float]] = LEVELS
+) -> pd.DataFrame:
     """Hard images fail first, so the decisions of an image go together."""
     labels, ease = np.arange(n) % 10, _items(n).random(n)
     blocks = []
-    for strength, (condition, level) in enumerate((c, one) for c in LEVELS for one in LEVELS[c]):
+    for strength, (condition, level) in enumerate((c, one) for c in levels for one in levels[c]):
         right = ease + 0.2 * rng.random(n) < skill - 0.1 * strength
         probed = np.where(rng.random(n) < 0.7, labels, (labels + 1) % 10)
         block = {
@@ -48,41 +52,31 @@ def noise(rng: Rng, skill: float, n: int = 120) -> pd.DataFrame:
 
 
 def shape_bias(rng: Rng, skill: float) -> pd.DataFrame:
-    """96 conflict images with every way of asking; ``skill`` is the share of decisions for the shape."""
+    """Images with every way of asking, most of them conflicts; ``skill`` is the share of decisions for the shape."""
     pairs = [
         (s, t, f"{s}{i}", f"{t}{j}")
-        for s in NAMES
-        for i in range(4)
-        for t in NAMES
-        for j in range(2)
-        if s != t
+        for s, t in product(NAMES, NAMES)
+        for i, j in product(range(3), range(3))
+        if s != t or i == j
     ]
     rows = pd.DataFrame(pairs, columns=["shape", "texture", "shape_exemplar", "texture_exemplar"])
     rows = rows.assign(item=range(len(rows)), image_id=[f"i{k}" for k in range(len(rows))])
 
     def decided(lean: float, draw: Rng) -> np.ndarray:
-        luck = draw.random(
-            len(rows)
-        )  # what is left goes to one class, so that no two are decided for most often
-        return np.where(luck < lean, rows["shape"], np.where(luck < 0.8, rows["texture"], NAMES[0]))
+        # What is left goes to one class, so that no two are decided for most often.
+        luck = draw.random(len(rows))
+        for_texture = luck < lean + 0.8 * (1 - lean)
+        return np.where(luck < lean, rows["shape"], np.where(for_texture, rows["texture"], NAMES[0]))
 
     effects, people = rng.normal(0, 0.02, len(rows)), _items(9)
     free = {"preference": rng.random(len(rows)), "mate_effect": effects - effects.mean()}
-    return pd.concat(
-        [
-            *(rows.assign(protocol=one, decision=decided(skill, rng)) for one in ("", "name")),
-            rows.assign(protocol="text_free", **free),
-            *(
-                rows.assign(protocol="crossed_probe", cue=cue, decision=decided(skill, rng))
-                for cue in ("shape", "texture")
-            ),
-            *(
-                rows.assign(protocol="human", observer=who, decision=decided(0.8, people))
-                for who in ("one", "two")
-            ),
-        ],
-        ignore_index=True,
-    )
+    blocks = [rows.assign(protocol=one, decision=decided(skill, rng)) for one in ("", "name")]
+    blocks += [rows.assign(protocol="text_free", **free)]
+    for cue in ("shape", "texture"):
+        blocks += [rows.assign(protocol="crossed_probe", cue=cue, decision=decided(skill, rng))]
+    for who in ("one", "two", "three"):
+        blocks += [rows.assign(protocol="human", observer=who, decision=decided(0.9, people))]
+    return pd.concat(blocks, ignore_index=True)
 
 
 def similarity(rng: Rng, skill: float, n: int = 200) -> pd.DataFrame:
@@ -149,6 +143,38 @@ def classification(rng: Rng, skill: float) -> pd.DataFrame:
         rows.assign(protocol="human", decision=decided(0.6, people), observer=who) for who in ("s1", "s2")
     ]
     return pd.concat(blocks, ignore_index=True)
+
+
+def gratings(exemplars: int) -> pd.DataFrame:
+    """What the test of masking shows: each grating at its contrasts, so many times."""
+    items = grating_items()
+    items = items[items["test"] == "masking_contrast"]
+    rows = [
+        (item, contrast, exemplar)
+        for item, one in items.iterrows()
+        for contrast in ((one["criterion"],) if one["is_criterion"] else TESTS["masking_contrast"].contrasts)
+        for exemplar in range(exemplars)
+    ]
+    shown = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
+    return items.loc[shown["item"]].reset_index(drop=True).assign(**shown, dropped_dimensions=0)
+
+
+def psychophysics_trials(epoch: int) -> pd.DataFrame:
+    """Distances that grow with the contrast, more flatly under a mask in later epochs; layer 1 is silent at first."""
+    judged = gratings(8).assign(highest_frequency=8.0)
+    steep = judged["contrast"] / (0.02 + 0.1 * epoch * judged["level"])
+    value = steep**1.3 * (1 + 0.02 * judged["exemplar"])
+    places: list[tuple[str, int | None, str, Any]] = [
+        ("projection", None, "cosine", value),
+        ("hidden", 0, "cosine", value**0.9),
+        ("hidden", 1, "cosine", value * (epoch > 0)),
+        ("pixels", None, "rmse", judged["contrast"]),
+    ]
+    blocks = [
+        judged.assign(probe=probe, layer=layer, distance=distance, value=values)
+        for probe, layer, distance, values in places
+    ]
+    return pd.concat([one.astype({"layer": "Int64"}) for one in blocks], ignore_index=True)
 
 
 TRIALS: dict[str, Callable[[Rng, Any], pd.DataFrame]] = {

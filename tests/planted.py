@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from kept_cells import keep_scored
+from made_trials import gratings
 from numpy.typing import NDArray
 from result_rows import cell
 from scipy import stats
 
-from hf_clipdyn.benchmarks.gratings import TESTS, grating_items
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.cells import CellStore
@@ -261,23 +261,13 @@ class _Items:
         )
 
     def _gratings(self, error: float) -> pd.DataFrame:
-        items = grating_items()
-        items = items[items["test"] == "masking_contrast"]
-        signs = np.resize([1.0, -1.0], len(items))
-        rows = []
-        for (item, one), sign in zip(items.iterrows(), signs, strict=True):
-            threshold = one["criterion"] if one["is_criterion"] else one["human"] * 10 ** (sign * error)
-            contrasts = (one["criterion"],) if one["is_criterion"] else TESTS["masking_contrast"].contrasts
-            rows += [
-                (item, contrast, exemplar, contrast / threshold * 10 ** (sign * shift))
-                for contrast in contrasts
-                for exemplar, shift in enumerate(self.exemplars)
-            ]
-        trials = pd.DataFrame(rows, columns=["item", "contrast", "exemplar", "value"])
-        of_item = items.loc[trials["item"]].reset_index(drop=True)
+        shown = gratings(len(self.exemplars))
+        sign = 1.0 - 2.0 * (pd.factorize(shown["item"])[0] % 2)
+        wrong = shown["human"] * 10 ** (sign * error)
+        threshold = np.where(shown["is_criterion"], shown["criterion"], wrong)
+        value = shown["contrast"] / threshold * 10 ** (sign * self.exemplars[shown["exemplar"]])
         place = {"probe": "projection", "distance": "cosine", "highest_frequency": 20.0}
-        trials = of_item.assign(**{name: trials[name] for name in trials}, **place)
-        return trials.assign(layer=pd.Series(pd.NA, trials.index, "Int64"), dropped_dimensions=0)
+        return shown.assign(value=value, layer=pd.Series(pd.NA, shown.index, "Int64"), **place)
 
 
 def _answers(latent: Floats, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

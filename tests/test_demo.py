@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,6 @@ import pytest
 from hf_clipdyn.benchmarks.registry import suite, suite_relations
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.machine import usable_cores
-from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training.config import TrainingConfig
 
 QuickDemo = Any  # of tests/conftest.py
@@ -28,7 +23,7 @@ QuickDemo = Any  # of tests/conftest.py
 def test_it_closes_with_the_page_a_line_that_loads_and_a_finding(demo: QuickDemo) -> None:
     page, load, found = demo.lines[-3:]
     assert page == "Page:  runs/demo/report/index.html"
-    assert (demo.folder / "report" / "index.html").stat().st_size > 10_000
+    assert "Did it learn?" in (demo.folder / "report" / "index.html").read_text(encoding="utf-8")
     assert found.startswith("Found: Shape bias on the embedded world (synthetic)")
     load = load.removeprefix("Load:  ")
     program = f"from transformers import CLIPModel\nprint({load}.config.model_type)"
@@ -36,7 +31,9 @@ def test_it_closes_with_the_page_a_line_that_loads_and_a_finding(demo: QuickDemo
     assert done.stdout.strip() == "clip", done.stderr
 
 
-def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo) -> None:
+def test_every_revision_is_measured_on_every_embedded_benchmark_and_the_table_says_whether_it_learned(
+    demo: QuickDemo,
+) -> None:
     table = pd.read_parquet(demo.folder / "results.parquet")
     cells = table[["revision", "kind", "dataset"]].drop_duplicates()
     measured = {*suite("embedded"), *suite("dynamics")}
@@ -46,23 +43,14 @@ def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo)
     assert related == set(suite_relations("dynamics"))
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
     assert table.loc[table["value"].isna(), "note"].ne("").all(), "what is undefined has a named cause"
+    loss = table.query("kind == 'training' and metric == 'loss'").set_index("revision")["value"]
+    assert list(loss.index) == ["epoch-001", "epoch-002", "epoch-003"]
+    assert loss.is_monotonic_decreasing
     bias = table.query("kind == 'shape_bias' and metric == 'shape_bias' and role == 'value'")
     assert len(bias) == 4, "with the texts of each revision"
     assert (bias["n"] > 1000).all()
     assert (bias["ci_low"] <= bias["value"]).all()
     assert (bias["value"] <= bias["ci_high"]).all()
-
-
-def test_the_table_says_whether_it_learned(demo: QuickDemo) -> None:
-    table = pd.read_parquet(demo.folder / "results.parquet").query("kind == 'training'")
-    loss = table.query("metric == 'loss'").set_index("revision")["value"]
-    assert list(loss.index) == ["epoch-001", "epoch-002", "epoch-003"]
-    assert loss.is_monotonic_decreasing
-    listed = {one.name: one for one in list_revisions(demo.folder)}
-    for row in table.itertuples():
-        assert row.value == getattr(listed[row.revision], row.metric)
-    assert {"loss", "learning_rate", "logit_scale", "samples_seen"} <= set(table["metric"])
-    assert "Did it learn?" in (demo.folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_second_call_measures_and_trains_nothing_again(reader: QuickDemo) -> None:
@@ -120,15 +108,6 @@ def test_a_file_of_a_person_survives(tmp_path: Path, of_person: str) -> None:
     assert (tmp_path / of_person).read_text() == "mine: true"
 
 
-@pytest.mark.usefixtures("no_training")
-def test_a_folder_of_0_3_is_refused_before_the_first_write(tmp_path: Path) -> None:
-    (tmp_path / "hub" / "models--local--demo" / "refs").mkdir(parents=True)
-    (tmp_path / "log.jsonl").touch()
-    with pytest.raises(ConfigError, match=r"version 0\.3"):
-        run_demo(tmp_path, overwrite_output_dir=True, quiet=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "log.jsonl"]
-
-
 KEPT_WAITING = """
 from pathlib import Path
 
@@ -155,51 +134,3 @@ def test_the_process_that_measures_is_no_orphan_of_a_killed_demo(tmp_path: Path)
             process.kill()
     assert psutil.wait_procs([evaluation], timeout=60)[1] == []
     assert "Traceback" not in (tmp_path / "evaluate.log").read_text()
-
-
-def _as_in_a_terminal() -> None:
-    """A shell ignores Ctrl-C for a background job."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _follower(of: psutil.Process) -> psutil.Process | None:
-    for child in of.children():
-        with suppress(psutil.Error):
-            if "evaluate" in child.cmdline():
-                return child
-    return None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(usable_cores() < 2, reason="one core has no room for a second process")
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
-    demo: QuickDemo, tmp_path: Path, stop: signal.Signals, code: int
-) -> None:
-    """Its table is whole at any moment, and the next call continues it."""
-    output = tmp_path / "run"
-    command = [sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", str(output)]
-
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal
-    ) as process:
-        forked.wait_until((output / "results.parquet").exists, process)
-        follower = _follower(psutil.Process(process.pid))
-        process.send_signal(stop)
-        error = process.communicate(timeout=120)[1]
-    assert process.returncode == code
-    assert "Traceback" not in error
-    assert follower is not None, "it was measured by the process that trains"
-    assert psutil.wait_procs([follower], timeout=20)[1] == []
-    before = pd.read_parquet(output / "results.parquet")
-    assert set(before["revision"]) <= {"epoch-000", "epoch-001", "epoch-002", "epoch-003"}
-    done = demo.run(command)
-    assert done.returncode == 0, done.stderr
-    after = pd.read_parquet(output / "results.parquet")
-    key = ["revision", "kind", "dataset", "texts", *NUMBER_KEY]
-    kept = after.merge(before[[*key, "seconds"]])
-    assert len(kept) == len(before), "what was measured beside training is not measured again"
-    expected = pd.read_parquet(demo.folder / "results.parquet")
-    pd.testing.assert_frame_equal(
-        *(t[[*key, "value"]].sort_values(key, ignore_index=True) for t in (after, expected))
-    )

@@ -5,9 +5,7 @@ name of a file, ```python brightness.py or ```yaml study.yaml, is that file for 
 """
 
 import re
-import runpy
 import shlex
-import subprocess
 import sys
 from functools import cache
 from typing import Any
@@ -74,26 +72,6 @@ def test_the_demo_prints_what_its_pages_say(demo: Any) -> None:
         _assert_says(output, "\n".join(demo.lines))
 
 
-def test_a_mark_names_the_lines_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    chosen = runpy.run_path(str(CHECKOUT / "scripts" / "write_outputs.py"))["chosen"]
-    lines = ["Page: a", "b = 1 of 2", "c ", "d"]
-    assert chosen("all", lines) == ["Page: a", "b = 1 of 2", "c", "d"]
-    assert chosen("1-2 … -1", lines) == ["Page: a", "b = 1 of 2", "…", "d"]
-    assert chosen("/^Page/ /b = [0-9]/… … 3", lines) == ["Page: a", "b = 1…", "…", "c"]
-    with pytest.raises(SystemExit, match=r"No line has \^a"):
-        chosen("/^a/", lines)
-
-
-def test_no_output_is_typed_and_each_guide_shows_one() -> None:
-    """`scripts/write_outputs.py` writes what is printed: a mark above it says which lines."""
-    typed = re.compile(r"(?m)^```(?:bash|python)[^\n]*\n(?:(?!```).*\n)+```\n\n(?:[^\n`#|<].*:\n\n)?```text$")
-    assert [page.stem for page in PAGES if typed.search(page.read_text(encoding="utf-8"))] == []
-    runs = {page: any(one.language in ("bash", "python") for one in blocks_of(page)) for page in PAGES}
-    guides = [page for page in PAGES if page.parent.name in ("how-to", "tutorial") and runs[page]]
-    assert [page.stem for page in guides if not outputs_of(page)] == ["measure-public-checkpoints"]
-
-
 def test_each_block_runs_or_says_why_not() -> None:
     """A block of text is nothing to run: output, a list, a form of a command."""
     assert {one.language for one in EVERY} <= {"python", "bash", "text", "bibtex", "toml", "yaml"}
@@ -115,33 +93,10 @@ def test_the_training_command_starts_through_accelerate(reader: Any) -> None:
     )
 
 
-def test_the_folder_of_a_revision_serves_a_plain_pipeline_offline(demo: Any) -> None:
-    program = (
-        "from transformers import pipeline; from PIL import Image;"
-        'p = pipeline("zero-shot-image-classification", "runs/demo/revisions/epoch-002");'
-        'print(p(Image.new("RGB", (40, 40)), candidate_labels=["cat", "car"])[0]["label"])'
-    )
-    command = ["env", "HF_HUB_OFFLINE=1", sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=demo.root, capture_output=True, text=True)
-    assert done.stdout.strip() in ("cat", "car"), done.stderr
-
-
-def test_the_noise_curves_of_a_run_are_drawn_from_the_table_alone(reader: Any) -> None:
-    """Level 0, the untouched images, is on every curve."""
-    (block,) = (one for one in PYTHON if "pivot" in one.text)
-    curves = 'numbers.pivot(index="level", columns="revision", values="value")'
-    program = f"{block.text}\ncurves = {curves}\nprint(*curves, *curves.index, curves.isna().any(axis=None))"
-    names = [f"epoch-{epoch:03d}" for epoch in range(4)]
-    levels = ["0.0", "0.02", "0.05", "0.1", "0.2", "0.3", "0.4", "0.5"]
-    assert _printed(reader, "-c", program).split() == [*names, *levels, "False"]
-
-
-def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(reader: Any) -> None:
+def test_a_kind_in_one_file_is_in_the_table_the_page_and_the_card(reader: Any) -> None:
     (block,) = (one for one in SHELL if "brightness" in one.text)
     for line in block.commands:
         _clipdyn(reader, line)
-    assert "--brightness_gains" in _clipdyn(reader, "clipdyn evaluate --help-all --plugin brightness.py")
-    assert "--brightness_gains" not in _clipdyn(reader, "clipdyn evaluate --help-all")
     table = pd.read_parquet(reader.folder / "brightness.parquet").query("kind != 'training'")
     assert set(table["metric"]) == {"brightness_displacement"}
     assert set(table["level"]) == {1, 1.25, 2}

@@ -1,25 +1,10 @@
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.files import delete, file_git_hash, follow_umask, from_json, write_atomically
-
-
-@dataclass(frozen=True)
-class _Point:
-    x: int
-    y: float = 0.0
-
-
-@pytest.mark.parametrize("text", ['{"x": "1"}', '{"x": 1.0}', '{"x": true}', "{}", "[1]", "{", b"\xff"])
-def test_json_of_another_type_is_refused_with_the_name_of_its_file(text: str | bytes) -> None:
-    assert from_json(_Point, '{"x": 1, "y": 2, "later": 3}', "a.json") == _Point(1, 2.0)
-    with pytest.raises(DatasetError, match=r"^a\.json: "):
-        from_json(_Point, text, "a.json", DatasetError)
+from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """What may not change while the code is rearranged: hashes, names, defaults, numbers, verdicts and the page's content.
 
-`goldens/write.py` wrote the files in `goldens/`.
+`goldens/write.py` and `goldens/write_lists.py` wrote the files in `goldens/`.
 """
 
 import gzip
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,25 @@ def _assert_close(found: Any, kept: Any, where: str) -> None:
         assert math.isclose(found, kept, rel_tol=1e-9, abs_tol=1e-9), where
     else:
         assert found == kept, where
+
+
+REMEDY = "if it is meant, run tests/goldens/write_lists.py, and name the lines of its diff in CHANGELOG.md"
+
+
+def _assert_same_lines(found: Sequence[str], kept: Sequence[str]) -> None:
+    missing = [line for line in kept if line not in set(found)]
+    added = [line for line in found if line not in set(kept)]
+    assert not missing, "\n".join(["missing:", *missing, REMEDY])
+    assert not added, "\n".join(["new:", *added, REMEDY])
+
+
+def test_each_number_that_stays_is_in_the_goldens() -> None:
+    found, kept = lists.numbers(), (HERE / "numbers.tsv").read_text(encoding="utf-8").splitlines()
+    assert kept[0] == found[0]
+    # What goes may go.
+    _assert_same_lines(found, [line for line in kept if not line.endswith("\tgoes") or line in set(found)])
+
+
+def test_the_public_names_and_their_signatures_are_those_that_are_listed() -> None:
+    kept = (HERE / "public_names.txt").read_text(encoding="utf-8").splitlines()
+    _assert_same_lines(lists.public_names(), kept)

@@ -14,7 +14,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn import hub as hub_module
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder, reason
+from hf_clipdyn.hub import answered, is_transient, pause_after, persistently, push_folder
 from hf_clipdyn.revisions import list_revisions
 
 
@@ -74,18 +74,6 @@ def test_waits_double_up_to_the_longest_unless_the_server_says_how_long(hub: Hub
         assert 0.75 * longest <= wait <= longest
     assert pause_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"})), 3) == 7
     assert pause_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"})), 0) <= 1
-
-
-def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
-    assert reason(_error(hub, Fault(status=403, message="storage is full"))).endswith("403: storage is full")
-    assert reason(ValueError("two\nlines")) == "ValueError: two lines"
-
-
-@pytest.mark.usefixtures("quickly")
-def test_a_call_is_repeated_while_its_error_is_transient(hub: HubServer) -> None:
-    hub.plant("whoami", Fault(status=503), times=3)
-    assert persistently(HfApi().whoami)["name"] == "me"
-    assert hub.count("whoami") == 4
 
 
 @pytest.mark.usefixtures("quickly")

@@ -66,37 +66,30 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     assert (tmp_path / "went-on").exists()
 
 
-def _ended(folder: Path, sent: signal.Signals, words: list[str], begun: Callable[[], object]) -> str:
-    """What a command printed that was sent a signal once it had begun; the exit code is the signal's."""
-    with (folder / "err").open("wb") as error:
-        command = [sys.executable, "-m", "hf_clipdyn", *words]
-        process = forked.start(command, stderr=error.fileno(), cwd=folder)
-        forked.wait_until(begun, process)
-        os.kill(process.pid, sent)
-        assert process.wait() == 128 + sent
-    return (folder / "err").read_text()
-
-
-def test_a_plug_in_that_blocks_can_be_interrupted(tmp_path: Path) -> None:
-    (tmp_path / "blocks.py").write_text(
-        "import time\nfrom pathlib import Path\nPath('begun').touch()\ntime.sleep(60)\n"
-    )
-    words = ["datasets", "--plugin", "blocks.py"]
-    said = _ended(tmp_path, signal.SIGINT, words, (tmp_path / "begun").exists)
-    assert said.startswith("clipdyn: interrupted;")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_report_that_is_stopped_has_only_whole_files_and_can_be_repeated(
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_report_that_is_stopped_or_killed_has_only_whole_files_and_can_be_repeated(
     tmp_path: Path, study: Callable[..., Any], write: Callable[..., Path], sent: signal.Signals
 ) -> None:
-    figures = tmp_path / "report" / "figures"
-    words = ["report", str(write(study())), "--output", str(figures.parent)]
-    said = _ended(tmp_path, sent, words, lambda: len(list(figures.glob("*.p*"))) >= 4)
-    assert said.startswith("clipdyn: interrupted;")
+    page, figures = tmp_path / "report" / "index.html", tmp_path / "report" / "figures"
+    command = [
+        sys.executable,
+        "-m",
+        "hf_clipdyn",
+        "report",
+        str(write(study())),
+        "--output",
+        str(page.parent),
+    ]
+    with (tmp_path / "err").open("wb") as error:
+        process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
+        forked.wait_until(lambda: len(list(figures.glob("*.p*"))) >= 4, process)
+        os.kill(process.pid, sent)
+        killed = sent == signal.SIGKILL
+        assert process.wait() == (-sent if killed else 128 + sent)
+    assert killed or (tmp_path / "err").read_text().startswith("clipdyn: interrupted;")
     ends = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n", ".pdf": b"%%EOF\n"}
-    for file in figures.iterdir():
+    for file in figures.glob("[!.]*"):
         assert file.read_bytes().endswith(ends[file.suffix]), file
-    assert forked.run([sys.executable, "-m", "hf_clipdyn", *words], cwd=tmp_path).returncode == 0
-    assert (figures.parent / "index.html").read_text().rstrip().endswith("</html>")
+    assert forked.run(command, cwd=tmp_path).returncode == 0
+    assert page.read_text().rstrip().endswith("</html>")

@@ -24,7 +24,6 @@ from hf_clipdyn.revisions.published import Published
 
 KEPT = Path(__file__).resolve().parent / "kept"
 RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
-WHOLE = KEPT / "store" / "whole" / "hub"
 STORES = [(place, repo_id) for place, found in RECORDED.items() if place != "hub" for repo_id in found]
 
 Clipdyn = Callable[..., tuple[int, str, str]]
@@ -103,24 +102,6 @@ def test_the_revisions_of_a_kept_store_are_listed_with_their_hashes_and_verify(
         assert_gives(loaded(repo_id, one.name, KEPT / place), recorded[one.name])
     code, printed, error = clipdyn("verify", repo_id, "--store", KEPT / place, "--deep")
     assert code == 0, printed + error
-
-
-def test_a_named_step_has_its_place_between_the_epochs_and_an_average_names_its_run() -> None:
-    names = ["epoch-000", "step-00000002", "epoch-001"]
-    for repo_id in ("someone/whole", "someone/whole-ema"):
-        revisions = list_revisions(repo_id, WHOLE)
-        assert [one.name for one in revisions] == names
-        assert [one.step for one in revisions] == [0, 2, 3]
-        assert [one.epoch for one in revisions] == [0, None, 1]
-    (parent,) = manifest_of("someone/whole-ema", WHOLE).parents
-    assert (parent.repo_id, parent.same_name) == ("someone/whole", True)
-
-
-def test_an_unfinished_run_lists_what_it_planned() -> None:
-    manifest = manifest_of("someone/unfinished", KEPT / "store/unfinished/hub")
-    assert manifest.planned == ("epoch-000", "step-00000002", "epoch-001", "epoch-002")
-    published = [one.name for one in list_revisions("someone/unfinished", KEPT / "store/unfinished/hub")]
-    assert published == ["epoch-000", "step-00000002"]
 
 
 @pytest.mark.usefixtures("served")

@@ -159,22 +159,15 @@ def test_the_help_lists_the_top_or_everything(capsys: pytest.CaptureFixture[str]
     assert "settings" not in everything
 
 
-def test_a_copy_is_checked_and_the_original_frozen() -> None:
-    config = Measure(models="m", rate=0.1)
-    assert config.but(count=2) == Measure(models="m", rate=0.1, count=2)
-    with pytest.raises(ConfigError, match="count is '0'"):
-        config.but(count=0)
-    with pytest.raises(ValueError, match="frozen"):
-        config.rate = 2  # type: ignore[misc]
-
-
 @pytest.mark.parametrize(
     "text",
     [
         "a: 1\na: 2",
         "a: &x 1\nb: *x",
         "a: &x [*x]",
+        "a: &x {c: 1}\nb: {<<: [*x, *x]}",
         "a: [hf_secret",
+        "a: hf_secret: b",
         "- 1",
         "[" * 5000,
         "a: \x00",

@@ -1,19 +1,15 @@
 """The pages of docs/ and the README: links, anchors, tables of declarations, and that the reference is current."""
 
 import re
-import shlex
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from printed_blocks import CHECKOUT, blocks_of, prose_of
+from printed_blocks import CHECKOUT, prose_of
 from transformers import CLIPModel
 
-from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.bundled import study_path
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 
@@ -81,15 +77,3 @@ def _parameters(name: str) -> int:
     tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
     with torch.device("meta"):
         return sum(one.numel() for one in CLIPModel(clip_config(size, tokenizer)).parameters())
-
-
-def test_the_commands_of_the_full_study_measure_the_benchmarks_of_its_file() -> None:
-    path = DOCS / "how-to" / "measure-public-checkpoints.md"
-    wanted = yaml.safe_load(study_path("scaling-laws").read_text(encoding="utf-8"))["evaluation"]
-    table = re.findall(r"^\|.*?\| `(\w+/\w+)` \|", path.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(table) == set(wanted["benchmarks"])
-    lines = [one for block in blocks_of(path) for one in block.commands if one.startswith("clipdyn evaluate")]
-    assert len(lines) == 2
-    for words in map(shlex.split, lines):
-        suite, names = (words[words.index(f"--{name}") + 1] for name in ("suite", "benchmarks"))
-        assert {one.name for one in select_benchmarks(suite, names.split(","))} == set(table)

@@ -2,7 +2,6 @@
 
 import doctest
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -19,14 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
 from planted import Planted, Run, ramp, write_study
-from result_rows import row, write_rows
 
 from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
+from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError, TrainingInterrupted
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-from hf_clipdyn.results.table import load
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.statistics.claims import EMBEDDED
 from hf_clipdyn.study import Member, Study, run_study
@@ -181,7 +178,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
 
 
-def test_a_member_that_fails_is_named_and_stops_no_other_one(
+def test_a_member_that_fails_is_named_and_stops_no_other_one_and_a_signal_stops_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
@@ -191,6 +188,10 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
         if self.name == "tiny-seed10":
             raise TrainingError("The loss is NaN.")
 
+    def interrupted(self: Member) -> None:
+        begun.append(self.name)
+        raise TrainingInterrupted("Stopped.", signal.SIGTERM)
+
     monkeypatch.setattr(Member, "complete", complete)
     study = asked(tmp_path, "runs: [{seed: [10, 11, 12]}]\n")
     with pytest.raises(EvaluationError, match=r"tiny-seed10: The loss is NaN\."):
@@ -199,6 +200,11 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
     begun.clear()
     assert "call the same command without --shard" in study.run("2/2")
     assert begun == ["tiny-seed11"]
+    begun.clear()
+    monkeypatch.setattr(Member, "complete", interrupted)
+    with pytest.raises(TrainingInterrupted):
+        study.run()
+    assert begun == ["tiny-seed10"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="one process"):
         study.run()
@@ -216,11 +222,6 @@ def test_the_beginning_prints_a_command_for_each_core_that_a_shell_reads(
     Study(finished.root / "first.yaml", folder).run()
     printed = [shlex.split(line) for line in caplog.messages[0].splitlines()[-2:]]
     assert printed == [[*words, "1/2", "&"], [*words, "2/2", "&"]]
-
-    caplog.clear()
-    shutil.copytree(finished.folder / "tiny-seed10", folder / "tiny-seed10")
-    Study(finished.root / "first.yaml", folder).run()
-    assert "--shard" not in caplog.messages[0], "one member is left"
 
 
 def test_the_example_of_run_study_runs_as_it_is_printed(
@@ -275,16 +276,12 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     assert all(one.measured >= one.began for one in kept[0].runs)
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Members lack nothing, and no page is drawn."""
+def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run is related with itself in its own table; what needs several runs comes with the page."""
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
     monkeypatch.setattr(Member, "lacks", lambda member: "")
-
-
-@pytest.mark.usefixtures("measured")
-def test_the_suite_of_dynamics_relates_the_runs_of_a_study(tmp_path: Path) -> None:
-    """Each run is related with itself in its own table; what needs several runs comes with the page."""
     text = "runs: [{seed: [10, 11]}, {seed: 11, arm: noise}]\nevaluation: {suite: [embedded, dynamics]}\n"
     study = asked(tmp_path, text, report=True)
     assert all("error_consistency" in one.evaluations[0].related for one in study.members)
@@ -303,28 +300,9 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(tmp_path: Path) -> No
         "me/tiny-seed11": {"seeds", "seed 10"},
         "me/noise-tiny-seed11": {"arm main"},
     }
+    tables = [one.folder / "results.parquet" for one in study.members]
     everything = pd.read_parquet(study.folder / "results.parquet")
-    assert len(everything) == len(rows) + sum(
-        len(pd.read_parquet(one.folder / "results.parquet")) for one in study.members
-    )
-    shutil.rmtree(study.members[0].folder / "results.trials")
-    shutil.rmtree(study.folder / "relations.cells")
-    (study.folder / "relations.parquet").unlink()
-    study.run()
-    assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
-
-
-@pytest.mark.usefixtures("measured")
-def test_small_models_come_first_in_the_table_of_a_study(tmp_path: Path) -> None:
-    text = "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
-    study = asked(tmp_path, text, report=True)
-    for member, parameters in zip(study.members, (300, 100, 300), strict=True):
-        one = row("zero_shot/procedural", "top1", 0.5, repo_id=f"me/{member.name}", parameters=parameters)
-        write_rows([one], member.folder / "results.parquet")
-    study.run()
-    rows = load(study.folder / "results.parquet")
-    assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
-    assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
+    assert len(everything) == len(rows) + sum(len(pd.read_parquet(table)) for table in tables)
 
 
 def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_complete(
@@ -401,43 +379,3 @@ def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repositor
     ]  # fmt: skip
     assert [one.repository for one in configs] == [f"me/study-{one.name}" for one in runs]
     assert {one.resume_from_checkpoint for one in configs} == {"true"}
-
-
-@pytest.mark.slow
-def test_a_study_that_is_killed_at_any_moment_gives_the_same_tables(
-    finished: Finished, tmp_path: Path
-) -> None:
-    codes: list[int | None] = []
-    while not codes or codes[-1]:
-        process = _start(finished.words[0], f"--output-dir={tmp_path / 'often'}", "--no-report")
-        codes.append(process.wait(0.5 + 0.3 * len(codes)))
-        assert codes[-1] in (0, None)
-        if codes[-1] is None:
-            codes[-1] = -signal.SIGKILL
-    assert len(codes) > 3, "it was killed several times"
-    for name in RUNS:
-        assert _weights(tmp_path / "often" / name) == _weights(finished.whole / name)
-        _same(tmp_path / "often" / name / "results.parquet", finished.whole / name / "results.parquet")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_study_that_is_stopped_writes_a_checkpoint_and_begins_no_other_run(
-    tmp_path: Path, sent: signal.Signals, code: int
-) -> None:
-    photographs = write_photographs(tmp_path / "photographs")
-    (tmp_path / "study.yaml").write_text(
-        f"defaults: {{dataset_name: {photographs}, num_train_epochs: 500, per_device_train_batch_size: 24,\n"
-        "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
-    )
-    with (tmp_path / "err").open("wb") as error:
-        command = [sys.executable, "-m", "hf_clipdyn", "study", "study.yaml"]
-        process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
-        begun = (tmp_path / "study" / "tiny-seed0" / "checkpoints").glob
-        forked.wait_until(lambda: any(begun("*/progress.json")), process, (tmp_path / "err").read_text)
-        os.kill(process.pid, sent)
-        assert process.wait() == code
-    said = (tmp_path / "err").read_text()
-    assert "Traceback" not in said
-    assert "interrupted after step" in said
-    assert not (tmp_path / "study" / "tiny-seed1").exists()

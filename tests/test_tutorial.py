@@ -1,13 +1,9 @@
 """The tutorial takes a reader from the demo to a figure and a verdict."""
 
-import os
 import shlex
-import signal
 import sys
-from pathlib import Path
 from typing import Any
 
-import forked
 import pandas as pd
 import pytest
 from printed_blocks import is_printed
@@ -44,30 +40,11 @@ def test_it_prints_what_its_pages_say(reader: Any, printed: str) -> None:
     assert [one for one in said if not any(is_printed(one[1], line) for line in lines)] == []
 
 
-def demos() -> list[list[str]]:
-    """The demos that the tutorial prints, in its order."""
-    lines = [shlex.split(line) for block in BLOCKS if block.language == "bash" for line in block.commands]
-    return [words[1:] for words in lines if words[:2] == ["clipdyn", "demo"]]
-
-
 def test_its_quick_demo_is_the_one_that_the_other_blocks_follow_and_each_shorter_part_is_printed_once(
     demo: Any,
 ) -> None:
-    _, quick = demos()
+    lines = [shlex.split(line) for block in BLOCKS if block.language == "bash" for line in block.commands]
+    *_, quick = [words[1:] for words in lines if words[:2] == ["clipdyn", "demo"]]
     options = [word.replace("_", "-") if word.startswith("--") else word for word in quick]
     assert options == [*demo.command[3:], "--overwrite-output-dir"]
     assert [sum(block.text.count(one) for block in BLOCKS) for one in SHORTER] == [1] * len(SHORTER)
-
-
-@pytest.mark.slow
-def test_its_demos_run_one_after_the_other(tmp_path: Path) -> None:
-    """As for a reader in a hurry, who stops the long one."""
-    long, quick = ([sys.executable, "-m", "hf_clipdyn.cli", *words] for words in demos())
-    process = forked.start(long, cwd=tmp_path)
-    forked.wait_until(lambda: any(tmp_path.glob("runs/demo/checkpoints/epoch-*/progress.json")), process)
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait() == 130
-    done = forked.run(quick, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    table = pd.read_parquet(tmp_path / "runs/demo/results.parquet")
-    assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]

@@ -6,8 +6,7 @@ numbers.tsv       what tells one number of results.parquet from another, by kind
 public_names.txt  the public names of Python with their signatures, and the commands with their options
 options.json      the default of each option
 
-`test_lists.py` and `test_goldens.py` compare them with the table and with the code. Run `write.py` first where numbers
-have changed.
+`test_goldens.py` compares them with the table and with the code. Run `write.py` first where numbers have changed.
 """
 
 import ast

@@ -17,27 +17,21 @@ from hf_clipdyn.cards import CardFacts, CardSource, dataset_card, results_card, 
 
 NAMES = {
     "script": "<script>alert(1)</script>",
-    "image": "<img src=x onerror=alert(1)>",
     "comment": "<!-- end of trajectories --> <!--",
     "pipe": "a|b||c",
     "backticks": "`a` ```` b ```",
     "fence": "a\n```\nimport os\n```\n",
-    "heading": "a\n# Heading\n\n- item",
     "head": "a\n---\nlicense: mit\n---\n",
-    "link": "[click](javascript:alert(1))",
     "picture": "![x](http://127.0.0.1:9/x.png)",
     "definition": "[a]: http://127.0.0.1:9",
     "emphasis": "**bold** _it_ __b__ ~~s~~ *",
-    "formula": "$\\frac{$ and $$x^2$$",
     "entity": "&lt;b&gt; &#60;",
     "quotes": "a\"'''\"\"\"b'",
     "backslash": "a\\",
     "braces": "{{ 7 * 7 }} {% raw %} {0.__class__}",
     "yaml": "!!python/object:os.system {a: [b",
-    "shell": "$(touch x); `touch y`",
     "tabs": "a\tb\r\nc\x0bd",
     "invisible": "a\u202eb\u2028c\x85d",
-    "emoji": "🦊/é",
 }
 PLAIN = "plain"
 
@@ -136,13 +130,7 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
     assert _python(card) == [code.replace(repr(PLAIN), repr(name)) for code in _python(plain)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=key, marks=() if key in ("script", "formula") else pytest.mark.slow)
-        for key, name in NAMES.items()
-    ],
-)
+@pytest.mark.parametrize("name", [NAMES["script"], NAMES["yaml"], "$\\frac{$ and $$x^2$$"])
 def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     name: str, tmp_path: Path, write_table: Write
 ) -> None:

@@ -110,22 +110,3 @@ def test_data_write_nothing_outside_of_their_folder_and_are_read_inside_or_refus
         assert not (tmp_path / "work" / "out").exists()
     else:
         outcome.assert_decent()
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (("--delete", "pixel"), "pixel"),
-        (("--delete", "../../victim"), "There is no kind of cache"),
-        (("--delete", "all", "--older-than", "-1"), "older_than is"),
-        (("--delete", "all", "--older-than", "nan"), "older_than is"),
-    ],
-)
-def test_a_hostile_call_of_cache_deletes_nothing(
-    options: tuple[str, ...], says: str, clipdyn: Run, tmp_path: Path
-) -> None:
-    kept = tmp_path / "work" / "caches" / "clipdyn-pixels" / "key" / "pixels.npy"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("precious")
-    assert says in clipdyn("cache", "--cache-dir", "caches", *options).sentence
-    assert kept.read_text() == "precious"

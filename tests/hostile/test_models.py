@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from hostile.harness import Bomb, Outcome, Run, call
+from hostile.harness import Bomb, Run, call
 from official_trees.trees import TREES
-from safetensors.torch import load_file, save_file
 
 Change = Callable[[Path], None]
 COMMIT = "0123456789" * 4
@@ -52,15 +51,6 @@ def _setting(name: str, value: Any, file: str = "config.json") -> Change:
 
 def _content(file: str, content: bytes) -> Change:
     return lambda folder: (folder / file).write_bytes(content) and None  # type: ignore[func-returns-value]
-
-
-def _weights(spoil: Callable[[dict[str, torch.Tensor]], Any]) -> Change:
-    def change(folder: Path) -> None:
-        tensors = load_file(folder / "model.safetensors")
-        spoil(tensors)
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-    return change
 
 
 def _pickled(folder: Path) -> None:
@@ -108,7 +98,6 @@ MODELS: dict[str, tuple[Change, str]] = {
     "a layer left out": (_setting(f"{V}.num_hidden_layers", 1), "tensors are of further layers"),
     "a billion layers": (_setting(f"{V}.num_hidden_layers", 10**9), "from 1 to 1,024 layers"),
     "other patches": (_setting(f"{V}.patch_size", 4), "have another shape"),
-    "no projection": (_weights(lambda t: t.pop("visual_projection.weight")), "visual_projection.weight"),
     "truncated weights": (_content("model.safetensors", b"\x00" * 99_999), "SafetensorError"),
     # Inputs that are not those of training.
     "larger pictures": (
@@ -125,17 +114,12 @@ MODELS: dict[str, tuple[Change, str]] = {
 }
 
 
-def _check(outcome: Outcome, said: str, snapshot: Path) -> None:
-    work = snapshot.parents[3]
-    assert said in outcome.sentence, outcome.sentence
-    assert not (work / "was-run").exists(), "code of the repository was run"
-    assert not (work / "results.parquet").exists(), "something was measured"
-
-
 @pytest.mark.parametrize(("change", "said"), MODELS.values(), ids=list(MODELS))
 def test_a_hostile_model_is_not_measured(clipdyn: Run, snapshot: Path, change: Change, said: str) -> None:
     change(snapshot)
-    _check(clipdyn(*EVALUATE), said, snapshot)
+    assert said in clipdyn(*EVALUATE).sentence
+    assert not (snapshot.parents[3] / "was-run").exists(), "code of the repository was run"
+    assert not (snapshot.parents[3] / "results.parquet").exists(), "something was measured"
 
 
 def _on_a_terminal(argv: list[str], cwd: Path) -> None:
@@ -180,28 +164,22 @@ def test_code_of_a_repository_is_neither_run_nor_asked_for_on_a_terminal(
         assert NO_CODE in outcome.sentence or "Evil" in outcome.sentence
 
 
-def _checkpoint(content: Any) -> Change:
-    return lambda folder: torch.save(content, folder / "epoch_1.pt")
-
-
-CHECKPOINTS: dict[str, tuple[Change, str]] = {
-    "pickle that runs": (_checkpoint({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}), NO_CODE),
-    "rubbish": (_content("epoch_1.pt", b"\x00\x01\x02" * 999), "epoch_1.pt: "),
-    "epoch of text": (_checkpoint({"epoch": "../../victim", "state_dict": {}}), "has the epoch"),
-    "list of weights": (_checkpoint({"epoch": 1, "state_dict": [1]}), "epoch_1.pt: "),
-}
-
-
-@pytest.mark.parametrize(("change", "said"), CHECKPOINTS.values(), ids=list(CHECKPOINTS))
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}, NO_CODE),
+        ({"epoch": 1, "state_dict": {}}, "epoch_1.pt: "),
+        ({"epoch": "../../victim", "state_dict": {}}, "has the epoch"),
+    ],
+    ids=["pickle that runs", "no weights", "epoch of text"],
+)
 def test_a_hostile_checkpoint_is_not_imported(
-    clipdyn: Run, tmp_path: Path, change: Change, said: str
+    clipdyn: Run, tmp_path: Path, content: dict[str, Any], said: str
 ) -> None:
     pytest.importorskip("open_clip")
     work = tmp_path / "work"
-    change(work)
-    outcome = clipdyn(
-        *("import", "epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
-    )
-    assert said in outcome.sentence, outcome.sentence
+    torch.save(content, work / "epoch_1.pt")
+    words = ("epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
+    assert said in clipdyn("import", *words).sentence
     assert not (work / "was-run").exists()
     assert not list(work.rglob("*.safetensors"))

@@ -4,23 +4,18 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hostile.harness import HARMS, SECRET, Run, Victim
 from hub_server.server import HubServer
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from stores import publish_epochs
 
 from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.manifest import Manifest
 from hf_clipdyn.revisions.repair import repair
 
-ROW: dict[str, Any] = {"name": "epoch-000", "epoch": 0, "step": 0, "samples_seen": 0, "sha256": "ab" * 32}
 FILES = ("model.safetensors", "config.json", "README.md", "revisions.json")
 
 
@@ -116,41 +111,12 @@ def test_what_was_edited_in_a_manifest_leads_nowhere_and_two_runs_are_not_one(
     assert (found.code, "other-run" in found.out) == (1, True)
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(_JSON | st.dictionaries(st.sampled_from(sorted(ROW)), _JSON, max_size=2))
-def test_a_manifest_that_was_read_is_written_as_it_was(change: Any) -> None:
-    row = ROW | change if isinstance(change, dict) else change
-    try:
-        manifest = Manifest.loads(json.dumps({"format_version": 1, "run_id": "f", "revisions": [row]}), "x")
-    except RevisionError:
-        return
-    assert Manifest.loads(manifest.dumps(), "x") == manifest
-
-
 @pytest.mark.parametrize(
     "name", ["../../v", "/etc", "", ".", "..", "a/b", "a\\b", "a\nb", "x" * 5000, "\0", "-rf", "épo", "main"]
 )
 def test_a_name_in_a_manifest_that_is_no_folder_of_a_run_is_refused(name: str) -> None:
-    content = {"format_version": 1, "run_id": "f", "revisions": [ROW | {"name": name}]}
+    content = {"format_version": 1, "run_id": "f", "revisions": [{"name": name}]}
     with pytest.raises(RevisionError, match=r"^revisions\.json of me/run .*name") as found:
         Manifest.loads(json.dumps(content), "me/run")
     assert len(str(found.value)) < 400
     assert "\n" not in str(found.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"../../v", bytes(range(128, 168)), b"G" * 40, SECRET.encode()])
-def test_a_ref_of_a_kept_store_without_a_commit_is_one_line_that_keeps_its_content(
-    tmp_path: Path, content: bytes
-) -> None:
-    refs = tmp_path / "models--me--run" / "refs"
-    refs.mkdir(parents=True)
-    (refs / "epoch-000").write_bytes(content)
-    with pytest.raises(RevisionError, match=r"epoch-000 does not contain a commit") as found:
-        list_revisions("me/run", tmp_path)
-    assert SECRET not in str(found.value)

@@ -1,99 +1,53 @@
-"""Flags, recipes and folders of a training that cannot be meant are refused before anything is written."""
+"""Names and folders of a training that cannot be meant are refused before anything is written.
+
+The id of a repository is one that the Hub and its client accept.
+"""
 
 import json
-import os
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from hostile.harness import GIB, SECRET, Run, call
+from huggingface_hub.utils import validate_repo_id
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.hub import is_repo_id, valid_repo_name
 from hf_clipdyn.training import train
-from hf_clipdyn.training.callbacks import Log
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.run import delete_run
 
-
-def _sampled(cases: dict[str, Any]) -> list[Any]:
-    """Every eighth case in the ordinary run, since each is a process of its own; the others among the slow tests."""
-    return [
-        pytest.param(name, marks=[pytest.mark.slow] if number % 8 else [])
-        for number, name in enumerate(cases)
-    ]
-
-
-def _merges(levels: int) -> str:
-    lines = ["a0: &a0 {seed: 1}"]
-    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, levels)]
-    return "\n".join(lines)
+NO_IDS = [
+    *("", " ", "a b/c", "../../evil", "/etc", "me/", "/run", "a/b/c", "--lead", "-x/y", "x" * 97),
+    *("me/run-", "me/.run", "me/run.git", "me/a..b", "me/a--b", 'me/"run"', "me/run\n", "me/r\0un"),
+    *("me/r\x1b[31mun", "me/café", "me/$\\frac{$", "me/<script>", "me/" + "x" * 5000),
+    *("{scale.__class__}", "me/{seed.nosuch}", "me/{}", "me/{0}", "me/{seed!r}"),
+]
 
 
-RECIPES = {
-    "nested aliases": (
-        "seed: [&a0 [1]" + "".join(f", &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)) + "]",
-        "line 1",
-    ),
-    "nested merges": (_merges(12), "line 1"),
-    "an alias of itself": ("&a a: *a", "line 1"),
-    "depth": ("[" * 100_000, "recipe.yaml"),
-    "a token in a broken line": (f"scale: small\nhub_token: '{SECRET}", "line 2"),
-    "a token before a colon": (f"hub_token: {SECRET}: b", "line 1"),
-    "a token as a tag": (f"hub_token: !{SECRET} b", "hub_token"),
-    "a token as a value": (f"seed: {SECRET}", "seed"),
-    "python": ("seed: !!python/object/apply:os.system ['touch pwned']", "seed"),
-    "a null byte": ("scale: a\0b", "recipe.yaml"),
-    "a long number": ("seed: " + "9" * 5000, "recipe.yaml"),
-    "UTF-16": ("scale: tiny".encode("utf-16"), "utf-8"),
-}
+@pytest.mark.parametrize("name", NO_IDS)
+def test_a_run_with_an_id_that_the_hub_does_not_accept_is_refused_when_it_is_configured(name: str) -> None:
+    with pytest.raises(ConfigError, match="hub_model_id ") as found:
+        TrainingConfig(hub_model_id=name)
+    assert len(str(found.value)) < 400
+    assert str(found.value).isprintable()
 
 
-@pytest.mark.parametrize("what", _sampled(RECIPES))
-def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Run, tmp_path: Path) -> None:
-    content, fragment = RECIPES[what]
-    recipe = tmp_path / "work" / "recipe.yaml"
-    recipe.write_bytes(content if isinstance(content, bytes) else content.encode())
-    outcome = clipdyn("train", "--config", "recipe.yaml", seconds=20, memory=GIB // 2)
-    assert fragment in outcome.sentence
-    assert SECRET[:12] not in outcome.err, "a part of a token was printed"
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["recipe.yaml"]
-
-
-FLAGS = {
-    "a byte that is no text": (["--output_dir", "a\udcffb"], "surrogates"),
-    "a folder name that is too long": (["--output_dir", "x" * 300], "File name too long"),
-    "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "file/run"),
-    "an unknown split": (["--config", "quick", "--train_split", "../victim"], "victim"),
-    "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
-    "an impossible repository": (["--hub_model_id", "../../evil"], "hub_model_id"),
-}
-
-
-@pytest.mark.parametrize("what", _sampled(FLAGS))
-def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Run, tmp_path: Path) -> None:
-    argv, fragment = FLAGS[what]
-    (tmp_path / "work" / "file").write_text("mine")
-    outcome = clipdyn("train", *argv, seconds=60)
-    assert fragment in outcome.sentence
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["file"]
-
-
-def _continue(run: Path) -> None:
-    """Open what a resumed run opens in its folder beside its checkpoint."""
+@given(st.text("ab.-_/git\n é", max_size=12) | st.text(max_size=120) | st.text("a/", max_size=200))
+def test_an_id_is_one_that_the_client_accepts(text: str) -> None:
     try:
-        Log(run / "log.jsonl", 1).run_begins(
-            SimpleNamespace(accelerator=SimpleNamespace(is_main_process=True), step=0, waited=0.0)
-        )
-    except TrainingError as error:
-        print(error)
+        validate_repo_id(text)
+    except ValueError:
+        assert not is_repo_id(text)
+    else:
+        assert is_repo_id(text) == text.isascii()
 
 
-def test_a_pipe_in_the_folder_of_a_run_is_one_sentence(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "log.jsonl")
-    outcome = call(_continue, tmp_path, printed=tmp_path, seconds=60)
-    outcome.assert_decent()
-    assert "log.jsonl: it is not a regular file" in outcome.out
+@given(st.text(max_size=120) | st.text("ab.-_ g it", max_size=120))
+def test_any_folder_gives_a_valid_name_that_stays_as_it_is(folder: str) -> None:
+    name = valid_repo_name(folder)
+    assert is_repo_id(f"local/{name}")
+    assert valid_repo_name(name) == name
 
 
 CONFIG = "output_dir: run\nsave_steps: null\npublish: epoch\n"  # as a run writes it
