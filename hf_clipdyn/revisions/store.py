@@ -42,6 +42,7 @@ class Store(RunFolder):
             PublishError: the folder has a run with another recipe or another name.
         """
         manifest = self.manifest()
+        self.check_readable()
         if manifest is NO_MANIFEST:
             return Manifest(run_id=uuid4().hex, revisions=(), **facts)
         for what, before, now in (
