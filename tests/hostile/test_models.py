@@ -187,7 +187,6 @@ def _checkpoint(content: Any) -> Change:
 CHECKPOINTS: dict[str, tuple[Change, str]] = {
     "pickle that runs": (_checkpoint({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}), NO_CODE),
     "rubbish": (_content("epoch_1.pt", b"\x00\x01\x02" * 999), "epoch_1.pt: "),
-    "epoch of text": (_checkpoint({"epoch": "../../victim", "state_dict": {}}), "has the epoch"),
     "list of weights": (_checkpoint({"epoch": 1, "state_dict": [1]}), "epoch_1.pt: "),
 }
 

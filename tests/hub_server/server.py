@@ -4,11 +4,9 @@ It is no Hub: it keeps all in memory and knows no Xet. The real `huggingface_hub
 what is tested is this package together with that client.
 """
 
-import json
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,28 +19,18 @@ WRITE_TOKEN = "hf_test_token_that_may_write"
 READ_TOKEN = "hf_test_token_that_may_only_read"
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One request that was answered, or broken off (status 0)."""
-
-    kind: str
-    method: str
-    path: str
-    status: int
-
-
 class HubServer:
     """The server; `stop` and `start` may alternate, the state stays.
 
     Attributes:
         tokens: token to role, `write` or `read`; others are answered with 401.
-        seen: all requests so far.
+        seen: the kinds of all requests so far.
     """
 
     def __init__(self) -> None:
         self.state = State()
         self.faults = Faults()
-        self.seen: list[Seen] = []
+        self.seen: list[str] = []
         self.tokens = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
         self.lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
@@ -82,7 +70,7 @@ class HubServer:
 
     def count(self, kind: str) -> int:
         """Number of requests of that kind so far."""
-        return sum(seen.kind == kind for seen in self.seen)
+        return self.seen.count(kind)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -173,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             response.headers |= fault.headers
             if fault.short:
                 response.body = response.body[: len(response.body) // 2]
-        hub.seen.append(Seen(kind, self.command, self.path, response.status))
+        hub.seen.append(kind)
         self._send(response, cut=fault is not None and fault.cut)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
@@ -192,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _break_off(self, hub: HubServer, kind: str) -> None:
-        hub.seen.append(Seen(kind, self.command, self.path, 0))
+        hub.seen.append(kind)
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -211,8 +199,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.wfile.write(response.body)
-
-
-def describe(seen: list[Seen]) -> str:
-    """The requests in order, for a failing test's message."""
-    return json.dumps([f"{item.method} {item.path} -> {item.status}" for item in seen], indent=1)

@@ -25,14 +25,6 @@ def test_each_planted_fault_on_the_hub_is_found_and_nothing_else(suite: HubServe
     assert _found("me/run") == expected
 
 
-def test_a_whole_suite_has_no_findings_in_folders_nor_on_the_hub(suite: HubServer, tmp_path: Path) -> None:
-    names = tuple(f"epoch-{epoch:03d}" for epoch in range(4))
-    for name in ("me/run", tmp_path):
-        for deep in (False, True):
-            report = verify(name, deep=deep)
-            assert (report.revisions, report.findings, report.deep) == (names, (), deep)
-
-
 def test_a_tokenizer_whose_last_call_padded_or_truncated_is_not_another_one(suite: HubServer) -> None:
     tokenizer = json.loads(file_of(suite, "main", "tokenizer.json").content)
     called = {"padding": {"strategy": "BatchLongest", "pad_id": 0}, "truncation": {"max_length": 32}}
