@@ -18,6 +18,7 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name
 from hf_clipdyn.revisions.published import CachedRun, HubRun, RunFolder, shown_path
 from hf_clipdyn.revisions.series import Revision, Series
+from hf_clipdyn.revisions.store import check_version
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -112,12 +113,7 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
 
 
 def _in_folder(folder: Path, token: str | None) -> Series:
-    for store in (folder, folder / "hub"):
-        for path in sorted(store.glob("models--*")):
-            stored = path.name[8:].replace("--", "/", 1)
-            raise ConfigError(
-                f"{folder} contains what version 0.3 published: give {stored} with --store {store}."
-            )
+    check_version(folder)
     if (folder / "revisions").is_dir():
         return RunFolder(folder)
     series = Folder(folder, token)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hf_clipdyn.errors import ConfigError, PublishError, naming
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
 from hf_clipdyn.files import delete, file_sha256, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest
 from hf_clipdyn.revisions.published import WEIGHTS_FILE, RunFolder
 from hf_clipdyn.revisions.store import Store, check_version
-from hf_clipdyn.revisions.upload import Hub
+from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check
 
 _log = logging.getLogger(__name__)
@@ -63,8 +63,13 @@ def repair(
         raise ConfigError(f"{run} is not the folder of a run: it has no revision that can be read.")
     is_private = manifest.hub == "private"
     hub = Hub(store, store.repo_id, token, private=is_private) if manifest.hub or push_to_hub else None
-    with naming(f"{run} cannot be repaired", PublishError), store.locked():
-        return _Repair(store, hub, manifest, tell).run()
+    try:
+        with store.locked():
+            return _Repair(store, hub, manifest, tell).run()
+    except ClipDynError:
+        raise
+    except Exception as error:
+        raise PublishError(f"{run} could not be repaired: {said(error)}") from error
 
 
 class _Repair:

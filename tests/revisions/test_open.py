@@ -63,7 +63,7 @@ def test_a_store_of_version_0_3_comes_before_a_folder_of_that_name_and_is_named_
     assert [one.name for one in stored] == ["epoch-000", "step-00000002", "epoch-001"]
     assert [one.name for one in list_revisions("someone/whole", tmp_path)] == ["main"]
     for place in (KEPT / "whole", KEPT / "whole" / "hub"):
-        with pytest.raises(ConfigError, match=r"give someone/whole .*--store .*whole/hub"):
+        with pytest.raises(ConfigError, match=r"read someone/whole .*--store .*whole/hub"):
             list_revisions(place)
     with pytest.raises(RevisionNotFoundError, match="There is no me/none in"):
         list_revisions("me/none", store=tmp_path)

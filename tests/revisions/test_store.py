@@ -117,7 +117,9 @@ def test_a_folder_of_version_0_3_is_refused_before_the_first_write(tmp_path: Pat
     shutil.copytree(KEPT, run, symlinks=True)
     before = {path: path.lstat().st_mtime_ns for path in run.rglob("*")}
     for refused in (lambda: publish(range(2), folder=run), lambda: repair(run)):
-        with pytest.raises(ConfigError, match=r"run of version 0\.3: read it with `--store .*hub`.*0\.3\.1"):
+        with pytest.raises(
+            ConfigError, match=r"version 0\.3 .*read someone/whole with --store .*hub; .*0\.3\.1"
+        ):
             refused()
     code, _, error = clipdyn("revisions", run)
     assert code == 2
