@@ -19,7 +19,7 @@ from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
+from hf_clipdyn.revisions.importing import OpenClipSeries, import_open_clip
 
 
 @pytest.fixture(scope="session")
@@ -181,8 +181,8 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
     epochs.mkdir(parents=True)
     for epoch in (1, 2):
         save_checkpoint(TINY, epoch, epochs / f"epoch_{epoch}.pt")
-    files = checkpoints(sorted(epochs.iterdir()))
-    import_open_clip(files, "me/theirs", model="ViT-Test-Epochs", output_dir=tmp_path / "run")
+    series = OpenClipSeries("ViT-Test-Epochs", sorted(map(str, epochs.iterdir())))
+    import_open_clip(series, "me/theirs", output_dir=tmp_path / "run")
     chosen = {
         "benchmarks": ["zero_shot/cifar10", "similarity/nights"],
         "data_dirs": {"cifar10": data["cifar10"], "nights": judged["nights"]},
