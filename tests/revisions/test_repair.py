@@ -21,14 +21,6 @@ def _told(run: Path, *, whole: bool = True) -> list[str]:
     return told
 
 
-def test_a_whole_run_is_left_as_it_is(suite: HubServer, tmp_path: Path) -> None:
-    before = dict(suite.repo("me/run").branches)
-    assert _told(tmp_path) == []
-    assert suite.repo("me/run").branches == before
-    with pytest.raises(ConfigError, match="is not the folder of a run"):
-        repair(tmp_path / "none")
-
-
 MENDED = {
     "swapped": {"epoch-001", "epoch-002"},
     "missing branch": {"epoch-002"},
@@ -111,6 +103,8 @@ def test_a_branch_is_lost_if_its_folder_was_deleted_after_the_upload(
 def test_a_run_that_was_kept_local_can_be_pushed_later(
     tmp_path: Path, hub: HubServer, publish, clipdyn
 ) -> None:
+    with pytest.raises(ConfigError, match="is not the folder of a run"):
+        repair(tmp_path)
     publish(range(2))
     assert _told(tmp_path) == []
     assert hub.seen == []
