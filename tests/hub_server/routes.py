@@ -365,11 +365,8 @@ def commit(state: State, request: Request, match: "re.Match[str]") -> Response:
             if value["oid"] not in state.large:
                 return failure(400, f"The file {value['path']} was not uploaded")
             files[value["path"]] = File.large(value["oid"], len(state.large[value["oid"]]))
-        elif item["key"] == "deletedFile":
-            if files.pop(value["path"], None) is None:
-                return failure(404, "A file with this name doesn't exist", "EntryNotFound")
-        elif item["key"] == "deletedFolder":
-            files = {path: file for path, file in files.items() if not path.startswith(value["path"])}
+        elif item["key"] == "deletedFile" and files.pop(value["path"], None) is None:
+            return failure(404, "A file with this name doesn't exist", "EntryNotFound")
     made = repo.commit(branch, title, files)
     prefix = "" if repo.kind == "models" else f"{repo.kind}/"
     url = f"{request.endpoint}/{prefix}{repo.id}/commit/{made.oid}"
