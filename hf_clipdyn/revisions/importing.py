@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 from hf_clipdyn.files import delete
 from hf_clipdyn.hub import is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
@@ -107,8 +107,16 @@ class OpenClipSeries(Series):
         return list(map(_on_disk, paths))
 
     def _on_hub(self) -> list[Checkpoint]:
-        """The checkpoints of one run in a repository, at its newest commit; a file is downloaded when it is read."""
-        place, info = self._asked()
+        """The checkpoints of one run in a repository of models, or else of data, at its newest commit.
+
+        Each is downloaded when it is read.
+        """
+        place = HubRun(self._repository, self._token)
+        place.patience *= 4  # for gigabytes
+        if not ask(partial(place.api.repo_exists, place.repo_id), place.where):
+            place.repo_type = "dataset"
+        where: Any = {"repo_id": place.repo_id, "repo_type": place.repo_type}
+        info: Any = ask(partial(place.api.repo_info, **where), place.where)
         commit = str(info.sha)
         files = place.files(commit)
         runs: dict[PurePosixPath, list[Checkpoint]] = defaultdict(list)
@@ -128,17 +136,7 @@ class OpenClipSeries(Series):
         self.licence = card.get("license")
         return runs[chosen[0]]
 
-    def _asked(self) -> tuple[HubRun, Any]:
-        """A repository of models, or else of data, and what the Hub says of it."""
-        for repo_type in ("model", "dataset"):
-            place = HubRun(self._repository, self._token, repo_type)
-            place.patience *= 4  # for gigabytes
-            ask_info = partial(place.api.repo_info, place.repo_id, repo_type=repo_type)
-            with suppress(RevisionNotFoundError):
-                return place, ask(ask_info, place.where)
-        raise RevisionNotFoundError(f"There is no model or data set {self._repository} on the Hub.")
-
-    def row(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def facts(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """Name, epoch and samples of a checkpoint's revision."""
         epoch = checkpoint.epoch
         seen = None if self._per_epoch is None or epoch is None else self._per_epoch * epoch
@@ -158,7 +156,7 @@ class OpenClipSeries(Series):
         commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {model}")
         self._by_commit[commit] = checkpoint
         return Revision(
-            **self.row(checkpoint),
+            **self.facts(checkpoint),
             commit=commit,
             sha256=record.sha256,
             size=record.size,
@@ -231,7 +229,7 @@ def import_open_clip(
         publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
     """
     checkpoints = ordered(series.checkpoints())
-    rows = [Row(**series.row(checkpoint)) for checkpoint in checkpoints]
+    rows = [Row(**series.facts(checkpoint)) for checkpoint in checkpoints]
     files = {row.name: checkpoint.name for row, checkpoint in zip(rows, checkpoints, strict=True)}
     source = series.source
     card = CardFacts(

@@ -281,11 +281,11 @@ class HubRun(Published):
 
     on_disk = False
     patience = PATIENCE  # seconds in which a download is repeated
+    repo_type = "model"
 
-    def __init__(self, repo_id: str, token: str | None = None, repo_type: str = "model") -> None:
+    def __init__(self, repo_id: str, token: str | None = None) -> None:
         self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api = HfApi(token=token)
-        self._token, self.repo_type = token, repo_type
+        self.api, self._token = HfApi(token=token), token
 
     def check(self) -> None:
         self.refs()
