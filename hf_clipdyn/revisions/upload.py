@@ -171,11 +171,8 @@ class Hub(HubRun):
         served = self.files(commit)
         for path, file in files.items():
             there = served.get(path, _NO_FILE)
-            if path == WEIGHTS_FILE:
-                is_right = there.sha256 == row.sha256
-            else:
-                is_right = path in served if path in changed else there.describes(file)
-            if not is_right:
+            is_right = there.sha256 == row.sha256 if path == WEIGHTS_FILE else there.describes(file)
+            if path not in served or not (is_right or path in changed):
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
                     "was made."
