@@ -200,7 +200,7 @@ def ordered(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
 def _on_disk(path: Path) -> Checkpoint:
     epoch = epoch_of(path.stem)
     epoch = checkpoint_epoch(path) if epoch is None else epoch
-    return Checkpoint(path.name, epoch, partial(nullcontext, path), partial(record_of, path))
+    return Checkpoint(path.name, epoch, lambda: nullcontext(path), partial(record_of, path))
 
 
 def _file(place: HubRun, commit: str, path: str) -> AbstractContextManager[Path]:

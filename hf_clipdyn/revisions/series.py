@@ -120,7 +120,8 @@ class Series(ABC):
         """One folder with these files of a revision and a processor; of links to them if they lie in several."""
         if not files:
             raise RevisionError(
-                f"{revision.name} of {self.where} has no whole model: expected config.json and model.safetensors."
+                f"{revision.name} of {self.where} has no whole model: expected config.json beside model.safetensors "
+                "(merge an adapter into its model first)."
             )
         if files.keys().isdisjoint(PROCESSOR_FILES):
             files = {**self.processor, **files}
