@@ -449,9 +449,9 @@ class Repair(Options):
     def __call__(self) -> int:
         from hf_clipdyn.revisions.repair import repair
 
-        repaired = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
-        print(repaired.render())
-        return int(not repaired.is_whole)
+        report = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
+        print(report.render())
+        return int(not report.is_whole)
 
 
 class Import(Options):
@@ -488,16 +488,15 @@ class Import(Options):
     quiet: bool = QUIET
 
     def __call__(self) -> int:
-        from hf_clipdyn.revisions.importing import checkpoints, import_open_clip
+        from hf_clipdyn.revisions.importing import OpenClipSeries, import_open_clip
 
         summary = import_open_clip(
-            checkpoints(self.source, self.license),
+            OpenClipSeries(self.from_open_clip, self.source, per_epoch=self.samples_per_epoch),
             self.target,
-            model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
+            licence=self.license,
             push_to_hub=self.push_to_hub,
             private=self.hub_private_repo,
-            samples_per_epoch=self.samples_per_epoch,
         )
         print(summary.message)
         return int(bool(summary.missing))

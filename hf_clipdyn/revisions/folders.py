@@ -155,12 +155,7 @@ class Folder(Series):
         folder, files = self.models().get(revision.name, (self._folder, {}))
         if self._revision(revision.name, folder, files)[0].commit != revision.commit:
             raise self.changed()
-        if not files:
-            raise RevisionError(
-                f"{folder} does not contain a complete model: expected config.json and model.safetensors. "
-                "Merge an adapter into its model, and save that."
-            )
-        whole = with_base(folder, self._token, settings_only=settings_only, pinned=False)
+        whole = with_base(folder, self._token, settings_only=settings_only, pinned=False) if files else {}
         return self.together(revision, {**whole, **files})
 
 

@@ -1,9 +1,9 @@
 """Checkpoints of open_clip's training, on the disk or in a repository on the Hub: read in place, or imported."""
 
 import os
-import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -12,12 +12,12 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 from hf_clipdyn.files import delete
 from hf_clipdyn.hub import is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
-from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name, epoch_name, epoch_of
+from hf_clipdyn.revisions.names import MAIN, epoch_name, epoch_of
 from hf_clipdyn.revisions.published import HubRun, ask
 from hf_clipdyn.revisions.records import FileRecord, content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
@@ -40,38 +40,151 @@ class Checkpoint:
     file: Callable[[], AbstractContextManager[Path]]
     record: Callable[[], FileRecord]
 
-    def convert(self, converter: Converter, folder: Path) -> None:
-        """Write the CLIPModel into a folder."""
-        with self.file() as path:
-            converter(path, folder)
 
-    def facts(self, per_epoch: int | None) -> dict[str, Any]:
-        """Name, epoch and samples of its revision, if those of an epoch are known."""
-        name = MAIN if self.epoch is None else epoch_name(self.epoch)
-        seen = None if per_epoch is None or self.epoch is None else per_epoch * self.epoch
-        return {"name": name, "epoch": self.epoch, "samples_seen": seen}
+class OpenClipSeries(Series):
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is fetched.
 
+    Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
 
-_NO_REPOSITORY = CardSource(None, None, "")
-
-
-@dataclass(frozen=True)
-class CheckpointSource:
-    """Where checkpoints come from, for the card.
+    Args:
+        model: open_clip's name of the architecture.
+        places: files; or one folder of `epoch_N.pt`: a path here, else `owner/name/FOLDER` on the Hub, where the last
+            part of the folder's path is enough, and none is needed if there is only one.
+        token: of the Hub.
+        per_epoch: images of an epoch, if known.
 
     Attributes:
-        checkpoints: in the order of the epochs.
-        repository: its name, type and commit; empty for files on the disk.
+        source: the repository, its type and its commit, for the card; empty for files on the disk.
         licence, datasets: as the repository's card says.
     """
 
-    checkpoints: tuple[Checkpoint, ...]
-    repository: CardSource = _NO_REPOSITORY
     licence: str | None = None
     datasets: tuple[str, ...] = ()
 
+    def __init__(
+        self, model: str, places: Sequence[str], token: str | None = None, per_epoch: int | None = None
+    ) -> None:
+        self._paths = [Path(os.path.expanduser(place)).absolute() for place in places]  # noqa: PTH111
+        first = self._paths[0]
+        is_file = len(places) > 1 or first.suffix in CHECKPOINT_SUFFIXES
+        owner, repo, self._inside = [*places[0].rstrip("/").split("/", 2), "", ""][:3]
+        self._repository = f"{owner}/{repo}"
+        existing = [os.path.exists(path) for path in self._paths]  # noqa: PTH110  # for any text
+        missing = [place for place, exists in zip(places, existing, strict=True) if not (place and exists)]
+        if missing and (is_file or not is_repo_id(self._repository)):
+            raise ConfigError(
+                f"{shown(missing[0])} is neither a file nor a folder here: give checkpoints of open_clip as files, as "
+                "a folder of epoch_N.pt (open_clip:ViT-B-32@run/checkpoints), or as owner/name/FOLDER on the Hub."
+            )
+        self.on_disk, self._token = not missing, token
+        self.where, name = f"{places[0]} on the Hub", PurePosixPath(self._inside or repo).name
+        if self.on_disk:
+            folder = first if first.is_dir() else first.parent
+            # As open_clip names a run.
+            self.where, name = str(first), (folder.parent if folder.name == "checkpoints" else folder).name
+        self.repo_id = valid_repo_name(name)
+        self.source = CardSource(None, None, model)
+        self._per_epoch = per_epoch
+        self.converter = Converter(model)
+        self._by_commit: dict[str, Checkpoint] = {}
+        self._converted: list[Path] = []  # the folder that was used last is at the end
 
-def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    def check(self) -> None:
+        self.checkpoints()
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints that are there now, in the order of their epochs; one alone may lack an epoch."""
+        found = self._here() if self.on_disk else self._on_hub()
+        return found if len(found) == 1 else ordered(found)
+
+    def _here(self) -> list[Checkpoint]:
+        paths = self._paths
+        if paths[0].is_dir():
+            files = (path for path in paths[0].iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
+            paths = [path for path in files if epoch_of(path.stem) is not None]
+        if not paths:
+            raise ConfigError(f"{self.where} contains no checkpoints of open_clip: expected epoch_N.pt.")
+        return list(map(_on_disk, paths))
+
+    def _on_hub(self) -> list[Checkpoint]:
+        """The checkpoints of one run in a repository of models, or else of data, at its newest commit.
+
+        Each is downloaded when it is read.
+        """
+        place = HubRun(self._repository, self._token)
+        place.patience *= 4  # for gigabytes
+        if not ask(partial(place.api.repo_exists, place.repo_id), place.where):
+            place.repo_type = "dataset"
+        where: Any = {"repo_id": place.repo_id, "repo_type": place.repo_type}
+        info: Any = ask(partial(place.api.repo_info, **where), place.where)
+        commit = str(info.sha)
+        files = place.files(commit)
+        runs: dict[PurePosixPath, list[Checkpoint]] = defaultdict(list)
+        for name in files:
+            path, epoch = PurePosixPath(name), epoch_of(PurePosixPath(name).stem)
+            if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
+                of_file = partial(_file, place, commit, name), partial(files.__getitem__, name)
+                runs[path.parent].append(Checkpoint(name, epoch, *of_file))
+        chosen = [folder for folder in runs if self._inside in ("", folder.as_posix(), folder.name)]
+        if len(chosen) != 1:
+            known = [folder.as_posix() for folder in runs]
+            raise UnknownNameError(f"single folder of epoch_N.pt in {place.repo_id}", self._inside, known)
+        self.source = CardSource(place.repo_id, commit, self.source.model, place.repo_type)
+        card = info.card_data or {}
+        datasets = card.get("datasets") or ()
+        self.datasets = (datasets,) if isinstance(datasets, str) else tuple(datasets)
+        self.licence = card.get("license")
+        return runs[chosen[0]]
+
+    def facts(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Name, epoch and samples of a checkpoint's revision."""
+        epoch = checkpoint.epoch
+        seen = None if self._per_epoch is None or epoch is None else self._per_epoch * epoch
+        return {"name": MAIN if epoch is None else epoch_name(epoch), "epoch": epoch, "samples_seen": seen}
+
+    def convert(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Write the CLIPModel into a folder."""
+        with checkpoint.file() as path:
+            self.converter(path, folder)
+
+    def revisions(self) -> list[Revision]:
+        return [self._revision(checkpoint) for checkpoint in self.checkpoints()]
+
+    def _revision(self, checkpoint: Checkpoint) -> Revision:
+        record, model = checkpoint.record(), self.source.model
+        # From the content, so that a copy of the same checkpoints elsewhere has the same commits.
+        commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {model}")
+        self._by_commit[commit] = checkpoint
+        return Revision(
+            **self.facts(checkpoint),
+            commit=commit,
+            sha256=record.sha256,
+            size=record.size,
+            scale=model,
+            parameters=self.converter.parameters,
+        )
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with a converted checkpoint, until those of two others are fetched."""
+        if settings_only:  # the files beside the weights, which all checkpoints share
+            folder = self.temporary / "settings"
+            self.converter.save_settings(folder)
+            return folder
+        if revision.commit not in self._by_commit:  # another process has listed it
+            self.revisions()
+        if revision.commit not in self._by_commit:
+            raise self.changed()
+        folder = self.temporary / revision.commit
+        if folder not in self._converted:
+            for older in self._converted[:-1]:
+                delete(older)
+            self.convert(self._by_commit[revision.commit], folder)
+        self._converted = [*[other for other in self._converted if other != folder][-1:], folder]
+        return folder
+
+
+def ordered(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Checkpoints in the order of their epochs, which must differ."""
     of_epoch: dict[int, Checkpoint] = {}
     for checkpoint in checkpoints:
         if checkpoint.epoch is None:
@@ -81,101 +194,13 @@ def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
             raise ConfigError(
                 f"{other.name} and {checkpoint.name} are both of epoch {checkpoint.epoch}: leave out one."
             )
-    return tuple(of_epoch[epoch] for epoch in sorted(of_epoch))
+    return [of_epoch[epoch] for epoch in sorted(of_epoch)]
 
 
-# --- on the disk ---
-
-
-def checkpoints(names: Sequence[Name], licence: str | None = None) -> CheckpointSource:
-    """Checkpoint files on the disk, ordered by the epoch inside each, or else in its name; or a folder on the Hub.
-
-    Args:
-        names: paths, or one ``owner/name/FOLDER`` on the Hub.
-        licence: of files on the disk.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    paths = [Path(name) for name in names]
-    on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", os.fspath(names[0]))
-    is_local = len(paths) > 1 or paths[0].exists() or paths[0].suffix in (".pt", ".safetensors")
-    if on_hub is not None and not is_local:
-        return hub_checkpoints(*on_hub.groups())
-    for path in paths:
-        if not path.is_file():
-            raise ConfigError(f"The checkpoint {path} does not exist, or it is a folder: give its files.")
-    checkpoints = [_on_disk(path, checkpoint_epoch(path)) for path in paths]
-    return CheckpointSource(_ordered(checkpoints), licence=licence)
-
-
-def _checkpoints_at(path: Path) -> CheckpointSource:
-    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
-    if path.is_file():
-        return CheckpointSource((_on_disk(path),))
-    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    named = [_on_disk(file) for file in files if epoch_of(file.stem) is not None]
-    if not named:
-        raise ConfigError(
-            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
-        )
-    return CheckpointSource(_ordered(named))
-
-
-def _on_disk(path: Path, epoch: int | None = None) -> Checkpoint:
-    epoch = epoch_of(path.stem) if epoch is None else epoch
-    return Checkpoint(path.name, epoch, lambda: nullcontext(path), lambda: record_of(path))
-
-
-# --- on the Hub ---
-
-
-def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
-    """The checkpoints of one run in a model or data-set repository, at its newest commit.
-
-    Each file is downloaded when it is read.
-
-    Args:
-        repo_id: the repository.
-        run: the folder with its `epoch_N.pt`, or the last part of its path; None if there is only one.
-        token: of the Hub.
-    """
-    place, info = _repository(repo_id, token)
-    commit = str(info.sha)
-    runs: dict[PurePosixPath, list[Checkpoint]] = {}
-    files = place.files(commit)
-    for name in files:
-        path = PurePosixPath(name)
-        if path.suffix in CHECKPOINT_SUFFIXES and (epoch := epoch_of(path.stem)) is not None:
-            of_file = partial(_file, place, commit, name), partial(files.__getitem__, name)
-            runs.setdefault(path.parent, []).append(Checkpoint(name, epoch, *of_file))
-    chosen = [folder for folder in runs if run in (None, folder.as_posix(), folder.name)]
-    names = sorted(folder.name for folder in runs)
-    if run is not None and runs and not chosen:
-        raise UnknownNameError(f"run in {repo_id}", run, names)
-    if len(chosen) != 1:
-        raise ConfigError(
-            f"{repo_id} has {len(runs)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER, whose files are "
-            f"called like epoch_3.pt ({', '.join(names[:8]) or 'there is none'})."
-        )
-    card = info.card_data or {}
-    datasets = card.get("datasets") or ()
-    return CheckpointSource(
-        _ordered(runs[chosen[0]]),
-        CardSource(repo_id, commit, "", place.repo_type),
-        licence=card.get("license"),
-        datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
-    )
-
-
-def _repository(repo_id: str, token: str | None) -> tuple[HubRun, Any]:
-    """A repository of models, or else of data, and what the Hub says of it."""
-    for repo_type in ("model", "dataset"):
-        place = HubRun(repo_id, token, repo_type)
-        place.patience *= 4  # for gigabytes
-        with suppress(RevisionNotFoundError):
-            return place, ask(partial(place.api.repo_info, repo_id, repo_type=repo_type), place.where)
-    raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+def _on_disk(path: Path) -> Checkpoint:
+    epoch = epoch_of(path.stem)
+    epoch = checkpoint_epoch(path) if epoch is None else epoch
+    return Checkpoint(path.name, epoch, lambda: nullcontext(path), partial(record_of, path))
 
 
 def _file(place: HubRun, commit: str, path: str) -> AbstractContextManager[Path]:
@@ -186,122 +211,38 @@ def _file(place: HubRun, commit: str, path: str) -> AbstractContextManager[Path]
     return place.file(commit, path)
 
 
-# --- read in place ---
-
-
-class OpenClipSeries(Series):
-    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is fetched.
-
-    Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
-
-    Args:
-        text: `open_clip:MODEL@PLACE`, as for `open_series`.
-        token: of the Hub.
-        per_epoch: images of an epoch, if known.
-    """
-
-    def __init__(self, text: str, token: str | None = None, per_epoch: int | None = None) -> None:
-        self._model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
-        path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-        self.on_disk = bool(name) and os.path.exists(path)  # noqa: PTH110
-        owner, repo, inside = [*name.rstrip("/").split("/", 2), "", ""][:3]
-        if not self._model or not (self.on_disk or (repo and is_repo_id(f"{owner}/{repo}"))):
-            raise ConfigError(
-                f"{shown(text)} names no checkpoints, and there is no file or folder {path}: give "
-                f"{OPEN_CLIP}MODEL@PLACE, for example {OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a "
-                "checkpoint or of a folder of epoch_N.pt, or with owner/name/FOLDER on the Hub."
-            )
-        self._source = partial(hub_checkpoints, f"{owner}/{repo}", inside or None, token)
-        self.where = f"{name} on the Hub"
-        run = PurePosixPath(inside or repo).name
-        if self.on_disk:
-            self._source = partial(_checkpoints_at, path)
-            self.where = str(path)
-            folder = path if path.is_dir() else path.parent
-            run = folder.parent.name if folder.name == "checkpoints" else folder.name  # as open_clip names it
-        self.repo_id = valid_repo_name(run)
-        self._per_epoch = per_epoch
-        self._converter = Converter(self._model)
-        self._by_commit: dict[str, Checkpoint] = {}
-        self._converted: list[Path] = []  # the folder that was used last is at the end
-
-    def check(self) -> None:
-        self._source()
-
-    def revisions(self) -> list[Revision]:
-        return [self._revision(checkpoint) for checkpoint in self._source().checkpoints]
-
-    def _revision(self, checkpoint: Checkpoint) -> Revision:
-        record = checkpoint.record()
-        # From the content, so that a copy of the same checkpoints elsewhere has the same commits.
-        commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {self._model}")
-        self._by_commit[commit] = checkpoint
-        return Revision(
-            **checkpoint.facts(self._per_epoch),
-            commit=commit,
-            sha256=record.sha256,
-            size=record.size,
-            scale=self._model,
-            parameters=self._converter.parameters,
-        )
-
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        """Folder with a converted checkpoint, until those of two others are fetched."""
-        if settings_only:  # the files beside the weights, which all checkpoints share
-            folder = self.temporary / "settings"
-            self._converter.save_settings(folder)
-            return folder
-        if revision.commit not in self._by_commit:  # another process has listed it
-            self.revisions()
-        if revision.commit not in self._by_commit:
-            raise self.changed()
-        folder = self.temporary / revision.commit
-        if folder in self._converted:
-            self._converted.remove(folder)
-        else:
-            while len(self._converted) > 1:
-                delete(self._converted.pop(0))
-            self._by_commit[revision.commit].convert(self._converter, folder)
-        self._converted.append(folder)
-        return folder
-
-
-# --- imported ---
-
-
 def import_open_clip(
-    source: CheckpointSource,
+    series: OpenClipSeries,
     repo_id: str,
     *,
-    model: str,
     output_dir: Path,
-    samples_per_epoch: int | None = None,
+    licence: str | None = None,
     **publishing: Any,
 ) -> Summary:
     """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again.
 
     Args:
-        source: the checkpoints.
+        series: the checkpoints.
         repo_id: name of the run, and its repository if it is pushed.
-        model: open_clip's name of the architecture.
         output_dir: folder of the run.
-        samples_per_epoch: images of an epoch, if known.
+        licence: of checkpoints whose repository names none.
         publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
     """
-    converter = Converter(model)
-    rows = [Row(**checkpoint.facts(samples_per_epoch)) for checkpoint in source.checkpoints]
-    files = {row.name: checkpoint.name for row, checkpoint in zip(rows, source.checkpoints, strict=True)}
+    checkpoints = ordered(series.checkpoints())
+    rows = [Row(**series.facts(checkpoint)) for checkpoint in checkpoints]
+    files = {row.name: checkpoint.name for row, checkpoint in zip(rows, checkpoints, strict=True)}
+    source = series.source
     card = CardFacts(
         repo_id,
-        datasets=source.datasets,
-        licence=source.licence,
-        scale=model,
-        parameters=converter.parameters,
+        datasets=series.datasets,
+        licence=series.licence or licence,
+        scale=source.model,
+        parameters=series.converter.parameters,
         tags=("open_clip",),
-        source=replace(source.repository, model=model, files=files),
+        source=replace(source, files=files),
     )
-    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repository.repo_id or 'files'}"
+    publishing["recipe_hash"] = f"{IMPORTED}{source.model}:{source.repo_id or 'files'}"
     with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
-        for row, checkpoint in zip(rows, source.checkpoints, strict=True):
-            publisher.submit(row, partial(checkpoint.convert, converter))
+        for row, checkpoint in zip(rows, checkpoints, strict=True):
+            publisher.submit(row, partial(series.convert, checkpoint))
         return publisher.finish()

@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
 
-from hf_clipdyn.errors import ConfigError
-
 MAIN = "main"  # the branch with the newest revision
 Name = str | os.PathLike[str]  # `owner/name`, a folder, or `open_clip:MODEL@PLACE`
 OPEN_CLIP = "open_clip:"  # start of the name of open_clip's checkpoints
@@ -48,8 +46,6 @@ def epoch_name(epoch: int) -> str:
         >>> epoch_name(3)
         'epoch-003'
     """
-    if epoch < 0:
-        raise ConfigError(f"An epoch is 0 (the initialisation) or more, not {epoch}.")
     return f"epoch-{epoch:03d}"
 
 
@@ -61,8 +57,6 @@ def step_name(step: int) -> str:
         >>> step_name(512)
         'step-00000512'
     """
-    if step < 0:
-        raise ConfigError(f"A step is 0 or more, not {step}.")
     return f"step-{step:08d}"
 
 

@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants
 
-from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, render_table, shorten, shown
+from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, render_table, shorten, shown
 from hf_clipdyn.hub import is_repo_id
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_folder
@@ -19,9 +18,13 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name
 from hf_clipdyn.revisions.published import CachedRun, HubRun, RunFolder, shown_path
 from hf_clipdyn.revisions.series import Revision, Series
+from hf_clipdyn.revisions.store import check_version
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+# What is printed of a revision beside its name, and in which form.
+_PRINTED = {"epoch": ",", "step": ",", "samples_seen": ",", "loss": ".4f", "commit": ".12", "sha256": ".12"}
 
 
 def open_series(
@@ -59,7 +62,8 @@ def open_series(
     if text.startswith(OPEN_CLIP):
         from hf_clipdyn.revisions.importing import OpenClipSeries
 
-        series: Series = OpenClipSeries(text, token, samples_per_epoch)
+        model, _, place = text.removeprefix(OPEN_CLIP).partition("@")
+        series: Series = OpenClipSeries(model, [place], token, samples_per_epoch)
     else:
         series = _named(text, store, token)
     if processor is not None:
@@ -109,12 +113,7 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
 
 
 def _in_folder(folder: Path, token: str | None) -> Series:
-    for store in (folder, folder / "hub"):
-        for path in sorted(store.glob("models--*")):
-            stored = path.name[8:].replace("--", "/", 1)
-            raise ConfigError(
-                f"{folder} contains what version 0.3 published: give {stored} with --store {store}."
-            )
+    check_version(folder)
     if (folder / "revisions").is_dir():
         return RunFolder(folder)
     series = Folder(folder, token)
@@ -143,11 +142,8 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def run_here(repo_id: str) -> str | None:
     """The folder of the run of that name below `./runs`; None if there is none."""
-    found = []
-    for run in _runs_below(Path("runs").absolute()):
-        with suppress(RevisionError):  # a broken run must not keep others from the Hub
-            if RunFolder(run).repo_id == repo_id:
-                found.append(shown_path(run))
+    runs = map(RunFolder, _runs_below(Path("runs").absolute()))
+    found = [shown_path(run.run) for run in runs if run.repo_id == repo_id]
     if len(found) > 1:
         raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
     return found[0] if found else None
@@ -155,12 +151,8 @@ def run_here(repo_id: str) -> str | None:
 
 def runs_here() -> str:
     """A sentence on the folders of runs below `./runs`."""
-    folders = ", ".join(map(shown_path, _runs_below(Path("runs").absolute())))
-    return (
-        f"Runs are in {shorten(folders)}: give such a folder."
-        if folders
-        else "No folder below ./runs has a run."
-    )
+    folders = shorten(", ".join(map(shown_path, _runs_below(Path("runs").absolute()))))
+    return f"Runs are in {folders}: give such a folder." if folders else "No folder below ./runs has a run."
 
 
 def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
@@ -252,19 +244,11 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
     if as_json:
         return json.dumps([asdict(revision) for revision in revisions], indent=1)
     rows = [
-        {
-            "revision": revision.name,
-            "epoch": _shown(revision.epoch, ","),
-            "step": _shown(revision.step, ","),
-            "samples seen": _shown(revision.samples_seen, ","),
-            "loss": _shown(revision.loss, ".4f"),
-            "commit": revision.commit[:12],
-            "sha256": (revision.sha256 or "-")[:12],
+        {"revision": values["name"]}
+        | {
+            name.replace("_", " "): "-" if values[name] is None else format(values[name], form)
+            for name, form in _PRINTED.items()
         }
-        for revision in revisions
+        for values in map(vars, revisions)
     ]
     return render_table(rows) if rows else "There are no revisions."
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

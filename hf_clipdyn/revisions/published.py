@@ -141,14 +141,14 @@ class _OnDisk(Published):
 class RunFolder(_OnDisk):
     """The folders below `revisions` of a run, and what others add to them later.
 
+    Folders whose manifest cannot be read are ``broken``: `verify` reports them, and nothing else goes on without them.
+
     Args:
         run: folder of the run, which need not exist yet.
-        tolerant: pass over folders whose manifest cannot be read; they are ``broken`` then.
     """
 
-    def __init__(self, run: str | Path, *, tolerant: bool = False) -> None:
+    def __init__(self, run: str | Path) -> None:
         self.run = Path(run)
-        self._is_tolerant = tolerant
         self.folder = self.snapshots = self.run / "revisions"
         self.where = shown_path(self.folder)
         self.broken: dict[str, str] = {}
@@ -167,8 +167,6 @@ class RunFolder(_OnDisk):
             except FileNotFoundError:  # somebody has deleted it
                 continue
             except RevisionError as error:
-                if not self._is_tolerant:
-                    raise
                 self.broken[name] = str(error)
         return sorted((self._rows[name] for name in names & self._rows.keys()), key=Row.order)
 
@@ -184,15 +182,18 @@ class RunFolder(_OnDisk):
         """The revisions whose folders are here, in training order."""
         return [row.name for row in self.rows()]
 
+    def check_readable(self) -> None:
+        """Raise what is wrong with a broken folder.
+
+        Raises:
+            RevisionError: there is one.
+        """
+        for said in self.broken.values():
+            raise RevisionError(said)
+
     def row(self, name: str) -> Row:
         """The row of a revision that `rows` has listed."""
         return self._rows[name]
-
-    def row_with(self, sha256: str) -> Row | None:
-        """The last row with these weights, also of a folder that was deleted; None if there is none."""
-        self.rows()
-        found = [row for row in list(self._rows.values()) if row.sha256 == sha256]
-        return max(found, key=Row.order, default=None)
 
     def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
         """The newest folder's manifest with the rows of all others, or `NO_MANIFEST`.
@@ -207,6 +208,7 @@ class RunFolder(_OnDisk):
     def refs(self) -> dict[str, str]:
         names = {name: name for name in self.names()}
         if not names:
+            self.check_readable()
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return names
 
@@ -218,11 +220,12 @@ class RunFolder(_OnDisk):
         return records.FileRecord(file.stat().st_size, sha256)
 
     def revisions(self) -> list[Revision]:
-        return [replace(revision, commit=self._commit(revision.name)) for revision in super().revisions()]
+        listed = super().revisions()
+        self.check_readable()
+        return [replace(revision, commit=self._commit(revision.name)) for revision in listed]
 
     def _commit(self, name: str) -> str:
-        files = model_files(self.folder / name)
-        return records.content_id({path: self.record(file) for path, file in files.items()})
+        return records.content_of(self.folder / name, self.record)
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
         name = revision.name
@@ -252,7 +255,8 @@ class CachedRun(_OnDisk):
             commit = path.read_text(errors="replace").strip()
             if not re.fullmatch("[0-9a-f]{40}", commit):
                 raise RevisionError(f"{path} does not contain a commit: delete it.")
-            refs[path.relative_to(root).as_posix()] = commit
+            if (self.snapshots / commit).is_dir():  # else its files were never downloaded
+                refs[path.relative_to(root).as_posix()] = commit
         if not refs:
             raise RevisionNotFoundError(f"There is no {self.where}.")
         return refs
@@ -277,11 +281,11 @@ class HubRun(Published):
 
     on_disk = False
     patience = PATIENCE  # seconds in which a download is repeated
+    repo_type = "model"
 
-    def __init__(self, repo_id: str, token: str | None = None, repo_type: str = "model") -> None:
+    def __init__(self, repo_id: str, token: str | None = None) -> None:
         self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api = HfApi(token=token)
-        self._token, self.repo_type = token, repo_type
+        self.api, self._token = HfApi(token=token), token
 
     def check(self) -> None:
         self.refs()

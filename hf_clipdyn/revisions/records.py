@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,14 +10,11 @@ from pathlib import Path
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.models.snapshots import model_files
 
-# The names under which public suites keep weights, best first; a suite may have several forms at once.
+# What `from_pretrained` reads, best first; a suite may have several forms at once.
 _WEIGHTS = [
     re.compile(r"model(-\d+-of-\d+)?\.safetensors"),
+    re.compile(r"adapter_model\.safetensors"),
     re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin"),
-    re.compile(r"open_clip_(model|pytorch_model)\.(safetensors|bin)"),
-    re.compile(
-        r"(?!training_args|optimizer|scheduler|rng_state|random_states|scaler)[^/]+\.(safetensors|bin|pt|pth)"
-    ),
 ]
 
 
@@ -58,20 +55,15 @@ class Weights(FileRecord):
 
 
 def weights_of(files: Listing) -> Weights:
-    """The weights among the files of a commit; without paths if there are none.
-
-    Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
-    """
-    large = {path: record for path, record in files.items() if record.sha256}
-    for among in (large, files):
-        for pattern in _WEIGHTS:
-            paths = sorted(path for path in among if pattern.fullmatch(path))
-            if paths:
-                blobs = [files[path].blob for path in paths]
-                joined = hashlib.sha256("".join(blobs).encode()).hexdigest()[: min(map(len, blobs))]
-                size = sum(files[path].size for path in paths)
-                return Weights(size, blobs[0] if len(blobs) == 1 else joined, tuple(paths))
-    return Weights()
+    """The weights among the files of a commit; without paths if there are none."""
+    forms = (sorted(filter(pattern.fullmatch, files)) for pattern in _WEIGHTS)
+    paths = next(filter(None, forms), [])
+    blobs = [files[path].blob for path in paths]
+    size = sum(files[path].size for path in paths)
+    if len(blobs) < 2:
+        return Weights(size, "".join(blobs), tuple(paths))
+    joined = hashlib.sha256("".join(blobs).encode()).hexdigest()
+    return Weights(size, joined[: min(map(len, blobs))], tuple(paths))
 
 
 def content_id(files: Listing, read_as: str = "") -> str:
@@ -96,6 +88,6 @@ def is_weights(name: str) -> bool:
     return any(suffix in name for suffix in (".safetensors", ".bin", ".pt"))
 
 
-def content_of(folder: Path) -> str:
-    """The id of the model in a folder."""
-    return content_id({name: record_of(path) for name, path in model_files(folder).items()})
+def content_of(folder: Path, record: Callable[[Path], FileRecord] = record_of) -> str:
+    """The id of the model in a folder; ``record`` gives what is recorded of a file."""
+    return content_id({name: record(path) for name, path in model_files(folder).items()})

@@ -1,8 +1,7 @@
 """Repair what `verify` finds: what the Hub lacks is sent, a damaged folder is fetched, a wrong branch is moved."""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,38 +24,13 @@ _NO_DAMAGE = {
 _OF_MANIFEST = {"moved-branch", "unreadable-manifest"}
 
 
-@dataclass(frozen=True)
-class Repaired:
-    """What `repair` did.
-
-    Attributes:
-        done: what was published or fetched, as sentences.
-        lost: revisions that are damaged and have no intact copy.
-        report: what `verify` says afterwards.
-    """
-
-    done: tuple[str, ...]
-    lost: tuple[str, ...]
-    report: Report
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything is right now; identical weights are what the run made."""
-        return not self.lost and all(finding.kind == "identical-weights" for finding in self.report.findings)
-
-    def render(self) -> str:
-        """Lines for the terminal."""
-        lost = [f"{name}: no intact copy is left." for name in self.lost]
-        return "\n".join([*(self.done or ["Nothing had to be repaired."]), *lost, self.report.render()])
-
-
 def repair(
     run: str | Path,
     *,
     push_to_hub: bool = False,
     token: str | None = None,
     tell: Callable[[str], None] = _log.warning,
-) -> Repaired:
+) -> Report:
     """Make the folders of a run and its branches on the Hub what its rows say.
 
     What the Hub lacks is published, also what a person has deleted there. A damaged folder is fetched from the Hub. A
@@ -67,7 +41,11 @@ def repair(
         run: folder of the run.
         push_to_hub: publish a run that was kept local so far.
         token: token of the Hub; None for the stored one.
-        tell: is called with a sentence before a branch is moved.
+        tell: is called with a sentence on all that is done, and before a branch is moved; at the end, with one for
+            each revision that is damaged and has no intact copy.
+
+    Returns:
+        What `verify` says afterwards.
 
     Raises:
         ConfigError: the folder has no run, or one of version 0.3.
@@ -78,7 +56,7 @@ def repair(
         >>> repair("runs/demo").is_whole
         True
     """
-    store = Store(run, tolerant=True)
+    store = Store(run)
     check_version(store.run)
     manifest = store.manifest()
     if manifest is NO_MANIFEST:
@@ -87,7 +65,7 @@ def repair(
     hub = Hub(store, store.repo_id, token, private=is_private) if manifest.hub or push_to_hub else None
     try:
         with store.locked():
-            return _Repair(store, hub, manifest, tell).repaired()
+            return _Repair(store, hub, manifest, tell).run()
     except ClipDynError:
         raise
     except Exception as error:
@@ -101,40 +79,41 @@ class _Repair:
         self, store: Store, hub: Hub | None, manifest: Manifest, tell: Callable[[str], None]
     ) -> None:
         self.store, self.hub, self.manifest, self.tell = store, hub, manifest, tell
-        self.done: list[str] = []
-        self.lost: set[str] = set()
 
-    def repaired(self) -> Repaired:
+    def run(self) -> Report:
         if self.hub is not None:
             persistently(partial(self.hub.check_run, self.manifest.run_id))
             broken = [row for row in self.hub.listed() if row.name in self.store.broken]
             self.manifest = self.manifest.with_rows(tuple(broken))
-        for name, kinds in _damaged(check(self.store, deep=True)).items():
-            self._mend(name, kinds)
+        damaged = _damaged(check(self.store, deep=True))
+        lost = {name for name, kinds in damaged.items() if not self._mend(name, kinds)}
+        for name in damaged:
             self.store.broken.pop(name, None)  # it is read again
         if self.hub is not None:
-            self._send(self.hub, _damaged(check(self.hub)))
-        report = check(RunFolder(self.store.run, tolerant=True), self.hub, deep=True)
-        return Repaired(tuple(self.done), tuple(sorted(self.lost)), report)
+            self._send(self.hub, lost)
+        report = check(RunFolder(self.store.run), self.hub, deep=True)
+        for name in _damaged(report):
+            self.tell(f"{name}: no intact copy is left.")
+        return report
 
-    def _mend(self, name: str, kinds: set[str]) -> None:
-        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
-        hub = self.hub
-        row = self.manifest.row(name)
+    def _mend(self, name: str, kinds: set[str]) -> bool:
+        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows, if possible."""
+        hub, row = self.hub, self.manifest.row(name)
         folder = self.store.folder / name
         weights = folder / WEIGHTS_FILE
         commit = hub.refs().get(name) if hub else None
         if row and hub and commit and hub.sha256(commit) == row.sha256:
             persistently(partial(self._fetch, hub, commit, folder), transfers=True)
-            self.done.append(f"{name} was fetched from {hub.where}.")
-        elif row and kinds <= _OF_MANIFEST and weights.is_file() and file_sha256(weights) == row.sha256:
+            self.tell(f"{name} was fetched from {hub.where}.")
+            return True
+        if row and kinds <= _OF_MANIFEST and weights.is_file() and file_sha256(weights) == row.sha256:
             earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
             delete(folder / MANIFEST_FILE)
             manifest = self.manifest.model_copy(update={"revisions": earlier})
             write_atomically(folder / MANIFEST_FILE, manifest.dumps())
-            self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
-        else:
-            self.lost.add(name)
+            self.tell(f"{MANIFEST_FILE} of {name} was written again.")
+            return True
+        return False
 
     def _fetch(self, hub: Hub, commit: str, folder: Path) -> None:
         with self.store.staged(folder.name) as staged:
@@ -144,23 +123,21 @@ class _Repair:
             folder.rename(staged / "old")
             (staged / "new").rename(folder)
 
-    def _send(self, hub: Hub, wrong: Iterable[str]) -> None:
+    def _send(self, hub: Hub, lost: set[str]) -> None:
         """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
-        rows = self.store.rows()
-        for row in rows:
-            name, old = row.name, hub.refs().get(row.name)
-            if name in self.lost or (old is not None and name not in wrong):
+        wrong, branches = _damaged(check(hub)), hub.refs()
+        for row in self.store.rows():
+            name, old = row.name, branches.get(row.name)
+            if name in lost or (old is not None and name not in wrong):
                 continue
             if old is not None:
                 tag = f"{name}-replaced-{old[:8]}"
                 self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
                 hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
             persistently(partial(hub.publish, row, moves=old is not None), transfers=True)
-            self.done.append(f"{name} was published to {hub.where}.")
-        here = {row.name for row in rows}
-        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in here)
+            self.tell(f"{name} was published to {hub.where}.")
         if persistently(hub.set_main, transfers=True):
-            self.done.append(f"main was set to {rows[-1].name} in {hub.where}.")
+            self.tell(f"main is the newest revision again in {hub.where}.")
 
 
 def _damaged(report: Report) -> dict[str, set[str]]:

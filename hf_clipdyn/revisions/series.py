@@ -119,7 +119,10 @@ class Series(ABC):
     def together(self, revision: Revision, files: Mapping[str, Path]) -> Path:
         """One folder with these files of a revision and a processor; of links to them if they lie in several."""
         if not files:
-            raise RevisionError(f"{revision.name} of {self.where} has no model files.")
+            raise RevisionError(
+                f"{revision.name} of {self.where} has no whole model: expected config.json beside model.safetensors "
+                "(merge an adapter into its model first)."
+            )
         if files.keys().isdisjoint(PROCESSOR_FILES):
             files = {**self.processor, **files}
         folders = {file.parent for file in files.values()}

@@ -42,6 +42,7 @@ class Store(RunFolder):
             PublishError: the folder has a run with another recipe or another name.
         """
         manifest = self.manifest()
+        self.check_readable()
         if manifest is NO_MANIFEST:
             return Manifest(run_id=uuid4().hex, revisions=(), **facts)
         for what, before, now in (
@@ -163,15 +164,19 @@ def weights_in(folder: Path) -> dict[str, Any]:
 
 
 def check_version(run: Path) -> None:
-    """Refuse the folder of a run of version 0.3, which is read and never written.
+    """Refuse the folder of a run of version 0.3, which is read by its store alone and never written.
 
     Raises:
         ConfigError: it is one.
     """
-    if (run / "publishing").exists() or any((run / "hub").glob("models--*")):
+    kept = min([*run.glob("models--*"), *run.glob("hub/models--*")], default=None)
+    if kept is not None or (run / "publishing").exists():
+        read = "its repository"
+        if kept is not None:
+            read = f"{kept.name[8:].replace('--', '/', 1)} with --store {kept.parent}"
         raise ConfigError(
-            f"{run} contains a run of version 0.3: read it with `--store {run / 'hub'}`; continue or repair it with "
-            "hf-clipdyn 0.3.1, or choose another folder."
+            f"{run} contains what version 0.3 published: read {read}; continue or repair it with hf-clipdyn 0.3.1, or "
+            "choose another folder."
         )
 
 

@@ -171,11 +171,8 @@ class Hub(HubRun):
         served = self.files(commit)
         for path, file in files.items():
             there = served.get(path, _NO_FILE)
-            if path == WEIGHTS_FILE:
-                is_right = there.sha256 == row.sha256
-            else:
-                is_right = path in served if path in changed else there.describes(file)
-            if not is_right:
+            is_right = there.sha256 == row.sha256 if path == WEIGHTS_FILE else there.describes(file)
+            if path not in served or not (is_right or path in changed):
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
                     "was made."
@@ -187,8 +184,9 @@ class Hub(HubRun):
         files, made = self.files(main), self._card_of(row)
         if CARD_FILE not in files or WEIGHTS_FILE not in files:
             return made
-        there, on_main = self._text(main), self._store.row_with(files[WEIGHTS_FILE].blob)
-        before = "" if on_main is None else self._card_of(on_main)
+        there, weights = self._text(main), files[WEIGHTS_FILE].sha256
+        on_main = [earlier for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
+        before = self._card_of(on_main[-1]) if on_main else ""
         return made if there == before else carried(there, before, made)
 
     def _card_of(self, row: Row) -> str:
@@ -351,10 +349,9 @@ class Publisher:
                 self._send(hub, self._look(hub))
                 failures, self._trouble = 0, ""
             except Exception as error:  # training goes on in any case
-                before, self._trouble = self._trouble, said(error)
-                if self._trouble != before:
-                    first = [*self.waiting(), "A revision"][0]
-                    _log.warning("%s is not published yet: %s", first, self._trouble)
+                if said(error) != self._trouble:
+                    self._trouble = said(error)
+                    _log.warning("A revision of %s is not published yet: %s", hub.repo_id, self._trouble)
                 if client.is_transient(error):
                     time.sleep(client.pause_after(error, failures))
                     failures += 1
@@ -364,20 +361,19 @@ class Publisher:
             self._news.wait()
 
     def _look(self, hub: Hub) -> set[str]:
-        """Check the repository once, and see what it has and which branches a person has deleted.
+        """Check the repository once, and see what need not be sent again.
 
-        A missing branch that is older than the newest one counts as deleted by a person, and is not sent again.
+        That is what the manifest on `main` lists. If a branch that is older than the newest one is missing, a person
+        has deleted it, unless its weights are on `main`: then a process was killed before it made the branch.
         """
         if self._settled is None:
             hub.check_run(self._manifest.run_id)
-            branches = hub.refs()
-            hashes = {row.name: row.sha256 for row in hub.listed()}
-            there = [row for row in self._earlier if row.name in branches]
-            older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
-            # A process that was killed before the branch of a late revision has left its commit on main.
-            on_main = self.store.row_with(hub.sha256(branches[MAIN]))
-            deleted = older - branches.keys() - {on_main.name if on_main is not None else MAIN}
-            self._settled = deleted | {row.name for row in there if hashes.get(row.name) == row.sha256}
+            branches, here = hub.refs(), {row.name: row.sha256 for row in self._earlier}
+            listed, on_main = hub.listed(), hub.sha256(branches[MAIN])
+            newest = max((row.order() for row in listed if row.name in branches), default=())
+            older = {row.name for row in listed if row.order() < newest and row.sha256 != on_main}
+            known = branches.keys() | older
+            self._settled = {row.name for row in listed if here.get(row.name) == row.sha256} & known
         return self._settled
 
     def _send(self, hub: Hub, settled: set[str]) -> None:

@@ -7,7 +7,6 @@ files are read and hashed.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
 
-from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
+from hf_clipdyn.errors import RevisionError, counted, printable
 from hf_clipdyn.files import file_sha256
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, architecture
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, NO_MANIFEST, Manifest
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import CARD_FILE, HubRun, Published, RunFolder, in_parallel
-from hf_clipdyn.revisions.records import Listing, Weights, weights_of
+from hf_clipdyn.revisions.records import Weights, weights_of
 
 _MOST_GAPS = 100
 
@@ -57,6 +56,11 @@ class Report:
     revisions: tuple[str, ...]
     findings: tuple[Finding, ...]
     deep: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong; revisions with identical weights may be what the run made."""
+        return all(finding.kind == "identical-weights" for finding in self.findings)
 
     def by_revision(self) -> dict[str, list[Finding]]:
         """The findings of each revision, also if there are none."""
@@ -136,8 +140,7 @@ class _Checks:
     def __init__(self, place: Published, deep: bool) -> None:
         self.place, self.deep = place, deep
         self.refs = place.refs()
-        listed = zip(self.refs, in_parallel(self._listing, self.refs.values()), strict=True)
-        self.files = {name: files for name, files in listed if files is not None}
+        self.files = dict(zip(self.refs, in_parallel(place.files, self.refs.values()), strict=True))
         self.weights = {name: weights_of(files) for name, files in self.files.items()}
         self.manifest, self.unreadable = NO_MANIFEST, place.broken
         try:
@@ -146,11 +149,6 @@ class _Checks:
             self.unreadable = {MANIFEST_FILE: str(error)}
         self.rows = {row.name: row for row in self.manifest.revisions}
         self.names = sorted(self.files.keys() - {MAIN}, key=self._order)
-
-    def _listing(self, commit: str) -> Listing | None:
-        with suppress(RevisionNotFoundError):
-            return self.place.files(commit)
-        return None
 
     def _order(self, name: str) -> tuple[Any, ...]:
         return training_order(name, self.rows[name].step if name in self.rows else None)
@@ -169,8 +167,6 @@ class _Checks:
 
     def _of_names(self) -> _Found:
         """Check that all revisions are there, and none twice."""
-        for name in self.refs.keys() - {MAIN, *self.names}:
-            yield name, "dangling-branch", "The branch points at a commit that does not exist."
         kind = "missing-folder" if isinstance(self.place, RunFolder) else "missing-branch"
         for name in self.rows.keys() - self.refs.keys() - self.unreadable.keys():
             yield name, kind, "The manifest has this revision, but it is not there."

@@ -48,10 +48,10 @@ class Faults:
         with self._lock:
             self._planted.clear()
 
-    def for_request(self, kind: str) -> Fault | None:
-        """The fault of this request, if one is planted; counts it."""
+    def for_request(self, kind: str) -> Fault:
+        """The fault of this request, if one is planted, else one that does nothing; counts it."""
         with self._lock:
             for planted, numbers, fault, counter in self._planted:
                 if planted in (kind, "*") and next(counter) in numbers:
                     return fault
-        return None
+        return Fault()

@@ -199,31 +199,14 @@ def info(state: State, request: Request, match: "re.Match[str]") -> Response:
     repo = _repo(state, match, request)
     commit = _commit(repo, match["revision"] or "main")
     readme = commit.tree.get("README.md")
-    siblings = []
-    for path, file in commit.tree.items():
-        sibling: dict[str, Any] = {"rfilename": path}
-        if "blobs" in request.query:
-            sibling |= {key: value for key, value in _file_json(path, file).items() if key in ("size", "lfs")}
-            sibling["blobId"] = file.oid
-            if file.sha256 is not None:
-                sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": 130}
-        siblings.append(sibling)
     return Response.json(
         {
-            "_id": f"{abs(hash(repo.id)):024x}"[:24],
             "id": repo.id,
-            "modelId": repo.id,
-            "author": repo.id.partition("/")[0],
             "sha": commit.oid,
             "lastModified": _date(commit),
             "private": repo.private,
-            "disabled": False,
-            "gated": False,
-            "downloads": 0,
-            "likes": 0,
-            "tags": [],
             "cardData": _shown_card_data(readme),
-            "siblings": siblings,
+            "siblings": [{"rfilename": path} for path in commit.tree],
         }
     )
 
@@ -382,11 +365,8 @@ def commit(state: State, request: Request, match: "re.Match[str]") -> Response:
             if value["oid"] not in state.large:
                 return failure(400, f"The file {value['path']} was not uploaded")
             files[value["path"]] = File.large(value["oid"], len(state.large[value["oid"]]))
-        elif item["key"] == "deletedFile":
-            if files.pop(value["path"], None) is None:
-                return failure(404, "A file with this name doesn't exist", "EntryNotFound")
-        elif item["key"] == "deletedFolder":
-            files = {path: file for path, file in files.items() if not path.startswith(value["path"])}
+        elif item["key"] == "deletedFile" and files.pop(value["path"], None) is None:
+            return failure(404, "A file with this name doesn't exist", "EntryNotFound")
     made = repo.commit(branch, title, files)
     prefix = "" if repo.kind == "models" else f"{repo.kind}/"
     url = f"{request.endpoint}/{prefix}{repo.id}/commit/{made.oid}"

@@ -4,11 +4,9 @@ It is no Hub: it keeps all in memory and knows no Xet. The real `huggingface_hub
 what is tested is this package together with that client.
 """
 
-import json
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,28 +19,18 @@ WRITE_TOKEN = "hf_test_token_that_may_write"
 READ_TOKEN = "hf_test_token_that_may_only_read"
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One request that was answered, or broken off (status 0)."""
-
-    kind: str
-    method: str
-    path: str
-    status: int
-
-
 class HubServer:
     """The server; `stop` and `start` may alternate, the state stays.
 
     Attributes:
         tokens: token to role, `write` or `read`; others are answered with 401.
-        seen: all requests so far.
+        seen: the kinds of all requests so far.
     """
 
     def __init__(self) -> None:
         self.state = State()
         self.faults = Faults()
-        self.seen: list[Seen] = []
+        self.seen: list[str] = []
         self.tokens = {WRITE_TOKEN: "write", READ_TOKEN: "read"}
         self.lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
@@ -82,7 +70,7 @@ class HubServer:
 
     def count(self, kind: str) -> int:
         """Number of requests of that kind so far."""
-        return sum(seen.kind == kind for seen in self.seen)
+        return self.seen.count(kind)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -127,17 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
                 kind, answer, writes = name, function, needs_writing
                 break
         fault = hub.faults.for_request(kind)
-        if fault is not None and fault.cut and self._length() > 1000:
+        hub.seen.append(kind)
+        if fault.cut and self._length() > 1000:
             self.rfile.read(self._length() // 2)
-            self._break_off(hub, kind)
-            return
+            return self._break_off()
         body = self._body()
-        if fault is not None:
-            time.sleep(fault.delay)
-        if fault is not None and fault.hang:
-            time.sleep(fault.hang)
-            self._break_off(hub, kind)
-            return
+        time.sleep(fault.delay + fault.hang)
+        if fault.hang:
+            return self._break_off()
         authorization = self.headers.get("Authorization", "")
         token = authorization.removeprefix("Bearer ") if authorization else None
         request = Request(
@@ -149,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             role=hub.tokens.get(token) if token else None,
             endpoint=hub.url,
         )
-        if fault is not None and fault.status is not None and not fault.applied:
+        if fault.status is not None and not fault.applied:
             response = failure(fault.status, fault.message)
         elif token and token not in hub.tokens:
             response = failure(401, "Invalid credentials in Authorization header")
@@ -163,18 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 with hub.lock:
                     response = answer(hub.state, request, match)
-                    if fault is not None and fault.spoil:
+                    if fault.spoil:
                         spoil_head(hub.state, hub.state.repos[match["kind"], match["id"]], fault.spoil)
             except NotPossible as error:
                 response = error.response
-            if fault is not None and fault.status is not None:
+            if fault.status is not None:
                 response = failure(fault.status, fault.message)
-        if fault is not None:
-            response.headers |= fault.headers
-            if fault.short:
-                response.body = response.body[: len(response.body) // 2]
-        hub.seen.append(Seen(kind, self.command, self.path, response.status))
-        self._send(response, cut=fault is not None and fault.cut)
+        response.headers |= fault.headers
+        if fault.short:
+            response.body = response.body[: len(response.body) // 2]
+        return self._send(response, cut=fault.cut)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
 
@@ -191,8 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _break_off(self, hub: HubServer, kind: str) -> None:
-        hub.seen.append(Seen(kind, self.command, self.path, 0))
+    def _break_off(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -207,12 +189,6 @@ class _Handler(BaseHTTPRequestHandler):
         if cut:
             self.wfile.write(response.body[: len(response.body) // 2])
             self.wfile.flush()
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self._break_off()
         else:
             self.wfile.write(response.body)
-
-
-def describe(seen: list[Seen]) -> str:
-    """The requests in order, for a failing test's message."""
-    return json.dumps([f"{item.method} {item.path} -> {item.status}" for item in seen], indent=1)

@@ -93,7 +93,6 @@ FAULTS: dict[str, tuple[Plant, set[tuple[str, str]]]] = {
     ),
     "truncated": (_truncated, {("epoch-001", "wrong-size"), ("epoch-001", "wrong-weights")}),
     "missing branch": (_branches(epoch_002=None), {("epoch-002", "missing-branch")}),
-    "dangling branch": (_branches(epoch_002="0" * 40), {("epoch-002", "dangling-branch")}),
     # What `push_to_hub(revision=…)` leaves behind when its commit fails.
     "branch first": (
         _branches(epoch_004="main"),

@@ -1,8 +1,10 @@
-"""A publishing process that the tests kill: `killed_run.py FOLDER EPOCHS [hub]`.
+"""A publishing process that the tests kill: `killed_run.py FOLDER EPOCHS [hub] [TOKEN]`.
 
 The weights are made with NumPy, so that no torch need be loaded and the process is soon at work.
 """
 
+import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +19,9 @@ from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 def main() -> None:
     folder, epochs, push_to_hub = Path(sys.argv[1]), int(sys.argv[2]), "hub" in sys.argv[3:]
+    token = sys.argv[4] if len(sys.argv) > 4 else None
+    if "HF_DEBUG" in os.environ:
+        logging.basicConfig(level=logging.DEBUG)
 
     def save(epoch: int, to: Path) -> None:
         shutil.copytree(folder / "common", to, dirs_exist_ok=True)
@@ -24,8 +29,9 @@ def main() -> None:
         save_file({"weight": weights}, to / "model.safetensors")
 
     hub.FIRST_PAUSE, hub.LONGEST_PAUSE = 0.02, 0.1
+    card = CardFacts("me/run")
     publisher = Publisher(
-        folder / "run", "me/run", card=CardFacts("me/run"), recipe_hash="r", push_to_hub=push_to_hub
+        folder / "run", "me/run", card=card, recipe_hash="r", push_to_hub=push_to_hub, token=token
     )
     print("at work", flush=True)
     with publisher:

@@ -37,9 +37,6 @@ def test_a_run_is_its_folder_or_its_local_name_below_runs(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(RevisionNotFoundError, match=r"no local/none in .*Runs are in runs/study/demo"):
         list_revisions("local/none")  # another run's broken manifest is nothing to this name
-    shutil.rmtree(tmp_path / "runs")
-    with pytest.raises(RevisionNotFoundError, match=r"No folder below \./runs has a run"):
-        list_revisions("me/none")
 
 
 def test_without_a_network_the_cache_of_the_hubs_client_is_read(
@@ -66,7 +63,7 @@ def test_a_store_of_version_0_3_comes_before_a_folder_of_that_name_and_is_named_
     assert [one.name for one in stored] == ["epoch-000", "step-00000002", "epoch-001"]
     assert [one.name for one in list_revisions("someone/whole", tmp_path)] == ["main"]
     for place in (KEPT / "whole", KEPT / "whole" / "hub"):
-        with pytest.raises(ConfigError, match=r"give someone/whole .*--store .*whole/hub"):
+        with pytest.raises(ConfigError, match=r"read someone/whole .*--store .*whole/hub"):
             list_revisions(place)
     with pytest.raises(RevisionNotFoundError, match="There is no me/none in"):
         list_revisions("me/none", store=tmp_path)
@@ -86,16 +83,6 @@ def test_a_folder_without_a_model_says_what_to_give_instead(tmp_path: Path, file
     (tmp_path / file).touch()
     with pytest.raises(ConfigError, match=rf"contains no model\. .*{names}"):
         list_revisions(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["", "a/b/c", "~nobody/x", "a\0b", "notes.txt"])
-def test_what_is_neither_a_folder_nor_a_repository_is_refused(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(ConfigError, match="neither a folder here nor a name"):
-        open_series(name)
 
 
 def test_a_given_processor_is_that_of_revisions_that_have_none(
