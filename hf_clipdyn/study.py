@@ -391,8 +391,8 @@ class Study:
         gpus = torch.cuda.device_count()
         count = min(gpus or usable_cores(), most)
         words = ["clipdyn", "study", str(self.config)]
-        words += [] if self.output_dir is None else ["--output-dir", str(self.output_dir)]
-        words += [f"--data-dir={name}={folder}" for name, folder in self.data_dirs.items()]
+        words += [] if self.output_dir is None else ["--output_dir", str(self.output_dir)]
+        words += [f"--data_dir={name}={folder}" for name, folder in self.data_dirs.items()]
         lines = [f"Or a process on each {'GPU' if gpus else 'core'}, then the same command without --shard:"]
         for number in range(count):
             device = f"CUDA_VISIBLE_DEVICES={number} " if gpus else ""

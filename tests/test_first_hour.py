@@ -107,7 +107,7 @@ MISTAKES = {
         ("train", "--dataset-name", "nobody/pictures", "--output-dir", "run"), ("nobody/pictures",), 1
     ),
     "a data set without its folder": Mistake(
-        ("evaluate", "model", *CIFAR), ("cifar10", "--data-dir NAME=PATH"), 1
+        ("evaluate", "model", *CIFAR), ("cifar10", "--data_dir NAME=PATH"), 1
     ),
     "a misspelt data set to prepare": Mistake(("prepare", "tid2031", "--output", "x"), ("tid2013",)),
     "a misspelt kind of benchmark": Mistake(

@@ -4,7 +4,7 @@
 
     # brightness.py, given with --plugin brightness.py
     class BrightnessSettings(KindSettings):
-        gain: float = Field(1.2, gt=0, le=4)     # --brightness-gain
+        gain: float = Field(1.2, gt=0, le=4)     # --brightness_gain
         '''Factor on the pixels.'''
 
     class Brightness(Kind[BrightnessSettings]):

@@ -99,7 +99,7 @@ def noise_ceiling(references: ArrayLike) -> dict[str, float]:
     """
     (people,) = embeddings(references=references)
     if len(people) < 2:
-        raise MetricError("references come from only one person: a ceiling needs at least two.")
+        raise MetricError("references come from only one observer: a ceiling needs at least two.")
     _pairs_of_images(people)
     ranks = rankdata(people, axis=1)
     total = ranks.sum(axis=0)

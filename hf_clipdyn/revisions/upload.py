@@ -227,7 +227,7 @@ def said(error: BaseException) -> str:
 
 
 class Publisher:
-    """Saves the revisions of one run as folders and, if that is asked for, publishes them on the Hub.
+    """Saves the revisions of one run as folders and, on request, publishes them on the Hub.
 
     Use it as a context manager. If an exception ends the block, the revisions stay in their folders, and the next start
     sends them. Only one process publishes: in the others use no Publisher, or one with ``disable``.

@@ -55,7 +55,7 @@ def compare_revisions(
     confidence_level: float = 0.95,
     show_progress: bool = True,
 ) -> pd.DataFrame:
-    """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
+    """Compare revisions or models with a reference: the difference b - a of every metric, on the same stimuli.
 
     Values are those of the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
     variance is that of the difference of the influences (`hf_clipdyn.metrics.influence`), which is paired: a stimulus
@@ -175,7 +175,7 @@ def differences(
 
 def _no_trials(a: str, b: str | Sequence[str]) -> str:
     others = b if isinstance(b, str) else ", ".join(dict.fromkeys(b))
-    return f"No benchmark has trials of {a} and {others} on the same stimuli beside the tables"
+    return f"No benchmark has trials of {a} and {others} on the same stimuli next to the tables"
 
 
 def _of_benchmarks(cells: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:

@@ -51,6 +51,25 @@ class TextFile:
         return self.content
 
 
+@dataclass(frozen=True)
+class Part:
+    """The text between two comments of a page that a person writes."""
+
+    path: str
+    name: str
+    content: str
+
+    def text(self, docs: Path) -> str:
+        """The page with this content between `<!-- NAME -->` and `<!-- end -->`."""
+        above, start, rest = (
+            (docs / self.path).read_text(encoding="utf-8").partition(f"<!-- {self.name} -->\n")
+        )
+        _, end, below = rest.partition("\n<!-- end -->")
+        if not start or not end:
+            raise ValueError(f"{self.path} lacks the comments between which {self.name} is written.")
+        return f"{above}{start}{self.content}{end}{below}"
+
+
 def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 

@@ -162,14 +162,14 @@ def test_what_cannot_be_tried_is_one_sentence(table, store, tmp_path, clipdyn, m
     output, folders = table
     two = read_study([output])
     rows = two.results.rows
-    with pytest.raises(ConfigError, match="--try-it shows one run, but the tables have 2"):
+    with pytest.raises(ConfigError, match="--try_it shows one run, but the tables have 2"):
         payload(read_study(_renamed(rows)), store=store)
-    with pytest.raises(ConfigError, match=r"name its folder with --data-dir NAME=PATH"):
+    with pytest.raises(ConfigError, match=r"name its folder with --data_dir NAME=PATH"):
         payload(two, store=store)
     with pytest.raises(ConfigError, match="me/run has no revision that was measured"):
         payload(read_study(rows.assign(commit="0" * 40)), data_dirs=folders, store=store)
     code, _, error = clipdyn("report", output, "-o", tmp_path / "page", "--store", store)
-    assert (code, "store requires --try-it" in error) == (2, True)
+    assert (code, "store requires --try_it" in error) == (2, True)
     with pytest.raises(ConfigError):
         write_report(output, tmp_path / "page", try_it=True, store=store)
     assert not (tmp_path / "page" / "index.html").exists(), "it stops before anything is drawn"

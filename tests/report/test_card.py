@@ -354,7 +354,7 @@ def test_the_command_writes_and_pushes(write, published, tmp_path, clipdyn):
     code, said, _ = clipdyn(*words, "--push-to-hub")
     assert (code, said) == (0, "me/fixture is up to date.\n")
     code, _, error = clipdyn("share", results)
-    assert (code, "Say where cards and reports should go" in error) == (2, True)
+    assert (code, "Give a place for cards and reports" in error) == (2, True)
     code, _, error = clipdyn("share", results, "--push-to-hub", "--license", "mit")
     assert (code, "license requires space" in error) == (2, True)
     assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2

@@ -105,7 +105,7 @@ class Psychophysics(Kind[KindSettings]):
         probes=PROBES,
         references=(
             Reference(role="null", title="flat observer", joins=("metric", "condition")),
-            Reference(role="ceiling", title="one person", joins=("metric", "condition")),
+            Reference(role="ceiling", title="one observer", joins=("metric", "condition")),
             Reference(role="human", title="human observers", joins=_BY_CONDITION),
             Reference(role="baseline", name="pixels", title="pixels", joins=_BY_CONDITION),
         ),
