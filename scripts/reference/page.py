@@ -61,13 +61,9 @@ class Part:
 
     def text(self, docs: Path) -> str:
         """The page with this content between `<!-- NAME -->` and `<!-- end -->`."""
-        above, start, rest = (
-            (docs / self.path).read_text(encoding="utf-8").partition(f"<!-- {self.name} -->\n")
-        )
-        _, end, below = rest.partition("\n<!-- end -->")
-        if not start or not end:
-            raise ValueError(f"{self.path} lacks the comments between which {self.name} is written.")
-        return f"{above}{start}{self.content}{end}{below}"
+        start, end = f"<!-- {self.name} -->\n", "\n<!-- end -->"
+        above, rest = (docs / self.path).read_text(encoding="utf-8").split(start)
+        return f"{above}{start}{self.content}{end}{rest.split(end, 1)[1]}"
 
 
 def _joined(parts: Iterable[str]) -> str:
