@@ -97,7 +97,7 @@ def test_the_page_names_its_caveats(page):
         "embedded world (synthetic)",
         "not interpretable",
         "95 % intervals over the items",
-        "neither the variation between seeds nor that between checkpoints",
+        "neither the variation between seeds nor the variation between checkpoints",
         "clean accuracy within its interval of chance",
         "fixture0123",
         "hf_clipdyn 0.1.0, torch 2.6",

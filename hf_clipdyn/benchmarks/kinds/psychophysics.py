@@ -72,7 +72,7 @@ class Psychophysics(Kind[KindSettings]):
         term(
             "alignment",
             "agreement with human observers' contrasts",
-            "1 if the contrasts equal those that human observers need, 0 for an observer whose "
+            "1 if the contrasts equal human observers' contrasts, 0 for an observer whose "
             "contrasts do not depend on the condition.",
             better="high",
             perception="low",
