@@ -75,7 +75,7 @@ def test_words_register_nothing_and_everything_else_does() -> None:
         assert old in TEXT
         return registered_hash(parse_claims(TEXT.replace(old, new, 1), "claims.yaml"))
 
-    for old in ("title: embedded world", "title: Texture first", "title: turn to shape"):
+    for old in ("title: embedded world", "title: Texture first", "title: shift to shape"):
         assert with_change(old, f"{old} in other words") == registered
     assert with_change("A positive control, no evidence", "Built in") == registered
     for old, new in (
