@@ -458,8 +458,8 @@ def run_study(
 
     Args:
         config: name of a study of the package (`hf_clipdyn.bundled.study_names` lists them), or a YAML file.
-        output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
-            page shows all runs below it, also those of another file.
+        output_dir: folder of the study; by default the file's, or ``runs/<name of the file>``. The
+            page shows all runs below it, also runs of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
         claims: a file of claims; without one nothing is judged.
         stimuli: pictures of the stimuli on the page, ``none`` or ``thumbnails``.
