@@ -47,7 +47,8 @@ def rsa_of_models(predictions: ArrayLike, references: ArrayLike) -> list[Scores]
 
     Spearman's correlation favours predictions with ties. What an image contributes is what leaving it out with all its
     pairs changes. The variance over images and observers is then the sum of both variances minus the
-    variance of their pairs, so that the noise of the measurement counts once (Schütt et al. 2023, doi 10.7554/eLife.82566).
+    variance of their pairs, so that the noise of the measurement counts once (Schütt et al. 2023, doi
+    10.7554/eLife.82566).
 
     Args:
         predictions: shape (models, P).

@@ -241,8 +241,8 @@ class Publisher:
         token: token of the Hub; None for the token of `hf auth login`. It is never written.
         card: contents of the model cards; None for one without details.
         recipe_hash: hash of the recipe, if there is one; a run with another one is not continued.
-        planned: the names of all revisions that will be submitted, in training order, so that a process that watches the run
-            knows when it has ended; empty if unknown.
+        planned: the names of all revisions that will be submitted, in training order, from which a process that watches
+            the run knows when it has ended; empty if unknown.
         disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:

@@ -73,8 +73,8 @@ def compare_revisions(
 
     The more numbers are compared, the more of them differ by chance. The rows of one **family** are therefore corrected
     together (`hf_clipdyn.statistics.corrections`). The rule that chooses them does not depend on results: values of the
-    main metrics, in the default variant, over the whole data, with the model's own texts, of all benchmarks and all ``b``.
-    Layers do not count, nor levels, except the one that the overview of a report shows.
+    main metrics, in the default variant, over the whole data, with the model's own texts, of all benchmarks and all
+    ``b``. Layers do not count, nor levels, except the one that the overview of a report shows.
 
     Args:
         results: tables of `clipdyn evaluate`, with the trials next to them.
@@ -99,8 +99,8 @@ def compare_revisions(
         ``ci_high_simultaneous``: intervals that are together right at the confidence level. They exclude 0 exactly if
         ``p_adjusted`` is below the error rate. For ``bh`` and ``by``, only the rows that they select have these
         intervals; for ``holm``, none. For other rows these columns are empty, and ``outside_family`` names the cause.
-        Differences to which every item contributes the same, or the opposite, are one number, such as the differences of
-        shape and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the later ones names the first one.
+        Differences to which every item contributes the same, or the opposite, are one number, such as the differences
+        of shape and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the later ones names the first.
 
     Raises:
         UnknownNameError: the tables have no such revision, model or benchmark, there is no such correction or family,
