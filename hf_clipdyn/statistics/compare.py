@@ -100,7 +100,7 @@ def compare_revisions(
         ``p_adjusted`` is below the error rate. For ``bh`` and ``by``, only the rows that they select have these
         intervals; for ``holm``, none. For other rows these columns are empty, and ``outside_family`` names the cause.
         Differences to which every item contributes the same, or the opposite, are one number, such as the differences
-        of shape and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the later ones names the first.
+        of shape and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the others names it.
 
     Raises:
         UnknownNameError: the tables have no such revision, model or benchmark, there is no such correction or family,
