@@ -26,10 +26,10 @@ from hf_clipdyn.interrupts import catch_signals
 _SHOWN_SIDE = 320
 _CAUTIONS = """# What every revision answers
 
-**One image is an anecdote**: it shows what the model decided here, not how often it decides so. **The choice is
-forced**: the classes share 100 %, and “none of these” is not among them. **The logit scale changes in training**: a
-probability may rise while the order stays, so read the margin (cosine of the class minus the best other one) and the
-rank beside it. Nothing that you upload is kept.
+**One image proves little**: it does not show how often the model decides so. **The choice is forced**: probabilities
+sum to 100 % over the classes that you list; there is no “none of these”. **The logit scale changes during
+training**: a probability can rise although the ranking does not change, so read the margin (cosine of the class minus
+the best other one) and the rank, too. Nothing that you upload is kept.
 """
 _WHOSE = {
     "own": "of each revision: image and text encoder both change",

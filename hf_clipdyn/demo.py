@@ -70,7 +70,7 @@ def run_demo(
 
     Args:
         output_dir: folder of the run; ``runs/demo``, or ``runs/quick`` for the quick recipe, by default.
-        quick: three short epochs, to see every step work; too few for a turn to shape.
+        quick: three short epochs, to see every step work; too few for the shift to shape.
         overwrite_output_dir: delete an earlier run there and begin again.
         quiet: print warnings and errors only.
 

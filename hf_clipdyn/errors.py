@@ -137,7 +137,7 @@ class ConfigError(ClipDynError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """A name is unknown, for example that of a recipe, a scale, a data set or a revision.
+    """The name of a recipe, a scale, a data set, a revision or something else is unknown.
 
     The message names the closest known name and lists at most 40 known ones.
     """

@@ -391,8 +391,8 @@ class Study:
         gpus = torch.cuda.device_count()
         count = min(gpus or usable_cores(), most)
         words = ["clipdyn", "study", str(self.config)]
-        words += [] if self.output_dir is None else ["--output-dir", str(self.output_dir)]
-        words += [f"--data-dir={name}={folder}" for name, folder in self.data_dirs.items()]
+        words += [] if self.output_dir is None else ["--output_dir", str(self.output_dir)]
+        words += [f"--data_dir={name}={folder}" for name, folder in self.data_dirs.items()]
         lines = [f"Or a process on each {'GPU' if gpus else 'core'}, then the same command without --shard:"]
         for number in range(count):
             device = f"CUDA_VISIBLE_DEVICES={number} " if gpus else ""
@@ -458,8 +458,8 @@ def run_study(
 
     Args:
         config: name of a study of the package (`hf_clipdyn.bundled.study_names` lists them), or a YAML file.
-        output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
-            page shows all runs below it, also those of another file.
+        output_dir: folder of the study; by default the file's, or ``runs/<name of the file>``. The
+            page shows all runs below it, also runs of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
         claims: a file of claims; without one nothing is judged.
         stimuli: pictures of the stimuli on the page, ``none`` or ``thumbnails``.

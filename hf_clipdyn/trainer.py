@@ -140,9 +140,9 @@ class PublishRevisions(_StateCallback):
         token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
         publish: ``epoch`` for each epoch; ``log2`` for each epoch and steps 1, 2, 4 …; a list of steps ([10, 100]) for
             each epoch and these.
-        card: what the cards of the revisions say. Default: what the Trainer knows.
-        processor: published with the weights. Default: the Trainer's ``processing_class``. A warning says if there is
-            neither.
+        card: contents of the revisions' cards. Default: what the Trainer has.
+        processor: published with the weights. Default: the Trainer's ``processing_class``. A warning appears if
+            there is neither.
         merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
             saved, this takes the memory of a second model.
 
@@ -189,7 +189,7 @@ class PublishRevisions(_StateCallback):
         self._publisher: Publisher | None = None
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Check the places to publish to, and say where they are."""
+        """Check the places to publish to, and log where they are."""
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(f"The Trainer and its callback would both push to {self._repo_id}: rename one.")
         save = self._save(**kwargs)
@@ -233,7 +233,7 @@ class PublishRevisions(_StateCallback):
             self._publisher.submit(row.model_copy(update=recorded), save, compare=True)
 
     def on_train_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Wait until every revision is saved and, if asked for, published; say what is missing and what comes next."""
+        """Wait until every revision is saved and, on request, published; log what is missing and what comes next."""
         self.flush()
         if (publisher := self._publisher) is None:
             return
@@ -374,7 +374,7 @@ def snapshot(
 
     Args:
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
-        processor: an object with `save_pretrained`, written beside the weights; None writes none.
+        processor: an object with `save_pretrained`, written next to the weights; None writes none.
         merge_adapters: of a `PeftModel`, write a copy whose adapters are merged into the weights.
 
     Returns:

@@ -7,7 +7,7 @@
 # ///
 """Evaluate every revision of a run: the arguments are those of `clipdyn evaluate`.
 
-accelerate launch scripts/evaluate.py me/run --suite paper --data-dir nights=PATH --output results.parquet
+accelerate launch scripts/evaluate.py me/run --suite paper --data_dir nights=PATH --output results.parquet
 torchrun --nproc_per_node 2 scripts/evaluate.py runs/demo                          # two processes on CPUs
 """
 

@@ -1,6 +1,6 @@
 """Does a model give the layer values that were published for it? The protocol of Hernández-Cámara et al. 2024.
 
-python scripts/parity.py openai/clip-vit-base-patch16 --data-dir tid2013=PATH [--data-dir nights=PATH] ...
+python scripts/parity.py openai/clip-vit-base-patch16 --data_dir tid2013=PATH [--data_dir nights=PATH] ...
 
 `published_2024.csv` holds 370 values of *Measuring Human-CLIP Alignment at Different Abstraction Levels* (Re-Align
 workshop, ICLR 2024), read from the result files of
@@ -265,7 +265,12 @@ def main() -> None:
     )
     parser.add_argument("model", help="with published values: owner/name, or a folder")
     parser.add_argument(
-        "--data-dir", action="append", metavar="NAME=PATH", required=True, help="of tid2013, nights or things"
+        "--data_dir",
+        "--data-dir",
+        action="append",
+        metavar="NAME=PATH",
+        required=True,
+        help="of tid2013, nights or things",
     )
     parser.add_argument("--revision", help="default: the last one")
     parser.add_argument("--beside", help="for a model without published values: those of this one")

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from reference import BELOW, NOTE, Page, TextFile, pages
+from reference import BELOW, NOTE, Page, Part, TextFile, pages
 
-__all__ = ["BELOW", "NOTE", "Page", "TextFile", "outdated", "pages", "write"]
+__all__ = ["BELOW", "NOTE", "Page", "Part", "TextFile", "outdated", "pages", "write"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-def outdated(written: Iterable[Page | TextFile], docs: Path = DOCS) -> list[Path]:
+def outdated(written: Iterable[Page | Part | TextFile], docs: Path = DOCS) -> list[Path]:
     """The written pages that nothing declares any more."""
     current = {docs / page.path for page in written}
     return [

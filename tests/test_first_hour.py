@@ -47,7 +47,7 @@ MISTAKES = {
         ["nobody/pictures"],
         1,
     ),
-    "a data set without its folder": (["evaluate", "model", *CIFAR], ["cifar10", "--data-dir NAME=PATH"], 1),
+    "a data set without its folder": (["evaluate", "model", *CIFAR], ["cifar10", "--data_dir NAME=PATH"], 1),
     "a misspelt data set to prepare": (["prepare", "tid2031", "--output", "x"], ["tid2013"], 2),
     "a misspelt kind of benchmark": (
         [*EVALUATE, "--benchmarks", "zero_shto/cifar10"],

@@ -239,3 +239,12 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
     assert f"{lite['n']:.0f} conflicts among 320 of" in README
     page = text_of(EXPLANATION / "published-values.md")
     assert f"of the head, {lite['n']:.0f} conflicts | {words} |" in page
+
+
+def test_the_intervals_of_the_imagenet_classifiers_are_in_their_table() -> None:
+    rows = pd.read_parquet(CARDS / "classifier" / "results.parquet")[["value", "ci_low", "ci_high"]]
+    known = {f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows.itertuples(index=False)}
+    page = (CHECKOUT / "docs" / "explanation" / "published-values.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"\d\.\d{3} \[.*?\]", "".join(re.findall(r"(?m)^\|.*$", page)))
+    assert len(quoted) > 30
+    assert [one for one in quoted if one not in known] == []

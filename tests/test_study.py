@@ -218,7 +218,7 @@ def test_the_beginning_prints_a_command_for_each_core_that_a_shell_reads(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr(Member, "complete", lambda member: None)
     folder = tmp_path / "the study"
-    words = ["clipdyn", "study", finished.words[0], "--output-dir", str(folder), "--shard"]
+    words = ["clipdyn", "study", finished.words[0], "--output_dir", str(folder), "--shard"]
     Study(finished.root / "first.yaml", folder).run()
     printed = [shlex.split(line) for line in caplog.messages[0].splitlines()[-2:]]
     assert printed == [[*words, "1/2", "&"], [*words, "2/2", "&"]]

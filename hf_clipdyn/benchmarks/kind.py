@@ -4,7 +4,7 @@
 
     # brightness.py, given with --plugin brightness.py
     class BrightnessSettings(KindSettings):
-        gain: float = Field(1.2, gt=0, le=4)     # --brightness-gain
+        gain: float = Field(1.2, gt=0, le=4)     # --brightness_gain
         '''Factor on the pixels.'''
 
     class Brightness(Kind[BrightnessSettings]):
@@ -166,7 +166,7 @@ class Kind(ABC, Generic[S]):
         table: ``described`` of these rows, with their numbers in the column ``item``.
         pixels: of each column of images, all rows.
         stimuli: of each column of images, the rows that are shown.
-        fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings (`digest`).
+        fingerprint: SHA-256 of everything that is shown: pixels, labels, prompts, settings (`digest`).
         preprocess: how images become the model's input: ``processor``, ``squash``, ``crop``, or ``drawn`` at the size
             of that input.
         rows: row of the data set for each item of the trials; None if the items are the rows themselves.
@@ -238,20 +238,20 @@ class Kind(ABC, Generic[S]):
             seed: of halves and shuffles.
 
         Returns:
-            Each number with the scale of its interval, made by `number`; also those of people, with the role ``human``.
+            Each number with the scale of its interval, made by `number`; also human observers' numbers, role ``human``.
             A number that has ends keeps them. Differences of revisions, contrasts and their intervals come from the
             influences; a value without one has none of these.
         """
 
     @classmethod
     def answers(cls, trials: "pd.DataFrame") -> "Iterable[Answers]":
-        """The answers that are right or wrong, of the model and of people; none by default.
+        """The answers that are right or wrong, of the model and of human observers; none by default.
 
         Args:
             trials: as of `score`.
 
         Returns:
-            For each number that is a share of right answers, and for each person, the answers to its items, made by
+            For each number that is a share of right answers, and for each observer, the answers to its items, from
             `hf_clipdyn.benchmarks.answers.answers_of`.
         """
         del trials
@@ -274,7 +274,7 @@ class Kind(ABC, Generic[S]):
 
     @classmethod
     def version_with(cls, settings: Mapping[str, Any]) -> int:
-        """``observe_version``, or that of some settings alone, as the column ``settings`` of a cell has them."""
+        """``observe_version``, or the version of some settings, as the column ``settings`` of a cell has them."""
         del settings
         return cls.observe_version
 

@@ -273,8 +273,8 @@ def _missing_table(missing: "Mapping[Benchmark, str]", asked: int) -> str:
     names = ", ".join(sorted({benchmark.dataset for benchmark in missing}))
     lines.append(
         f"Put the folders into one parent folder, under the names {names}, and set CLIPDYN_DATA to the parent "
-        f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data-dir NAME=PATH, or run the "
-        "other benchmarks with --skip-missing."
+        f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data_dir NAME=PATH, or run the "
+        "other benchmarks with --skip_missing."
     )
     return "\n".join(lines)
 

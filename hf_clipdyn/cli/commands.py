@@ -21,7 +21,7 @@ JSON = Field(False, validation_alias="json", description="Print JSON instead of 
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
-CLAIMS = Field(None, description="YAML file of claims that are judged. Default: none are.")
+CLAIMS = Field(None, description="YAML file of claims to judge. Default: none.")
 STIMULI: Any = Field(
     "thumbnails", description="Stimuli on the page: none, or thumbnails if the licence allows them."
 )
@@ -104,7 +104,7 @@ class Report(_OfTables):
     """For figures, numbers and differences: only these benchmarks, KIND/DATASET."""
 
     metric: str | None = None
-    """For figures: this metric instead of the main ones; for numbers: all of it, or `all`: everything."""
+    """For figures: this metric instead of the main ones; for numbers: all its rows, or `all` metrics."""
     x: str | None = None
     """For figures: the x axis, epoch, step, samples, accuracy or another metric of the benchmark."""
 
@@ -132,10 +132,10 @@ class Report(_OfTables):
     """Width of the figures: column (3.35 inches), page (7 inches), or auto: by the number of panels."""
 
     try_it: bool = False
-    """Put the image encoder of one run of a small CLIP into the page, to ask it about own images."""
+    """Put the image encoder of one run of a small CLIP into the page, to try it on your own images."""
 
     store: Path | None = None
-    """For --try_it: folder of the run. Default: the run beside the table."""
+    """For --try_it: folder of the run. Default: the run next to the table."""
 
     style: str | None = STYLE
 
@@ -158,7 +158,7 @@ class Report(_OfTables):
         if printed == "numbers" and self.output is not None and self.format is None:
             raise ConfigError("The output of numbers requires format: csv, markdown or latex.")
         if self.store is not None and not self.try_it:
-            raise ConfigError("store requires --try-it: nothing else reads models.")
+            raise ConfigError("store requires --try_it: nothing else reads models.")
         if self.printed is None:
             self.write_beside("report", "--output is missing: give a folder for the page, or choose --print.")
         return self
@@ -262,7 +262,7 @@ class Study(Options):
 class Datasets(Options):
     """List the data sets and where to get them.
 
-    It says kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
+    It prints kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
     """
 
     as_json: bool = JSON
@@ -550,7 +550,7 @@ class Share(_OfTables):
     """Publish cards and reports of runs on the Hub.
 
     With --push_to_hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
-    its figures in the folder `report`. Text that a person wrote on a card is kept. `--output` gets a folder for each
+    its figures in the folder `report`. Hand-written text on a card is kept. `--output` gets a folder for each
     run; if nothing is pushed, it is by default `share` in the folder of a run that is given alone.
 
     The Hub shows the page of a model's repository as text. With --space, the page of all runs is published as a static
@@ -576,7 +576,7 @@ class Share(_OfTables):
     def _fits_together(self) -> Self:
         pushes = self.push_to_hub or self.space is not None
         if not pushes:
-            said = "Say where cards and reports should go: output, push_to_hub or space."
+            said = "Give a place for cards and reports: output, push_to_hub or space."
             self.write_beside("share", said)
         if self.hub_private_repo and not pushes:
             raise ConfigError("hub_private_repo requires push_to_hub or space.")

@@ -68,12 +68,12 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         name: name of the data set for users; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
         also_called: other names of its folder.
-        companions: names of a second folder beside the official one, whose files are read too: that of the first that
+        companions: names of a second folder next to the official one, whose files are read too: the first that
             exists. ``{}`` is the name of the official folder.
         default_split: the split of a data set without official splits.
         rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
         exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
-        files: those of its folder.
+        files: the files of its folder.
 
     Args:
         data_dir: the folder of the official data set, or its archive. Not for data sets without files.

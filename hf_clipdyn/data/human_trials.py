@@ -169,6 +169,6 @@ def read_answers(files: FileIndex) -> Iterator[Answer]:
                         f"{shown(response)} or {shown(category)} is not one of the 16 classes."
                     )
                 if (observer, stimulus) in seen:
-                    raise DatasetError("this person's answer to this image is there twice: remove a copy.")
+                    raise DatasetError("this observer's answer to this image is there twice: remove a copy.")
                 seen.add((observer, stimulus))
             yield Answer(stimulus, category, observer, response)

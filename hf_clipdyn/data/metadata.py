@@ -31,7 +31,7 @@ class DatasetMetadata:
         pixels_per_degree: pixels of the images per degree of visual angle in the eye-tracking experiment.
         drop_first: whether scoring ignores each subject's first fixation, which is where the eye was before the
             image appeared.
-        synthetic: whether this project draws the images; the report then says so.
+        synthetic: whether this project draws the images; the report then states it.
         caution: what numbers on it do not show, in sentences that the report quotes.
         human_reference: published human values on this data set, by metric.
 

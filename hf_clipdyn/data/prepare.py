@@ -57,7 +57,7 @@ def prepare_dataset(
         if not (metadata.may_redistribute or private):
             raise ConfigError(
                 f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
-                "allow redistribution. Add --hub-private-repo to share it only within your group."
+                "allow redistribution. Add --hub_private_repo to share it only within your group."
             )
     with naming(output, DatasetError):
         if output.exists() and any(output.iterdir()):
@@ -70,7 +70,7 @@ def prepare_dataset(
     config = config or builder.DEFAULT_CONFIG_NAME or "default"
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
-    folder_option = f" --data-dir {name}=<official folder>" if builder.layout else ""
+    folder_option = f" --data_dir {name}=<official folder>" if builder.layout else ""
     card = dataset_card(
         title=metadata.description,
         name=name,
@@ -84,7 +84,7 @@ def prepare_dataset(
         rows=rows,
         official_rows={split: metadata.official_rows(config, split) for split in rows},
         columns={column: _described(feature) for column, feature in features.items()},
-        source=f" --repo-id {repo_id}" if repo_id else folder_option,
+        source=f" --repo_id {repo_id}" if repo_id else folder_option,
     )
     output = output.resolve()
     with naming(output, DatasetError):

@@ -30,7 +30,7 @@ def _own_builders() -> list[type[DataBuilder]]:
 
 
 def dataset_names() -> list[str]:
-    """Names of all data sets, sorted; those of plug-ins are included.
+    """Names of all data sets, sorted, with the data sets of plug-ins.
 
     Raises:
         ConfigError: two data sets have one name, or a plug-in cannot be imported.

@@ -24,8 +24,8 @@ kind                    columns
                         answers of the human observers as in ``cue_conflict``
 ``captions``            image, image_id, captions: one row for each image, with the list of its captions
 ``odd_one_out``         image, image_id, is_reference, odd_in: one row for each image; is_reference, whether it is
-                        the photograph that observers saw; odd_in, the triplets in which a person chose it as the odd
-                        one, as {other_0, other_1, only_repeated}: ids of its partners, and whether the triplet
+                        the photograph that observers saw; odd_in, the triplets in which an observer chose it as the
+                        odd one, as {other_0, other_1, only_repeated}: ids of its partners, and whether the triplet
                         was repeated to measure agreement between observers and is not asked of a model
 ``dissimilarities``     image, image_id, category, place, dissimilarities: place is the row of the image in the
                         archive's matrices, dissimilarities are that row of each matrix, as {observer, name,

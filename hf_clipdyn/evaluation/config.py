@@ -56,7 +56,7 @@ class EvaluationConfig(Common):
     embeddings, and all relations); or several."""
 
     relations: tuple[str, ...] = ()
-    """Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency,
+    """Relate revisions with each other, from the trials next to the output: cue_learning, error_consistency,
     learning_order, representation_change or weights. Given without benchmarks, nothing is measured."""
 
     revisions: tuple[str, ...] | None = None
@@ -79,7 +79,7 @@ class EvaluationConfig(Common):
     """Processor for the revisions that have none of their own: a folder, or a repository, owner/name."""
 
     output: FullPath | None = None
-    """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
+    """Parquet file for the table of results. An existing table is continued. Cells and trials are stored next to it."""
 
     data_dirs: Mapping[str, Path] = Field({}, validation_alias="data_dir")
     """Folder of a data set, NAME=PATH."""
@@ -91,8 +91,8 @@ class EvaluationConfig(Common):
     """Python file that adds kinds of benchmarks or data sets."""
 
     label_map: FullPath | None = None
-    """Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by label
-    or index, or a list in the order of the head."""
+    """Class names of a classifier's head, if they differ from the data set's: a JSON object of names by label or index,
+    or a list in the order of the head."""
 
     label_names: FullPath | None = None
     """Names of the classes of labelled pictures of your own, for prompts: a JSON object of names by label or index, or
@@ -178,7 +178,7 @@ class EvaluationConfig(Common):
             raise ConfigError("`samples_per_epoch` is for open_clip checkpoints: give no others with it.")
         in_shard((), self.shard)  # refuses what is no shard
         if self.relations and self.output is None:
-            raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
+            raise ConfigError("`relations` read the trials next to `output`: give an `output`.")
         if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
             raise ConfigError("`rescore`, `relations`, `push_to_hub` need all revisions: leave out `shard`.")
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:

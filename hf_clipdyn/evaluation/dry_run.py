@@ -95,8 +95,8 @@ def in_words(costs: Sequence[Cost]) -> str:
     return (
         f"{render_table([dict(zip(_HEADINGS, row, strict=True)) for row in rows])}\n"
         f"{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, about "
-        f"{told(seconds)} in one process. The time is that of one batch of each benchmark, without downloads, "
-        "decoding and statistics. Nothing was written."
+        f"{told(seconds)} in one process. The time was measured on one batch of each benchmark, without "
+        "downloads, decoding and statistics. Nothing was written."
     )
 
 

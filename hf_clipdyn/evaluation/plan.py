@@ -196,7 +196,7 @@ class Plan:
         if causes and len(causes) == len(self.sources):
             raise NothingToMeasureError(f"{'; '.join(causes)}.")
         if causes and not config.skip_missing:
-            raise EvaluationError(f"{'; '.join(causes)}, or leave these out with --skip-missing.")
+            raise EvaluationError(f"{'; '.join(causes)}, or leave these out with --skip_missing.")
         for cause in causes:
             _log.info(f"Left out: {cause}.")
         classes: dict[str, Any] = class_names(model_config, reads_text=reads_text)
@@ -234,7 +234,7 @@ class Plan:
         if kind.needs_text and not answers:
             cause = f"needs a text encoder; {repo_id} has none: select other benchmarks with --benchmarks"
         elif kind.needs_text and lacks:
-            cause = f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label-map"
+            cause = f"asks for classes that {repo_id} lacks: {lacks}: name the classes of the head with --label_map"
         elif not kind.schemas and dtype != "float32":
             cause = f"shows images whose differences are too small for {dtype}: use --dtype float32"
         else:

@@ -38,10 +38,10 @@ from hf_clipdyn.results.trials import KeptTrials
 _TABLE, _TRIALS = "results.parquet", "results.trials"
 _FORBIDDEN = (
     "they contain labels of data sets whose licences forbid passing them on. A private repository "
-    "(--hub-private-repo) also receives these trials."
+    "(--hub_private_repo) also receives these trials."
 )
 _UNKNOWN = (
-    "the kind or the data set is not known here, hence no licence. Name its file with --plugin, or install its "
+    "the kind or the data set is unknown here, and so is its licence. Name its file with --plugin, or install its "
     "package, and repeat the command."
 )
 _log = get_logger(__name__)

@@ -27,7 +27,7 @@ def cka(x: Annotated[ArrayLike, ["float64"]], y: Annotated[ArrayLike, ["float64"
 
     Returns:
         ``cka_debiased`` in [-1, 1], 1 for representations that are equal up to rotation, scale and place, 0 for
-        independent ones; a ratio, hence not exactly unbiased. Its influence is that of leaving out each item. Undefined
+        independent ones; a ratio, so not exactly unbiased. Its influence comes from leaving out each item. Undefined
         where all embeddings of a side are alike, or all distances. ``n`` items. Swapping x and y changes nothing.
 
     Raises:
@@ -61,8 +61,8 @@ def cka(x: Annotated[ArrayLike, ["float64"]], y: Annotated[ArrayLike, ["float64"
 def unbiased_hsic(x: Floats, y: Floats) -> Floats:
     """HSIC1 of Song et al. (2012) of all n items, and without each of them, (1 + n,), in O(n d²).
 
-    For K = XX' and L = YY' without their diagonals it needs tr(KL), the sums of K and of L, and that of KL. Every one
-    follows from sums over items. It is exactly 0 where its terms cancel, NaN for fewer than four items.
+    For K = XX' and L = YY' without their diagonals it needs tr(KL) and the sums of K, of L and of KL. Every one follows
+    from sums over items. It is exactly 0 where its terms cancel, NaN for fewer than four items.
 
     Args:
         x, y: rows of items around their mean, (n, d) and (n, e).

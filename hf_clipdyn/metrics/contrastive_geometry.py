@@ -49,7 +49,7 @@ def contrastive_geometry(
         - ``gap`` in [0, 2], the distance of the mean image from the mean text (Liang et al. 2022). ``gap_chance`` is
           what finite samples of one distribution have, about sqrt(2/n).
         - ``alignment`` in [0, 4], the mean squared distance of the pairs (Wang and Isola 2020); smaller is closer.
-          ``alignment_chance`` is that of images from the texts of others.
+          ``alignment_chance`` is the same for images and the texts of others.
 
         Of the images, and with ``_text`` instead of ``_image`` of the texts:
 

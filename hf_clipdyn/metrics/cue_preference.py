@@ -26,7 +26,7 @@ def cue_preference(
 
     A triplet is an anchor (a conflict image), a shape mate (same class of shape; another exemplar of it, another class
     and exemplar of texture) and a texture mate (the converse). For the interval, give as images the exemplars of both
-    cues of all three images: an exemplar affects the preferences of its own anchors and, as a mate, those of others.
+    cues of all three images: an exemplar affects the preferences of its own anchors and, as a mate, of others.
 
     Args:
         distances_shape: of the anchor to its shape mate, shape (n,); smaller is nearer.

@@ -36,7 +36,7 @@ def error_consistency(
     which have no conflict.
 
     If one observer is right, or wrong, on fewer than five images, kappa has no interval, since none of its usual ones
-    covers: its influence still serves differences. Below forty, a note says that its interval may be too narrow.
+    covers: its influence still serves differences. Below forty, a note warns that its interval may be too narrow.
 
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
@@ -45,7 +45,7 @@ def error_consistency(
     Returns:
         - ``kappa`` in [-1, 1]: 1 for the same errors, 0 for independent ones. NaN where both are right on all images
           or both wrong on all, since nothing is left to explain.
-        - ``kappa_unbiased``: n kappa / (n - 1 + kappa) (Klein et al. 2025). Its error is that of kappa; the two differ
+        - ``kappa_unbiased``: n kappa / (n - 1 + kappa) (Klein et al. 2025). Its error equals kappa's; the two differ
           by about 3 / n at most. NaN if one observer is right, or wrong, on all images.
         - ``kappa_min``, ``kappa_max``: the range that the two accuracies allow.
         - ``observed``, ``expected`` in [0, 1]; ``n`` images.

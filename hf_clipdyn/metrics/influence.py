@@ -1,4 +1,4 @@
-"""What the data contribute to the error of a number, and so to that of any sum of numbers.
+"""What each item contributes to the error of a number, and so to the error of a sum of numbers.
 
 An **estimate** is a value, its interval, the number of items and of their clusters, the cause if it is undefined, and
 its **influence**: what each unit of the data contributes to it. A unit is an item, or a cluster of items. In the first

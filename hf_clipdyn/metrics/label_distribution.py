@@ -121,7 +121,7 @@ def human_entropy(counts: ArrayLike) -> Floats:
 def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
     """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
 
-    A model with a higher cross-entropy says nothing about observers beyond the class.
+    A higher cross-entropy of a model carries no information about observers beyond the class.
 
     Args:
         counts: (n, classes), how many observers chose each class.

@@ -108,16 +108,16 @@ def _of_a_random_learner(accuracy: Floats) -> dict[str, list[float]]:
 
 
 def rank_agreement(order: ArrayLike, reference: ArrayLike, *, groups: ArrayLike | None = None) -> Scores:
-    """Are the items that a model learns early those that human observers find easy? Spearman's rank correlation.
+    """Does a model learn the items early that human observers find easy? Spearman's rank correlation.
 
     Args:
         order: of each item, such as its accessibility, shape (n,); a first revision of 0 (never) needs another number,
-            one more than that of the last revision.
+            one more than the last revision's.
         reference: such as the share of observers who are right, shape (n,).
         groups: such as the class of each item, shape (n,): the mean of the correlations within groups is taken.
 
     Returns:
-        ``spearman`` in [-1, 1], the mean over the groups in which it is defined. Its influence is that of leaving out
+        ``spearman`` in [-1, 1], the mean over the groups in which it is defined. Its influence comes from leaving out
         each of `MOST_GROUPS` blocks of items at most; item i is in block i mod 100. ``n_groups`` that count.
 
     Raises:

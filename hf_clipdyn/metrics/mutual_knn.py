@@ -13,7 +13,7 @@ from hf_clipdyn.metrics.scores import Score, Scores
 def mutual_knn(a: ArrayLike, b: ArrayLike, k: int = 10) -> Scores:
     """Share of the k nearest neighbours of an item that two sets of embeddings have in common.
 
-    Neighbours are those of the largest cosine, without the item itself; the first row wins a tie. The number of items
+    Neighbours have the largest cosines, without the item itself; the first row wins a tie. The number of items
     matters: compare equal ones. Between the images and texts of one CLIP, the value measures its training, not a
     convergence of models. Items are never resampled: of two copies, each is the nearest of the other in both sets.
 
@@ -23,7 +23,7 @@ def mutual_knn(a: ArrayLike, b: ArrayLike, k: int = 10) -> Scores:
         k: neighbours, 1 to n - 1.
 
     Returns:
-        ``mutual_knn`` in [0, 1]. Its influence is that of leaving out each item, whose place the next neighbour takes;
+        ``mutual_knn`` in [0, 1]. Its influence comes from leaving out each item, whose place the next neighbour takes;
         unknown for k = n - 1. Undefined where all embeddings of a side have one direction. ``n`` items, ``k``, and
         ``chance``, the expectation for independent data, k/(n - 1). Swapping a and b changes nothing.
 

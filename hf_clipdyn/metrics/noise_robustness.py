@@ -30,7 +30,7 @@ def noise_robustness(
 
     Args:
         predictions, references: class ids, shape (n,): a row for each image at each noise level. An image is right or
-            wrong at all levels together, so give the images as groups of the intervals; those of the drops are too
+            wrong at all levels together, so give the images as groups of the intervals; intervals of drops are too
             wide without.
         sigmas: noise of each row as a standard deviation on pixels in [0, 1], shape (n,), >= 0; rows at 0.0 are the
             clean images and are required.
@@ -168,7 +168,7 @@ def clear_of_chance(accuracy: float, n: int, n_classes: int) -> bool:
 
 
 def drop_when_right(clean: ArrayLike, noisy: ArrayLike, cause: str = "") -> Score:
-    """Share of the images that noise makes wrong, among those that are right when clean.
+    """Share of the images that noise makes wrong, among the images that are right when clean.
 
     Args:
         clean, noisy: whether each image is right, shape (n,).

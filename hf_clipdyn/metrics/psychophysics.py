@@ -52,8 +52,8 @@ class Agreement(NamedTuple):
     axes.
 
     Attributes:
-        log_rmse: root mean square of log10 model - log10 people, without their mean difference; 0 for observers.
-        alignment: 1 - log_rmse / that of an observer whose contrasts are all equal: 1 for observers, 0 for that
+        log_rmse: root mean square of log10 model - log10 human, without their mean difference; 0 for observers.
+        alignment: 1 - log_rmse / log_rmse of an observer whose contrasts are all equal: 1 for humans, 0 for that
             observer.
         n: conditions that count.
 
@@ -70,7 +70,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(model: ArrayLike, people: ArrayLike) -> Agreement:
-    """Compare contrasts by condition with those of human observers; conditions without a contrast do not count.
+    """Compare contrasts by condition with human observers' contrasts; conditions without a contrast do not count.
 
     The criterion sets the level of the model's contrasts, so only the shape counts: the mean difference is removed.
 

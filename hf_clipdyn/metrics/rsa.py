@@ -1,7 +1,7 @@
 """Representational similarity: do a model and human observers find the same images alike (Kriegeskorte et al. 2008)?
 
 All matrices of dissimilarities are vectors of the P = n (n - 1) / 2 pairs of n images, the upper triangle row by row
-(``numpy.triu_indices(n, 1)``). Larger is less similar; the scale of each person is arbitrary.
+(``numpy.triu_indices(n, 1)``). Larger is less similar; the scale of each observer is arbitrary.
 """
 
 from typing import cast
@@ -18,16 +18,16 @@ from hf_clipdyn.metrics.scores import Score, Scores
 
 
 def rsa(predictions: ArrayLike, references: ArrayLike) -> Scores:
-    """Spearman's correlation of a model's dissimilarities with those of each person, averaged over observers.
+    """Spearman's correlation of a model's dissimilarities with each observer's, averaged.
 
     Args:
         predictions: the model's dissimilarities, shape (P,).
-        references: each person's, shape (people, P).
+        references: each observer's, shape (observers, P).
 
     Returns:
-        ``alignment`` in [-1, 1]. Its influence has an entry for each image and person, (n * observers,), image by
+        ``alignment`` in [-1, 1]. Its influence has an entry for each image and observer, (n * observers,), image by
         image: both are drawn, so intervals need their crossed names as groups. ``n_images``, ``n_people`` and
-        ``by_person``, its terms. Undefined where the dissimilarities of the model or of a person are constant.
+        ``by_person``, its terms. Undefined where the dissimilarities of the model or of an observer are constant.
 
     Raises:
         MetricError: other shapes, a number that is not finite.
@@ -46,12 +46,13 @@ def rsa_of_models(predictions: ArrayLike, references: ArrayLike) -> list[Scores]
     """`rsa` of several models, which share the ranks of human observers.
 
     Spearman's correlation favours predictions with ties. What an image contributes is what leaving it out with all its
-    pairs changes. The variance over images and observers is then that of both minus that of their pairs, so that the
-    noise of the measurement counts once (Schütt et al. 2023, doi 10.7554/eLife.82566).
+    pairs changes. The variance over images and observers is then the sum of both variances minus the
+    variance of their pairs, so that the noise of the measurement counts once (Schütt et al. 2023, doi
+    10.7554/eLife.82566).
 
     Args:
         predictions: shape (models, P).
-        references: shape (people, P).
+        references: shape (observers, P).
 
     Raises:
         MetricError: as for `rsa`.
@@ -81,11 +82,11 @@ def noise_ceiling(references: ArrayLike) -> dict[str, float]:
     """The highest alignment that a model could reach, estimated from human observers (Nili et al. 2014).
 
     Args:
-        references: shape (people, P), at least two observers.
+        references: shape (observers, P), at least two observers.
 
     Returns:
-        ``lower``: each person with the mean of the others' ranks, averaged over observers; ``upper``: with the mean of
-        all, the person among them; ``pairwise``: mean over pairs of observers. The best model is between lower and
+        ``lower``: each observer with the mean of the others' ranks, averaged over observers; ``upper``: with the mean
+        of all, the observer among them; ``pairwise``: mean over pairs of observers. The best model is between lower and
         upper.
 
     Raises:
@@ -99,7 +100,7 @@ def noise_ceiling(references: ArrayLike) -> dict[str, float]:
     """
     (people,) = embeddings(references=references)
     if len(people) < 2:
-        raise MetricError("references come from only one person: a ceiling needs at least two.")
+        raise MetricError("references come from only one observer: a ceiling needs at least two.")
     _pairs_of_images(people)
     ranks = rankdata(people, axis=1)
     total = ranks.sum(axis=0)

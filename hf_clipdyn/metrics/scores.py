@@ -68,7 +68,7 @@ class Scores(dict[str, Score]):
     """What a metric returns: scores by name.
 
     Attributes:
-        facts: counts and flags beside them.
+        facts: further counts and flags.
 
     Examples:
         >>> from hf_clipdyn.metrics.scores import Scores, mean
@@ -185,7 +185,7 @@ def interval(
 
 
 def few_clusters(influence: Influence) -> str:
-    """A note for an interval that may contain the true value less often than it says; empty if there is nothing to say.
+    """A note for an interval that may contain the true value less often than its level; empty if not.
 
     Student's t counts on many clusters of which none decides alone. In effect there are 3 (Σ u²)² / Σ u⁴ of them, for
     the contributions u of the clusters: all G if these vary as normal ones do, few if some clusters are much larger
@@ -218,8 +218,8 @@ def few_clusters(influence: Influence) -> str:
 def root_interval(value: float, without: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """The interval of a root mean square, which cannot fall below 0 and is too large by chance near 0.
 
-    It is that of the square, without the bias that the jackknife finds in it. On its own scale an interval contains a
-    true value near 0 in 12 to 77 % of the samples instead of 95 %, and this one in 94 to 99 %.
+    It is the interval of the square, without the bias that the jackknife finds in it. On its own scale an interval
+    contains a true value near 0 in 12 to 77 % of the samples instead of 95 %, and this one in 94 to 99 %.
 
     Args:
         value: the root mean square, >= 0.

@@ -56,7 +56,7 @@ def shape_bias(
         - ``n`` (rows with a conflict), ``n_excluded``, ``n_shape`` (S), ``n_texture`` (T).
 
         Without any conflict all values are NaN. The intervals contain neither the noise of another training seed nor
-        that of another checkpoint.
+        the noise of another checkpoint.
 
     Raises:
         MetricError: different lengths, no rows, a shape or texture outside ``classes``.

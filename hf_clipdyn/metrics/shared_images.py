@@ -108,13 +108,13 @@ class SharedImages:
         """Variance of the sums of the columns: of a column u the sum of u[i] u[j] over all pairs that share an image.
 
         Deviations from a mean of the same rows make that too small by the share P of all ordered pairs that share an
-        image, hence it is divided by 1 - P; for G clusters of one size that is the usual factor G / (G - 1).
+        image, so it is divided by 1 - P; for G clusters of one size this gives the usual factor G / (G - 1).
 
         Args:
             influences: shape (n, M), what each row contributes to the error of a number; columns sum to zero.
 
         Returns:
-            Shape (M,). Where the data make the sum over pairs negative, that of the squared sums over images, which
+            Shape (M,). Where the data make the sum over pairs negative, the sum of the squared sums over images, which
             counts rows with two common images twice. NaN where all rows share images.
         """
         if self.is_one:

@@ -24,7 +24,7 @@ def two_afc(
         judgements: p, the fraction of observers who prefer candidate 1, shape (n,), in [0, 1].
 
     Returns:
-        ``two_afc`` in [0, 1], 0.5 for guessing; ``human``, the score of one person against the others,
+        ``two_afc`` in [0, 1], 0.5 for guessing; ``human``, the score of one observer against the others,
         p² + (1 - p)²; ``ceiling``, the best possible, max(p, 1 - p); ``n`` rows, ``n_ties``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The way of the weights through training: how far.
+"""How far the weights move during training.
 
 A state is a mapping of names to arrays. All floating-point parameters count, `logit_scale` as stored (its logarithm);
 integer buffers (``position_ids``) do not. Layer normalisation makes the scale of many parameters arbitrary, so compare
@@ -101,7 +101,7 @@ def _check(state: Mapping[str, NDArray[Any]], first: Mapping[str, NDArray[Any]],
     other = sorted(state.keys() ^ first.keys())
     if other:
         raise MetricError(
-            f"The parameters of state {at} differ from those of the first one, for example in {other[0]}."
+            f"The parameters of state {at} differ from the parameters of the first one, for example in {other[0]}."
         )
     for name, values in state.items():
         if values.shape != first[name].shape:

@@ -347,7 +347,7 @@ class Encoder:
         if largest >= size:  # on a GPU the lookup would end the whole process
             raise ModelError(
                 f"The tokenizer gives the token {largest}, but the {type(self.model).__name__} only "
-                f"knows {size:,}: save the processor that the model was trained with beside its weights."
+                f"has {size:,}: save the processor of its training next to its weights."
             )
         return {name: value.to(self.device) for name, value in batch.items()}
 
@@ -425,8 +425,8 @@ def read_input(folder: Path) -> tuple[Any, Any]:
             return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
     # We assume none: other preprocessing than in training would measure another model.
     raise ModelError(
-        f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
-        f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "
+        f"{folder} has no preprocessor_config.json, which defines how images are resized and normalised: "
+        f"save the image processor of this {config.model_type} model next to its weights, or evaluate with "
         "--processor."
     )
 

@@ -64,7 +64,7 @@ _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
 def write_cards(results: _Results, output: str | Path, *, results_dataset: str | None = None) -> list[Path]:
     """Write a model card for each run, and the figure that it shows.
 
-    A card that exists is updated; text that a person wrote into it stays.
+    A card that exists is updated; hand-written text in it is kept.
 
     Args:
         results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
@@ -98,7 +98,7 @@ def write_runs(
 ) -> list[Path]:
     """Write what `push_runs` sends: for each run a folder with its card, README.md, and its report.
 
-    A card that exists is updated; text that a person wrote into it stays.
+    A card that exists is updated; hand-written text in it is kept.
 
     Args:
         results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
@@ -158,7 +158,7 @@ def push_runs(
 ) -> dict[str, str | None]:
     """Push the card and the report of every run to its repository on the Hub, each in one commit to `main`.
 
-    `README.md` and the folder `report` change; the weights stay, and so does what a person wrote on the card. A second
+    `README.md` and the folder `report` change; the weights and hand-written text on the card are kept. A second
     call with the same table makes no commit. Models that were read from a folder have no repository, so they are left
     out.
 
@@ -219,7 +219,9 @@ def _repositories(study: Study) -> dict[str, str]:
         )
     repo_id, n = Counter(runs.values()).most_common(1)[0]
     if n > 1:
-        raise ConfigError(f"These tables contain two runs of {repo_id}: push that of its current commits.")
+        raise ConfigError(
+            f"These tables contain two runs of {repo_id}: push the run with its current commits."
+        )
     return runs
 
 
@@ -247,7 +249,7 @@ def push_space(
 ) -> str | None:
     """Push the page of a study to a static Space, in one commit.
 
-    A missing Space is created. In an existing one, text that a person wrote into README.md stays. If the content is the
+    A missing Space is created. In an existing one, hand-written text of README.md is kept. If the content is the
     same, no commit is made.
 
     Args:

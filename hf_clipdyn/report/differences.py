@@ -29,10 +29,10 @@ _SELECTED = (
 )
 _CORRECTIONS = {
     "bonferroni": ("Bonferroni", _TOGETHER),
-    "holm": ("Holm", "Holm's correction has no intervals that agree with it: that of Bonferroni has."),
+    "holm": ("Holm", "Holm's correction has no intervals that agree with it; Bonferroni's has."),
     "bh": ("Benjamini-Hochberg", _SELECTED),
     "by": ("Benjamini-Yekutieli", _SELECTED),
-    "none": ("no correction", "Each 95 % interval is that of one number alone."),
+    "none": ("no correction", "Each 95 % interval is for one number alone."),
 }
 """By the name of the option the correction's own name, and what its intervals mean."""
 _FAMILIES = {

@@ -184,7 +184,7 @@ def limits(study: Study) -> str:
     if study.confidence:
         words = (
             f"The {study.confidence} intervals of single revisions are over the clusters of items of each "
-            "benchmark. They include neither the variation between seeds nor that "
+            "benchmark. They include neither the variation between seeds nor the variation "
             "between checkpoints. Only the intervals of contrasts over several runs include the variation "
             "between seeds."
         )

@@ -77,7 +77,7 @@ class Cell:
     preprocess: str = column("How images became the model's input.", key=True)
     settings: str = column("JSON of the settings and facts that affect the cell.", key=True, default="{}")
     dtype: str = column("Precision of the weights and activations.", key=True)
-    texts: str = column("Text embeddings that were used: `own`, or those of the `last` revision.", key=True)
+    texts: str = column("Text embeddings that were used: `own`, or the `last` revision's.", key=True)
     text_commit: str = column(
         "Commit of the last revision if texts is `last`, else empty.", key=True, default=""
     )
@@ -134,7 +134,7 @@ class NumberKey:
     role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")  # noqa: RUF009  # a field
     reference: str = column(
         "Name of the baseline or the observer; of a relation, which revisions are related: `previous`, `last`, "
-        "`seeds`, one seed, `people`, one person. Trajectories keep these apart. Empty if there is none.",
+        "`seeds`, one seed, `people`, one observer. Trajectories keep these apart. Empty if there is none.",
         key=True,
         default="",
     )

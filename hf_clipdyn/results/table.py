@@ -196,7 +196,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         ``cell``, the name of the cell's files; ``order``, the rank of the revision in its run, from 0; ``usable``,
         whether the number is defined and interpretable; and ``course``, which is the same for one number over the
         revisions of a run. Rows are sorted by course and order. ``attrs["vocabulary"]`` (JSON) explains the names, and
-        ``attrs["provenance"]`` (JSON) says when the runs began and which hf_clipdyn measured them. `plot` and
+        ``attrs["provenance"]`` (JSON) has when the runs began and which hf_clipdyn measured them. `plot` and
         `write_report` take the frame, too, or a part of it.
 
     Raises:

@@ -73,8 +73,8 @@ class Term:
         neutral: value between two poles, drawn as a line.
         neutral_title: title of that line.
         poles: meaning of values below and above ``neutral`` ("texture", "shape").
-        rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
-        mirrors: metric beside which this one gets no chart, for example its complement.
+        rests_on: metric that is reported with this one, since it shows how far this one can be trusted.
+        mirrors: metric next to which this one gets no chart, for example its complement.
         log: drawn on a logarithmic scale.
         is_level: whether its values are levels of the row's condition, such as a threshold: they then have that
             condition's axis, and two conditions do not share a chart.
@@ -179,7 +179,7 @@ class KindTerms:
             shown with spaces for underscores.
         references: how each reference joins the values.
         draws: what the kind draws itself, as a title ("drawn gratings"); the words of the data set then do not apply.
-        proxy: whether formulas replace people's judgements; the page then says so.
+        proxy: whether formulas replace human judgements; the page then states it.
         question: on how learning proceeds, in plain words. Kinds with one, as all relations, have a section of the page
             to themselves, a tab for each question.
         of: of a relation, the title of the kind that it reads.
@@ -215,7 +215,7 @@ class KindTerms:
     task: str = ""
 
     def main_metrics(self, measured: Sequence[str]) -> list[str]:
-        """The metrics that answer a question of the overview, and those that they rest on; else the first one.
+        """The metrics that answer a question of the overview, and the metrics that they rest on; else the first one.
 
         Args:
             measured: metrics with numbers, in their order.

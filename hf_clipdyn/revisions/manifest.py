@@ -24,7 +24,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Row(BaseModel):
-    """One revision: what the training loop knows of it, and what the store adds when it writes it.
+    """One revision: its values from the training loop, and what the store adds when it writes it.
 
     Attributes:
         name: The folder and the branch, `epoch-003` or `step-00000512`.

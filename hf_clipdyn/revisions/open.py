@@ -35,7 +35,7 @@ def open_series(
     samples_per_epoch: int | None = None,
     processor: Name | None = None,
 ) -> Series:
-    """The revisions that a name means. The Hub is not asked yet.
+    """The revisions that a name means. No request goes to the Hub yet.
 
     A folder is, in this order: a run of this package; a Trainer's output folder with its `checkpoint-*`, or one of
     these; a model. `open_clip:ViT-B-32@PLACE` is a checkpoint file of open_clip's training, or a folder of

@@ -19,11 +19,11 @@ class Revision:
 
     Attributes:
         name: the branch or the folder.
-        epoch: from the manifest; in foreign suites as the name says; None if unknown.
+        epoch: from the manifest; in foreign suites from the name; None if unknown.
         step: optimiser steps, from the manifest; None in foreign suites, which order by the number in the name.
         samples_seen: images shown so far, repetitions counted; None if unknown.
         commit: the commit that the branch points at, 40 hexadecimal digits; of a folder a hash of its model files.
-        sha256: SHA-256 of the weights; for sharded weights that of the list of hashes; None if no hash is recorded.
+        sha256: SHA-256 of the weights; for sharded weights, of the list of hashes; None if no hash is recorded.
         size: bytes of the weights.
         loss: training loss; None if unknown.
         validation_loss, learning_rate, logit_scale: see `Row`; None if unknown.

@@ -225,22 +225,22 @@ def said(error: BaseException) -> str:
 
 
 class Publisher:
-    """Saves the revisions of one run as folders and, if that is asked for, publishes them on the Hub.
+    """Saves the revisions of one run as folders and, on request, publishes them on the Hub.
 
     Use it as a context manager. If an exception ends the block, the revisions stay in their folders, and the next start
     sends them. Only one process publishes: in the others use no Publisher, or one with ``disable``.
 
     Args:
         run: folder of the run; the revisions are in its subfolder `revisions`.
-        repo_id: `owner/name`, the run in tables of results and its repository. Default: that of the run in the folder,
-            else `local/<folder>`.
-        push_to_hub: publish on the Hub. Without it the Hub is never asked.
+        repo_id: `owner/name`, the run in tables of results and its repository. Default: the name of the run in the
+            folder, else `local/<folder>`.
+        push_to_hub: publish on the Hub. Without it nothing is sent to the Hub.
         private: create the repository as a private one; a public one is refused.
-        token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
+        token: token of the Hub; None for the token of `hf auth login`. It is never written.
         card: contents of the model cards; None for one without details.
         recipe_hash: hash of the recipe, if there is one; a run with another one is not continued.
-        planned: the names of all revisions that will be submitted, in training order, so that who watches the run knows
-            when it has ended; empty if unknown.
+        planned: the names of all revisions that will be submitted, in training order, from which a process that watches
+            the run knows when it has ended; empty if unknown.
         disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
@@ -391,7 +391,7 @@ class Publisher:
         return self._manifest.revisions
 
     def published(self) -> list[str]:
-        """The revisions that need no `submit`, in training order: those of the run so far, also of deleted folders."""
+        """The revisions that need no `submit`, in training order: the run's so far, also of deleted folders."""
         return [row.name for row in self._manifest.revisions]
 
     def waiting(self) -> list[str]:
@@ -436,7 +436,7 @@ class Publisher:
         return revision_card(self._facts, **row.model_dump(include=_ON_CARD))
 
     def finish(self, patience: float = 300.0) -> Summary:
-        """Wait while revisions arrive on the Hub, and name those that did not.
+        """Wait while revisions arrive on the Hub, and name the missing ones.
 
         Args:
             patience: seconds without a further revision after which the rest is left to the next start.

@@ -174,7 +174,7 @@ class _Checks:
         for name in self.names:
             other = first.setdefault(self.weights[name].blob or name, name)
             if other != name and not (name in self.rows and self.rows[name].identical_allowed):
-                yield name, "identical-weights", f"The weights are identical to those of {other}."
+                yield name, "identical-weights", f"The weights are identical to the weights of {other}."
 
     def _of_revision(self, name: str) -> _Found:
         """Check the files of one revision."""
@@ -187,7 +187,7 @@ class _Checks:
             yield name, "no-weights", "The revision has no weights."
             return
         if row is not None and weights.size != row.size:
-            yield name, "wrong-size", f"The weights have {weights.size} bytes, the manifest says {row.size}."
+            yield name, "wrong-size", f"The weights have {weights.size} bytes, in the manifest {row.size}."
         sha256 = weights.sha256  # None outside the large storage
         for path, record in self.files[name].items():
             is_weights = path in weights.paths
@@ -205,7 +205,7 @@ class _Checks:
                 if self.deep and is_weights and sha256 is None:
                     sha256 = file_sha256(file)
         if row is not None and sha256 not in (None, row.sha256):
-            said = f"The weights have the SHA-256 {sha256}, the manifest says {row.sha256}."
+            said = f"The weights have the SHA-256 {sha256}, in the manifest {row.sha256}."
             yield name, "wrong-weights", said
 
     def _of_own_manifest(self, name: str, run_id: str) -> _Found:
@@ -238,7 +238,7 @@ class _Checks:
             meanings = {blob: self._meaning(path, self.refs[name]) for blob, name in by_blob.items()}
             for name, blob in blobs.items():
                 if meanings[blob] != meanings[usual]:
-                    yield name, "other-config", f"{path} differs from that of {by_blob[usual]}."
+                    yield name, "other-config", f"{path} differs from the same file of {by_blob[usual]}."
 
     def _meaning(self, path: str, commit: str) -> Any:
         """A JSON file without what transformers notes on its origin and its last call; any other file as it is."""

@@ -55,10 +55,10 @@ def compare_revisions(
     confidence_level: float = 0.95,
     show_progress: bool = True,
 ) -> pd.DataFrame:
-    """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
+    """Compare revisions or models with a reference: the difference b - a of every metric, on the same stimuli.
 
-    Values are those of the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
-    variance is that of the difference of the influences (`hf_clipdyn.metrics.influence`), which is paired: a stimulus
+    Values come from the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
+    variance follows from the difference of the influences (`hf_clipdyn.metrics.influence`), which is paired: a stimulus
     that is easy for both revisions adds nothing.
 
     - Numbers that are not smooth have the influence of a jackknife, which merges more than 100 clusters at random into
@@ -66,18 +66,18 @@ def compare_revisions(
     - Means over triplets have the variance over all pairs of triplets that show a common image.
     - The text-free preference has the variance over all pairs of images that share an exemplar; an image also
       contributes as the mate of others.
-    - Alignments of dissimilarities have the variance over images and people, which are crossed.
-    - The interval contains neither the noise of another seed nor that of another checkpoint.
+    - Alignments of dissimilarities have the variance over images and observers, which are crossed.
+    - The interval contains neither the noise of another seed nor the noise of another checkpoint.
     - Two models are compared on the same items with the same settings; each sees them at its own resolution.
     - Diagnostics are not compared.
 
     The more numbers are compared, the more of them differ by chance. The rows of one **family** are therefore corrected
-    together (`hf_clipdyn.statistics.corrections`). The rule that chooses them knows no result: values of the main
-    metrics, in the default variant, over the whole data, with the model's own texts, of all benchmarks and all ``b``.
-    Layers do not count, nor levels, except the one that the overview of a report shows.
+    together (`hf_clipdyn.statistics.corrections`). The rule that chooses them does not depend on results: values of the
+    main metrics, in the default variant, over the whole data, with the model's own texts, of all benchmarks and all
+    ``b``. Layers do not count, nor levels, except the one that the overview of a report shows.
 
     Args:
-        results: tables of `clipdyn evaluate`, with the trials beside them.
+        results: tables of `clipdyn evaluate`, with the trials next to them.
         a: the reference: a revision, a model (``owner/name``, its last revision) or ``owner/name@revision``.
         b: what is compared with it, one or several. A revision without a model is one of the run of ``a``.
         benchmarks: as ``kind/dataset``; None for all that have trials of both.
@@ -99,8 +99,8 @@ def compare_revisions(
         ``ci_high_simultaneous``: intervals that are together right at the confidence level. They exclude 0 exactly if
         ``p_adjusted`` is below the error rate. For ``bh`` and ``by``, only the rows that they select have these
         intervals; for ``holm``, none. For other rows these columns are empty, and ``outside_family`` names the cause.
-        Differences to which every item contributes the same, or the opposite, are one number, such as those of shape
-        and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the later ones names the first one.
+        Differences to which every item contributes the same, or the opposite, are one number, such as the differences
+        of shape and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the others names it.
 
     Raises:
         UnknownNameError: the tables have no such revision, model or benchmark, there is no such correction or family,
@@ -174,7 +174,7 @@ def differences(
 
 def _no_trials(a: str, b: str | Sequence[str]) -> str:
     others = b if isinstance(b, str) else ", ".join(dict.fromkeys(b))
-    return f"No benchmark has trials of {a} and {others} on the same stimuli beside the tables"
+    return f"No benchmark has trials of {a} and {others} on the same stimuli next to the tables"
 
 
 def _of_benchmarks(cells: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:

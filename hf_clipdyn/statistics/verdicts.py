@@ -98,7 +98,7 @@ def verdicts(
 
     Args:
         results: tables of `clipdyn evaluate`, or folders with a `results.parquet`, of all seeds, scales and arms. What
-            the items contribute is read beside them, since the intervals also contain their variance.
+            the items contribute is read from the files next to them, since the intervals also contain their variance.
         claims: file of claims.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 

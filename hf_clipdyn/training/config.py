@@ -163,7 +163,7 @@ class TrainingConfig(Options):
 
     crop_scale_min: float | None = Field(None, gt=0, le=1)
     """In each epoch, crop each image again to at least this share of its area, as CLIP and open_clip do (0.9). Crops of
-    cached images come from the centre square, those of decoded ones from the whole image. Default: no crops."""
+    cached images come from the centre square, crops of decoded images from the whole image. Default: no crops."""
 
     random_flip: bool = False
     """Mirror each image with probability one half in each epoch."""
@@ -254,7 +254,7 @@ class TrainingConfig(Options):
     """Seed of the order of the images, the choice of captions and the augmentation, if it is not `seed`."""
 
     arm: str = ""
-    """Control or ablation that this run belongs to, as noise; verdicts compare arms. Default: the main arm."""
+    """Control or ablation that this run belongs to, such as noise; verdicts compare arms. Default: the main arm."""
 
     output_dir: str | None = Field(None, title="Revisions and checkpoints")
     """Folder of the run: revisions, checkpoints, log."""
@@ -264,10 +264,10 @@ class TrainingConfig(Options):
     10,100,1000."""
 
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Decay per step, as 0.999, of an exponential moving average of the weights, published as <repository>-ema."""
+    """Decay per step, such as 0.999, of an exponential moving average of the weights, published as <repository>-ema."""
 
     save_steps: int | None = Field(None, ge=1)
-    """Also save a checkpoint for resuming every N steps, in addition to the one of each epoch."""
+    """Also save a checkpoint for resuming every N steps, in addition to each epoch's."""
 
     resume_from_checkpoint: str | None = None
     """Resume a run: `true` for the last checkpoint, or the folder of a checkpoint."""

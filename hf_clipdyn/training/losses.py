@@ -55,7 +55,7 @@ class Loss(ABC):
     A subclass in a ``--plugin`` file adds a loss; ``docs/how-to/add-a-loss.md`` has a whole example. A call takes
     `Features` and returns a scalar in float32, the loss of the whole batch, on every process. Data-parallel wrappers
     average the gradients of the processes. This average must be the gradient that a single process with the whole batch
-    would compute. So the gradient of a process is that of the whole loss, or that of its own part times the number of
+    would compute. So the gradient of a process comes from the whole loss, or from its own part times the number of
     processes (see `mean_over_processes`).
 
     Attributes:

@@ -267,6 +267,6 @@ def read_processor(folder: Path) -> ProcessorMixin:
         f"has {tokens:,} tokens, more than the {known:,} of the model": tokens > known,
     }
     for problem in (words for words, is_so in problems.items() if is_so):
-        raise ModelError(f"The processor in {folder} {problem}: use the one that the model was trained with.")
+        raise ModelError(f"The processor in {folder} {problem}: use the processor of its training.")
     kind: Any = _PROCESSORS[config.model_type]
     return cast("ProcessorMixin", kind(image_processor=image_processor, tokenizer=tokenizer))

@@ -32,7 +32,7 @@ class Samples(NamedTuple):
         first_step: steps that the run had taken before the first of these.
         rows: int64, (steps, global batch) rows of the split. An image that replaced a broken one counts, the broken one
             does not.
-        captions: int64, (steps, global batch) the index of the caption among those of the image.
+        captions: int64, (steps, global batch) the index of the caption among the image's captions.
 
     Examples:
         >>> from hf_clipdyn import samples_between

@@ -6,13 +6,14 @@ from .data_sets import citations, data_sets_page
 from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
 from .models import models_page
-from .page import BELOW, NOTE, Page, TextFile
+from .never_run import never_run
+from .page import BELOW, NOTE, Page, Part, TextFile
 from .tables import table_pages
 
-__all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
+__all__ = ["BELOW", "NOTE", "Page", "Part", "TextFile", "pages"]
 
 
-def pages() -> list[Page | TextFile]:
+def pages() -> list[Page | Part | TextFile]:
     """Every written page and file."""
     commands, api = command_pages(), api_pages()
     others = [
@@ -23,4 +24,4 @@ def pages() -> list[Page | TextFile]:
     ]
     index = index_page(commands, others, api)
     below = [*kind_pages(), *relation_pages()]
-    return [index, *commands, *others, *api, *below, citations()]
+    return [index, *commands, *others, *api, *below, *never_run(), citations()]

@@ -9,7 +9,7 @@ from .kinds import measured
 from .page import Page, bullets
 
 _BY_HAND = (
-    "[The verdicts of both studies](verdicts.md): What both studies say of each claim, side by side.",
+    "[The verdicts of both studies](verdicts.md): What both studies found about each claim, side by side.",
     "[Glossary](glossary.md): The words of the field and of this project.",
     "[The claims file](claims-file.md): The keys of a YAML file of claims.",
     "[Environment variables](environment.md): The variables that the commands read.",

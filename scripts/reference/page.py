@@ -51,6 +51,21 @@ class TextFile:
         return self.content
 
 
+@dataclass(frozen=True)
+class Part:
+    """The text between two comments of a page that a person writes."""
+
+    path: str
+    name: str
+    content: str
+
+    def text(self, docs: Path) -> str:
+        """The page with this content between `<!-- NAME -->` and `<!-- end -->`."""
+        start, end = f"<!-- {self.name} -->\n", "\n<!-- end -->"
+        above, rest = (docs / self.path).read_text(encoding="utf-8").split(start)
+        return f"{above}{start}{self.content}{end}{rest.split(end, 1)[1]}"
+
+
 def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 

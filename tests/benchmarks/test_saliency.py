@@ -17,10 +17,9 @@ from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import crop_view
 from hf_clipdyn.benchmarks.sources import open_source
-from hf_clipdyn.metrics.saliency import METRICS
+from hf_clipdyn.metrics.saliency import METRICS, Target
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
-from tests.metrics.saliency_scores import auc, cc, nss, shuffled_auc
 
 SIDE = 16
 SIGMA = 2.0
@@ -122,8 +121,13 @@ def points_of(fixations):
     return np.array([(one["x"], one["y"]) for one in fixations])
 
 
+def score(name, saliency_map, fixations=(), **about):
+    """One score of one map."""
+    return Target(np.shape(saliency_map), fixations, **about).scores(saliency_map)[name]
+
+
 def nss_of(saliency, fixations):
-    return nss(saliency, points_of(fixations))
+    return score("nss", saliency, points_of(fixations))
 
 
 # --- planted models ---------------------------------------------------------------------------------------
@@ -139,8 +143,10 @@ def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measu
             own = [one for one in looked(n) if one["subject"] == subject]
             negatives = [p for m in range(5) if m != n for p in looked(m)]
             of_image["nss"].append(nss_of(others, own))
-            of_image["auc"].append(auc(others, points_of(own)))
-            of_image["sauc"].append(shuffled_auc(others, points_of(own), points_of(negatives)))
+            of_image["auc"].append(score("auc", others, points_of(own)))
+            of_image["sauc"].append(
+                score("sauc", others, points_of(own), other_fixations=points_of(negatives))
+            )
         for name, values in of_image.items():
             scores[name].append(float(np.mean(values)))
     for name, values in scores.items():
@@ -197,7 +203,9 @@ def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(ma
                 assert found(metric, variant=variant, **columns).note == "there is no fixation point"
     # The other images' maps, each with the sum 1, are the centre bias.
     centres = [sum(given[m] / given[m].sum() for m in range(4) if m != n) for n in range(4)]
-    expected = np.mean([cc(centre, image_map) for centre, image_map in zip(centres, given, strict=True)])
+    expected = np.mean(
+        [score("cc", centre, density=image_map) for centre, image_map in zip(centres, given, strict=True)]
+    )
     assert found("cc", **baseline("centre_bias")).value == pytest.approx(expected, abs=0.01)
 
 

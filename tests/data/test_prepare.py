@@ -42,7 +42,7 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree, cache, tmp_path)
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == "unknown"
     assert card.data.configs[0]["config_name"] == "jnd"
-    for part in ("| val | 4 | 9,600 |", "zhang2018unreasonable", "--dataset-config-name jnd", "`same`"):
+    for part in ("| val | 4 | 9,600 |", "zhang2018unreasonable", "--dataset_config_name jnd", "`same`"):
         assert part in card.text
     assert str(tmp_path) not in card.content
 

@@ -93,7 +93,7 @@ def test_the_decisions_are_those_of_the_model_itself(save, data):
 def test_classes_without_names_are_named_by_a_map(save, data, tmp_path):
     folder = save({at: f"LABEL_{at}" for at in range(10)})
     given = {"data_dirs": {"cifar10": data["cifar10"]}, **SMALL}
-    with pytest.raises(NothingToMeasureError, match="--label-map"):
+    with pytest.raises(NothingToMeasureError, match="--label_map"):
         evaluate_revisions(folder, "zero_shot/cifar10", **given)
     path = tmp_path / "names.json"
     top1 = {}

@@ -138,7 +138,7 @@ def test_a_licence_that_forbids_passing_on_leaves_the_pictures_out_and_says_so(p
 
 @pytest.mark.parametrize(
     ("folder", "why"),
-    [(None, "--data-dir cue_conflict=FOLDER"), ("nowhere", "cannot be read"), ("changed", "are not those")],
+    [(None, "--data_dir cue_conflict=FOLDER"), ("nowhere", "cannot be read"), ("changed", "are not those")],
 )
 def test_pictures_that_are_not_here_or_not_those_are_left_out_and_no_path_is_told(
     study_of, data, tmp_path, monkeypatch, folder, why

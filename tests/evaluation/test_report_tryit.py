@@ -160,12 +160,12 @@ def test_what_cannot_be_tried_is_one_sentence(table, store, tmp_path, clipdyn, m
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     output, folders = table
     study = read_study(output)
-    with pytest.raises(ConfigError, match="--data-dir"):
+    with pytest.raises(ConfigError, match="--data_dir"):
         payload(study, store=store)
     with pytest.raises(ConfigError, match="me/run"):
         payload(read_study(study.results.rows.assign(commit="0" * 40)), data_dirs=folders, store=store)
     code, _, error = clipdyn("report", output, "-o", tmp_path / "page", "--store", store)
-    assert (code, "store requires --try-it" in error) == (2, True)
+    assert (code, "store requires --try_it" in error) == (2, True)
     with pytest.raises(ConfigError):
         write_report(output, tmp_path / "page", try_it=True, store=store)
     assert not (tmp_path / "page" / "index.html").exists(), "it stops before anything is drawn"

@@ -65,7 +65,7 @@ def _cards(name: str) -> dict[str, str]:
             rows={name: 3},
             official_rows={name: None},
             columns={name: name},
-            source=f" --data-dir {name}",
+            source=f" --data_dir {name}",
         ),
         "results": results_card(
             repo_id=name,

@@ -305,7 +305,7 @@ def test_the_command_writes_and_pushes(write, repo, tmp_path, clipdyn):
     assert (code, said.startswith("me/fixture is pushed: ")) == (0, True)
     assert clipdyn(*words, "--push-to-hub")[:2] == (0, "me/fixture is up to date.\n")
     code, _, error = clipdyn("share", results)
-    assert (code, "Say where cards and reports should go" in error) == (2, True)
+    assert (code, "Give a place for cards and reports" in error) == (2, True)
     code, _, error = clipdyn("share", results, "--push-to-hub", "--license", "mit")
     assert (code, "license requires space" in error) == (2, True)
 

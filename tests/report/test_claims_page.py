@@ -74,7 +74,7 @@ def test_the_figure_has_a_row_for_each_contrast_in_units_of_its_smallest_effect(
     panel = claims_panel(one)
     assert [row.label for row in panel.rows] == [
         "1 texture bias early (0.5 - early): holds",
-        "1 turn to shape (late - early): holds",
+        "1 shift to shape (late - early): holds",
         "5 by prompts drop falls (early - late): undecided, below 0",
     ]
     assert [(row.value, row.low, row.high) for row in panel.rows] == [

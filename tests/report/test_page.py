@@ -38,7 +38,7 @@ def test_the_page_names_its_caveats(page):
         "synthetic images",
         "No human judged these images",
         "95 % intervals over the items",
-        "neither the variation between seeds nor that between checkpoints",
+        "neither the variation between seeds nor the variation between checkpoints",
         "fixture0123",
         "hf_clipdyn 0.1.0, torch 2.6",
     ):

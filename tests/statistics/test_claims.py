@@ -63,7 +63,7 @@ def test_words_register_nothing_and_everything_else_does() -> None:
     for old in (
         "title: embedded world",
         "title: Texture first",
-        "title: turn to shape",
+        "title: shift to shape",
         "A positive control",
     ):
         assert with_change(old, f"{old} in other words") == registered

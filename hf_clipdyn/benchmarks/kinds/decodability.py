@@ -1,4 +1,4 @@
-"""What do the layers contain: shape or texture? Linear probes for both cues of images in which they conflict."""
+"""Is shape or texture linearly decodable from each layer? Linear probes for both cues of cue-conflict images."""
 
 from collections.abc import Iterator
 from functools import cached_property

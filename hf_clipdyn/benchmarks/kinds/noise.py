@@ -151,14 +151,14 @@ class Noise(LabelledKind[NoiseSettings]):
         share(
             "drop_when_right",
             "correct when clean, wrong under noise",
-            "Share of images that are wrong under noise, among those that are correct when clean. "
+            "Share of images that are wrong under noise, among the images that are correct when clean. "
             f"{_NOT_ABOVE_CHANCE}",
             better="low",
         ),
         share(
             "drop_when_both_right",
             "correct for both when clean, wrong under noise",
-            "Share of images that are wrong under noise, among those that both revisions classify correctly when "
+            "Share of images that are wrong under noise, among images that both revisions classify correctly when "
             "clean; only in comparisons. Not defined if either clean accuracy is indistinguishable from chance.",
             better="low",
         ),

@@ -24,11 +24,11 @@ _PIXELS_AT_ONCE = 2**14
 
 
 class OddOneOut(Kind[KindSettings]):
-    """The share of triplets in which the image outside the model's most similar pair is the one that human observers
-    chose.
+    """The share of triplets in which the image outside the model's most similar pair is also the human observers'
+    choice.
 
     Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
-    distance between the pixels that the model sees. The ceiling is how often one person agrees with the majority of
+    distance between the pixels that the model sees. The ceiling is how often one observer agrees with the majority of
     the others, in triplets that were judged several times; its interval is over triplets.
 
     Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; observers chose object_2 as the odd
@@ -48,7 +48,7 @@ class OddOneOut(Kind[KindSettings]):
         share(
             "accuracy",
             "agreement with human observers",
-            "Share of judgements in which the model and the person chose the same image. The model chooses the image "
+            "Share of judgements in which the model and the observer chose the same image. The model chooses the image "
             "outside its most similar pair. The interval is over objects.",
             perception="high",
             overview=Overview(rank=85),

@@ -72,7 +72,7 @@ class Psychophysics(Kind[KindSettings]):
         term(
             "alignment",
             "agreement with human observers' contrasts",
-            "1 if the contrasts equal those that human observers need, 0 for an observer whose "
+            "1 if the contrasts equal human observers' contrasts, 0 for an observer whose "
             "contrasts do not depend on the condition.",
             better="high",
             perception="low",
@@ -105,7 +105,7 @@ class Psychophysics(Kind[KindSettings]):
         probes=PROBES,
         references=(
             Reference(role="null", title="flat observer", joins=("metric", "condition")),
-            Reference(role="ceiling", title="one person", joins=("metric", "condition")),
+            Reference(role="ceiling", title="one observer", joins=("metric", "condition")),
             Reference(role="human", title="human observers", joins=_BY_CONDITION),
             Reference(role="baseline", name="pixels", title="pixels", joins=_BY_CONDITION),
         ),

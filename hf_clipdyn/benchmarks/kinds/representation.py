@@ -33,14 +33,14 @@ _JOINS = ("metric",)
 
 
 class Representation(Kind[KindSettings]):
-    """Spearman's correlation of the model's dissimilarities of all pairs of images with each person's, averaged.
+    """Spearman's correlation of the model's dissimilarities of all pairs of images with each observer's, averaged.
 
-    The ceiling ``lower`` correlates each person with the mean of the others, ``upper`` with the mean of all. The
+    The ceiling ``lower`` correlates each observer with the mean of the others, ``upper`` with the mean of all. The
     baselines are the dissimilarities of the images at 64 x 64 pixels (RGB, bicubic), of their mean colours, and whether
     their categories differ. Intervals are over images and observers.
 
     Trials: item and partner (rows of the two images of a pair), probe (projection, hidden; or person, baseline), name
-    (of the person or the baseline), layer, distance, value.
+    (of the observer or the baseline), layer, distance, value.
     """
 
     name = "representation"
@@ -55,8 +55,8 @@ class Representation(Kind[KindSettings]):
         term(
             "alignment",
             "alignment with human observers",
-            "Spearman's correlation between the model's dissimilarities and those of each person, averaged over "
-            "human observers.",
+            "Spearman's correlation between the model's dissimilarities and an observer's, averaged over human "
+            "observers.",
             better="high",
             perception="high",
             overview=Overview(rank=88),
@@ -67,7 +67,7 @@ class Representation(Kind[KindSettings]):
             Reference(role="chance", title="chance", joins=_JOINS),
             Reference(role="ceiling", name="lower", title="ceiling, lower", joins=_JOINS),
             Reference(role="ceiling", name="upper", title="ceiling, upper", joins=_JOINS),
-            Reference(role="human", name="another_person", title="one other person", joins=_JOINS),
+            Reference(role="human", name="another_person", title="one other observer", joins=_JOINS),
             *(
                 Reference(role="baseline", name=name, title=title, joins=_JOINS, drawn=name in _DRAWN)
                 for name, title in _BASELINES.items()

@@ -92,7 +92,7 @@ class SaliencySettings(KindSettings):
             return self.but(probes=_WITHOUT_ATTENTION)
         vision = getattr(model_config, "vision_config", model_config)
         raise EvaluationError(
-            f"{vision.model_type} models have no attention maps: choose other maps with --saliency-probes "
+            f"{vision.model_type} models have no attention maps: choose other maps with --saliency_probes "
             f"{','.join(_WITHOUT_ATTENTION)}"
         )
 
@@ -165,7 +165,7 @@ class Saliency(Kind[SaliencySettings]):
         term(
             "ig",
             "information gain",
-            "Log-likelihood of the fixations under the map, minus that under the centre bias.",
+            "Log-likelihood of the fixations under the map minus their log-likelihood under the centre bias.",
             unit="bits per fixation",
             better="high",
             neutral=0.0,
@@ -201,8 +201,8 @@ class Saliency(Kind[SaliencySettings]):
         degree, drop_first = source.metadata.pixels_per_degree, source.metadata.drop_first
         if degree is None:
             raise DatasetError(
-                f"{source.name} does not say how many pixels are one degree of visual angle: "
-                "set pixels_per_degree in its metadata."
+                f"{source.name} has no number of pixels per degree of visual angle: set "
+                "pixels_per_degree in its metadata."
             )
         self.preprocess = settings.preprocess
         self._probes = list(settings.probes)

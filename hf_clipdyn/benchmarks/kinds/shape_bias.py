@@ -52,10 +52,10 @@ class ShapeBiasSettings(KindSettings):
 
     classes: ClassNames = None
     """Names of at least two classes, for a model that knows only these. Decisions are among these, and only the images
-    whose shape and texture are both among them are asked about. Default: all classes."""
+    whose shape and texture are both among them are used. Default: all classes."""
 
     grey: bool = Field(False, validation_alias="gray")
-    """Ask about each image in grey, too."""
+    """Also test each image in grey-scale."""
 
     only_set: ClassVar = True  # so that cells of earlier versions keep their key
 
@@ -133,10 +133,8 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
                 joins=("metric", "variant", "condition"),
             ),
             Reference(role="human", name=OBSERVERS, title="human observers"),
-            Reference(role="human", name=BY_IMAGE, title="the mean person, over images", drawn=False),
-            Reference(
-                role="human", name=BY_PERSON, title="the mean person, over human observers", drawn=False
-            ),
+            Reference(role="human", name=BY_IMAGE, title="the mean observer, over images", drawn=False),
+            Reference(role="human", name=BY_PERSON, title="the mean observer, over observers", drawn=False),
             *(
                 Reference(role="baseline", name=name, title=title, drawn=False)
                 for name, (title, _, _) in NETWORKS.items()

@@ -45,7 +45,7 @@ class Similarity(PairKind):
         share(
             "two_afc",
             "2AFC agreement",
-            "How often the model's closer candidate is the one that human observers chose, weighted by their votes.",
+            "How often the model's closer candidate is also the human observers' choice, weighted by their votes.",
             perception="middle",
             neutral=0.5,
             neutral_title="even",

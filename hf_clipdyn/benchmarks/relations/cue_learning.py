@@ -76,8 +76,8 @@ class CueLearning(Relation):
             **{
                 f"{cue}_lead": Term(
                     title=f"lead of the representation of {cue}",
-                    meaning=f"Octaves of samples from the half-rise of the {cue}'s decodability to that of the answers "
-                    "for it: positive if the representation comes first.",
+                    meaning=f"Half-rise of the answers for the {cue} minus half-rise of its decodability, in octaves "
+                    "of samples: positive if the representation comes first.",
                     unit="octaves",
                     neutral=0.0,
                     neutral_title="at once",

@@ -9,7 +9,7 @@ from hf_clipdyn.results.terms import KindTerms, Term
 
 
 class Weights(Relation):
-    """The way of the weights through training, of the whole model, of each tower and of each block.
+    """How far the weights move during training: the whole model, each tower and each block.
 
     Layer normalisation makes the scale of many weights arbitrary: compare lengths within one part. The steps are those
     between the revisions, so they depend on how many there are.
@@ -17,7 +17,7 @@ class Weights(Relation):
 
     name = "weights"
     terms = KindTerms(
-        title="Way of the weights",
+        title="Weight trajectory",
         question="How far do the weights move?",
         rank=230,
         draws="weights",

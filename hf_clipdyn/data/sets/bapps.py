@@ -21,7 +21,7 @@ _SUBSETS = ("traditional", "cnn", "mix", "superres", "deblur", "color", "framein
 class Bapps(DataBuilder):
     """Configurations ``twoafc`` (default; kind ``triplet``) and ``jnd`` (kind ``same_different``).
 
-    Splits are those of the archive, ``train`` and ``val``; the subsets of a split (``traditional``, ``cnn``,
+    The archive has the splits ``train`` and ``val``; the subsets of a split (``traditional``, ``cnn``,
     ``superres``, ``deblur``, ``color``, ``frameinterp``; ``mix`` in train) are in the column ``subset``.
     A judgement without its images is dropped.
     """

@@ -18,8 +18,8 @@ class Cifar10h(DataBuilder):
 
     One folder with the counts and the images, or the folder of the counts with ``cifar10/`` beside it. The
     official ``cifar10h-counts.npy`` is in the order of the test batch, so it is read with ``test_batch.bin`` of the
-    binary version of CIFAR-10. Its ``cifar10h-probs.npy`` is not needed: shares alone do not tell how many observers
-    answered. ``counts.csv`` names image files (``test/cat/0000.jpg``); the folder of an image is its class.
+    binary version of CIFAR-10. Its ``cifar10h-probs.npy`` is not needed: shares do not contain the number of
+    observers. ``counts.csv`` names image files (``test/cat/0000.jpg``); the folder of an image is its class.
     """
 
     metadata = DatasetMetadata(

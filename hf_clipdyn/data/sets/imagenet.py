@@ -10,8 +10,8 @@ class Imagenet(WordnetBuilder):
     """``val/<wnid>/*.JPEG`` and ``train/<wnid>/*.JPEG``; kind ``labels``, splits ``train`` and ``validation``.
 
     The 50,000 validation images come in one folder: sort them into class folders first, as is usual. Class
-    folders without a split folder above them belong to the validation split. The
-    names of the classes are those of CLIP's prompts, also for the mirror.
+    folders without a split folder above them belong to the validation split. Class
+    names come from CLIP's prompts, also for the mirror.
     """
 
     metadata = DatasetMetadata(

@@ -49,7 +49,7 @@ class ModelVsHuman(DataBuilder):
         "in raw-data/ of the repository",
         citation=reference("geirhos2021partial"),
         templates=("a photo of a {}.",),
-        caution="Lines on white and silhouettes are far from photographs: read them beside the accuracy on ordinary "
+        caution="Lines on white and silhouettes are far from photographs: compare with the accuracy on ordinary "
         "photographs of the same classes.",
     )
     also_called = ("geirhos-controls",)
@@ -69,7 +69,7 @@ class ModelVsHuman(DataBuilder):
             with naming(path, DatasetError):
                 stimulus, category = _shown_by(path, subset)
                 if any(trial.category != category for trial in answers[stimulus]):
-                    raise DatasetError(f"trials of people say that it shows another class than {category}.")
+                    raise DatasetError(f"the human trials name another class than {category}.")
             yield {
                 "image": path,
                 "image_id": stimulus.image_id,

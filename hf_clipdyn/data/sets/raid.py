@@ -21,7 +21,7 @@ class Raid(QualityBuilder):
     """24 photographs, four distortions, ten levels; level 1 is the original; split ``test``.
 
     Its configuration ``jod`` has the 864 images of levels 2 to 10 with their distance from the original in JOD. The
-    table is that of the authors' repository (``responses.csv``), or the same values as ``raid_jod.csv``.
+    table comes from the authors' repository (``responses.csv``), or has the same values as ``raid_jod.csv``.
     """
 
     metadata = DatasetMetadata(
@@ -35,7 +35,7 @@ class Raid(QualityBuilder):
         "github.com/paudauo/BBDD_Affine_Transformations (answers)",
         citation=reference("daudenoliver2026raid"),
         caution="The number of the level alone correlates 0.865 with the published scale over all images: a "
-        "correlation over all distortions says little more than that the distance grows with the level. Two halves of "
+        "correlation over all distortions shows little more than a distance that grows with the level. Two halves of "
         "the human observers' answers give scales that correlate 0.860.",
     )
     layout = ("|".join(_SCALES),)

@@ -34,7 +34,7 @@ class Things(DataBuilder):
       which include the judgements of ``testset1`` to ``testset3`` (repeated to measure agreement between observers;
       ``testset2_repeat``, the same observers again, is left out), and the split ``testset1``;
     - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; the
-      first of one person's answers to one triplet counts;
+      first of an observer's answers to one triplet counts;
     - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``);
     - the files of 2020 (``data1854_batch5_test10.txt`` with ``items1854names.tsv``): split ``validation``. Other users
       disagree about whether its objects are in the order of that list: distrust an accuracy of 1/3.

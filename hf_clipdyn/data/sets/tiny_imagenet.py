@@ -14,7 +14,7 @@ class TinyImagenet(WordnetBuilder):
 
     ``train/<wnid>/images/*.JPEG``, and ``val/images/*.JPEG`` whose classes ``val/val_annotations.txt`` lists; class
     folders in ``val/`` are read too. The test images have no labels and are left out.
-    The names of the classes are those of CLIP's prompts for ImageNet; ``words.txt`` names the others.
+    Class names come from CLIP's prompts for ImageNet; ``words.txt`` names the others.
     """
 
     metadata = DatasetMetadata(

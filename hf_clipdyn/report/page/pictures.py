@@ -88,7 +88,7 @@ class Pictures:
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
             return cls(gallery, None, why or f"{images} on this machine cannot be read.", classes)
         if source is None:
-            asked = f"name their folder with --data-dir {name}=FOLDER, or set CLIPDYN_DATA"
+            asked = f"name their folder with --data_dir {name}=FOLDER, or set CLIPDYN_DATA"
             return cls(gallery, None, why or f"{images} are not on this machine: {asked}.", classes)
         if not why and (source.split != cell.split or not _fits(source.dataset, gallery, items)):
             why = f"{images} on this machine are not those that were measured."

@@ -269,7 +269,7 @@ def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
     right = sides[0]
     wrong = sides[-1] if len(sides) > 1 else ~right
     names = [titles["lure"], titles["truth"]] if len(sides) > 1 else ["wrong", "right"]
-    names = ["unlike people", "as people"] if answer == "picture" else names
+    names = ["unlike observers", "as observers"] if answer == "picture" else names
     first, last = (right[:, at].sum() / max(1, (right | wrong)[:, at].sum()) for at in (0, -1))
     late, early = (right, wrong) if last >= first else (wrong, right)
     before, after = names if last >= first else names[::-1]

@@ -141,8 +141,8 @@ class Shown:
         else:
             each = f"from each {group} " if group else ""
             yield (
-                f"{part['shown']:,} of {part['total']:,} stimuli are in this page: {each}those whose answers change "
-                "most, and others at even spacing."
+                f"{part['shown']:,} of {part['total']:,} stimuli are in this page: {each}the ones whose answers "
+                "change most, and others at even spacing."
             )
         if "looked" in self.facts:
             yield "Bright means high in maps; each map is scaled to its own maximum."
@@ -194,7 +194,7 @@ class Shown:
             yield "constant", "answer never changed", {"changed": False}
 
     def _sorts(self, group: str) -> dict[str, str]:
-        mixed = f"each {group} in turn" if group else "those that change first"
+        mixed = f"each {group} in turn" if group else "answers that change first"
         found = {"mixed": mixed, "item": "as in the data set"}
         if self.gallery.answer != "value":
             found |= {"changes": "most changes first"}

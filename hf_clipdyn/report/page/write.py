@@ -77,7 +77,7 @@ def write_report(
         title: of the page. Default: the name of the run, or the number of runs.
         try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
             table must be of one run of a CLIP; at most 4 MB more, so a large model is left out with a warning.
-        store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
+        store: for ``try_it``, the folder of a local store with the revisions. Default: the run next to the table, or as
             for `list_revisions`.
 
     Returns:

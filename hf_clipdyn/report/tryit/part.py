@@ -70,7 +70,7 @@ def payload(
     """
     if len(study.runs) != 1:
         raise ConfigError(
-            f"--try-it shows one run, but the tables have {len(study.runs)}: give the table of one."
+            f"--try_it shows one run, but the tables have {len(study.runs)}: give the table of one."
         )
     model = measured_revisions(study.results, str(study.cells["repo_id"].iloc[0]), store=store)
     source = _source(study, data_dirs or {})
@@ -108,8 +108,8 @@ def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
         if source is not None:
             return source
     raise ConfigError(
-        "--try-it needs the class names of a benchmark, but no data set with labels is on this machine: name its "
-        "folder with --data-dir NAME=PATH."
+        "--try_it needs the class names of a benchmark, but no data set with labels is on this machine: name its "
+        "folder with --data_dir NAME=PATH."
     )
 
 
@@ -118,7 +118,7 @@ def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[s
     names, by_cue = cues(source.dataset)
     if not 2 <= len(names) <= _MOST_CLASSES:
         raise ConfigError(
-            f"--try-it shows from 2 to {_MOST_CLASSES} classes, but {source.name} has {len(names):,}."
+            f"--try_it shows from 2 to {_MOST_CLASSES} classes, but {source.name} has {len(names):,}."
         )
     places = {name: at for at, name in enumerate(names)}
     known = {cue: values for cue, values in by_cue.items() if set(values) <= set(names)}

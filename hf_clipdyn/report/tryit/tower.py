@@ -114,7 +114,7 @@ def _described(encoder: Encoder) -> dict[str, Any]:
     is_clip = config.model_type == "clip" and vision.hidden_act in _ACTIVATIONS
     if affine is None or not is_prepared or not is_clip:
         raise ConfigError(
-            f"--try-it reads CLIP models with CLIP's own image processor; this is a "
+            f"--try_it reads CLIP models with CLIP's own image processor; this is a "
             f"{type(encoder.model).__name__} with {type(processor).__name__}: use `clipdyn app`."
         )
     size = {name: getattr(vision, field) for name, field in _SIZES.items()}
