@@ -2,7 +2,7 @@
 
 python scripts/bench.py [PART …] [--quick]
 
-A part is one of the `bench_*.py` beside it, which has options of its own; all of them take an hour or two. ``--quick``
+A part is one of the `bench_*.py` beside it, which has options of its own; all of them take 20 minutes. ``--quick``
 shows in minutes that everything runs, and measures nothing.
 """
 

@@ -165,21 +165,21 @@ def test_code_of_a_repository_is_neither_run_nor_asked_for_on_a_terminal(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("name", "content", "said"),
     [
-        ({"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}, NO_CODE),
-        ({"epoch": 1, "state_dict": {}}, "epoch_1.pt: "),
-        ({"epoch": "../../victim", "state_dict": {}}, "has the epoch"),
+        ("epoch_1.pt", {"epoch": 1, "state_dict": {}, "x": Bomb("was-run")}, NO_CODE),
+        ("epoch_1.pt", {"epoch": 1, "state_dict": {}}, "epoch_1.pt: "),
+        ("last.pt", {"epoch": "../../victim", "state_dict": {}}, "has the epoch"),
     ],
     ids=["pickle that runs", "no weights", "epoch of text"],
 )
 def test_a_hostile_checkpoint_is_not_imported(
-    clipdyn: Run, tmp_path: Path, content: dict[str, Any], said: str
+    clipdyn: Run, tmp_path: Path, name: str, content: dict[str, Any], said: str
 ) -> None:
     pytest.importorskip("open_clip")
     work = tmp_path / "work"
-    torch.save(content, work / "epoch_1.pt")
-    words = ("epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
+    torch.save(content, work / name)
+    words = (name, "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
     assert said in clipdyn("import", *words).sentence
     assert not (work / "was-run").exists()
     assert not list(work.rglob("*.safetensors"))

@@ -52,7 +52,7 @@ def test_any_folder_gives_a_valid_name_that_stays_as_it_is(folder: str) -> None:
 
 CONFIG = "output_dir: run\nsave_steps: null\npublish: epoch\n"  # as a run writes it
 MANIFEST = json.dumps({"format_version": 1, "run_id": "f", "revisions": [{"name": "epoch-001", "step": 1}]})
-A_RUN, OF_0_3, NO_RUN = "already contains a run", r"a run of version 0\.3: .*0\.3\.1", "which no run wrote"
+A_RUN, OF_0_3, NO_RUN = "already contains a run", r"version 0\.3 .*0\.3\.1", "which no run wrote"
 FOLDERS = {
     "a log": ({"config.yaml": CONFIG, "log.jsonl": ""}, A_RUN),
     "a checkpoint": ({"config.yaml": CONFIG, "checkpoints/epoch-001/progress.json": "{}"}, A_RUN),
