@@ -156,7 +156,7 @@ def test_the_true_verdict_is_the_most_frequent_one(study: Study):
 
 @pytest.mark.slow
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say():
-    """A thousand studies in which seeds dominate the error; and where shared items do, intervals are too wide."""
+    """A thousand studies in which seeds dominate the error, and a hundred in which the items that they share do."""
     n = 100  # of each kind
     found = pd.concat({one.name: simulated(one, n) for one in STUDIES}, names=["study"])
     assert not (found["covered"] & found["false"]).any(), (
@@ -169,4 +169,4 @@ def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say():
     assert np.mean(at_limits) <= at_most(LEVEL / 2, n * len(at_limits))  # missed on one side only
     assert 0.93 <= found["covered"].mean() <= 0.97  # more than three standard errors to each side
     assert found["false"].mean() <= LEVEL
-    assert simulated(ITEMS_DOMINATE, n)["covered"].mean() >= 1 - LEVEL
+    assert 1 - simulated(ITEMS_DOMINATE, n)["covered"].mean() <= at_most(LEVEL, n)
