@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,8 @@ from hf_clipdyn.training.config import TrainingConfig
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+ON_CPU = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 class _At(Callback):
@@ -175,6 +177,12 @@ def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
     assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
 
 
+def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
+    for process in psutil.Process(launcher.pid).children(recursive=True):
+        if "RANK" in process.environ():
+            yield process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
@@ -185,16 +193,24 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     way: str,
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
-    script, folder = checkout / "scripts" / "train.py", tmp_path / way
-    changes = {"per_device_train_batch_size": 12, "num_train_epochs": 8, "save_steps": 3, "ema_decay": 0.7}
+    script = checkout / "scripts" / "train.py"
+    changes = {
+        "per_device_train_batch_size": 12,
+        "num_train_epochs": 8,
+        "save_steps": 3,
+        "ema_decay": 0.7,
+        "quiet": True,
+    }
     launch(2, script, *flags("whole", **changes))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(script), *flags(way, **changes)]
-    on_cpu = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    with subprocess.Popen(command, env=on_cpu, stderr=subprocess.PIPE, text=True) as process:
+    folder = tmp_path / way
+    with subprocess.Popen(
+        [sys.executable, *TORCHRUN, str(script), *flags(way, **changes)],
+        env=os.environ | ON_CPU,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         wait_for_log(process, folder, 7)
-        children = psutil.Process(process.pid).children(recursive=True)
-        ranks = [child for child in children if "RANK" in child.environ()]
+        ranks = list(_ranks(process))
         assert len(ranks) == 2
         if way == "killed":
             for one in [psutil.Process(process.pid), *ranks]:
@@ -210,3 +226,33 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
         assert stopped in (f"epoch-{logged // 5:03d}", f"epoch-{logged // 5:03d}-step-{logged:08d}")
     launch(2, script, *flags(way, resume_from_checkpoint="true", **changes))
     assert _result(folder) == _result(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
+    flags: Flags, launch: Callable[..., str], checkout: Path, tmp_path: Path
+) -> None:
+    changes = {
+        "per_device_train_batch_size": 12,
+        "num_train_epochs": 2,
+        "save_steps": 2,
+        "ema_decay": 0.7,
+        "quiet": True,
+    }
+    script = checkout / "scripts" / "train.py"
+    launch(2, script, *flags("whole", **changes))
+    resumed = flags("killed", resume_from_checkpoint="true", **changes)
+    half_written = []
+    for events in (9, 12, 20, 27):
+        done = subprocess.run(
+            [sys.executable, *TORCHRUN, str(HERE / "killed_worker.py"), *resumed],
+            env=os.environ | ON_CPU | {"KILLED_AFTER": str(events)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr[-5000:]
+        half_written += [path.name for path in (tmp_path / "killed" / "checkpoints").glob("staging/*")]
+    assert half_written, "no checkpoint was being written"
+    launch(2, script, *resumed)
+    assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
