@@ -28,10 +28,28 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_carries_what_nobody_imports_and_no_tests_or_results(wheel: Path) -> None:
+def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("_bundled/metrics/shape_bias/README.md", "py.typed", "report/page/vendor/LICENSE"):
-        assert f"hf_clipdyn/{name}" in names
+    for name in (
+        "hf_clipdyn/_bundled/metrics/shape_bias/shape_bias.py",
+        "hf_clipdyn/_bundled/metrics/shape_bias/README.md",
+        "hf_clipdyn/_bundled/model_cards/revision.md.jinja",
+        "hf_clipdyn/benchmarks/degradations.npz",
+        "hf_clipdyn/benchmarks/suites.yaml",
+        "hf_clipdyn/data/human_accuracies.csv",
+        "hf_clipdyn/data/imagenet_templates.txt",
+        "hf_clipdyn/recipes/demo.yaml",
+        "hf_clipdyn/references.bib",
+        "hf_clipdyn/recipes/studies/study.yaml",
+        "hf_clipdyn/statistics/claims.yaml",
+        "hf_clipdyn/report/page/program/core.js",
+        "hf_clipdyn/report/page/page.css",
+        "hf_clipdyn/report/page/page.html.jinja",
+        "hf_clipdyn/report/page/vendor/LICENSE",
+        "hf_clipdyn/report/page/vendor/plotly-cartesian.min.js",
+        "hf_clipdyn/py.typed",
+    ):
+        assert name in names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "scripts/"))]
     assert not [name for name in names if name.endswith(".parquet")], "results of our own runs"
 

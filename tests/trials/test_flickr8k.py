@@ -27,10 +27,10 @@ def test_a_small_clip_learns_from_photographs_and_near_chance_the_page_says_so(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folders = {name: real_data(name.replace("_", "-")) for name in ("flickr8k", "cue_conflict", "cifar10")}
-    train = ["--data_dir", folders["flickr8k"], "--num_train_epochs", EPOCHS]
+    train = ["--data_dir", folders["flickr8k"], "--num_train_epochs", EPOCHS, "--hub_model_id", "me/trial"]
     _clipdyn("train", "--config", "flickr8k", *train, "--output_dir", "run", cwd=tmp_path)
     _clipdyn(
-        *("evaluate", "run", "--output", "results.parquet"),
+        *("evaluate", "me/trial", "--store", "run/hub", "--output", "results.parquet"),
         *("--retrieval-held-out", 500),
         *("--benchmarks", "retrieval/flickr8k,shape_bias/cue_conflict,zero_shot/cifar10"),
         *(part for name, folder in folders.items() for part in ("--data-dir", f"{name}={folder}")),
