@@ -105,7 +105,7 @@ def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(cla
     assert sentences[0] == (
         "Claim 1, Texture first, then shape (synthetic images, positive control): holds. "
         "Texture bias early (0.5 - early): 0.200 [0.150, 0.250] (5 runs), δ = 0.05; "
-        "Turn to shape (late - early): 0.400 [0.300, 0.500] (5 runs), δ = 0.15. "
+        "Shift to shape (late - early): 0.400 [0.300, 0.500] (5 runs), δ = 0.15. "
         "A positive control, no evidence: the world is made so that texture is easy and shape is reliable."
     )
     assert sentences[1] == (
