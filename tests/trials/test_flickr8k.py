@@ -30,7 +30,7 @@ def test_a_small_clip_learns_from_photographs_and_near_chance_the_page_says_so(
     train = ["--data_dir", folders["flickr8k"], "--num_train_epochs", EPOCHS, "--hub_model_id", "me/trial"]
     _clipdyn("train", "--config", "flickr8k", *train, "--output_dir", "run", cwd=tmp_path)
     _clipdyn(
-        *("evaluate", "me/trial", "--store", "run/hub", "--output", "results.parquet"),
+        *("evaluate", "run", "--output", "results.parquet"),
         *("--retrieval-held-out", 500),
         *("--benchmarks", "retrieval/flickr8k,shape_bias/cue_conflict,zero_shot/cifar10"),
         *(part for name, folder in folders.items() for part in ("--data-dir", f"{name}={folder}")),
