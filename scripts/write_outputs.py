@@ -56,6 +56,7 @@ class Reader:
 
     def run(self, text: str, language: str = "bash") -> list[str]:
         """The lines that a block prints; the path of the folder is `…`."""
+        text = text.strip()  # a page and an example may have the same command
         if text not in self.printed:
             words = [sys.executable, "-c", text] if language == "python" else ["bash", "-ec", text]
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
