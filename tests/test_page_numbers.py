@@ -220,9 +220,10 @@ def test_printed_numbers_of_the_demo_are_those_of_its_committed_table(
     )
     code, out, _ = clipdyn("report", CARDS / "demo" / "results.parquet", "--print", "numbers", *options)
     assert code == 0
-    rest = iter(out.splitlines())
+    rest, said = (re.sub(" {2,}", "  ", text) for text in (out, said))  # versions of rich differ in spaces
+    printed = iter(rest.splitlines())
     lines = [line for line in said.splitlines() if line.strip() != "…" and not line.startswith("$ ")]
-    assert [line for line in lines if line not in rest] == []
+    assert [line for line in lines if line not in printed] == []
 
 
 def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -> None:
