@@ -6,10 +6,12 @@ They are declared once: what a package imports ``if TYPE_CHECKING`` is what it o
 import ast
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 
+@cache
 def homes_of(package: str) -> dict[str, str]:
     """The module of each name that the source of a package imports for type checkers."""
     loader: Any = sys.modules[package].__spec__.loader  # type: ignore[union-attr]  # of a file or an archive

@@ -56,7 +56,7 @@ def of_group(pixels):
 
 
 def with_an_odd_one():
-    """Triplets of which one object, the last one here, is of another group."""
+    """Triplets whose last object is of another group."""
     for three in combinations(range(N), 3):
         groups = [GROUP[one] for one in three]
         if len(set(groups)) == 2:

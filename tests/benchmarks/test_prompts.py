@@ -1,4 +1,4 @@
-"""What is asked by prompts and captions, of which images; the slow evaluator (tests/evaluation) has the values."""
+"""Which prompts and captions models are asked, and about which images; tests/evaluation has the values."""
 
 import numpy as np
 import pytest

@@ -113,8 +113,9 @@ class Decodability(Kind):
     def _read(self, rows: Any, probe: str, layer: int | None = None) -> "pd.DataFrame":
         import pandas as pd
 
-        found = ((cue, decided_by_probe(rows, self.asked, cue)) for cue in OTHER_CUE)
-        trials: pd.DataFrame = pd.concat(self.asked.assign(cue=cue, decision=each) for cue, each in found)
+        decisions = {cue: decided_by_probe(rows, self.asked, cue) for cue in OTHER_CUE}
+        blocks = (self.asked.assign(cue=cue, decision=decided) for cue, decided in decisions.items())
+        trials: pd.DataFrame = pd.concat(blocks)
         return trials.assign(probe=probe, layer=pd.array([layer] * len(trials), dtype="Int64"))
 
     @classmethod
