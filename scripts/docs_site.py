@@ -17,9 +17,14 @@ from urllib.parse import urlsplit
 from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
-_OUTSIDE = ("model_cards/*/[!R]*.md", "model_cards/*/*.html", "model_cards/*/figures/*.svg")
+_OUTSIDE = (
+    "model_cards/*/[!R]*.md",
+    "model_cards/*/*.html",
+    "model_cards/*/figures/*.svg",
+    "hf_clipdyn/*.bib",
+)
 _DOCSTRINGS = re.compile(r"^<!-- docstrings: (.+) -->$", re.MULTILINE)
-_OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*model_cards/)")
+_OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*(?:model_cards|hf_clipdyn)/)")
 _INSIDE_LINK = re.compile(r"\]\(((?:\.\./)+)docs/")
 
 

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from reference import BELOW, NOTE, Page, Part, TextFile, pages
-
-__all__ = ["BELOW", "NOTE", "Page", "Part", "TextFile", "outdated", "pages", "write"]
+from reference import NOTE, Page, Part, pages
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-def outdated(written: Iterable[Page | Part | TextFile], docs: Path = DOCS) -> list[Path]:
+def outdated(written: Iterable[Page | Part], docs: Path = DOCS) -> list[Path]:
     """The written pages that nothing declares any more."""
     current = {docs / page.path for page in written}
     return [

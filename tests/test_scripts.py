@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -64,19 +63,6 @@ def test_a_ratio_is_the_median_of_the_rounds_with_the_order_statistics_around_it
     assert line == "| work | peer | 5.00 [2.00, 8.00] | 2.00 [2.00, 2.00] | 1 s | 5 s |"
     line = timing.row("work", "peer", ours[:5], theirs[:5])
     assert "3.00 [1.00, 9.00]" in line
-
-
-def test_the_page_of_intervals_shows_the_committed_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = _module("coverage.py")
-    for name in ("PAGE", "COVERAGE"):
-        copy = shutil.copy(getattr(script, name), tmp_path / name)
-        monkeypatch.setattr(script, name, copy)
-    before = [(tmp_path / name).read_bytes() for name in ("PAGE", "COVERAGE")]
-    monkeypatch.setattr(sys, "argv", ["coverage.py", "--only", "nothing"])
-    script.main()
-    assert [(tmp_path / name).read_bytes() for name in ("PAGE", "COVERAGE")] == before
 
 
 @pytest.mark.slow

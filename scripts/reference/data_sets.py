@@ -1,4 +1,4 @@
-"""The page of the data sets, and the file of their citations."""
+"""The page of the data sets."""
 
 import inspect
 import re
@@ -12,10 +12,9 @@ from hf_clipdyn.data.registry import builder_class, dataset_names
 
 from .explained import kind_path
 from .kinds import fitting
-from .page import Page, TextFile, bullets, plain, table
+from .page import Page, bullets, plain, table
 
 _MOST_CONFIGS = 8
-_CITATIONS = "data-sets.bib"
 
 
 def data_sets_page() -> Page:
@@ -37,13 +36,6 @@ def data_sets_page() -> Page:
         ],
         is_begun=True,
     )
-
-
-def citations() -> TextFile:
-    """The BibTeX of all data sets."""
-    found = {builder_class(name).metadata.citation.strip() for name in dataset_names()}
-    cited = sorted(found - {""}, key=_citation_key)
-    return TextFile(f"reference/{_CITATIONS}", "\n\n".join(cited) + "\n")
 
 
 def _columns() -> list[str]:

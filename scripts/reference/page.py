@@ -40,18 +40,6 @@ class Page:
 
 
 @dataclass(frozen=True)
-class TextFile:
-    """A file that is written, and that is not Markdown."""
-
-    path: str
-    content: str
-
-    def text(self, _: Path) -> str:
-        """The file's content."""
-        return self.content
-
-
-@dataclass(frozen=True)
 class Part:
     """The text between two comments of a page that a person writes."""
 
