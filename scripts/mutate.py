@@ -17,7 +17,7 @@ import argparse
 import ast
 import gc
 import importlib
-import json
+import multiprocessing
 import os
 import pkgutil
 import random
@@ -27,14 +27,13 @@ import signal
 import sys
 import tempfile
 import threading
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(CHECKOUT)  # this folder has an evaluate.py of its own
@@ -46,6 +45,8 @@ FILES = (*(f"hf_clipdyn/{name}" for name in FOLDERS), "hf_clipdyn/training/check
 _OF_CHECKPOINTS = ("training/test_resuming.py", "training/test_checkpoint.py", "hostile/test_checkpoints.py")
 TESTS = tuple(f"tests/{name}" for name in (*FOLDERS, *_OF_CHECKPOINTS))
 
+T = TypeVar("T")
+FORKS = multiprocessing.get_context("fork")
 SLOW = ("accelerate", "datasets", "evaluate", "matplotlib.pyplot", "transformers")
 """Modules that take seconds to import: once for all places."""
 
@@ -62,20 +63,27 @@ OPPOSITE |= dict.fromkeys((ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult), ast.Mul
 
 @dataclass(frozen=True)
 class Place:
-    """A span of bytes of a file and what replaces it; ``lines``: its line, and that of its statement."""
+    """A node of a file's tree and what replaces it; ``lines``: its line, and that of its statement."""
 
     file: str
     lines: tuple[int, int]
-    span: tuple[int, int]
     kind: str
-    before: str
-    after: str
+    tree: ast.Module
+    old: ast.expr
+    new: ast.expr
 
-    def change(self, source: bytes) -> bytes:
-        """The file's bytes with the change, and as many lines as before."""
-        start, end = self.span
-        lost = b"\n" * (source.count(b"\n", start, end) - self.after.count("\n"))
-        return b"".join((source[:start], b"(", self.after.encode(), lost, b")", source[end:]))
+    def change(self) -> None:
+        """Replace the node in the tree, which cannot be undone."""
+        _Replacement(self.old, ast.copy_location(self.new, self.old)).visit(self.tree)
+        ast.fix_missing_locations(self.tree)
+
+
+class _Replacement(ast.NodeTransformer):
+    def __init__(self, old: ast.expr, new: ast.expr) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self.new if node is self.old else self.generic_visit(node)
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -126,17 +134,14 @@ def _code(node: ast.AST, line: int = 0) -> Iterator[tuple[ast.AST, int]]:
 
 def places(file: str) -> list[Place]:
     """All places of a file, in their order."""
-    source = (CHECKOUT / file).read_bytes()
-    starts = [0]
-    for text in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(text))
-    found = []
-    for node, line in _code(ast.parse(source)):
-        for kind, old, new in _changes(node):
-            first, last = starts[old.lineno - 1], starts[(old.end_lineno or 0) - 1]
-            span = first + old.col_offset, last + (old.end_col_offset or 0)
-            found.append(Place(file, (old.lineno, line), span, kind, ast.unparse(old), ast.unparse(new)))
-    return sorted(found, key=lambda place: (place.span, place.kind))
+    tree = ast.parse((CHECKOUT / file).read_bytes())
+    found = [
+        Place(file, (old.lineno, line), kind, tree, old, new)
+        for node, line in _code(tree)
+        for kind, old, new in _changes(node)
+    ]
+    where = ("lineno", "col_offset", "end_lineno", "end_col_offset")
+    return sorted(found, key=lambda place: (*(getattr(place.old, name) for name in where), place.kind))
 
 
 def sample(files: Sequence[str], count: int, seed: int) -> list[Place]:
@@ -163,6 +168,7 @@ class Recorder:
     """A plugin of pytest: which lines each test and fixture executes, and its seconds.
 
     Attributes:
+        lines, seconds: of each test and each fixture.
         fixtures: of each test that passed.
     """
 
@@ -206,23 +212,18 @@ class Recorder:
         if not report.passed:
             self.fixtures.pop(report.nodeid, None)
 
-    def learned(self) -> dict[str, Any]:
-        """Of each test that passed its fixtures; of tests and fixtures the seconds and the lines that they execute."""
-        lines = {name: sorted(executed) for name, executed in self.lines.items()}
-        return {"fixtures": self.fixtures, "seconds": self.seconds, "lines": lines}
 
-
-def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
+def choose(place: Place, learned: Recorder, seconds: float) -> list[str]:
     """The tests that execute the place, in that many seconds: those named like its file first, then the quickest."""
     own = f"/test_{Path(place.file).stem.lstrip('_')}.py::"
-    needed = {test: {test, *fixtures} for test, fixtures in learned["fixtures"].items()}
+    needed = {test: {test, *fixtures} for test, fixtures in learned.fixtures.items()}
 
     def executing(line: int) -> list[str]:
-        names = {name for name, lines in learned["lines"].items() if [place.file, line] in lines}
+        names = {name for name, lines in learned.lines.items() if (place.file, line) in lines}
         return [test for test, parts in needed.items() if parts & names]
 
     def cost(test: str, ready: Collection[str] = ()) -> float:
-        return sum(learned["seconds"].get(part, 0) for part in needed[test] - set(ready))
+        return sum(learned.seconds[part] for part in needed[test] - set(ready))
 
     chosen: list[str] = []
     ready: set[str] = set()
@@ -238,36 +239,31 @@ def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
 # --- one place in a process of its own ---------------------------------------------------------------------
 
 
-def fork(work: Callable[[], Any], seconds: float, printed: Path = Path(os.devnull)) -> Any:
+def fork(work: Callable[[], T], seconds: float, printed: str | Path = os.devnull) -> T | None:
     """What the work returns in a process of its own; None after so much processor time, or 20 times that otherwise."""
     with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as scratch:
-        read, write = os.pipe()
-        process = os.fork()
-        if process == 0:
-            try:
-                os.setsid()
-                resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 3))
-                for stream in (1, 2):
-                    os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-                os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = scratch
-                with os.fdopen(write, "w") as pipe:
-                    json.dump(work(), pipe)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(0)
-        os.close(write)
-        signal.signal(signal.SIGALRM, lambda *_: os.killpg(process, signal.SIGKILL))
-        signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
+
+        def answer() -> None:
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 3))
+            for stream in (1, 2):
+                os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = scratch
+            writer.send(work())
+
+        reader, writer = FORKS.Pipe(duplex=False)
+        process = FORKS.Process(target=answer)
+        process.start()
+        writer.close()  # so that its end here is the end
         try:
-            with os.fdopen(read) as pipe:
-                answer = pipe.read()
+            answered: T | None = reader.recv() if reader.poll(20 * seconds) else None
+            return answered
+        except EOFError:
+            return None
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             with suppress(ProcessLookupError):
-                os.killpg(process, signal.SIGKILL)  # and what it left behind
-            os.waitpid(process, 0)
-        return json.loads(answer) if answer else None
+                os.killpg(int(process.pid or 0), signal.SIGKILL)  # and what it left behind
+            process.join()
 
 
 def run(items: Sequence[pytest.Item]) -> str:
@@ -327,7 +323,7 @@ class Mutations:
                 outcome = self._attempt(place, chosen, functions) if chosen else "not covered"
                 for path in Path(os.environ["HF_HOME"]).iterdir():
                     shutil.rmtree(path, ignore_errors=True)
-                texts = (" ".join(text.split())[:60] for text in (place.before, place.after))
+                texts = (" ".join(ast.unparse(node).split())[:60] for node in (place.old, place.new))
                 words = (f"{place.file}:{place.lines[0]}", place.kind, *texts, outcome)
                 print(*words, f"{_processor_seconds() - began:.1f}", sep="\t", file=table, flush=True)
                 counts[str(Path(place.file).parent)][outcome.partition(" by ")[0]] += 1
@@ -337,30 +333,29 @@ class Mutations:
         print(f"processor time: {_processor_seconds() / 60:.1f} min")
         return True
 
-    def _learn(self, session: pytest.Session) -> dict[str, Any]:
-        def work() -> dict[str, Any]:
+    def _learn(self, session: pytest.Session) -> Recorder:
+        def work() -> Recorder:
             recorder = Recorder(self.files)
             session.config.pluginmanager.register(recorder)
             for item, following in zip(session.items, [*session.items[1:], None], strict=True):
                 session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            return recorder.learned()
+            return recorder
 
         log = self.output.with_suffix(".log")
         learned = fork(work, 3600, log)
         if learned is None:
             pytest.exit(f"The tests did not end: see {log}.", returncode=1)
-        return dict(learned)
+        return learned
 
     def _attempt(self, place: Place, items: Sequence[pytest.Item], functions: dict[CodeType, Any]) -> str:
-        path = CHECKOUT / place.file
-        source = path.read_bytes()
-        old, new = (compile(text, path, "exec", dont_inherit=True) for text in (source, place.change(source)))
-
         def work() -> str:
-            for before, after in _pairs(old, new):
-                for function in functions.get(before, ()):
+            before = compile(place.tree, place.file, "exec", dont_inherit=True)
+            place.change()
+            after = compile(place.tree, place.file, "exec", dont_inherit=True)
+            for old, new in _pairs(before, after):
+                for function in functions.get(old, ()):
                     with suppress(ValueError):  # a function in another, which makes it again
-                        function.__code__ = after
+                        function.__code__ = new
             return run(items)
 
         failed = fork(work, 2 * self.seconds + 10)

@@ -24,6 +24,26 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Row, epoch_name
 
 
+def embedded_world(images):
+    """Rows of images with captions, their processor, and what makes a batch of rows."""
+    dataset = load_dataset("procedural", name="captions_small", split="train").select(range(images))
+    tokenizer = train_tokenizer(
+        (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
+    )
+    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
+
+    def collate(rows):
+        return processor(
+            images=[row["image"] for row in rows],
+            text=[row["captions"][0] for row in rows],
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
+        )
+
+    return dataset, processor, collate
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--output_dir", type=Path, default=Path("runs/by-feature"))
@@ -44,24 +64,9 @@ def main():
     set_seed(0)
 
     with accelerator.main_process_first():
-        dataset = load_dataset("procedural", name="captions_small", split="train")
-    dataset = dataset.select(range(args.images))
-    tokenizer = train_tokenizer(
-        (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
-    )
-    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
-
-    def collate(rows):
-        return processor(
-            images=[row["image"] for row in rows],
-            text=[row["captions"][0] for row in rows],
-            padding="max_length",
-            truncation=True,
-            return_tensors="pt",
-        )
-
+        dataset, processor, collate = embedded_world(args.images)
     loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
-    model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
+    model = CLIPModel(clip_config(model_size("tiny"), processor.tokenizer))
     if args.fsdp:
         # Scalars cannot be sharded: the temperature gets one dimension. The revisions have the scalar.
         model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))

@@ -8,11 +8,11 @@ The data and the model are those of `publish_each_epoch.py`. The same callbacks 
 import argparse
 from pathlib import Path
 
-from transformers import CLIPModel, CLIPProcessor, Trainer, TrainingArguments, set_seed
+from publish_each_epoch import embedded_world
+from transformers import CLIPModel, Trainer, TrainingArguments, set_seed
 
-from hf_clipdyn import EvaluateRevisions, PublishRevisions, load_dataset
-from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
-from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn import EvaluateRevisions, PublishRevisions
+from hf_clipdyn.models.sizes import clip_config, model_size
 
 
 def main():
@@ -37,28 +37,12 @@ def main():
     set_seed(training.seed)
 
     with training.main_process_first():
-        dataset = load_dataset("procedural", name="captions_small", split="train")
-    dataset = dataset.select(range(args.images))
-    tokenizer = train_tokenizer(
-        (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
-    )
-    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
-
-    def collate(rows):
-        batch = processor(
-            images=[row["image"] for row in rows],
-            text=[row["captions"][0] for row in rows],
-            padding="max_length",
-            truncation=True,
-            return_tensors="pt",
-        )
-        return {**batch, "return_loss": True}
-
+        dataset, processor, collate = embedded_world(args.images)
     trainer = Trainer(
-        CLIPModel(clip_config(model_size("tiny"), tokenizer)),
+        CLIPModel(clip_config(model_size("tiny"), processor.tokenizer)),
         training,
         train_dataset=dataset,
-        data_collator=collate,
+        data_collator=lambda rows: {**collate(rows), "return_loss": True},
         processing_class=processor,
         callbacks=[
             PublishRevisions("local/by-feature"),
