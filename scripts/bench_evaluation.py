@@ -1,5 +1,7 @@
 """Evaluation of several revisions, compared with scripts; and of one more revision, with its bare forward passes.
 
+Then all relations of the run and each, compared with the measurement of the benchmarks that they read.
+
 python scripts/bench_evaluation.py [--scale tiny] [--revisions 8] [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
 
 The scripts load each revision with `from_pretrained` and decode its images again, one by one (pair by pair) or in
@@ -17,6 +19,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ from PIL import Image  # noqa: E402
 from timing import in_turn, main, quiet, row  # noqa: E402
 from transformers import CLIPModel, CLIPProcessor  # noqa: E402
 
-from hf_clipdyn.benchmarks.registry import parse_benchmark, suite  # noqa: E402
+from hf_clipdyn.benchmarks.registry import parse_benchmark, suite, suite_relations  # noqa: E402
 from hf_clipdyn.benchmarks.sources import open_source  # noqa: E402
 from hf_clipdyn.cards import CardFacts  # noqa: E402
 from hf_clipdyn.evaluation import evaluate_revisions  # noqa: E402
@@ -43,6 +46,7 @@ from hf_clipdyn.models.tokenizers import train_tokenizer  # noqa: E402
 from hf_clipdyn.revisions import Publisher, Row, epoch_name  # noqa: E402
 
 PAIRS = "distortion/procedural"
+RELATED = ["decodability/procedural", "geometry/procedural", "shape_bias/procedural", "zero_shot/procedural"]
 SIGMAS = "0,0.02,0.05,0.1,0.2,0.3,0.4,0.5"
 BATCH, TEXTS = 32, 256
 
@@ -199,8 +203,22 @@ def compare(title: str, run: Path, names: Sequence[str], options: argparse.Names
     yield row(f"one more revision, {work}", "its bare forward passes", further, taken["passes"])
 
 
+def relate(run: Path, options: argparse.Namespace) -> Iterator[str]:
+    """The rows of the relations; one takes as long whatever its numbers are."""
+    shared: Any = {"output": run.parent / "related.parquet", "show_progress": False, "force": True}
+    work = {"evaluation": partial(evaluate_revisions, run, RELATED, **shared)}
+    relations = suite_relations("dynamics")
+    for name, asked in {"all relations": relations, **{f"`{one}`": [one] for one in relations}}.items():
+        work[f"{name} of {options.revisions} revisions"] = partial(
+            evaluate_revisions, run, relations=asked, **shared
+        )
+    taken = in_turn(work, options.rounds)
+    for name in list(work)[1:]:
+        yield row(name, "measuring what they read", taken[name], taken["evaluation"])
+
+
 def measure(options: argparse.Namespace) -> Iterator[str]:
-    """The rows of the pairs, then of the suite."""
+    """The rows of the pairs, of the suite, and of the relations."""
     with scratch(options) as folder:
         if options.quick:
             options.sigmas, options.revisions = "0,0.2", 2
@@ -209,6 +227,7 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
         if not options.quick:
             names = [one for one in suite("embedded") if parse_benchmark(one).kind.schemas]
             yield from compare("embedded suite", run, names, options)
+        yield from relate(run, options)
 
 
 if __name__ == "__main__":

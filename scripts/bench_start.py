@@ -21,8 +21,8 @@ COMMANDS = {
 
 def measure(options: argparse.Namespace) -> Iterator[str]:
     """A row for each command."""
-    costs(COMMANDS, 1)  # the system's cache of files is warm afterwards
-    taken = costs(COMMANDS, options.rounds)
+    costs(COMMANDS, 1, options.threads)  # the system's cache of files is warm afterwards
+    taken = costs(COMMANDS, options.rounds, options.threads)
     yield from (row(name, BARE, one, taken[BARE]) for name, one in taken.items() if name != BARE)
 
 

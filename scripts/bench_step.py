@@ -154,15 +154,8 @@ def open_clips_step(of: Bench, bf16: bool, *, compiles: bool = False) -> Callabl
     loader = _Loader([(ours.pixels.float() / 255, ours.input_ids)])
     loader.num_batches, loader.num_samples = 1, batch
     data = {"train": SimpleNamespace(dataloader=loader, set_epoch=lambda _: None)}
-    words = [
-        "--precision",
-        "amp_bf16" if bf16 else "fp32",
-        "--batch-size",
-        str(batch),
-        "--grad-clip-norm",
-        "1",
-    ]
-    arguments = parse_args([*words, "--skip-scheduler", "--log-every-n-steps", "10000"])
+    words = f"--precision {'amp_bf16' if bf16 else 'fp32'} --batch-size {batch} --grad-clip-norm 1"
+    arguments = parse_args(f"{words} --skip-scheduler --log-every-n-steps 10000".split())
     processes = {"rank": 0, "local_rank": 0, "world_size": 1}
     vars(arguments).update(device=str(DEVICE), distill=False, wandb=False, **processes)
 

@@ -256,13 +256,12 @@ def fork(work: Callable[[], T], seconds: float, printed: str | Path = os.devnull
         process.start()
         writer.close()  # so that its end here is the end
         try:
-            answered: T | None = reader.recv() if reader.poll(20 * seconds) else None
-            return answered
+            return reader.recv() if reader.poll(20 * seconds) else None
         except EOFError:
             return None
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(int(process.pid or 0), signal.SIGKILL)  # and what it left behind
+                os.killpg(process.pid, signal.SIGKILL)  # and what it left behind
             process.join()
 
 

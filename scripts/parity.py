@@ -33,6 +33,7 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli, decode
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.models.encoder import Encoder, FeaturesOnDevice
+from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.revisions.names import Name
 
@@ -57,9 +58,7 @@ def parity(
     revision: str | None = None,
     beside: str | None = None,
     published: Path = PUBLISHED,
-    batch_size: int = 128,
     cache_dir: Path | None = None,
-    show_progress: bool = False,
 ) -> pd.DataFrame:
     """Measure a model by the protocol of 2024 and set each layer beside its published value.
 
@@ -69,9 +68,7 @@ def parity(
         revision: name of the revision; the last one by default.
         beside: another model whose published values are shown, for a model that has none; nothing is then marked.
         published: CSV with the columns of that of 2024.
-        batch_size: images per forward pass. The source took one at a time; values are the same up to rounding.
         cache_dir: folder of the decoded pixels.
-        show_progress: progress bars.
 
     Returns:
         One row per value: benchmark, layer, distance, metric, published, value, difference, mark (``reproduced``,
@@ -97,8 +94,9 @@ def parity(
         raise UnknownNameError("revision", str(revision), revisions)
     encoder = Encoder.from_folder(series.fetch(revisions[revision or list(revisions)[-1]]))
     shows: Any = UnitEncoder(encoder) if _is_siglip(encoder) else encoder  # it reads like one
-    readout = Readout(shows, batch_size=batch_size)
-    common = Common(cache_dir=cache_dir, show_progress=show_progress)
+    # The source took one image at a time; values are the same up to rounding.
+    readout = Readout(shows, batch_size=128)
+    common = Common(cache_dir=cache_dir, show_progress=draws_bars())
     parts = []
     for name in wanted["benchmark"].unique():
         measure, official = BENCHMARKS[name]
@@ -264,14 +262,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="with published values: owner/name, or a folder")
-    parser.add_argument(
-        "--data_dir",
-        "--data-dir",
-        action="append",
-        metavar="NAME=PATH",
-        required=True,
-        help="of tid2013, nights or things",
-    )
+    parser.add_argument("--data_dir", "--data-dir", action="append", metavar="NAME=PATH", required=True)
     parser.add_argument("--revision", help="default: the last one")
     parser.add_argument("--beside", help="for a model without published values: those of this one")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="CSV; default: that of 2024")
@@ -280,7 +271,7 @@ def main() -> None:
     output = given.pop("output")
     folders = dict(one.partition("=")[::2] for one in given.pop("data_dir"))
     try:
-        table = parity(given.pop("model"), folders, show_progress=sys.stderr.isatty(), **given)
+        table = parity(given.pop("model"), folders, **given)
     except ClipDynError as error:
         sys.exit(f"parity: error: {error}")
     print(table.to_string(index=False, float_format="{:.4f}".format))

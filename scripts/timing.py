@@ -49,8 +49,8 @@ def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int, warm_up: boo
     return {name: np.array(seconds[warm_up:]) for name, seconds in taken.items()}
 
 
-def costs(commands: Mapping[str, Sequence[str]], rounds: int, **variables: str) -> dict[str, Taken]:
-    """The same of commands, each in a process of its own with these variables of the environment.
+def costs(commands: Mapping[str, Sequence[str]], rounds: int, threads: int) -> dict[str, Taken]:
+    """The same of commands, each in a process of its own that computes on so many threads.
 
     Raises:
         SystemExit: one failed.
@@ -60,7 +60,8 @@ def costs(commands: Mapping[str, Sequence[str]], rounds: int, **variables: str) 
     for _ in range(rounds):
         for name, words in commands.items():
             starter = [sys.executable, "-S", "-c", _STARTER, *words]
-            done = subprocess.run(starter, env=os.environ | variables, stdout=subprocess.PIPE, check=True)
+            env = os.environ | {"OMP_NUM_THREADS": str(threads)}
+            done = subprocess.run(starter, env=env, stdout=subprocess.PIPE, check=True)
             status, wall, processor, peak = json.loads(done.stdout)
             if status:
                 raise SystemExit(f"{' '.join(words)} ended with status {status}.")
@@ -121,11 +122,9 @@ def main(text: str, measure: Callable[[argparse.Namespace], Iterable[str]], **de
     for name, default in {"rounds": 5, "threads": 1, **defaults}.items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default: {default}")
     parser.add_argument(
-        "--quick", action="store_true", help="smallest sizes, one round: everything runs, nothing is measured"
+        "--quick", action="store_true", help="smallest sizes, one round: only runs everything"
     )
-    parser.add_argument(
-        "--no_head", action="store_true", help="leave out the machine and the head of the table"
-    )
+    parser.add_argument("--no_head", action="store_true", help="leave out what is above the rows")
     options = parser.parse_args()
     options.rounds = 1 if options.quick else options.rounds
     if not options.no_head:

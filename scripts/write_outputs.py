@@ -1,6 +1,6 @@
 """Write what the commands of README and docs/ print, and the pictures that they draw, from runs on this machine.
 
-python scripts/write_outputs.py [PAGE …] [--demo runs/demo] [--check]
+python scripts/write_outputs.py [PAGE …] [--demo runs/demo]
 
 `make outputs` calls it after `make demo`. A comment below a block asks for an output:
 
@@ -13,8 +13,6 @@ python scripts/write_outputs.py [PAGE …] [--demo runs/demo] [--check]
 Blocks run in one folder, as a reader's: it has a copy of the demo's run in `runs/demo`, and the files that pages print.
 Pages of the tutorial run whole, and first. Commands of `scripts/reference/examples.yaml` say in `prints` what is shown;
 `outputs.json` next to it keeps what they print, and `make docs` puts it into the reference.
-
-`--check` writes nothing: it names lines that differ in more than numbers and hashes, and then exits with 1.
 """
 
 import argparse
@@ -35,7 +33,7 @@ SCRIPTS = CHECKOUT / "scripts"
 sys.path = [one for one in sys.path if Path(one).resolve() != SCRIPTS]  # evaluate.py would hide a library
 sys.path.insert(0, str(CHECKOUT / "tests"))
 
-from printed_blocks import blocks_of, is_printed, outputs_of  # noqa: E402
+from printed_blocks import blocks_of, outputs_of  # noqa: E402
 from tutorial import FILES as TUTORIAL  # noqa: E402
 
 EXAMPLES = SCRIPTS / "reference" / "examples.yaml"
@@ -126,28 +124,19 @@ def examples(reader: Reader) -> str:
     return json.dumps(outputs, indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pages", nargs="*", type=Path, help="default: all, and the examples of the reference")
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"), metavar="FOLDER")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing, and say what is printed otherwise"
-    )
     args = parser.parse_args()
-    wrong = []
     with TemporaryDirectory() as folder:
         reader = Reader(Path(folder).resolve(), args.demo)
         for page in [one.resolve() for one in args.pages] or [*PAGES, EXAMPLES]:
-            target = OUTPUTS if page == EXAMPLES else page
-            new = examples(reader) if page == EXAMPLES else written(page, reader)
-            if not args.check:
-                target.write_text(new, encoding="utf-8")
-                continue
-            pairs = zip(target.read_text(encoding="utf-8").splitlines(), new.splitlines(), strict=False)
-            wrong += [f"{target}: prints now\n{now}" for was, now in pairs if not is_printed(was, now)]
-    print(*wrong, sep="\n")
-    return bool(wrong)
+            if page == EXAMPLES:
+                OUTPUTS.write_text(examples(reader), encoding="utf-8")
+            else:
+                page.write_text(written(page, reader), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
