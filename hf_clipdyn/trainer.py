@@ -31,11 +31,13 @@ from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.revisions.folders import Logged, logged_values
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.training import live_weights as live
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.model import model_facts, unsharded
@@ -289,7 +291,8 @@ class EvaluateRevisions(_StateCallback):
         options: further arguments of `hf_clipdyn.evaluate_model`.
 
     Raises:
-        ConfigError: when training begins, if there is no processor.
+        UnknownNameError: an unknown benchmark, suite or data set.
+        ConfigError: an option is wrong; when training begins, if there is no processor.
 
     Examples:
         >>> from PIL import Image
@@ -326,6 +329,8 @@ class EvaluateRevisions(_StateCallback):
         **options: Any,
     ) -> None:
         super().__init__(steps, processor)
+        # What is wrong is refused now; `evaluate_model` names the model.
+        EvaluationConfig(repo_id=RunFolder("not known yet"), benchmarks=benchmarks, **options).check_names()
         self._benchmarks, self._repo_id, self._output, self._options = benchmarks, repo_id, output, options
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:

@@ -1,5 +1,8 @@
 """`clipdyn train`; apart from the other commands, so that its help imports none of their options."""
 
+import logging
+import shlex
+
 from hf_clipdyn.training.config import TrainingConfig
 
 
@@ -13,6 +16,8 @@ class Train(TrainingConfig):
         from hf_clipdyn.training import train
 
         done = train(self)
-        if done is not None:
-            print(done.message)
-        return int(done is not None and bool(done.missing))
+        if done is None:
+            return 0
+        print(done.message)
+        logging.getLogger(__name__).info(f"Next: clipdyn evaluate {shlex.quote(str(done.folder))}")
+        return int(bool(done.missing))

@@ -224,8 +224,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
-            if says:
-                say(f"Next: clipdyn evaluate {shlex.quote(str(folder))}")
             first, missing = outcomes[0], [name for outcome in outcomes for name in outcome.missing]
             message = " ".join(outcome.message for outcome in outcomes)
             return TrainingSummary(first.repo_id, first.published, missing, message, folder)

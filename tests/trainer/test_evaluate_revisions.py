@@ -10,7 +10,7 @@ from trained import REPO, equal, make_model, make_pair, make_processor, measurin
 from transformers import CLIPModel, TrainerCallback
 from transformers.integrations import integration_utils
 
-from hf_clipdyn import PublishRevisions, evaluate_model, evaluate_revisions, load_results
+from hf_clipdyn import EvaluateRevisions, PublishRevisions, evaluate_model, evaluate_revisions, load_results
 from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
@@ -115,6 +115,21 @@ def test_the_name_of_a_model_object_is_only_a_name_and_half_precision_is_refused
     ):
         with pytest.raises(ConfigError, match=names):
             evaluate_model(model, processor, BENCHMARK, **changes, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "options", "says"),
+    [
+        ("zero_shot/procedurall", {}, "Did you mean 'zero_shot/procedural'"),
+        (None, {"suite": "embeded"}, "Did you mean 'embedded'"),
+        (BENCHMARK, {"batch_sizes": 8}, "Did you mean 'batch_size'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_training(
+    benchmark: str | None, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        EvaluateRevisions(benchmark, **options)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from training_runs import finished
 
+from hf_clipdyn.cli import main
 from hf_clipdyn.progress import draws_bars
 
 Flags = Callable[..., list[str]]
@@ -25,9 +26,11 @@ def test_a_run_says_what_it_is_about_to_do_and_names_the_next_command(
     flags: Flags, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batches = {"per_device_train_batch_size": 50, "logging_steps": 2}
-    finished(flags(num_train_epochs=2, warmup_steps=100, publish="log2", ema_decay=0.9, **batches))
+    words = flags(num_train_epochs=2, warmup_steps=100, publish="log2", ema_decay=0.9, **batches)
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", *words])
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out.startswith("me/run: 4 of 4 revisions are saved")
     assert "\r" not in err
     lines = [line for line in err.splitlines() if not line.startswith("Decoding ")]
     begins = ("Data: ", "Model: tiny, 307,", "Run: 2 epochs of 2 steps of 50 images, 4 steps in all.")
@@ -54,6 +57,7 @@ def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) ->
         finished(flags(num_train_epochs=1))
     assert "training: 100%" in terminal.getvalue()
     assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
+    assert "Next: " not in terminal.getvalue(), "the demo and a study go on by themselves"
 
 
 def test_in_a_kernel_that_runs_bars_are_drawn_unless_they_are_switched_off(
