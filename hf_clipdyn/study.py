@@ -141,7 +141,7 @@ class Member:
         asked = [package(), self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
         asked += [evaluation.model_dump(exclude={"repo_id", "output"}) for evaluation in self.evaluations]
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-        return self.folder / "results.complete" / f"{digest[:16]}.json"
+        return self.folder / "results.complete" / digest[:16]
 
     def epochs_to_train(self) -> int:
         """How many epochs are not trained yet; 0 for a model.
@@ -175,7 +175,7 @@ class Member:
         """
         from hf_clipdyn.evaluation import run as evaluation_run
 
-        began, config = time.monotonic(), self.config
+        config = self.config
         if config is not None and (config.push_to_hub or self.epochs_to_train()):
             summary = train(config)
             if summary is not None and summary.missing:
@@ -184,7 +184,7 @@ class Member:
         with torch_threads(1 if config is None else config.num_threads or 1):
             for evaluation in (*further, first):  # relations, which read all trials, come last
                 evaluation_run(evaluation if config is None else evaluation.but(repo_id=self.folder))
-        write_atomically(self.mark, json.dumps({"seconds": time.monotonic() - began}))
+        write_atomically(self.mark, "")
 
 
 # --- the study -----------------------------------------------------------------------------------------
@@ -215,28 +215,17 @@ class Study:
         config: name of a study of the package, or a YAML file.
         output_dir: its folder, in place of the file's.
         data_dirs: folders of data sets by name, beside those of the file.
-        report: write the page, and judge the claims.
-        claims: a file of claims; None for none.
-        stimuli: pictures of the stimuli on the page.
-        style: of the figures.
         folder: holds the members.
         members: with names of their own.
-        files: what the last call of `run` has written.
 
     Raises:
-        ConfigError: an unknown key, a wrong value, or members that are not apart; the study's tables would replace
-            other files, or the file of claims or the style cannot be read.
-        UnknownNameError: there is no such study, file or style.
+        ConfigError: an unknown key, a wrong value, or members that are not apart.
+        UnknownNameError: there is no such study, or file.
     """
 
     config: str | Path
     output_dir: str | Path | None = None
     data_dirs: Mapping[str, str | Path] = field(default_factory=dict)
-    report: bool = False
-    claims: str | Path | None = None
-    stimuli: "StimuliChoice" = "thumbnails"
-    style: str | None = None
-    files: StudyFiles | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         path = study_path(str(self.config))
@@ -246,18 +235,6 @@ class Study:
             self.folder = Path(folder).expanduser()
             self.members = [*self._runs(), *self._models()]
             self._check_members()
-        if self.report:  # before hours of work
-            from hf_clipdyn.report.style import read_style
-            from hf_clipdyn.results.cells import is_combined
-            from hf_clipdyn.statistics.claims import read_claims
-            from hf_clipdyn.statistics.verdicts import check_verdicts
-
-            if self.claims is not None:
-                read_claims(self.claims)
-            if self.style is not None:
-                read_style(self.style)
-            check_output(self.folder / _TABLE, "the table of a study", is_combined)
-            check_verdicts(self.folder / _VERDICTS)
 
     def _runs(self) -> Iterator[Member]:
         for number, entry in enumerate(self.file.runs, 1):
@@ -324,16 +301,11 @@ class Study:
         evaluations = [evaluation for member in self.members for evaluation in member.evaluations]
         return {name: path for evaluation in evaluations for name, path in evaluation.data_dirs.items()}
 
-    def run(self, shard: str | None = None) -> str:
-        """Train and measure what is missing, one member after the other; then judge and draw, but not for a shard.
-
-        A member that fails stops no other one.
+    def run(self, shard: str | None = None) -> None:
+        """Train and measure what is missing, one member after the other; one that fails stops no other one.
 
         Args:
             shard: i/n: only this part of the members.
-
-        Returns:
-            The verdicts and where the files are, or what is complete.
 
         Raises:
             ConfigError: there is no such part, a folder contains a run of another recipe, or this is one of several
@@ -350,10 +322,12 @@ class Study:
         lines += [f"  {member.name}: {member.lacks()}" for member in missing]
         _log.info("\n".join([*lines, *(self._shards(len(missing)) if shard is None else [])]))
         failed = []
-        for number, member in enumerate(missing):
-            _log.info(f"{member.name} begins. {self._to_go(missing[number:])}")
+        for number, member in enumerate(missing, 1):
+            began = time.monotonic()
+            _log.info(f"{member.name} begins, {number} of {len(missing)}.")
             try:
                 member.complete()
+                _log.info(f"{member.name} took {duration(time.monotonic() - began)}.")
             except TrainingInterrupted:
                 raise
             except Exception as error:  # whatever a library raises, the other members can be completed
@@ -363,26 +337,7 @@ class Study:
             said = f"{len(failed)} of {counted(len(members), 'member')} failed. Repeat the command: it continues."
             raise EvaluationError(" ".join([said, *failed]))
         if shard is not None:
-            return "This shard is complete. When all are, call the same command without --shard."
-        if not self.report:
-            return f"All members are complete in {self.folder}."
-        self.files = self._written()
-        return self.files.message
-
-    def _to_go(self, members: Sequence[Member]) -> str:
-        """How long one process takes for these members: those of the same size that are complete took as long."""
-        sizes = {one.name: one.name if one.config is None else one.config.size_name for one in self.members}
-        taken: dict[str, float] = {}
-        for member in self.members:
-            if member.mark.is_file():
-                seconds = json.loads(member.mark.read_text(encoding="utf-8"))["seconds"]
-                # The longest: one that was interrupted says only how long its last part took.
-                taken[sizes[member.name]] = max(seconds, taken.get(sizes[member.name], 0.0))
-        known = [taken[sizes[member.name]] for member in members if sizes[member.name] in taken]
-        rest = len(members) - len(known)
-        parts = [f"about {duration(sum(known))}, as the complete ones took"] if known else []
-        parts += [f"{counted(rest, 'member')} of a size that is not measured yet"] if rest else []
-        return f"To go, in one process: {'; '.join(parts)}."
+            _log.info("This shard is complete. When all are, call the same command without --shard.")
 
     def _shards(self, most: int) -> list[str]:
         """The commands of a shard for each GPU, or for each core: a study computes on one thread."""
@@ -399,8 +354,32 @@ class Study:
             lines.append(f"  {device}{shlex.join(words)} --shard {number + 1}/{count} &")
         return lines if count > 1 else []
 
-    def _written(self) -> StudyFiles:
-        """Write what concerns all members below the folder, of whichever file."""
+    def check_report(self, claims: str | Path | None, style: str | None) -> None:
+        """Before hours of work: can `write` read the claims and the style, and does it replace nothing else?
+
+        Raises:
+            ConfigError: no.
+            UnknownNameError: there is no such style.
+        """
+        from hf_clipdyn.report.style import read_style
+        from hf_clipdyn.results.cells import is_combined
+        from hf_clipdyn.statistics.claims import read_claims
+        from hf_clipdyn.statistics.verdicts import check_verdicts
+
+        if claims is not None:
+            read_claims(claims)
+        if style is not None:
+            read_style(style)
+        check_output(self.folder / _TABLE, "the table of a study", is_combined)
+        check_verdicts(self.folder / _VERDICTS)
+
+    def write(self, claims: str | Path | None = None, **look: Any) -> StudyFiles:
+        """Judge and draw what concerns all members below the folder, of whichever file.
+
+        Args:
+            claims: a file of claims; None for none.
+            look: ``stimuli`` and ``style`` of the page.
+        """
         from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.report.study import Study, read_study
@@ -412,7 +391,7 @@ class Study:
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
         read = load([*tables, *relations]).smallest_first()
-        study = read_study(Study(read, tuple(path.name for path in read.files)), claims=self.claims)
+        study = read_study(Study(read, tuple(path.name for path in read.files)), claims=claims)
         results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results.origins, study.claims)
         write_results(study.results, results, facts)
@@ -421,8 +400,8 @@ class Study:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
             origin = origin_words(study.results.origins, study.judge, study.claims_file)
             said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
-        look: Any = {"stimuli": self.stimuli, "style": self.style, "title": self.file.title or None}
-        page = write_report(study, self.folder / _REPORT, data_dirs=self._all_data_dirs(), **look)
+        look |= {"title": self.file.title or None, "data_dirs": self._all_data_dirs()}
+        page = write_report(study, self.folder / _REPORT, **look)
         study.influences.write(results)
         message = "\n".join([*said, f"Results:  {results}", f"Page:     {page}"])
         return StudyFiles(results, verdicts if study.verdicts else None, page, message)
@@ -450,6 +429,7 @@ def run_study(
     stimuli: "StimuliChoice" = "thumbnails",
     style: str | None = None,
     shard: str | None = None,
+    report: bool = True,
 ) -> StudyFiles | None:
     """Train and measure all members of a study, one after the other, judge the claims, and write the report.
 
@@ -466,9 +446,10 @@ def run_study(
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         shard: ``i/n``: train and measure only part i of n. All parts share the folder, and may be processes at the same
             time; a last call without a shard relates, judges and draws.
+        report: judge and draw at the end.
 
     Returns:
-        The paths of the results, the verdicts and the page, and the verdicts as text; None for a shard.
+        The paths of the results, the verdicts and the page, and the verdicts as text; None for a shard or no report.
 
     Raises:
         ConfigError: the file or a table is wrong, or a folder contains a run of another recipe.
@@ -481,6 +462,8 @@ def run_study(
         >>> files.results.name, files.page.name
         ('results.parquet', 'index.html')
     """
-    study = Study(config, output_dir, data_dirs or {}, True, claims, stimuli, style)
+    study = Study(config, output_dir, data_dirs or {})
+    if report:
+        study.check_report(claims, style)
     study.run(shard)
-    return study.files
+    return study.write(claims, stimuli=stimuli, style=style) if report and shard is None else None

@@ -10,7 +10,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import forked
 import pandas as pd
@@ -105,10 +104,10 @@ def clipdyn(*words: object) -> tuple[int, str, str]:
     return int(stopped.value.code or 0), out.getvalue(), error.getvalue()
 
 
-def asked(folder: Path, text: str, **options: Any) -> Study:
+def asked(folder: Path, text: str, **data_dirs: Path) -> Study:
     """The study of a file with this text."""
     (folder / "asked.yaml").write_text(text)
-    return Study(folder / "asked.yaml", folder / "study", **options)
+    return Study(folder / "asked.yaml", folder / "study", data_dirs)
 
 
 def _start(*words: object) -> forked.Process:
@@ -166,8 +165,7 @@ def _same(first: Path, second: Path) -> None:
 
 def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     code, out, error = clipdyn(*finished.words, "--no-report")
-    done = f"All members are complete in {finished.folder}.\n"
-    assert (code, out, error) == (0, done, "Nothing is missing.\n")
+    assert (code, out, error) == (0, "", "Nothing is missing.\n")
     changed = finished.root / "changed.yaml"
     text = (finished.root / "first.yaml").read_text()
     changed.write_text(text.replace("revisions: epoch-002", "revisions: epoch-001"))
@@ -198,7 +196,7 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one_and_a_signal_stops_
         study.run()
     assert begun == ["tiny-seed10", "tiny-seed11", "tiny-seed12"]
     begun.clear()
-    assert "call the same command without --shard" in study.run("2/2")
+    study.run("2/2")
     assert begun == ["tiny-seed11"]
     begun.clear()
     monkeypatch.setattr(Member, "complete", interrupted)
@@ -283,14 +281,14 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
     monkeypatch.setattr(Member, "lacks", lambda member: "")
     text = "runs: [{seed: [10, 11]}, {seed: 11, arm: noise}]\nevaluation: {suite: [embedded, dynamics]}\n"
-    study = asked(tmp_path, text, report=True)
+    study = asked(tmp_path, text)
     assert all("error_consistency" in one.evaluations[0].related for one in study.members)
     for member in study.members:
         assert member.config is not None
         seed, arm = member.config.seed, member.config.arm or ""
         run = Run(scale="tiny", seed=seed, arm=arm, planted=Planted(accuracy=ramp(0.2, 0.9)))
         write_study(member.folder / "results.parquet", [run], shares=[0, 1])
-    study.run()
+    study.write()
     rows = pd.read_parquet(study.folder / "relations.parquet")
     assert {one["with"] for one in map(json.loads, rows["settings"])} == {"seeds", "runs"}
     kappa = rows[(rows["kind"] == "error_consistency-zero_shot") & (rows["metric"] == "kappa")]
@@ -310,7 +308,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
 ) -> None:
     def member(also: str, **folders: Path) -> Member:
         text = "runs: [{seed: 10}]\nevaluation:\n  benchmarks: [psychophysics/procedural]\n  also:\n" + also
-        return asked(tmp_path, text, data_dirs=folders).members[0]
+        return asked(tmp_path, text, **folders).members[0]
 
     one = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-000]}\n")
     first, second = one.evaluations

@@ -250,10 +250,11 @@ class Study(Options):
 
     def __call__(self) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
-        from hf_clipdyn import study
+        from hf_clipdyn.study import run_study
 
-        report = {name: value for name, value in self if name in ("report", "claims", "stimuli", "style")}
-        print(study.Study(self.file, self.output_dir, self.data_dir, **report).run(self.shard))
+        options: Any = self.model_dump(exclude={"file", "data_dir", "quiet"})
+        if files := run_study(self.file, data_dirs=self.data_dir, **options):
+            print(files.message)
 
 
 # --- data ----------------------------------------------------------------------------------------------------

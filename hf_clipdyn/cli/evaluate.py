@@ -43,6 +43,7 @@ def _plan(config: Evaluate) -> None:
 
 def _measure(config: Evaluate) -> None:
     from hf_clipdyn.evaluation import run
+    from hf_clipdyn.revisions.published import shown_path
 
     results = run(config)
     from accelerate import PartialState  # loads torch, which what is refused does not wait for
@@ -54,8 +55,7 @@ def _measure(config: Evaluate) -> None:
         return
     revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
     benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
-    here = Path.cwd()
-    output = config.output.relative_to(here) if config.output.is_relative_to(here) else config.output
+    output = shown_path(config.output)
     print(
         f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
         f"{counted(benchmarks, 'benchmark')} are in {output}; "

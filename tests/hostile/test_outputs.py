@@ -26,7 +26,7 @@ from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, write_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
-from hf_clipdyn.study import Study
+from hf_clipdyn.study import run_study
 
 
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
 ) -> None:
     pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(tmp_path / name)
     with pytest.raises(ConfigError, match=f"{name} exists and is not (a|the) table of"):
-        Study("study-quick", tmp_path, report=True)
-    assert len(Study("study-quick", tmp_path).members) > 0
+        run_study("study-quick", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def _prepared(_: Path, out: Path) -> None:
