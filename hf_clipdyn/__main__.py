@@ -1,4 +1,4 @@
-"""`python -m hf_clipdyn …` is `clipdyn …`."""
+"""`python -m hf_clipdyn` is `clipdyn`."""
 
 from hf_clipdyn.cli import main
 

@@ -24,7 +24,7 @@ from scipy.stats import binom
 Taken = NDArray[np.float64]
 """(rounds, 2) seconds by the clock and of the processor; of a process a third column, its peak of memory in MB."""
 
-CLIPDYN = (sys.executable, "-m", "hf_clipdyn.cli")
+CLIPDYN = (sys.executable, "-m", "hf_clipdyn")
 HEAD = ("work", "compared with", "times as fast", "by processor time", "ours", "the other")
 
 # A process that is started by a large one inherits its peak, so this small one starts the command.

@@ -186,7 +186,7 @@ class QuickDemo:
 
     root: Path
 
-    command = (sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", "runs/demo")
+    command = (sys.executable, "-m", "hf_clipdyn", "demo", "--quick", "--output-dir", "runs/demo")
 
     @property
     def folder(self) -> Path:

@@ -35,7 +35,7 @@ def _printed(reader: Any, *command: str) -> str:
 def _clipdyn(reader: Any, line: str) -> str:
     program, *words = shlex.split(line, comments=True)
     assert program == "clipdyn", f"say `no-run: the reason` in the first line of the block with {line!r}"
-    return _printed(reader, "-m", "hf_clipdyn.cli", *words)
+    return _printed(reader, "-m", "hf_clipdyn", *words)
 
 
 def _assert_says(output: Output | None, printed: str) -> None:

@@ -49,7 +49,7 @@ def _run(code: str, *paths: Path) -> Any:
 
 
 def _clipdyn(folder: Path, *argv: str) -> tuple[int, str, str]:
-    done = forked.run([sys.executable, "-m", "hf_clipdyn.cli", *argv], cwd=folder)
+    done = forked.run([sys.executable, "-m", "hf_clipdyn", *argv], cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
 

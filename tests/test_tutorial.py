@@ -19,7 +19,7 @@ def printed(reader: Any) -> str:
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return str(done.stdout)
 
-    return follow(reader.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], run)
+    return follow(reader.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn"], run)
 
 
 def test_its_blocks_run_in_the_order_of_its_pages_up_to_a_figure_and_a_verdict(

@@ -93,7 +93,7 @@ def running(store, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "hf_clipdyn.cli", "app", store, "--port", port, "--device", "cpu"]
+    command = [sys.executable, "-m", "hf_clipdyn", "app", store, "--port", port, "--device", "cpu"]
     temporary = tmp_path_factory.mktemp("temporary")
     environment = os.environ | {"TMPDIR": str(temporary)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

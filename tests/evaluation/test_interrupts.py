@@ -55,7 +55,7 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
 
 def start(arguments, output):
     """Its errors are in ``error`` beside the table."""
-    command = [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, "--output", output]
+    command = [sys.executable, "-m", "hf_clipdyn", "evaluate", *arguments, "--output", output]
     with output.with_name("error").open("wb") as error:
         environment = os.environ | {"PYTHONWARNINGS": "ignore"}
         return forked.start(command, stdout=error.fileno(), stderr=error.fileno(), env=environment)

@@ -25,7 +25,7 @@ def command(store, data, tmp_path):
     arguments = [str(store), "--output", str(tmp_path / "results.parquet")]
     arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={images}"]
     arguments += ["--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
-    return lambda *more: [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, *more]
+    return lambda *more: [sys.executable, "-m", "hf_clipdyn", "evaluate", *arguments, *more]
 
 
 def environment():

@@ -107,7 +107,7 @@ def test_names_cannot_move_the_cursor(read, lines):
 
 
 def test_in_a_pipe_the_text_is_plain_and_whole(study, read, write, lines):
-    command = [sys.executable, "-m", "hf_clipdyn.cli", "report", "--print", "numbers", write(study())]
+    command = [sys.executable, "-m", "hf_clipdyn", "report", "--print", "numbers", write(study())]
     done = forked.run(command, env=os.environ | {"TERM": "xterm-256color"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout

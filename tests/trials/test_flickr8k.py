@@ -17,7 +17,7 @@ EPOCHS = 5
 def _clipdyn(*argv: object, cwd: Path) -> str:
     # One process has the machine to itself here, unlike in the other tests.
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    command = [sys.executable, "-m", "hf_clipdyn.cli", *map(str, argv)]
+    command = [sys.executable, "-m", "hf_clipdyn", *map(str, argv)]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -99,7 +99,7 @@ def test_public_checkpoints_are_measured_and_judged_from_the_first_request_to_th
 
     def clipdyn(*argv: object) -> subprocess.CompletedProcess[str]:
         began = time.monotonic()
-        command = [sys.executable, "-m", "hf_clipdyn.cli", *map(str, argv)]
+        command = [sys.executable, "-m", "hf_clipdyn", *map(str, argv)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         print(f"clipdyn {argv[0]}: {time.monotonic() - began:.0f} s\n{done.stdout}{done.stderr}")
         assert done.returncode == 0
