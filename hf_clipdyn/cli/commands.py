@@ -147,9 +147,8 @@ class Report(_OfTables):
     def _fits_together(self) -> Self:
         printed = self.printed or "page"
         uses = {"benchmarks": ("page", "numbers", "differences"), "metric": ("page", "numbers")}
-        uses |= dict.fromkeys(("try_it", "x"), ("page",))
+        uses |= {"format": ("numbers",), "try_it": ("page",), "x": ("page",)}
         uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
-        uses |= {"format": ("numbers",)}
         for name, of in uses.items():
             if getattr(self, name) and printed not in of:
                 raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
@@ -178,9 +177,9 @@ class Report(_OfTables):
         from hf_clipdyn.statistics.verdicts import render
 
         assert self.output is not None
-        of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
-        options: Any = {name: value for name, value in self if name in of_page}
-        chosen = {name: value for name in ("benchmarks", "metric", "x") if (value := getattr(self, name))}
+        of_page = {"figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli"}
+        options: Any = self.model_dump(include=of_page)
+        chosen = self.model_dump(include={"benchmarks", "metric", "x"}, exclude_defaults=True)
         page = write_report(study, self.output, data_dirs=self.data_dir, figure_choice=chosen, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
@@ -199,16 +198,15 @@ class Report(_OfTables):
 
         if self.output is not None:
             verdicts.check_verdicts(self.output)
-        origin = origin_words(study.results.origins, study.judge, self.claims)
-        print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
-        if self.output is not None:
             facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
+        origin = origin_words(study.results.origins, study.judge, self.claims)
+        print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
 
     def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import print_differences
 
-        asked: Any = {name: value for name, value in self if name in ("benchmarks", "correction", "family")}
+        asked: Any = self.model_dump(include={"benchmarks", "correction", "family"})
         print_differences(study, self.revisions, self.output, **asked)
 
 
@@ -341,9 +339,8 @@ class Prepare(Options):
                 num_proc=self.num_processes,
             )
         counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
-        print(
-            f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
-        )
+        folder = str(prepared.folder)
+        print(f"{folder}: {counts} rows. Load it with datasets.load_dataset({folder!r}).")
         if prepared.url is not None:
             print(f"Pushed to {prepared.url}.")
 
@@ -589,8 +586,7 @@ class Share(_OfTables):
         from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
 
         study, hidden = read_study(self.results, claims=self.claims), self.hub_private_repo
-        page: Any = {"results_dataset": self.results_dataset, "stimuli": self.stimuli}
-        page["data_dirs"] = self.data_dir
+        page: Any = self.model_dump(include={"results_dataset", "stimuli"}) | {"data_dirs": self.data_dir}
         if self.push_to_hub:
             for repo_id, url in push_runs(study, output=self.output, private=hidden, **page).items():
                 print(f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date.")
@@ -607,5 +603,4 @@ class Env(Options):
     def __call__(self) -> None:
         from hf_clipdyn.environment import environment
 
-        for name, value in environment().items():
-            print(f"- {name}: {value}")
+        print(*(f"- {name}: {value}" for name, value in environment().items()), sep="\n")

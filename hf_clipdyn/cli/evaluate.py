@@ -53,11 +53,10 @@ def _measure(config: Evaluate) -> None:
     state.destroy_process_group()
     if not state.is_main_process:
         return
-    revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
-    benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
+    revisions = counted(len(set(zip(results["repo_id"], results["revision"], strict=True))), "revision")
+    benchmarks = counted(len(set(zip(results["kind"], results["dataset"], strict=True))), "benchmark")
     output = shown_path(config.output)
     print(
-        f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
-        f"{counted(benchmarks, 'benchmark')} are in {output}; "
+        f"{counted(len(results), 'number')} of {revisions} on {benchmarks} are in {output}; "
         f"draw them with `clipdyn report {output} --output DIR`."
     )
