@@ -106,7 +106,8 @@ def weight_files(folder: Path) -> list[Path]:
         path = folder / name
         if path.is_file() and path.suffix == ".json":
             with naming(path, ModelError):
-                files = [folder / name for name in sorted({*json.loads(path.read_bytes())["weight_map"].values()})]
+                shards = set(json.loads(path.read_bytes())["weight_map"].values())
+                files = [folder / name for name in sorted(shards)]
                 for file in files:
                     file.stat()  # an error if it is missing
                 return files

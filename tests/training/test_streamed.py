@@ -200,8 +200,9 @@ def test_nothing_is_shown_twice_after_resuming_and_at_most_a_buffer_a_worker_nev
         rest = _numbers(resumed.batches(2, step))
         assert len(rest) == 24 - step
         # Workers give batches in turn, and one may begin its next pass before the other has ended this one.
-        workers = max(1, count)
-        shown = set(before).union(*(_until_repeated(rest[worker::workers], before) for worker in range(workers)))
+        workers, shown = max(1, count), set(before)
+        for worker in range(workers):
+            shown |= _until_repeated(rest[worker::workers], before)
         assert 120 - len(shown) <= (10 + 2 * 2) * workers
 
 
