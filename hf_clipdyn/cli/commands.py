@@ -184,7 +184,7 @@ class Report(_OfTables):
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
         if study.verdicts:
-            print(f"\n{render(study.verdicts, study.arm_effects)}")
+            print(f"\n{render(study.verdicts)}")
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
@@ -201,7 +201,7 @@ class Report(_OfTables):
             facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
         origin = origin_words(study.results.origins, study.judge, self.claims)
-        print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
+        print(f"{verdicts.render(study.verdicts)}\n\n{origin}")
 
     def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import print_differences
