@@ -61,21 +61,15 @@ class Noise:
         seed: sd of the level of a seed.
         drift: sd of a seed's own slope over training; its mean over seeds is 0.
         checkpoint: sd of each revision, common to all its items.
-        autocorrelation: of the noise of neighbouring revisions.
     """
 
     seed: float = 0.01
     drift: float = 0.0
     checkpoint: float = 0.02
-    autocorrelation: float = 0.0
 
     def draw(self, rng: np.random.Generator, shares: Sequence[float]) -> Floats:
         """One run's deviations from the truth, by revision."""
-        rho, steps = self.autocorrelation, rng.normal(size=len(shares))
-        noise = np.empty(len(shares))
-        noise[0] = steps[0]
-        for at in range(1, len(shares)):
-            noise[at] = rho * noise[at - 1] + np.sqrt(1 - rho**2) * steps[at]
+        noise = rng.normal(size=len(shares))
         level, slope = rng.normal(0, self.seed), rng.normal(0, self.drift)
         return np.asarray(level + slope * np.asarray(shares) + self.checkpoint * noise)
 

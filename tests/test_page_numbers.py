@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from printed_blocks import CHECKOUT, blocks_of, prose_of
+from result_rows import pick
 
 from hf_clipdyn.benchmarks.shape_scores import NETWORKS
 from hf_clipdyn.bundled import recipe_path
@@ -49,20 +50,13 @@ def test_a_page_has_the_numbers_of_a_finished_study_and_names_the_commit_of_its_
     assert [one for one in quoted if one not in text] == []
 
 
-def chosen(rows: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """The rows whose columns have these values."""
-    for column, value in wanted.items():
-        rows = rows[rows[column].isna() if value is None else rows[column] == value]
-    return rows
-
-
 def courses_of_the_demo() -> dict[str, pd.Series]:
     """What pages quote of the demo by epoch, of its revisions with their own texts."""
     rows = pd.read_parquet(CARDS / "demo" / "results.parquet")
     rows = rows[rows["texts"].isin(["", "own"])]
 
     def of(kind: str, metric: str, role: str = "value", column: str = "value", **wanted: object) -> pd.Series:
-        found = chosen(rows, kind=kind, metric=metric, role=role, **wanted).dropna(subset="value")
+        found = pick(rows, kind=kind, metric=metric, role=role, **wanted).dropna(subset="value")
         by_epoch: pd.Series = found.set_index("epoch")[column].sort_index()
         assert by_epoch.index.is_unique, (kind, metric, wanted)
         return by_epoch
@@ -107,15 +101,15 @@ def courses_of_the_demo() -> dict[str, pd.Series]:
 def courses_of_the_longer_run() -> dict[str, object]:
     """What pages quote of the run on photographs that has one seed and 20 epochs."""
     rows = pd.read_parquet(CARDS / "flickr8k" / "results.parquet")
-    rows = chosen(rows[rows["variant"].fillna("") == ""], role="value")
-    bias = chosen(rows, metric="shape_bias", texts="own")
-    rollout = chosen(rows, dataset="osie", probe="rollout")
-    accuracy = chosen(rows, metric="top1", epoch=1, kind="zero_shot")
+    rows = pick(rows[rows["variant"].fillna("") == ""], role="value")
+    bias = pick(rows, metric="shape_bias", texts="own")
+    rollout = pick(rows, dataset="osie", probe="rollout")
+    accuracy = pick(rows, metric="top1", epoch=1, kind="zero_shot")
     return {
         "unclear": (~bias["interpretable"].astype(bool)).sum(),
         "all": len(bias),
-        **{one: chosen(rollout, metric=one).set_index("epoch")["value"] for one in ("nss", "sauc")},
-        **{texts: chosen(accuracy, texts=texts)["value"].iloc[0] for texts in ("own", "last")},
+        **{one: pick(rollout, metric=one).set_index("epoch")["value"] for one in ("nss", "sauc")},
+        **{texts: pick(accuracy, texts=texts)["value"].iloc[0] for texts in ("own", "last")},
     }
 
 

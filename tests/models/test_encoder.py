@@ -13,11 +13,9 @@ from tiny_models import EFFICIENT_NET, RESNET, SWIN, VISION, pair, vision_model
 from transformers import (
     BertConfig,
     BertModel,
-    BertTokenizer,
     CLIPImageProcessor,
     CLIPModel,
     EfficientNetImageProcessor,
-    GemmaTokenizer,
     Siglip2ImageProcessor,
     Siglip2Tokenizer,
     SiglipImageProcessor,
@@ -207,28 +205,15 @@ def siglip_tokenizer(folder: Path) -> SiglipTokenizer:
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁"]
 GEMMA = {token: index for index, token in enumerate([*SPECIAL, *LETTERS])}
-BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *("##" + letter for letter in LETTERS)]
 UNIGRAMS = [(token, 0.0) for token in ("<s>", "<pad>", "</s>")] + [("<unk>", -9.0)]
 UNIGRAMS += [*(("▁" + letter, -2.0) for letter in LETTERS), *((letter, -3.0) for letter in LETTERS)]
 UNIGRAMS += [("<mask>", 0.0)]
 OF_SIGLIP_2: dict[str, Any] = {"vocab": GEMMA, "merges": [], "add_eos_token": True, "padding_side": "right"}
-# As the families' checkpoints come: the family, its tokenizer, the first and the last token of a text.
+# Without and with padding, with another length: the family, its tokenizer, the first and the last token of a text.
 TOKENIZERS: dict[str, tuple[str, Callable[[Path], Any], str | None, str]] = {
     "clip": ("clip", lambda _: TOKENIZER, "<|startoftext|>", "<|endoftext|>"),
     "siglip": ("siglip", siglip_tokenizer, None, "</s>"),
     "siglip 2": ("siglip2", lambda _: Siglip2Tokenizer(**OF_SIGLIP_2), None, "<eos>"),
-    "siglip 2 of a fixed size": (
-        "siglip",
-        lambda _: GemmaTokenizer(add_bos_token=False, **OF_SIGLIP_2),
-        None,
-        "<eos>",
-    ),
-    "align and chinese clip": (
-        "chinese_clip",
-        lambda _: BertTokenizer(vocab={token: index for index, token in enumerate(BERT)}),
-        "[CLS]",
-        "[SEP]",
-    ),
     "altclip and metaclip 2": ("altclip", lambda _: XLMRobertaTokenizer(vocab=UNIGRAMS), "<s>", "</s>"),
 }
 

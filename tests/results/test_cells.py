@@ -16,10 +16,9 @@ import pytest
 from result_rows import cell
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder, newest
 from hf_clipdyn.results.row import Cell, Row
-from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
+from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Term, Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 
 WORDS = Vocabulary(
@@ -45,20 +44,6 @@ def put(store: CellStore, one: Cell, *values: float, trials: pd.DataFrame | None
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "results.parquet"
-
-
-def test_rows_come_back_with_their_types_and_nulls(output):
-    store = CellStore(output)
-    one = cell(epoch=3)
-    store.write(one, [Row(**vars(one), metric="top1", value=float("nan"))], TRIALS, WORDS)
-    store.rebuild()
-    table = pq.read_table(output)
-    assert table.schema.equals(SCHEMA)
-    assert table["epoch"].to_pylist() == [3]
-    assert table["step"].to_pylist() == [None]
-    assert np.isnan(table["value"].to_pylist()[0])
-    assert Vocabulary.loads(table.schema.metadata[VOCABULARY_KEY], "here") == WORDS
-    assert CellStore(output).cells() == [one]
 
 
 def test_a_cell_is_replaced_and_others_stay(output):
