@@ -334,7 +334,7 @@ def test_a_chart_gives_its_numbers_its_picture_and_a_link_and_has_one_tab_stop(b
     picture = saved("SVG")
     assert picture.startswith("<svg")
     assert "<circle" in picture
-    assert "even 0.5" in picture
+    assert "no preference 0.5" in picture
     figure.locator(".tools summary").click()
     figure.get_by_role("button", name="Link").click()
     assert page.url.endswith("at=shape-bias-procedural-explorer")
