@@ -246,15 +246,6 @@ def test_tuning_seeds_get_estimates_and_no_verdict_and_never_count() -> None:
     assert "rise: undecided, +0.488 at 95 %; δ = 0.1; 1 run of tiny" in render([found])
 
 
-def test_what_arms_change_is_described_by_pairs() -> None:
-    rows = [*seeds(table_of_seeds(0.6, 0.62, 0.64)), *seeds(table_of_seeds(0.2, 0.28), arm="hard")]
-    early, late = judge(rows, plan()).arm_effects()
-    assert (early.window, late.window, late.arm) == ("early", "late", "hard")
-    assert late.effect.value == pytest.approx(0.95 * (0.24 - 0.61))
-    assert late.main == pytest.approx(0.1 + 0.95 * 0.61)
-    assert (late.effect.n_seeds, late.effect.confidence) == (2, 0.95)
-
-
 # --- a planted study, from its trials to the command ---------------------------------------------------------------
 
 _TRUE = Planted(
