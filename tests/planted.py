@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kept_cells import keep_scored
+from kept_cells import keep
 from made_trials import gratings
 from numpy.typing import NDArray
 from result_rows import cell
@@ -158,7 +158,7 @@ def _write_cell(
         score_version=kind.score_version,
         seconds=math.nan,
     )
-    keep_scored(store, one, trials)
+    keep(store, one, trials)
 
 
 @dataclass(frozen=True, eq=False)

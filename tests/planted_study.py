@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kept_cells import keep_scored
+from kept_cells import keep
 from made_trials import noise, psychophysics_trials, shape_bias, zero_shot
 from result_rows import cell
 
@@ -60,6 +60,6 @@ def write_study(
                     score_version=kind.score_version,
                     seconds=math.nan,
                 )
-                keep_scored(store, one, trials)
+                keep(store, one, trials)
     store.rebuild()
     return output

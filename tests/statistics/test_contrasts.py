@@ -29,7 +29,7 @@ from hf_clipdyn.statistics.contrasts import (
     paired_change,
     weighted,
 )
-from hf_clipdyn.statistics.errors import NO_TRIALS, Errors
+from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.judge import Judge
 
 
@@ -177,21 +177,6 @@ def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     assert ends(found) == pytest.approx((run.value - half, run.value + half))
     assert found.notes == (ONE_SEQUENCE,)
     assert found.errors[0].degrees_of_freedom == N - 1
-
-
-def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
-    path, right = study
-    copy = tmp_path / "copy.parquet"
-    copy.write_bytes(path.read_bytes())
-    found = estimate(copy)
-    values = drops(right)
-    of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
-    assert ends(found) == pytest.approx(stats.ttest_1samp(of_seeds, 0).confidence_interval())
-    assert found.notes == (
-        f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
-    )
-    alone = estimate(copy, seed=0)
-    assert (alone.cause, math.isnan(alone.ci_low)) == (NO_TRIALS, True)
 
 
 # --- what can be found ---------------------------------------------------------------------------------------------
