@@ -1,5 +1,7 @@
 """Tables of results with trials, written cell by cell from made-up trials."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,7 @@ COMMON = Common()
 def keep(store, one, trials):
     """Score the trials of a cell and store both, as `clipdyn evaluate` does."""
     kind = kind_named(one.kind)
+    one = replace(one, observe_version=kind.observe_version, score_version=kind.score_version)
     rows = rows_of(one, kind.terms, score(kind, trials, COMMON), COMMON.confidence_level)
     store.write(one, rows, trials, vocabulary([kind.on(one.dataset)]))
 

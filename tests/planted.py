@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 from result_rows import cell
 from scipy import stats
 
-from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell
 
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""
@@ -108,8 +106,6 @@ def write_study(
     *,
     shares: Sequence[float],
     noise: Noise | None = None,
-    seed: int = 0,
-    without: Sequence[str] = (),
 ) -> Path:
     """Write the table of a study with its trials, as `clipdyn evaluate` would leave them.
 
@@ -118,10 +114,8 @@ def write_study(
         runs: all shown the same items.
         shares: of training, of the revisions.
         noise: of the runs.
-        seed: of everything that is drawn.
-        without: kinds that are not written.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     items = _Items.drawn(rng)
     store = CellStore(output)
     for run in runs:
@@ -132,19 +126,16 @@ def write_study(
         }
         for at, share in enumerate(shares):
             values = {name: float(column[at]) for name, column in drawn.items()}
-            made = items.trials(values, rng)
-            for kind, trials in ((name, made[name]) for name in made if name not in without):
-                _write_cell(store, run, at, share, kind_named(kind), trials)
+            for kind, trials in items.trials(values, rng).items():
+                keep(store, _cell(run, at, share, kind), trials)
     store.rebuild()
     return output
 
 
-def _write_cell(
-    store: CellStore, run: Run, at: int, share: float, kind: type[Kind[Any]], trials: pd.DataFrame
-) -> None:
-    one = cell(
+def _cell(run: Run, at: int, share: float, kind: str) -> Cell:
+    return cell(
         f"epoch-{at:03d}",
-        f"{kind.name}/procedural",
+        f"{kind}/procedural",
         repo_id=run.repo_id,
         commit=f"{run.repo_id}@{at}".encode().hex()[:40].ljust(40, "0"),
         epoch=at,
@@ -154,11 +145,8 @@ def _write_cell(
         seed=run.seed,
         arm=run.arm,
         data_fingerprint="planted",
-        observe_version=kind.observe_version,
-        score_version=kind.score_version,
         seconds=math.nan,
     )
-    keep(store, one, trials)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from committed import committed
 from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn import compare_revisions, evaluate_revisions, verdicts
@@ -29,7 +30,6 @@ from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Overview, Term, Vocabulary
 from hf_clipdyn.statistics.claims import EMBEDDED
 
-CARDS = Path(__file__).resolve().parents[1] / "model_cards"
 _UNITS = Units("images", np.arange(40)[:, None], 40)
 
 
@@ -42,7 +42,7 @@ DRAWN = (
 
 @pytest.mark.parametrize("name", [*(f"{one}/results" for one in DRAWN), "study/tuning"])
 def test_a_committed_table_loads_and_draws_with_its_own_words(name: str) -> None:
-    table = CARDS / f"{name}.parquet"
+    table = committed(name)
     study, words = read_study(table), load(table).words
     assert {kind for kind, _ in study.measured} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)

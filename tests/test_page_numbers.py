@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from committed import CARDS, committed
 from printed_blocks import CHECKOUT, blocks_of, prose_of
 from result_rows import pick
 
@@ -18,7 +19,6 @@ from hf_clipdyn.benchmarks.shape_scores import NETWORKS
 from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.data.sets.cue_conflict import CueConflict
 
-CARDS = CHECKOUT / "model_cards"
 EXPLANATION = CHECKOUT / "docs" / "explanation"
 STUDIES = ("study", "real-study", "second-study")
 QUOTED = (CHECKOUT / "tests" / "goldens" / "quoted.tsv").read_text(encoding="utf-8").splitlines()
@@ -52,7 +52,7 @@ def test_a_page_has_the_numbers_of_a_finished_study_and_names_the_commit_of_its_
 
 def courses_of_the_demo() -> dict[str, pd.Series]:
     """What pages quote of the demo by epoch, of its revisions with their own texts."""
-    rows = pd.read_parquet(CARDS / "demo" / "results.parquet")
+    rows = pd.read_parquet(committed("demo/results"))
     rows = rows[rows["texts"].isin(["", "own"])]
 
     def of(kind: str, metric: str, role: str = "value", column: str = "value", **wanted: object) -> pd.Series:
@@ -100,7 +100,7 @@ def courses_of_the_demo() -> dict[str, pd.Series]:
 
 def courses_of_the_longer_run() -> dict[str, object]:
     """What pages quote of the run on photographs that has one seed and 20 epochs."""
-    rows = pd.read_parquet(CARDS / "flickr8k" / "results.parquet")
+    rows = pd.read_parquet(committed("flickr8k/results"))
     rows = pick(rows[rows["variant"].fillna("") == ""], role="value")
     bias = pick(rows, metric="shape_bias", texts="own")
     rollout = pick(rows, dataset="osie", probe="rollout")
@@ -212,7 +212,7 @@ def test_printed_numbers_of_the_demo_are_those_of_its_committed_table(
     (said,) = (
         one.text for one in blocks_of(CHECKOUT / page) if re.search(r"^ +metric +course", one.text, re.M)
     )
-    code, out, _ = clipdyn("report", CARDS / "demo" / "results.parquet", "--print", "numbers", *options)
+    code, out, _ = clipdyn("report", committed("demo/results"), "--print", "numbers", *options)
     assert code == 0
     rest, said = (re.sub(" {2,}", "  ", text) for text in (out, said))  # versions of rich differ in spaces
     printed = iter(rest.splitlines())
@@ -226,7 +226,7 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
     _, shape, texture = NETWORKS["resnet50"]
     assert f"| ResNet-50 | {shape / (shape + texture):.3f} |" in README
     assert f"of the {metadata.rows['test']:,} images" in README
-    rows = pd.read_parquet(CARDS / "classifier" / "results.parquet")
+    rows = pd.read_parquet(committed("classifier/results"))
     chosen = (rows["metric"] == "shape_bias") & (rows["role"] == "value") & rows["variant"].eq("")
     (lite,) = rows[chosen & (rows["repo_id"] == "lite0")].to_dict("records")
     words = f"{lite['value']:.3f} [{lite['ci_low']:.3f}, {lite['ci_high']:.3f}]"
@@ -237,7 +237,7 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
 
 
 def test_the_intervals_of_the_imagenet_classifiers_are_in_their_table() -> None:
-    rows = pd.read_parquet(CARDS / "classifier" / "results.parquet")[["value", "ci_low", "ci_high"]]
+    rows = pd.read_parquet(committed("classifier/results"))[["value", "ci_low", "ci_high"]]
     known = {f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows.itertuples(index=False)}
     page = (CHECKOUT / "docs" / "explanation" / "published-values.md").read_text(encoding="utf-8")
     quoted = re.findall(r"\d\.\d{3} \[.*?\]", "".join(re.findall(r"(?m)^\|.*$", page)))

@@ -75,20 +75,6 @@ def pixels() -> Callable[..., np.ndarray]:
     return draw
 
 
-def test_rollout_of_two_layers_is_that_of_a_calculation_by_hand():
-    first = np.array([[[0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.4, 0.4, 0.2]]])
-    second = np.array([[[0.6, 0.2, 0.2], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]])
-    # (second + 1) / 2 has the first row .8 .1 .1; (first + 1) / 2 has the rows
-    #   .60 .15 .25
-    #   .05 .80 .15
-    #   .20 .20 .60
-    # .8 * .60 + .1 * .05 + .1 * .20 = .505
-    # .8 * .15 + .1 * .80 + .1 * .20 = .220
-    # .8 * .25 + .1 * .15 + .1 * .60 = .275
-    found = rollout([first, second], np.array([[1.0, 0.0, 0.0]]))
-    np.testing.assert_allclose(found, [[0.505, 0.220, 0.275]], rtol=1e-12)
-
-
 @pytest.mark.parametrize("family", WITH_CLASS_TOKEN)
 def test_attention_and_rollout_are_those_of_transformers_attention_maps(family, encoder, pixels):
     model = encoder(family)

@@ -167,7 +167,7 @@ def test_seeds_are_a_line_each_or_one_mean_a_scale_with_an_interval_over_the_see
     _settle(page)
     lines = _chart(page, BIAS)["lines"]
     assert [one["name"] for one in lines] == ["scale0", "scale1"]
-    assert "mean of 2 seeds, 95 &#37; interval over the seeds" in lines[0]["text"][0]
+    assert "mean of 2 seeds, 95 &#37; interval over the seeds" in lines[0]["text"][1]
     assert "over the seeds, not over the items" in page.inner_text('[id="shape-bias-procedural"] .readout')
 
 

@@ -16,9 +16,10 @@ import pytest
 from result_rows import cell
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore, cells_folder, newest
 from hf_clipdyn.results.row import Cell, Row
-from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Term, Vocabulary
+from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 
 WORDS = Vocabulary(
@@ -46,17 +47,18 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "results.parquet"
 
 
-def test_a_cell_is_replaced_and_others_stay(output):
+def test_rows_come_back_with_their_types_and_nulls(output):
     store = CellStore(output)
-    put(store, cell("epoch-001"))
-    put(store, cell("epoch-002"))
+    one = cell(epoch=3)
+    store.write(one, [Row(**vars(one), metric="top1", value=float("nan"))], TRIALS, WORDS)
     store.rebuild()
-    again = CellStore(output)
-    assert again.keys() == {cell("epoch-001").key, cell("epoch-002").key}
-    put(again, cell("epoch-001"), 0.7)
-    again.rebuild()
-    assert again.select([cell("epoch-001").key])["value"].to_pylist() == [0.7]
-    assert pq.read_table(output)["value"].to_pylist() == [0.5, 0.7], "what was written last is last"
+    table = pq.read_table(output)
+    assert table.schema.equals(SCHEMA)
+    assert table["epoch"].to_pylist() == [3]
+    assert table["step"].to_pylist() == [None]
+    assert np.isnan(table["value"].to_pylist()[0])
+    assert Vocabulary.loads(table.schema.metadata[VOCABULARY_KEY], "here") == WORDS
+    assert CellStore(output).cells() == [one]
 
 
 def test_rows_without_a_cell_are_kept_and_count_as_done(output):
@@ -153,6 +155,7 @@ from pathlib import Path
 import pandas as pd
 sys.path.insert(0, sys.argv[2])
 from test_cells import cell, put
+from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore
 store = CellStore(Path(sys.argv[1]))
 print(len(store.keys()), flush=True)

@@ -264,7 +264,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
     quiet = Noise(seed=0.003, checkpoint=0.003)
     path = tmp_path_factory.mktemp("study") / "results.parquet"
-    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet, without=["psychophysics"])
+    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet)
 
 
 @pytest.fixture(scope="session")
