@@ -45,17 +45,10 @@ MISTAKES = {
         1,
     ),
     "a data set without its folder": (["evaluate", "model", *CIFAR], ["cifar10", "--data_dir NAME=PATH"], 1),
-    "a misspelt data set to prepare": (["prepare", "tid2031", "--output", "x"], ["tid2013"], 2),
-    "a misspelt kind of benchmark": (
-        [*EVALUATE, "--benchmarks", "zero_shto/cifar10"],
-        ["zero_shto", "Did you mean", "zero_shot"],
-        2,
-    ),
     # Models and revisions.
     "a folder that is not there": (["evaluate", "runs/dmeo", *CIFAR], ["runs/dmeo"], 1),
     "a folder without a model": (["evaluate", "pictures", *CIFAR], ["pictures", "config.json"], 2),
     "a misspelt revision": ([*EVALUATE, *CIFAR, "--revisions", "epoch-9"], ["epoch-9", "main"], 2),
-    "a misspelt scale": (["train", "--scale", "mirco"], ["mirco", "micro"], 2),
     "a folder below a file": ([*TRAIN, "--output-dir", "model/config.json/run"], ["model/config.json"], 1),
     "a checkpoint that is not there": (
         [*TRAIN, "--resume-from-checkpoint", "run/checkpoints/epoch-9"],
