@@ -132,6 +132,27 @@ def real_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of the committed random CLIP, ``model``, and of its ``results.parquet`` with cells and trials."""
+    return CHECKOUT / "tests" / "goldens"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[str], Path]:
+    """`tree("osie")`: a small data set of that name in its official layout."""
+
+    def make(name: str) -> Path:
+        from official_trees.trees import TREES
+
+        root = tmp_path / f"{name}-official"
+        root.mkdir()
+        TREES[name](root)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def launch() -> Callable[..., str]:
     """`launch(2, script, *arguments)`: what a script printed that ran in two processes on the CPU.
 

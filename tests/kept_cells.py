@@ -1,32 +1,23 @@
 """Tables of results with trials, written cell by cell from made-up trials."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.registry import kind_named, vocabulary
 from hf_clipdyn.evaluation.score import rows_of, score
-from hf_clipdyn.results.row import Row
-from hf_clipdyn.results.terms import Vocabulary
 
 COMMON = Common()
 
 
-def keep_scored(store, one, trials):
+def keep(store, one, trials):
     """Score the trials of a cell and store both, as `clipdyn evaluate` does."""
     kind = kind_named(one.kind)
+    one = replace(one, observe_version=kind.observe_version, score_version=kind.score_version)
     rows = rows_of(one, kind.terms, score(kind, trials, COMMON), COMMON.confidence_level)
     store.write(one, rows, trials, vocabulary([kind.on(one.dataset)]))
-
-
-def keep(store, one, trials):
-    """The same, of a data set that may have no words; trials of an earlier version get a value."""
-    kind = kind_named(one.kind)
-    try:
-        rows = rows_of(one, kind.terms, score(kind, trials, COMMON), COMMON.confidence_level)
-    except KeyError:
-        rows = [Row(**vars(one), metric="two_afc", value=0.5)]
-    store.write(one, rows, trials, Vocabulary(kinds={kind.name: kind.terms}))
 
 
 def decisions(right):

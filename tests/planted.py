@@ -8,19 +8,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from kept_cells import keep_scored
+from kept_cells import keep
 from made_trials import gratings
 from numpy.typing import NDArray
 from result_rows import cell
 from scipy import stats
 
-from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell
 
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""
@@ -61,21 +59,15 @@ class Noise:
         seed: sd of the level of a seed.
         drift: sd of a seed's own slope over training; its mean over seeds is 0.
         checkpoint: sd of each revision, common to all its items.
-        autocorrelation: of the noise of neighbouring revisions.
     """
 
     seed: float = 0.01
     drift: float = 0.0
     checkpoint: float = 0.02
-    autocorrelation: float = 0.0
 
     def draw(self, rng: np.random.Generator, shares: Sequence[float]) -> Floats:
         """One run's deviations from the truth, by revision."""
-        rho, steps = self.autocorrelation, rng.normal(size=len(shares))
-        noise = np.empty(len(shares))
-        noise[0] = steps[0]
-        for at in range(1, len(shares)):
-            noise[at] = rho * noise[at - 1] + np.sqrt(1 - rho**2) * steps[at]
+        noise = rng.normal(size=len(shares))
         level, slope = rng.normal(0, self.seed), rng.normal(0, self.drift)
         return np.asarray(level + slope * np.asarray(shares) + self.checkpoint * noise)
 
@@ -114,8 +106,6 @@ def write_study(
     *,
     shares: Sequence[float],
     noise: Noise | None = None,
-    seed: int = 0,
-    without: Sequence[str] = (),
 ) -> Path:
     """Write the table of a study with its trials, as `clipdyn evaluate` would leave them.
 
@@ -124,10 +114,8 @@ def write_study(
         runs: all shown the same items.
         shares: of training, of the revisions.
         noise: of the runs.
-        seed: of everything that is drawn.
-        without: kinds that are not written.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     items = _Items.drawn(rng)
     store = CellStore(output)
     for run in runs:
@@ -138,19 +126,16 @@ def write_study(
         }
         for at, share in enumerate(shares):
             values = {name: float(column[at]) for name, column in drawn.items()}
-            made = items.trials(values, rng)
-            for kind, trials in ((name, made[name]) for name in made if name not in without):
-                _write_cell(store, run, at, share, kind_named(kind), trials)
+            for kind, trials in items.trials(values, rng).items():
+                keep(store, _cell(run, at, share, kind), trials)
     store.rebuild()
     return output
 
 
-def _write_cell(
-    store: CellStore, run: Run, at: int, share: float, kind: type[Kind[Any]], trials: pd.DataFrame
-) -> None:
-    one = cell(
+def _cell(run: Run, at: int, share: float, kind: str) -> Cell:
+    return cell(
         f"epoch-{at:03d}",
-        f"{kind.name}/procedural",
+        f"{kind}/procedural",
         repo_id=run.repo_id,
         commit=f"{run.repo_id}@{at}".encode().hex()[:40].ljust(40, "0"),
         epoch=at,
@@ -160,11 +145,8 @@ def _write_cell(
         seed=run.seed,
         arm=run.arm,
         data_fingerprint="planted",
-        observe_version=kind.observe_version,
-        score_version=kind.score_version,
         seconds=math.nan,
     )
-    keep_scored(store, one, trials)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Made-up rows of results with a small vocabulary; `pick` finds rows by their columns, `trials_of` reads trials."""
+"""Made-up rows of results; `pick` finds rows by their columns, `trials_of` reads trials."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
@@ -9,131 +9,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.benchmarks import registry
 from hf_clipdyn.results.arrow import SCHEMA
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, NumberKey, Row
-from hf_clipdyn.results.terms import (
-    VOCABULARY_KEY,
-    Axis,
-    Condition,
-    DatasetTerms,
-    KindTerms,
-    Overview,
-    Reference,
-    Term,
-    Vocabulary,
-)
+from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-_UNIT = (0.0, 1.0)
-_BY_PROBE = Reference(role="chance", title="chance", joins=("metric", "variant", "probe"))
-
-VOCABULARY = Vocabulary(
-    kinds={
-        "shape_bias": KindTerms(
-            title="Texture-shape bias",
-            rank=10,
-            terms={
-                "shape_bias": Term(
-                    title="shape bias",
-                    meaning="Shape decisions among the decisions for either cue.",
-                    limits=_UNIT,
-                    neutral=0.5,
-                    neutral_title="even",
-                    poles=("texture", "shape"),
-                    rests_on="cue_accuracy",
-                    overview=Overview(rank=10),
-                ),
-                "texture_bias": Term(title="texture bias", limits=_UNIT, mirrors="shape_bias"),
-                "shape_preference": Term(
-                    title="text-free shape preference", limits=_UNIT, overview=Overview(rank=20)
-                ),
-                "cue_accuracy": Term(title="cue accuracy", limits=_UNIT, better="high"),
-                "shape_accuracy": Term(title="shape accuracy", limits=_UNIT),
-                "error_consistency": Term(title="error consistency", neutral=0.0, neutral_title="none"),
-            },
-            variants={"openai_80": "80 templates", "bare": "class name"},
-            references=(
-                Reference(role="null", title="null", joins=("metric", "variant", "probe")),
-                _BY_PROBE,
-                Reference(role="lower_bound", title="least possible", joins=("metric", "subset")),
-                Reference(role="upper_bound", title="most possible", joins=("metric", "subset")),
-                Reference(role="human", title="people", joins=("metric", "subset")),
-            ),
-        ),
-        "zero_shot": KindTerms(
-            title="Zero-shot classification",
-            rank=20,
-            task="zero-shot-image-classification",
-            terms={
-                "top1": Term(
-                    title="zero-shot accuracy", limits=_UNIT, better="high", overview=Overview(rank=30)
-                )
-            },
-            references=(Reference(role="chance", title="chance"),),
-        ),
-        "noise": KindTerms(
-            title="Sensitivity to noise",
-            rank=40,
-            terms={
-                "accuracy": Term(title="accuracy", limits=_UNIT, better="high"),
-                "chance_corrected_drop": Term(
-                    title="accuracy drop, chance-corrected",
-                    neutral=0.0,
-                    neutral_title="no loss",
-                    overview=Overview(rank=50, level=0.2, condition="gaussian"),
-                ),
-                "area": Term(title="area under the curve", limits=_UNIT, overview=Overview(rank=51)),
-                "noise_rms": Term(title="effective noise, RMS"),
-            },
-            level=Axis(title="level"),
-            conditions={
-                "gaussian": Condition(title="Gaussian noise", level=Axis(title="sigma"), untouched=0.0),
-                "blur": Condition(title="blur", level=Axis(title="width", unit="px")),
-            },
-            references=(_BY_PROBE,),
-        ),
-        "quality": KindTerms(
-            title="Image quality",
-            rank=60,
-            terms={"alignment": Term(title="alignment with people", overview=Overview(rank=60))},
-            variants={"cosine": "cosine"},
-            probes={"hidden_state": "hidden state"},
-            references=(
-                Reference(role="baseline", name="psnr", title="PSNR", joins=("metric", "condition")),
-                Reference(role="baseline", title="another formula", joins=("metric", "condition")),
-            ),
-        ),
-        "distortion": KindTerms(
-            title="Low-level alignment",
-            rank=70,
-            proxy=True,
-            terms={"ssim": Term(title="low-level alignment (proxy)", overview=Overview(rank=70))},
-        ),
-        "similarity": KindTerms(
-            title="Perceptual similarity",
-            rank=80,
-            terms={"two_afc": Term(title="2AFC agreement", overview=Overview(rank=80))},
-            references=(
-                Reference(role="human", title="people", joins=("metric", "subset")),
-                Reference(role="ceiling", title="ceiling", joins=("metric", "subset")),
-            ),
-        ),
-        "saliency": KindTerms(
-            title="Saliency",
-            rank=90,
-            terms={"nss": Term(title="NSS", overview=Overview(rank=90)), "sauc": Term(title="shuffled AUC")},
-            variants={"smoothed": "smoothed"},
-            references=(
-                Reference(role="baseline", name="centre", title="centre bias", joins=("metric", "variant")),
-            ),
-        ),
-    },
-    datasets={
-        "procedural": DatasetTerms(title="Embedded world", synthetic=True),
-        "cue_conflict": DatasetTerms(title="Cue conflict", human_reference={"shape_bias": 0.9587}),
-        "cifar10": DatasetTerms(title="CIFAR-10"),
-    },
+VOCABULARY = registry.vocabulary(
+    registry.parse_benchmark(one)
+    for one in (
+        *("shape_bias/procedural", "shape_bias/cue_conflict", "zero_shot/cifar10", "noise/procedural"),
+        *("quality/tid2013", "distortion/procedural", "similarity/nights", "saliency/osie"),
+    )
 )
+"""The package's own words on some benchmarks."""
 
 
 _USUAL: dict[str, Any] = {

@@ -2,13 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.revisions import Publisher, Row, epoch_name
-
-OFFLINE: dict[str, Any] = {"local_files_only": True, "adapter_kwargs": {"local_files_only": True}}
-"""For `from_pretrained`: with PEFT installed, auto classes otherwise ask the Hub for adapters, 20 seconds long."""
 
 Save = Callable[[Path], object]
 

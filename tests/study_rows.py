@@ -56,7 +56,8 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
                 note="" if decided else "clean accuracy within its interval of chance",
                 **noisy,
             )
-        add("distortion", "ssim", 0.7 - 0.05 * epoch, 0.03, data="procedural", variant="cosine", condition="")
+        proxy: dict[str, Any] = {"data": "procedural", "variant": "cosine", "condition": ""}
+        add("distortion", "alignment_ssim", 0.7 - 0.05 * epoch, 0.03, **proxy)
     return rows
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from committed import committed
 from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn import compare_revisions, evaluate_revisions, verdicts
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.sources import local_source
-from hf_clipdyn.data.registry import dataset_names
 from hf_clipdyn.evaluation.answers import with_images
 from hf_clipdyn.evaluation.publish import _stage
 from hf_clipdyn.metrics.influence import Influence, Units
@@ -31,25 +30,7 @@ from hf_clipdyn.results.table import load
 from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Overview, Term, Vocabulary
 from hf_clipdyn.statistics.claims import EMBEDDED
 
-CARDS = Path(__file__).resolve().parents[1] / "model_cards"
-TABLES = sorted(
-    path
-    for path in CARDS.rglob("*.parquet")
-    if "verdicts" not in path.name and "influences" not in path.name and path.name != "seeds.parquet"
-)
 _UNITS = Units("images", np.arange(40)[:, None], 40)
-
-
-def test_tables_with_what_left_are_among_them() -> None:
-    assert len(TABLES) == 20
-    cells = pd.concat([load(path).cells.assign(table=path) for path in TABLES])
-    cells = cells[cells["kind"] != "training"]  # what a run recorded, of no data set
-    known = {*kinds(), *relations()}
-    unknown = cells[~cells["kind"].str.partition("-")[0].isin(known)]
-    assert set(unknown["kind"]) == {"simplicity", "barriers-geometry"}
-    assert unknown["table"].nunique() == 10
-    gone = {"tiny_photographs", "cue_conflict_64", "crossed_world", "photographs"}
-    assert set(cells["dataset"]) - set(dataset_names()) == gone
 
 
 DRAWN = (
@@ -61,7 +42,7 @@ DRAWN = (
 
 @pytest.mark.parametrize("name", [*(f"{one}/results" for one in DRAWN), "study/tuning"])
 def test_a_committed_table_loads_and_draws_with_its_own_words(name: str) -> None:
-    table = CARDS / f"{name}.parquet"
+    table = committed(name)
     study, words = read_study(table), load(table).words
     assert {kind for kind, _ in study.measured} <= set(words.kinds)
     known, planned = {*kinds(), *relations()}, plan_figures(study)

@@ -72,15 +72,8 @@ def test_a_report_that_is_stopped_or_killed_has_only_whole_files_and_can_be_repe
     tmp_path: Path, study: Callable[..., Any], write: Callable[..., Path], sent: signal.Signals
 ) -> None:
     page, figures = tmp_path / "report" / "index.html", tmp_path / "report" / "figures"
-    command = [
-        sys.executable,
-        "-m",
-        "hf_clipdyn",
-        "report",
-        str(write(study())),
-        "--output",
-        str(page.parent),
-    ]
+    words = ["report", write(study()), "--output", page.parent]
+    command = [sys.executable, "-m", "hf_clipdyn", *words]
     with (tmp_path / "err").open("wb") as error:
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
         forked.wait_until(lambda: len(list(figures.glob("*.p*"))) >= 4, process)

@@ -131,21 +131,6 @@ def test_what_python_refuses_a_flag_refuses_by_its_name(
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "models is missing. See `prog --help`."),
-        (["m", "--rate"], "Argument --rate: "),
-        (["m", "-x"], "Unrecognized arguments: -x. "),
-        (["m", "--no-rate"], "There is no option 'no_rate'."),
-    ],
-)
-def test_a_wrong_command_line_names_what_is_wrong(words: list[str], message: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(*words)
-    assert str(raised.value).startswith(message)
-
-
 def test_the_help_lists_the_top_or_everything(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read("--help")

@@ -7,37 +7,12 @@ from typing import Any
 
 import forked
 import pytest
+from printed_blocks import CHECKOUT, blocks_of
 
-KIND = '''
-from pydantic import Field
-
-from hf_clipdyn.benchmarks.kind import Kind, KindSettings
-from hf_clipdyn.results.terms import KindTerms, Term
-
-
-class Settings(KindSettings):
-    gain: float = Field(1.5, gt=0, le=4)
-    """Factor on the pixels."""
-
-
-class Base(Kind[Settings]):
-    """Of several kinds."""
-
-    settings = Settings
-    schemas = ("labels",)
-
-    def observe(self, readout): ...
-
-    @classmethod
-    def score(cls, trials, seed=0): ...
-
-
-class Brightness(Base):
-    """Planted."""
-
-    name = "brightness"
-    terms = KindTerms(title="Brightness", terms={"accuracy": Term(title="accuracy")})
-'''
+(_BLOCK,) = (one for one in blocks_of(CHECKOUT / "docs/how-to/add-a-kind.md") if one.file == "brightness.py")
+KIND = _BLOCK.text
+"""The kind that the guide prints; its option `brightness_gains` is above 1 and at most 10."""
+BASE = "class Base(Kind[BrightnessSettings]):\n    settings = BrightnessSettings\n\n\nclass Brightness("
 
 
 def _run(code: str, *paths: Path) -> Any:
@@ -64,40 +39,44 @@ def _package(folder: Path, module: str, text: str) -> Path:
 
 
 FOUND = """
-from hf_clipdyn.benchmarks.registry import kinds, select_benchmarks
+from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation.config import EvaluationConfig
 names = [one.name for one in select_benchmarks("embedded", ["brightness/cifar10"])]
 settings = [one for one in EvaluationConfig.option_fields() if one.startswith("brightness")]
-print(json.dumps([names, settings, "Base" in str(kinds())]))
+print(json.dumps([names, settings]))
 """
 
 
 def test_an_installed_package_adds_a_kind_by_an_entry_point(tmp_path: Path) -> None:
     folder = _package(tmp_path, "bright_kinds", KIND)
-    assert _run(FOUND, folder) == [["brightness/cifar10"], ["brightness_gain"], False]
+    assert _run(FOUND, folder) == [["brightness/cifar10"], ["brightness_gains"]]
 
 
-def test_a_file_adds_a_kind_once(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(KIND)
+def test_a_file_adds_a_kind_once_and_its_abstract_base_is_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        KIND.replace("Kind[BrightnessSettings])", "Base)").replace("class Brightness(", BASE)
+    )
     code = f"""
 from hf_clipdyn.plugins import load_plugin
 assert load_plugin({str(tmp_path / "mine.py")!r}) is load_plugin({str(tmp_path / ".." / tmp_path.name / "mine.py")!r})
 """
-    assert _run(code + FOUND) == [["brightness/cifar10"], ["brightness_gain"], False]
+    assert _run(code + FOUND) == [["brightness/cifar10"], ["brightness_gains"]]
 
 
 def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(KIND)
-    (tmp_path / "study.yaml").write_text("plugin: mine.py\nbrightness_gain: 9\n")
+    (tmp_path / "study.yaml").write_text("plugin: mine.py\nbrightness_gains: 99\n")
     code, printed, _ = _clipdyn(tmp_path, "evaluate", "--help-all", "--plugin", "mine.py")
     assert code == 0
-    assert "--brightness_gain X Factor on the pixels. [above 0; at most 4;" in " ".join(printed.split())
-    for argv in (["--brightness_gain=9", "--plugin=mine.py"], ["--config", "study.yaml"]):
+    assert "--brightness_gains X,… Factors on the pixels. [default: 1.25,1.5,2.0]" in " ".join(
+        printed.split()
+    )
+    for argv in (["--brightness_gains=99", "--plugin=mine.py"], ["--config", "study.yaml"]):
         code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", *argv)
         assert code == 2
-        assert "brightness_gain is '9': " in error
-    code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", "--brightness-gain", "2")
-    assert (code, "There is no option 'brightness_gain'." in error) == (2, True)
+        assert "brightness_gains is '99': " in error
+    code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", "--brightness-gains", "2")
+    assert (code, "There is no option 'brightness_gains'." in error) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +90,7 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
             "'brightness' of clipdyn_plugin_mine does not define observe",
         ),
         (
-            KIND.replace('"brightness"', '"data"').replace("gain: float", "dir: str"),
+            KIND.replace('"brightness"', '"data"').replace("gains: tuple", "dir: tuple"),
             "Two options are called data_dir: ",
         ),
         (None, "none.py is not a Python file: "),

@@ -5,8 +5,9 @@ import json
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,7 +20,6 @@ from photographs import write_photographs
 from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn.bundled import study_names
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError, TrainingInterrupted
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
@@ -68,6 +68,7 @@ evaluation: {{benchmarks: [psychophysics/procedural, zero_shot/procedural], rela
 
 
 RUNS = ("tiny-seed10", "tiny-seed11")
+Clipdyn = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Finished:
     root: Path
     codes: list[int | None]
     whole: Path
-    said: tuple[int, str, str]
+    said: subprocess.CompletedProcess[str]
 
     @property
     def folder(self) -> Path:
@@ -94,14 +95,6 @@ class Finished:
     @property
     def words(self) -> list[str]:
         return [str(self.root / "first.yaml"), f"--output-dir={self.folder}"]
-
-
-def clipdyn(*words: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `clipdyn study`."""
-    out, error = StringIO(), StringIO()
-    with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as stopped:
-        main(["study", *map(str, words)])
-    return int(stopped.value.code or 0), out.getvalue(), error.getvalue()
 
 
 def asked(folder: Path, text: str, **data_dirs: Path) -> Study:
@@ -135,8 +128,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         "evaluation: {benchmarks: psychophysics/procedural}\n"
     )
     second = [str(root / "second.yaml"), f"--output-dir={root / 'study'}", f"--claims={EMBEDDED}"]
-    assert clipdyn(*second, "--no-report")[0] == 0
-    return Finished(root, codes, root / "whole", clipdyn(*second))
+    assert _start(*second, "--no-report").wait() == 0
+    said = forked.run([sys.executable, "-m", "hf_clipdyn", "study", *second])
+    return Finished(root, codes, root / "whole", said)
 
 
 def test_two_shards_of_which_one_is_killed_twice_give_the_tables_of_one_process(finished: Finished) -> None:
@@ -163,8 +157,8 @@ def _same(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(*(table.set_index(key).sort_index() for table in tables))
 
 
-def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
-    code, out, error = clipdyn(*finished.words, "--no-report")
+def test_what_is_complete_is_not_started_again(finished: Finished, clipdyn: Clipdyn) -> None:
+    code, out, error = clipdyn("study", *finished.words, "--no-report")
     assert (code, out, error) == (0, "", "Nothing is missing.\n")
     changed = finished.root / "changed.yaml"
     text = (finished.root / "first.yaml").read_text()
@@ -172,7 +166,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     members = Study(changed, finished.folder).members
     assert [one.lacks() for one in members] == ["not fully measured", ""]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
-    code, _, error = clipdyn(changed, finished.words[1])
+    code, _, error = clipdyn("study", changed, finished.words[1])
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
 
 
@@ -248,10 +242,10 @@ def test_a_run_overrides_options_of_the_evaluation(finished: Finished) -> None:
 def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdicts(
     finished: Finished,
 ) -> None:
-    code, out, error = finished.said
-    assert (code, error.count("\n")) == (0, 2)
+    said = finished.said
+    assert (said.returncode, said.stderr.count("\n")) == (0, 2)
     page = finished.folder / "report" / "index.html"
-    assert out.splitlines()[-1] == f"Page:     {page}"
+    assert said.stdout.splitlines()[-1] == f"Page:     {page}"
     runs = {"local/tiny-seed10", "local/tiny-seed11", "mine"}
     assert all(name in page.read_text(encoding="utf-8") for name in ("<h1>Two files <span>", *runs))
     assert list((finished.folder / "report" / "figures").glob("*.pdf"))
@@ -342,11 +336,11 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     ],
 )
 def test_a_wrong_study_is_refused_by_name_and_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: list[str], says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Clipdyn, text: str, words: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)
-    code, out, error = clipdyn("study.yaml", *words)
+    code, out, error = clipdyn("study", "study.yaml", *words)
     assert (code, out, error.count("\n")) == (2, "", 1), error
     assert says in error
     assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"]

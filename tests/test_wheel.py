@@ -28,28 +28,13 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> None:
+def test_the_wheel_carries_every_file_of_the_package_and_nothing_else(wheel: Path, checkout: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in (
-        "hf_clipdyn/_bundled/metrics/shape_bias/shape_bias.py",
-        "hf_clipdyn/_bundled/metrics/shape_bias/README.md",
-        "hf_clipdyn/_bundled/model_cards/revision.md.jinja",
-        "hf_clipdyn/benchmarks/degradations.npz",
-        "hf_clipdyn/benchmarks/suites.yaml",
-        "hf_clipdyn/data/human_accuracies.csv",
-        "hf_clipdyn/data/imagenet_templates.txt",
-        "hf_clipdyn/recipes/demo.yaml",
-        "hf_clipdyn/references.bib",
-        "hf_clipdyn/recipes/studies/study.yaml",
-        "hf_clipdyn/statistics/claims.yaml",
-        "hf_clipdyn/report/page/program/core.js",
-        "hf_clipdyn/report/page/page.css",
-        "hf_clipdyn/report/page/page.html.jinja",
-        "hf_clipdyn/report/page/vendor/LICENSE",
-        "hf_clipdyn/report/page/vendor/plotly-cartesian.min.js",
-        "hf_clipdyn/py.typed",
-    ):
-        assert name in names
+    bundled = [*(checkout / "metrics").glob("*/*"), *(checkout / "model_cards").glob("*.jinja")]
+    places = {f"hf_clipdyn/_bundled/{path.relative_to(checkout)}" for path in bundled if path.is_file()}
+    package = (path for path in (checkout / "hf_clipdyn").rglob("*") if path.suffix != ".pyc")
+    places |= {str(path.relative_to(checkout)) for path in package if path.is_file()}
+    assert places <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "scripts/"))]
     assert not [name for name in names if name.endswith(".parquet")], "results of our own runs"
 

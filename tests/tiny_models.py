@@ -1,6 +1,6 @@
 """Models of transformers' families with random weights, small enough to be built in milliseconds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -72,3 +72,38 @@ def pair(
 ) -> Any:
     """`pair("Blip", projection_dim=8)`: a `BlipModel` with those two towers and settings."""
     return _build(family, {"vision_config": vision, "text_config": text, **settings})
+
+
+def _dual_encoder(text: dict[str, Any]) -> Any:
+    words = transformers.BertModel(transformers.BertConfig(**text))
+    return transformers.VisionTextDualEncoderModel(vision_model=vision_model("ViT"), text_model=words)
+
+
+def families(text: dict[str, Any] = TEXT) -> dict[str, Callable[[], Any]]:
+    """A function for each family that makes a random model; pairs have this text tower and a projection of 16."""
+    both: dict[str, Any] = {"text": text, "projection_dim": 16}
+    alt = text | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
+    siglip = text | {"projection_size": 16}
+    patches = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
+    return {
+        "clip": lambda: pair("CLIP", **both),
+        "siglip": lambda: pair("Siglip", text=siglip),
+        "siglip2": lambda: pair("Siglip2", vision=patches, text=siglip),
+        "align": lambda: pair("Align", vision=EFFICIENT_NET, **both),
+        "altclip": lambda: pair("AltCLIP", text=alt, projection_dim=16),
+        "chinese_clip": lambda: pair("ChineseCLIP", **both),
+        "metaclip_2": lambda: pair("MetaClip2", **both),
+        "aimv2": lambda: pair("Aimv2", **both),
+        "blip": lambda: pair("Blip", **both),
+        "dual_encoder": lambda: _dual_encoder(text),
+        "vit": lambda: vision_model("ViT", add_pooling_layer=False),
+        "deit": lambda: vision_model("DeiT"),
+        "beit": lambda: vision_model("Beit"),
+        "dinov2": lambda: vision_model("Dinov2"),
+        "dinov2_registers": lambda: vision_model("Dinov2WithRegisters"),
+        "dinov3": lambda: vision_model("DINOv3ViT", VISION | {"num_register_tokens": 2}),
+        "clip_vision": lambda: vision_model("CLIPVision"),
+        "ijepa": lambda: vision_model("IJepa"),
+        "swin": lambda: vision_model("Swin", SWIN),
+        "resnet": lambda: vision_model("ResNet", RESNET),
+    }

@@ -1,7 +1,6 @@
 """Answers are those behind the numbers of the table, and those of runs join by the names of their items."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 
-TABLE = Path(__file__).parents[1] / "goldens" / "results.parquet"
 KINDS = [name for name, kind in kinds().items() if kind.answers.__func__ is not Kind.answers.__func__]
 TOP1 = NumberKey(metric="top1")
 
@@ -27,8 +25,8 @@ def answers(right, items=None):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_share_of_right_answers_is_the_number_of_the_same_key(kind):
-    store = CellStore(TABLE)
+def test_the_share_of_right_answers_is_the_number_of_the_same_key(golden, kind):
+    store = CellStore(golden / "results.parquet")
     cell = next(one for one in store.cells() if one.kind == kind and one.texts == "own")
     rows = store.select([cell.key]).to_pandas().astype({"layer": object}).replace({np.nan: None})
     table = {tuple(row[name] for name in NUMBER_KEY): row["value"] for _, row in rows.iterrows()}

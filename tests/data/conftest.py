@@ -9,7 +9,6 @@ import pytest
 from hub_server.server import HubServer
 from huggingface_hub import HfApi
 from official_trees.images import image_bytes
-from official_trees.trees import TREES
 
 from hf_clipdyn import load_dataset
 
@@ -18,19 +17,6 @@ from hf_clipdyn import load_dataset
 def cache(tmp_path: Path) -> Path:
     """A cache of this test's own."""
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[str], Path]:
-    """`tree("osie")`: a small data set of that name in its official layout."""
-
-    def make(name: str) -> Path:
-        root = tmp_path / f"{name}-official"
-        root.mkdir()
-        TREES[name](root)
-        return root
-
-    return make
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from official_trees.trees import TREES
 from PIL import Image
 from tiny_models import classifier
 from transformers import ViTImageProcessor
@@ -61,11 +60,9 @@ def values(table, **columns):
     ],
 )
 def test_a_classifier_answers_every_benchmark_of_its_classes_by_its_head(
-    save, tmp_path, labels, family, benchmarks, metrics
+    save, tree, labels, family, benchmarks, metrics
 ):
-    data = {name: tmp_path / name for name in (one.partition("/")[2] for one in benchmarks)}
-    for name, folder in data.items():
-        TREES[name](folder)
+    data = {name: tree(name) for name in {one.partition("/")[2] for one in benchmarks}}
     table = evaluate_revisions(save(labels, family), benchmarks, data_dirs=data, **SMALL)
     head = values(table, probe="head")
     assert metrics <= set(head["metric"])

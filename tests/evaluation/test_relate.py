@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -312,8 +311,8 @@ def test_a_plug_in_relates_pairs_of_revisions(output, tmp_path, monkeypatch):
     assert same.loc["epoch-002", "last"] == same.loc["epoch-003", "previous"]
 
 
-def test_people_are_related_with_each_other_and_with_the_model(tmp_path):
-    golden = Path(__file__).parents[1] / "goldens" / "results.parquet"
+def test_people_are_related_with_each_other_and_with_the_model(golden, tmp_path):
+    golden = golden / "results.parquet"
     kept = CellStore(golden)
     cell = next(one for one in kept.cells() if one.kind == "classification" and one.texts == "own")
     table = pq.read_table(golden)

@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 import torch
 from hostile.harness import Bomb, Run, call
-from official_trees.trees import TREES
 
 Change = Callable[[Path], None]
 COMMIT = "0123456789" * 4
-SOUND = Path(__file__).parents[1] / "goldens" / "model"
 EVALUATE = (
     *("evaluate", "me/run", "--store", "hub", "--benchmarks", "zero_shot/cifar10", "--device", "cpu"),
     *("--data-dir", "cifar10=cifar10", "--output", "results.parquet"),
@@ -25,13 +23,13 @@ EVALUATE = (
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path, clipdyn: Run) -> Path:
+def snapshot(tmp_path: Path, clipdyn: Run, golden: Path, tree: Callable[[str], Path]) -> Path:
     """The files of a sound model, to be spoilt, in the folder where `clipdyn` runs, with labelled images beside it."""
     repo = tmp_path / "work" / "hub" / "models--me--run"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
-    TREES["cifar10"](tmp_path / "work" / "cifar10")
-    return Path(shutil.copytree(SOUND, repo / "snapshots" / COMMIT))
+    tree("cifar10").rename(tmp_path / "work" / "cifar10")
+    return Path(shutil.copytree(golden / "model", repo / "snapshots" / COMMIT))
 
 
 def _setting(name: str, value: Any, file: str = "config.json") -> Change:

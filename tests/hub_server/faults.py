@@ -16,7 +16,6 @@ class Fault:
         applied: the request takes effect first, and only then is the status answered.
         hang: seconds without an answer; then the connection is closed.
         delay: seconds before the request is handled.
-        short: the answer is half of the true one and gives that as its length, so that it looks complete.
         cut: the answer, or the upload, breaks off half way.
         spoil: the request takes effect, but this file of the commit gets another content.
     """
@@ -27,7 +26,6 @@ class Fault:
     applied: bool = False
     hang: float = 0.0
     delay: float = 0.0
-    short: bool = False
     cut: bool = False
     spoil: str = ""
 

@@ -155,8 +155,6 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.status is not None:
                 response = failure(fault.status, fault.message)
         response.headers |= fault.headers
-        if fault.short:
-            response.body = response.body[: len(response.body) // 2]
         return self._send(response, cut=fault.cut)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _handle

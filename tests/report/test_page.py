@@ -74,12 +74,12 @@ def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_conditi
         for epoch in range(3)
     ]
     found = {name: table.rows for name, _, table in evidence(read(rows))}
-    nss = ("me/fixture", "Saliency: mit1003", "NSS", "rollout; gradient")
+    nss = ("me/fixture", "Saliency: mit1003", "NSS", "attention rollout; gradient")
     assert found["undefined"] == (
         (*nss, "epoch-000, epoch-001", "no fixation points"),
         ("me/fixture", "Saliency: mit1003", "shuffled AUC", "", "epoch-000", "not defined on these data"),
     )
     assert found["diagnostics"] == (
-        ("Sensitivity to noise: x", "effective noise, RMS", "Gaussian noise, sigma 0.3", "0.254"),
-        ("Sensitivity to noise: x", "effective noise, RMS", "blur, width 1 px", "0.05 to 0.052"),
+        ("Sensitivity to noise: x", "noise rms", "Gaussian noise, sigma 0.3 of the pixel range", "0.254"),
+        ("Sensitivity to noise: x", "noise rms", "blur, sigma 1 px", "0.05 to 0.052"),
     )

@@ -136,20 +136,20 @@ def test_references_of_any_role_are_scales_of_the_models_numbers_and_have_no_pan
     rows = [
         *course("saliency/osie", "nss", [0.5, 0.5], probe="rollout"),
         *course("saliency/osie", "nss", [0.6, 0.6], probe="rollout", variant="smoothed"),
-        *course("saliency/osie", "nss", [0.88, 0.88], probe="", role="baseline", reference="centre"),
+        *course("saliency/osie", "nss", [0.88, 0.88], probe="", role="baseline", reference="centre_bias"),
         *course("quality/t", "alignment", [0.7, 0.7], variant="cosine"),
-        *course("quality/t", "alignment", [0.64, 0.64], probe="", role="baseline", reference="psnr"),
-        *course("quality/t", "alignment", [0.69, 0.69], probe="", role="baseline", reference="other"),
+        *course("quality/t", "alignment", [0.64, 0.64], probe="", role="baseline", reference="pixels"),
+        *course("quality/t", "alignment", [0.69, 0.69], probe="", role="baseline", reference="level"),
         *course("similarity/nights", "two_afc", [0.8, 0.8]),
-        *course("similarity/nights", "two_afc", [0.9, 0.9], probe="", role="human"),
+        *course("similarity/nights", "two_afc", [0.9, 0.9], probe="", role="human", reference="observers"),
         *course("similarity/nights", "two_afc", [0.95, 0.95], probe="", role="ceiling"),
     ]
     panels = [panel for own in planned(rows).benchmarks.values() for panel in own]
     assert {panel.title: _scales(panel) for panel in panels} == {
-        "alignment with people, cosine": {"PSNR": 0.64, "another formula": 0.69},
-        "2AFC agreement": {"people": 0.9, "ceiling": 0.95},
-        "NSS, rollout": {"centre bias": 0.88},
-        "NSS, smoothed, rollout": {},
+        "alignment with human observers, cosine": {"pixels": 0.64, "level of the distortion": 0.69},
+        "2AFC agreement": {"human observers": 0.9, "ceiling": 0.95},
+        "NSS, attention rollout": {"centre bias": 0.88},
+        "NSS, smoothed by one degree, attention rollout": {},
     }
 
 

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from result_rows import row, write_rows
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.results.arrow import SCHEMA
-from hf_clipdyn.results.table import COURSE, load, load_results
+from hf_clipdyn.results.table import load, load_results
 from hf_clipdyn.results.terms import Vocabulary
 
 
@@ -37,31 +35,6 @@ def path(tmp_path):
         for epoch in range(3)
     ]
     return write_rows(rows, tmp_path / "results.parquet")
-
-
-def test_rows_are_those_of_the_file_sorted_by_course_and_order(path):
-    rows, written = load(path).rows, pd.read_parquet(path)
-    assert list(rows.columns) == [*SCHEMA.names, "run", "cell", "order", "usable", "course"]
-    key = ["repo_id", "metric", "level", "epoch"]
-    for name in (*key, "revision", "layer", "value", "ci_low", "n", "note"):
-        expected = written.sort_values(["repo_id", "level", "metric", "epoch"])[name]
-        assert rows[name].astype(expected.dtype).tolist() == pytest.approx(expected.tolist(), nan_ok=True), (
-            name
-        )
-    assert rows["course"].tolist() == np.repeat(np.arange(8), 3).tolist()
-    assert rows["order"].tolist() == [0, 1, 2] * 8
-    assert rows["usable"].tolist() == [True, True, False] * 8
-    assert rows["interpretable"].isna().tolist() == [True, False, False] * 8
-
-
-def test_courses_and_cells_are_there_once(path):
-    table = load(path)
-    assert table.spans == [slice(first, first + 3) for first in range(0, 24, 3)]
-    assert table.courses.columns.tolist() == [*COURSE, "scale", "seed", "arm"]
-    assert table.courses["seed"].tolist() == [1] * 4 + [2] * 4
-    assert table.courses["level"].tolist() == [0.0, 0.0, 0.5, 0.5] * 2
-    assert table.cells["revision"].tolist() == ["epoch-000", "epoch-001", "epoch-002"] * 2
-    assert table.cells["cell"].is_unique
 
 
 def test_a_frame_becomes_the_same_table_whatever_its_texts_are(path):

@@ -4,24 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from made_tables import PLAN, RISE
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.statistics.claims import EMBEDDED, Claims, parse_claims, read_claims, registered_hash
+from hf_clipdyn.statistics.claims import EMBEDDED, parse_claims, read_claims, registered_hash
 
 TEXT = EMBEDDED.read_text(encoding="utf-8")
-
-
-def test_the_package_has_five_claims_about_the_embedded_world() -> None:
-    claims = read_claims(EMBEDDED)
-    assert [claim.number for claim in claims.claims] == [
-        "1",
-        *("5 by prompts", "5 by the probe"),
-        *("6 by prompts", "6 by the probe"),
-    ]
-    assert [claim.evidence for claim in claims.claims] == [False, True, True, True, True]
-    assert [claims.confidence(claim) for claim in claims.claims] == [0.95] + [0.9875] * 4
-    assert claims.claims[3].parts[0].arms == {"": 1, "noise": -1}
 
 
 @pytest.mark.parametrize(
@@ -77,16 +64,3 @@ def test_words_register_nothing_and_everything_else_does() -> None:
         ("constant: 0.5", "constant: 0.4"),
     ):
         assert with_change(old, new) != registered
-
-
-def test_families_share_the_level_and_claims_without_parts_do_not_count() -> None:
-    def claim(number: int, **keys: object) -> dict[str, object]:
-        return {
-            "number": number,
-            "title": "a claim",
-            **(keys if "cause" in keys else {"parts": [RISE], **keys}),
-        }
-
-    claims = [claim(1), claim(2), claim(3, family="B"), claim(4, cause="no people")]
-    found = Claims.model_validate({**PLAN, "claims": claims})
-    assert [found.confidence(one) for one in found.claims[:3]] == [0.975, 0.975, 0.95]

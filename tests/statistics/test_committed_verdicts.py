@@ -7,39 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from committed import CARDS, committed
 
 from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.judge import Judge, Verdict
 from hf_clipdyn.statistics.verdicts import verdict_table
 
-CARDS = Path(__file__).resolve().parents[2] / "model_cards"
-SECOND = CARDS / "second-study"
 FILES = Path(__file__).parent / "claims"
-STUDIES: Mapping[str, tuple[str, list[Path], Path]] = {
-    "worlds": ("first-worlds", [CARDS / "study/results.parquet"], CARDS / "study/verdicts.parquet"),
-    "repeated worlds": (
-        "first-worlds",
-        [CARDS / "study/repeated.parquet"],
-        CARDS / "study/repeated-verdicts.parquet",
-    ),
-    "photographs": (
-        "first-photographs",
-        [CARDS / "real-study/results.parquet"],
-        CARDS / "real-study/verdicts.parquet",
-    ),
-    "second worlds": (
-        "second-worlds",
-        [SECOND / "worlds/results.parquet"],
-        SECOND / "worlds-verdicts.parquet",
-    ),
+STUDIES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
+    "worlds": ("first-worlds", ("study/results",), "study/verdicts"),
+    "repeated worlds": ("first-worlds", ("study/repeated",), "study/repeated-verdicts"),
+    "photographs": ("first-photographs", ("real-study/results",), "real-study/verdicts"),
+    "second worlds": ("second-worlds", ("second-study/worlds/results",), "second-study/worlds-verdicts"),
     "second photographs": (
         "second-photographs",
-        [
-            *sorted((SECOND / "photographs").glob("*/results.parquet")),
-            SECOND / "photographs/relations.parquet",
-        ],
-        SECOND / "photographs-verdicts.parquet",
+        ("second-study/photographs/*/results", "second-study/photographs/relations"),
+        "second-study/photographs-verdicts",
     ),
 }
 """By study: the file of claims, the tables, and the committed verdicts."""
@@ -62,7 +46,8 @@ OF_ITEMS = (
 
 @cache
 def judged(study: str) -> tuple[Mapping[str, Verdict], pd.DataFrame]:
-    file, tables, _ = STUDIES[study]
+    file, names, _ = STUDIES[study]
+    tables = [path for name in names for path in sorted(CARDS.glob(f"{name}.parquet"))]
     found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts()
     return {one.claim.number: one for one in found}, verdict_table(found)
 
@@ -70,8 +55,8 @@ def judged(study: str) -> tuple[Mapping[str, Verdict], pd.DataFrame]:
 def contrasts() -> Iterator[tuple[str, int, str]]:
     """Study, claim and title of each contrast that a file of claims and the committed verdicts share."""
     for study, (file, _, kept) in STUDIES.items():
-        committed = pd.read_parquet(kept)
-        known = set(committed[["claim", "part_title"]].itertuples(index=False, name=None))
+        verdicts = pd.read_parquet(committed(kept))
+        known = set(verdicts[["claim", "part_title"]].itertuples(index=False, name=None))
         for claim in read_claims(FILES / f"{file}.yaml").claims:
             for part in claim.parts:
                 number = int(claim.number.split()[0]) if claim.number[0].isdigit() else 0
@@ -86,7 +71,7 @@ assert len(CONTRASTS) == 54, "a contrast is expressed no longer"
 @pytest.mark.parametrize(("study", "number", "title"), CONTRASTS)
 def test_a_contrast_comes_out_of_the_committed_table(study: str, number: int, title: str):
     _, found = judged(study)
-    kept = pd.read_parquet(STUDIES[study][2])
+    kept = pd.read_parquet(committed(STUDIES[study][2]))
     (row,) = found[
         (found["part_title"] == title) & (found["claim"].str.split().str[0] == str(number))
     ].to_dict("records")

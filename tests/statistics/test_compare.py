@@ -1,7 +1,5 @@
 """Two revisions, paired on the same stimuli."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +12,8 @@ from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.corrections import adjusted
-from hf_clipdyn.statistics.errors import Errors
 
 
 @pytest.fixture
@@ -84,24 +80,6 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
     few[np.flatnonzero(clean[0])[:9]] = True  # nine images are right in both
     nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(few, noisy[1] & False))
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
-
-
-def test_kept_influences_give_the_same_differences_without_the_trials(results, tmp_path):
-    path = results("noise/cifar10", *(noise_decisions({0.0: one, 0.2: one & two}) for one, two in
-                                      np.random.default_rng(0).random((2, 2, 60)) < 0.8))  # fmt: skip
-    wanted = compare_revisions(path, "epoch-001", "epoch-002")
-    copy = tmp_path / "copy" / "results.parquet"
-    asked = Errors([path])
-    for one in load(path).rows.astype({"layer": object}).to_dict("records"):
-        key = tuple(None if pd.isna(one[name]) else one[name] for name in NUMBER_KEY)
-        asked.of("noise", one["cell"], key)
-    asked.write(copy)
-    shutil.copy(path, copy)
-    found = compare_revisions(copy, "epoch-001", "epoch-002")
-    both = wanted["metric"] == "drop_when_both_right"
-    assert both.any(), "whose images are known from the trials alone"
-    values = [one[one["role"] == "value"].reset_index(drop=True) for one in (found, wanted[~both])]
-    pd.testing.assert_frame_equal(*values)
 
 
 def test_of_a_revision_that_was_trained_again_the_state_measured_last_counts(tmp_path):

@@ -13,7 +13,6 @@ from planted import Planted, Run, ramp, write_study
 from result_rows import row
 from scipy import stats
 
-from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import read_study
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
@@ -30,7 +29,7 @@ from hf_clipdyn.statistics.contrasts import (
     paired_change,
     weighted,
 )
-from hf_clipdyn.statistics.errors import NO_TRIALS, Errors
+from hf_clipdyn.statistics.errors import Errors
 from hf_clipdyn.statistics.judge import Judge
 
 
@@ -180,57 +179,6 @@ def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     assert found.errors[0].degrees_of_freedom == N - 1
 
 
-def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
-    path, right = study
-    copy = tmp_path / "copy.parquet"
-    copy.write_bytes(path.read_bytes())
-    found = estimate(copy)
-    values = drops(right)
-    of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
-    assert ends(found) == pytest.approx(stats.ttest_1samp(of_seeds, 0).confidence_interval())
-    assert found.notes == (
-        f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
-    )
-    alone = estimate(copy, seed=0)
-    assert (alone.cause, math.isnan(alone.ci_low)) == (NO_TRIALS, True)
-
-
-def coverage(n_studies, *, of_seed, of_items, rng, one_t, seeds=5, items=60, own_share=0.3):
-    """Share of the intervals that hold the truth, 0, in studies whose seeds are shown the same drawn items.
-
-    The sds are those of the seeds, and of one seed's contrast over the items; a share of the latter is its own.
-    """
-    units = Units("items", np.arange(items)[:, None], items)
-    held = 0
-    for _ in range(n_studies):
-        common = rng.normal(0, math.sqrt(1 - own_share), items)
-        each = of_items * math.sqrt(items) * (common + rng.normal(0, math.sqrt(own_share), (seeds, items)))
-        of_seeds = rng.normal(0, of_seed, seeds) + each.mean(axis=1)
-        shares = (each - each.mean(axis=1, keepdims=True)) / items
-        runs = [
-            RunValue(run=str(at), scale="tiny", seed=at, value=value, influence=Influence(units, share))
-            for at, (value, share) in enumerate(zip(of_seeds, shares, strict=True))
-        ]
-        found = combine(runs, one_t=one_t)
-        held += found.ci_low <= 0 <= found.ci_high
-    return held / n_studies
-
-
-@pytest.mark.parametrize(
-    ("n_studies", "of_seed", "of_items", "one_t", "low", "high"),
-    [
-        (1500, 0.05, 0.01, False, 0.93, 0.97),
-        (600, 0.0, 0.05, False, 0.93, 1),
-        (600, 0.0, 0.05, True, 0.97, 1),
-    ],
-    ids=["seeds dominate", "items dominate", "items dominate, one t"],
-)
-def test_intervals_cover_the_truth(n_studies, of_seed, of_items, one_t, low, high):
-    rng = np.random.default_rng(0)
-    found = coverage(n_studies, of_seed=of_seed, of_items=of_items, rng=rng, one_t=one_t)
-    assert low <= found <= high
-
-
 # --- what can be found ---------------------------------------------------------------------------------------------
 
 
@@ -251,20 +199,6 @@ def test_simulated_studies_find_the_detectable_effect_in_80_percent(n, items, cl
     halves = np.sqrt(t_seeds**2 * seeds.var(axis=1, ddof=1) / n + t_items**2 * items**2)
     effect = detectable_effect([Error(sd**2 / n, n - 1), Error(items**2, clusters - 1)], level)
     assert (means + effect - halves > 0).mean() == pytest.approx(0.8, abs=0.008)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [3, 5])
-@pytest.mark.parametrize("items", [0.25, 0.5, 1.0, 2.0, 4.0])  # their sd, in standard errors of the seeds
-def test_separate_quantiles_cover_more_than_they_say(n, items):
-    """At a nominal 98.3 %, with three and five seeds: what `hf_clipdyn.statistics.contrasts` states."""
-    rng, level, n_studies, clusters = np.random.default_rng(1), 0.983, 200_000, 36
-    seeds = rng.normal(0, math.sqrt(n), (n_studies, n))
-    error = np.abs(seeds.mean(axis=1) + rng.normal(0, items, n_studies))
-    known = items**2 * rng.chisquare(clusters - 1, n_studies) / (clusters - 1)
-    t_seeds, t_items = (stats.t.ppf((1 + level) / 2, degrees) for degrees in (n - 1, clusters - 1))
-    halves = np.sqrt(t_seeds**2 * seeds.var(axis=1, ddof=1) / n + t_items**2 * known)
-    assert 0.983 <= np.mean(error < halves) <= 0.997
 
 
 # --- the paired change of two revisions ------------------------------------------------------------------------
