@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
-from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.errors import ConfigError, EvaluationError
@@ -127,35 +126,6 @@ def test_the_weakest_level_of_a_degradation_is_the_grey_picture_and_is_measured(
     assert not [one for one in found if one.metric == "area" and one.condition in ("rotation", "grey")]
     levels = [one.level for one in found if one.metric == "relative_drop" and one.condition == "high_pass"]
     assert levels[:8] == [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4], "from the weakest to the strongest"
-
-
-def test_what_looks_alike_goes_through_the_model_once(colours, measure, planted):
-    encoder = planted(coloured, text)
-    names = ("contrast", "low_pass", "rotation", "grey", "phase_scrambling")
-    one_level = ("contrast=1", "low_pass=0", "rotation=0", "phase_scrambling=0")
-    for stage in ("native", "input"):
-        encoder.seen = 0
-        measure(Noise, colours, encoder, conditions=names, levels=one_level, stage=stage)
-        assert encoder.seen <= 3 + 3, "clean and grey"
-
-
-@pytest.mark.parametrize("stage", ["native", "input"])
-def test_images_are_corrupted_once_for_all_revisions(stage, labelled, prepared, planted, monkeypatch):
-    def trials():
-        kind = prepared(Noise, labelled, conditions=("blur",), stage=stage)
-        return kind.observe(Readout(planted(noise_blind, text)))
-
-    drawn, draw, levels = [], Corrupted.__call__, CORRUPTIONS["blur"].levels
-
-    def counted(self, pixels, row):
-        drawn.append(row)
-        return draw(self, pixels, row)
-
-    monkeypatch.setattr(Corrupted, "__call__", counted)
-    first, calls = trials(), len(drawn)
-    assert calls >= len(labelled.dataset) * len(levels)
-    pd.testing.assert_frame_equal(first, trials())
-    assert len(drawn) == calls
 
 
 def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell():

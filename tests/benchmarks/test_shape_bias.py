@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 
 CLASSES = ("bear", "bird", "boat", "bottle")
 STEP = 60
-PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
 
 def one_hot(index):

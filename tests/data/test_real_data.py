@@ -44,14 +44,6 @@ def test_osie_agrees_with_the_table_of_its_fixations(load, real_data):
         assert np.allclose(found, expected[row["image_id"]], atol=0.006)
 
 
-def test_mit1003_has_maps_and_no_fixation_points(load, real_data):
-    dataset = load("mit1003", data_dir=real_data("mit1003"), split="test")
-    assert len(dataset) == 100
-    assert all(row == [] for row in dataset["fixations"])
-    row = dataset[0]
-    assert row["fixation_map"].size == row["image"].size == (row["width"], row["height"])
-
-
 def test_material_similarity_has_all_answers_in_both_renderings(load, real_data):
     root = real_data("material-similarity")
     splits = load("material_similarity", data_dir=root)
