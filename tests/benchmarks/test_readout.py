@@ -50,19 +50,6 @@ def test_embeddings_that_are_not_finite_are_no_answers(planted, broken):
             ask()
 
 
-def test_an_image_goes_through_the_model_once_whatever_shows_it(encoder):
-    pixels = random_pixels(10)
-    readout = Readout(encoder, batch_size=4)
-    readout.images(Stimuli(pixels, np.repeat(np.arange(4), 100)))
-    assert encoder.seen == 4
-    elsewhere = np.concatenate([random_pixels(5, seed=1), pixels])  # another data set with the same images
-    found = readout.images(Stimuli(elsewhere))
-    assert encoder.seen == 4 + 5 + 6
-    np.testing.assert_array_equal(found, mean_colour(elsewhere))
-    Readout(encoder).images(Stimuli(elsewhere))  # the next revision knows nothing of this one
-    assert encoder.seen == 15 + 15
-
-
 def test_a_change_is_made_at_each_reading_and_is_part_of_what_an_image_is_known_by(encoder):
     pixels = random_pixels(6)
     rows = np.array([5, 1, 1, 3])

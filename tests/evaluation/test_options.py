@@ -68,6 +68,12 @@ SHARD = OUTPUT | {"shard": "1/2"}
         ({"benchmarks": "zero_shot/cifar10", "shape_bias_gray": True}, "shape_bias_gray"),
         ({"noise_conditions": ("fog",)}, "fog"),
         ({"noise_levels": ("blur=1",)}, "blur"),
+        ({"noise_sigmas": (-0.1, 0.1)}, "sigmas"),
+        ({"noise_sigmas": ()}, "sigmas"),
+        ({"noise_stage": "retina"}, "retina"),
+        ({"noise_conditions": ("contrast",), "noise_levels": ("contrast=x",)}, "contrast=x"),
+        ({"noise_conditions": ("contrast",), "noise_levels": ("contrast=2",)}, "contrast"),
+        ({"noise_conditions": ("gaussian",), "noise_levels": ("gaussian=0.1",)}, "gaussian"),
         ({"shape_bias_classes": ("cat",)}, "classes"),
     ],
 )
