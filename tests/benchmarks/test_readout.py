@@ -1,7 +1,5 @@
 """Each image and each text is asked once, and the answers come back in order."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -96,20 +94,3 @@ def test_the_first_batch_is_checked_and_no_other(encoder):
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0][0], pixels[:3])
     np.testing.assert_array_equal(seen[0][1], mean_colour(pixels[:3]))
-
-
-def test_memory_grows_by_the_embeddings_and_not_by_the_images(tmp_path, planted):
-    def peak(n):
-        side = 64  # 12 kB an image
-        array = np.lib.format.open_memmap(tmp_path / f"{n}.npy", "w+", np.uint8, (n, side, side, 3))
-        array[:] = np.random.default_rng(0).integers(0, 256, array.shape, dtype=np.uint8)
-        encoder = planted(lambda pixels: pixels[:2].sum(axis=(0, 1)))
-        array = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
-        tracemalloc.start()
-        Readout(encoder, batch_size=8).images(Stimuli(array))
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
-
-    peak(20)  # what is loaded at the first call
-    assert peak(400) - peak(100) < 300 * 1000
