@@ -15,22 +15,13 @@ LEFT_OUT = 6
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_a_kind_is_documented_and_its_words_fit_the_columns_of_a_row_and_each_other(name):
-    kind = kinds()[name]
-    terms = kind.terms
-    assert kind.name == name
-    assert "Trials:" in kind.__doc__
-    assert kind.settings() == kind.settings(), "settings have defaults and compare by value"
+def test_the_words_of_a_kind_fit_the_columns_of_a_row_and_each_other(name):
+    terms = kinds()[name].terms
     for one in terms.terms.values():
-        assert one.title
-        assert one.better in ("", "high", "low")
-        assert one.perception in ("", "low", "middle", "high")
-        assert one.limits is None or one.limits[0] < one.limits[1]
         assert {one.rests_on, one.mirrors} <= {"", *terms.terms}
         assert one.overview is None or one.overview.condition in ("", *terms.conditions)
     for one in terms.references:
-        assert one.role in ROLES
-        assert one.role not in ("value", "diagnostic")
+        assert one.role in set(ROLES) - {"value", "diagnostic"}
         assert set(one.joins) <= set(NUMBER_KEY)
     named = [(one.role, one.name) for one in terms.references]
     assert len(set(named)) == len(named)

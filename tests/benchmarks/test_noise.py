@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corrupted
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.benchmarks.kind import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
-from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.units import scored
 from hf_clipdyn.data.prompts import imagenet_names
-from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
 CLASSES = ("dark", "bright", "grey")
@@ -129,35 +128,6 @@ def test_the_weakest_level_of_a_degradation_is_the_grey_picture_and_is_measured(
     assert levels[:8] == [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4], "from the weakest to the strongest"
 
 
-def test_what_looks_alike_goes_through_the_model_once(colours, measure, planted):
-    encoder = planted(coloured, text)
-    names = ("contrast", "low_pass", "rotation", "grey", "phase_scrambling")
-    one_level = ("contrast=1", "low_pass=0", "rotation=0", "phase_scrambling=0")
-    for stage in ("native", "input"):
-        encoder.seen = 0
-        measure(Noise, colours, encoder, conditions=names, levels=one_level, stage=stage)
-        assert encoder.seen <= 3 + 3, "clean and grey"
-
-
-@pytest.mark.parametrize("stage", ["native", "input"])
-def test_images_are_corrupted_once_for_all_revisions(stage, labelled, prepared, planted, monkeypatch):
-    def trials():
-        kind = prepared(Noise, labelled, conditions=("blur",), stage=stage)
-        return kind.observe(Readout(planted(noise_blind, text)))
-
-    drawn, draw, levels = [], Corrupted.__call__, CORRUPTIONS["blur"].levels
-
-    def counted(self, pixels, row):
-        drawn.append(row)
-        return draw(self, pixels, row)
-
-    monkeypatch.setattr(Corrupted, "__call__", counted)
-    first, calls = trials(), len(drawn)
-    assert calls >= len(labelled.dataset) * len(levels)
-    pd.testing.assert_frame_equal(first, trials())
-    assert len(drawn) == calls
-
-
 def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell():
     settings = NoiseSettings(
         conditions=("high_pass", "contrast", "grey"), levels=("high_pass=1", "contrast=0.05", "high_pass=inf")
@@ -171,22 +141,6 @@ def test_levels_are_chosen_by_condition_and_one_choice_in_any_order_is_one_cell(
     assert settings == settings.but() == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
     key = {"sigmas": (0.0, 0.1, 0.2), "stage": "native", "conditions": ("gaussian", "blur")}
     assert settings.in_key() == key
-
-
-@pytest.mark.parametrize(
-    ("given", "subject"),
-    [
-        ({"sigmas": (-0.1, 0.1)}, "sigmas"),
-        ({"sigmas": ()}, "sigmas"),
-        ({"stage": "retina"}, "retina"),
-        ({"conditions": ("contrast",), "levels": ("contrast=x",)}, "contrast=x"),
-        ({"conditions": ("contrast",), "levels": ("contrast=2",)}, "contrast"),
-        ({"conditions": ("gaussian",), "levels": ("gaussian=0.1",)}, "gaussian"),
-    ],
-)
-def test_what_cannot_be_shown_is_refused_by_name(given, subject):
-    with pytest.raises(ConfigError, match=subject):
-        NoiseSettings(**given)
 
 
 def sixteen_classes(source, colour, classes, **facts):

@@ -84,12 +84,3 @@ def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
     expected = np.sqrt([4 / 11 / 2, 36 / 11 / 2, (4 / 11 + 4) / 2, 0])
     np.testing.assert_allclose(values["normalised_euclidean"], expected, rtol=1e-6)
     assert table["dropped_dimensions"].tolist() == [0] * 8 + [1] * 4
-
-
-def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):
-    readout = Readout(encoder)
-    stimuli = Stimuli(pixels, np.array([0, 1, 2]))
-    pair_distances(readout, stimuli, Stimuli(pixels, np.array([3, 4, 5])))
-    expected = encoder.model.get_image_features(encoder.pixel_values(pixels[:3])).pooler_output
-    np.testing.assert_allclose(readout.images(stimuli), expected.detach(), atol=1e-5)
-    assert len(encoder.seen) == 6

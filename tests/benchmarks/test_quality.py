@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import special, stats
 
-from hf_clipdyn.benchmarks.kinds.distortion import Distortion
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.pixel_baselines import column_ssim, psnr_distance, ssim
 
@@ -86,32 +84,6 @@ def test_equal_images_are_nearer_than_any_other():
     other = image.copy()
     other[0, 0, 0] = 1
     assert psnr_distance(image, image) < psnr_distance(image, other) < psnr_distance(image, image + 50)
-
-
-def test_the_distances_of_pixels_agree_with_severity_and_ssim(source, measure, planted):
-    rng = np.random.default_rng(0)
-    rows = []
-    for reference in range(5):
-        clean = rng.integers(60, 190, (16, 16, 3)).astype(np.uint8)
-        for level in (1, 2, 3, 4):
-            noisy = np.clip(clean + rng.normal(0, 12 * level, clean.shape), 0, 255).astype(np.uint8)
-            rows.append(
-                {
-                    "reference": Image.fromarray(clean),
-                    "distorted": Image.fromarray(noisy),
-                    "reference_id": f"r{reference}",
-                    "distortion": "noise",
-                    "level": level,
-                }
-            )
-    encoder = planted(lambda pixels: pixels.ravel() / 255)
-    found = measure(Distortion, source("distortion_ladder", rows), encoder)
-    for metric in ("alignment_ssim", "alignment_severity"):
-        one = found(metric, variant="cosine", condition="")
-        assert (one.n, one.n_clusters) == (20, 5)
-        assert one.value > 0.9
-        assert one.ci_low < one.value
-    assert encoder.seen == 5 + 20, "a shared reference once"
 
 
 @pytest.mark.parametrize("size", [(40, 40), (9, 13), (6, 5), (300, 310), (2, 30), (1, 1)])

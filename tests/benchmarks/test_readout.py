@@ -1,7 +1,5 @@
 """Each image and each text is asked once, and the answers come back in order."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -50,19 +48,6 @@ def test_embeddings_that_are_not_finite_are_no_answers(planted, broken):
             ask()
 
 
-def test_an_image_goes_through_the_model_once_whatever_shows_it(encoder):
-    pixels = random_pixels(10)
-    readout = Readout(encoder, batch_size=4)
-    readout.images(Stimuli(pixels, np.repeat(np.arange(4), 100)))
-    assert encoder.seen == 4
-    elsewhere = np.concatenate([random_pixels(5, seed=1), pixels])  # another data set with the same images
-    found = readout.images(Stimuli(elsewhere))
-    assert encoder.seen == 4 + 5 + 6
-    np.testing.assert_array_equal(found, mean_colour(elsewhere))
-    Readout(encoder).images(Stimuli(elsewhere))  # the next revision knows nothing of this one
-    assert encoder.seen == 15 + 15
-
-
 def test_a_change_is_made_at_each_reading_and_is_part_of_what_an_image_is_known_by(encoder):
     pixels = random_pixels(6)
     rows = np.array([5, 1, 1, 3])
@@ -109,20 +94,3 @@ def test_the_first_batch_is_checked_and_no_other(encoder):
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0][0], pixels[:3])
     np.testing.assert_array_equal(seen[0][1], mean_colour(pixels[:3]))
-
-
-def test_memory_grows_by_the_embeddings_and_not_by_the_images(tmp_path, planted):
-    def peak(n):
-        side = 64  # 12 kB an image
-        array = np.lib.format.open_memmap(tmp_path / f"{n}.npy", "w+", np.uint8, (n, side, side, 3))
-        array[:] = np.random.default_rng(0).integers(0, 256, array.shape, dtype=np.uint8)
-        encoder = planted(lambda pixels: pixels[:2].sum(axis=(0, 1)))
-        array = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
-        tracemalloc.start()
-        Readout(encoder, batch_size=8).images(Stimuli(array))
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
-
-    peak(20)  # what is loaded at the first call
-    assert peak(400) - peak(100) < 300 * 1000

@@ -15,7 +15,6 @@ from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.representation_change import RepresentationChange
 from hf_clipdyn.benchmarks.units import scored
-from hf_clipdyn.metrics.cka import cka
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.scores import interval, over
 from hf_clipdyn.results.row import Cell
@@ -258,35 +257,9 @@ def test_two_revisions_are_related_on_the_items_that_both_have():
     assert {one.n for one in part.values()} <= {one.n - 1 for one in found.values()} | {0, 1}
 
 
-def layered(samples, n=60):
-    """A revision with the embedding as layer 0, and two layers."""
-    blocks = []
-    for depth, vectors in enumerate(np.random.default_rng(samples).normal(size=(3, n, 8))):
-        rows = {"item": np.arange(n), "probe": "hidden", "layer": depth}
-        rows["vector"] = list(vectors.astype(np.float16))
-        blocks.append(pd.DataFrame(rows).assign(is_caption=False))
-    return seen("geometry", pd.concat(blocks), samples)
-
-
-def test_a_layer_has_the_similarity_of_the_images_that_both_revisions_have():
-    first, second = layered(0), layered(100)
-    fewer = seen("geometry", second.trials().query("item != 5"), second.cell.samples_seen)
-    found = {one.layer: one for one, _ in RepresentationChange.relate(first, fewer, 0)}
-    assert list(found) == [0, 1, 2]  # in the order of the trials, in every process
-    items = np.delete(np.arange(60), 5)
-    for layer, one in found.items():
-        vectors = [
-            np.stack(side.trials().query(f"layer == {layer}")["vector"].to_list())[items].astype(float)
-            for side in (first, second)
-        ]
-        wanted = cka(*vectors)["cka_debiased"]
-        assert (one.value, one.n) == (pytest.approx(wanted.value, abs=1e-12), 59)
-        assert one.influence.to_dict() == pytest.approx(dict(zip(items, wanted.influence, strict=True)))
-
-
 def test_the_relation_has_also_the_name_of_0_3_and_its_cells_have_their_key():
     assert relation_named("representation") is relation_named("representation_change") is RepresentationChange
-    cell = layered(0).cell
+    cell = seen("geometry", pd.DataFrame(), 0).cell
     names = ("representation-geometry", "representation_change-geometry", "representation")
     now, former, kind = (replace(cell, kind=name).key for name in names)
     assert now == former != kind

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 
 CLASSES = ("bear", "bird", "boat", "bottle")
 STEP = 60
-PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
 
 def one_hot(index):
@@ -133,21 +131,3 @@ def test_in_grey_the_colour_says_nothing(conflicts, measure, sees_shape):
     found = measure(ShapeBias, conflicts, sees_shape, grey=True)
     assert found("shape_bias").value == 1
     assert found("shape_accuracy", condition="grey").value < found("shape_accuracy").value
-
-
-def test_no_decision_for_a_cue_and_no_conflict_are_undefined_with_a_cause(
-    conflicts, source, conflict_rows, measure, planted
-):
-    def other(prompt):
-        return np.ones(4) if "oven" in prompt else -np.ones(4)
-
-    found = measure(ShapeBias, conflicts, planted(lambda pixels: np.ones(4), other))
-    assert np.isnan(found("shape_bias").value)
-    assert "no decision" in found("shape_bias").note
-    assert found("cue_accuracy").value == 0
-    cue = {"texture": "bird", "texture_exemplar": "bird1"}
-    rows = [row | cue for row in conflict_rows if row["shape_exemplar"] == "bird1"]
-    found = measure(ShapeBias, source("cue_conflict", rows), planted(lambda pixels: np.ones(4), text))
-    assert found("shape_bias").n == 0
-    assert np.isnan(found("shape_bias").value)
-    assert np.isnan(found("shape_preference").value)

@@ -102,18 +102,3 @@ def test_columns_in_a_tuple_share_their_names():
     assert crossed.n_clusters == 5
     codes = np.column_stack([np.arange(n) % 5, 5 + pairs])
     assert crossed.variance == pytest.approx(SharedImages(codes).variance(contributions)[0])
-
-
-def test_what_has_no_error_has_a_cause():
-    one = trials(n=1)
-    assert found_in(Mean, one)[MEAN].cause == "all items belong to one cluster"
-    assert np.isnan(numbers_in(Mean, one)[MEAN].ci_low)
-    nothing = influences(Mean, trials(n=0), numbers_in(Mean, one).values())
-    assert nothing[MEAN].cause == "the benchmark shows no items"
-    undefined = trials().assign(value=np.nan)
-    found = numbers_in(Mean, undefined)
-    assert found[MEAN].note == "no row has this value"
-    cause = "the number is undefined, at least without some of its items"
-    assert influences(Mean, undefined, found.values())[MEAN].cause == cause
-    unknown = found_in(Mean, one)[MEAN]
-    assert weighted_sum([found_in(Mean, trials())[MEAN], unknown], [1, 1]) is unknown

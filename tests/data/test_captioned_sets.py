@@ -1,7 +1,7 @@
 """Flickr8k, Flickr30k, COCO, image folders, tar shards."""
 
 import pytest
-from official_trees.captioned import flickr8k, write_shard
+from official_trees.captioned import flickr8k
 from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
@@ -39,9 +39,6 @@ def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load, tr
     dataset = load("webdataset", data_dir=root, split="train", num_proc=2)
     assert sorted(dataset["image_id"]) == [f"{n:09d}" for n in range(5)]
     assert load("webdataset", data_dir=root, split="train", streaming=True).num_shards == 2
-    write_shard(root / "cc-train-0002.tar", 2, start=20, text=False)
-    with pytest.raises(DatasetError, match=r"0002\.tar"):
-        load("webdataset", data_dir=root, split="train", num_proc=2)
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])

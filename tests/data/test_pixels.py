@@ -79,20 +79,6 @@ def test_a_second_call_reads_the_cache_and_the_key_follows_content_and_processor
     assert len(prints | {first.fingerprint}) == 3
 
 
-def test_squashing_shows_the_whole_image_at_the_size_of_the_processor(tmp_path):
-    squashing = squashing_processor(PROCESSOR)
-    assert input_size(squashing) == input_size(PROCESSOR) == (16, 16)
-    wide = np.zeros((20, 60, 3), np.uint8)
-    wide[:, :12] = 255  # outside the centre crop
-    buffer = io.BytesIO()
-    Image.fromarray(wide).save(buffer, "PNG")
-    rows = _dataset([buffer.getvalue()])
-    assert decode_pixels(rows, PROCESSOR, cache_dir=tmp_path).array.max() == 0
-    seen = decode_pixels(rows, squashing, cache_dir=tmp_path).array[0]
-    expected = np.asarray(Image.fromarray(wide).resize((16, 16), Image.Resampling.BICUBIC))
-    assert np.abs(seen.astype(int) - expected).max() <= 2  # torchvision against PIL
-
-
 @pytest.mark.parametrize("budget", [4, 11])
 def test_a_processor_of_patches_is_given_the_square_of_its_budget(tmp_path, budget):
     processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=budget)

@@ -144,16 +144,10 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
 
 
 @pytest.fixture
-def measure(data: dict[str, Path]) -> Callable[..., Any]:
+def measure(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     """`measure(folder, "me/run", …)`: the results of these models and runs, on one quick benchmark by default."""
-    from hf_clipdyn.evaluation import evaluate_revisions
-
-    def run(*names: Any, **kwargs: Any) -> Any:
-        given = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
-        given |= {"show_progress": False, "device": "cpu"}
-        return evaluate_revisions(list(names), **(given | kwargs)).to_pandas()
-
-    return run
+    quick = ("zero_shot/cifar10",)
+    return lambda *names, benchmarks=quick, **kwargs: evaluate(*benchmarks, run=list(names), **kwargs)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from hf_clipdyn.evaluation.answers import (
     class_list,
     picture,
     prompts,
-    scored,
 )
 from hf_clipdyn.revisions.open import open_series
 
@@ -53,14 +52,6 @@ def test_the_numbers_are_those_of_a_model_that_is_loaded_by_itself(store, revisi
         margins = [cosine - np.delete(cosines, at).max() for at, cosine in enumerate(cosines)]
         np.testing.assert_allclose(answer.margin, margins, atol=1e-6)
         assert answer.rank.tolist() == (1 + np.argsort(np.argsort(-cosines))).tolist()
-
-
-def test_equal_classes_share_the_probability_and_the_first_has_the_better_rank():
-    answer = scored("epoch-000", np.array([0.1, 0.3, 0.3]), 50.0)
-    assert answer.rank.tolist() == [3, 1, 2]
-    assert answer.margin.tolist() == pytest.approx([-0.2, 0.0, 0.0])
-    assert answer.probability[1] == answer.probability[2]
-    assert answer.probability.sum() == pytest.approx(1)
 
 
 def test_at_most_two_revisions_are_in_memory_and_the_one_used_longest_ago_goes(revisions, image):

@@ -10,10 +10,11 @@ from result_rows import value
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
-from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from slow_evaluator import REVISION
+from slow_formulas import probed
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import dataset_metadata, load_dataset
@@ -36,20 +37,6 @@ def folds_of(classes, exemplars, most=5):
     n_folds = min(most, *(len(of_class[name]) for name in names))
     fold = {e: (i + k) % n_folds for k, name in enumerate(names) for i, e in enumerate(of_class[name])}
     return np.array([fold[exemplar] for exemplar in exemplars])
-
-
-def probed(images, classes, folds, *views):
-    """What scikit-learn's ridge classifier says of each item, fitted on the other folds, for each view of them."""
-    features, labels = np.array(images), np.array(classes)
-    answers = [np.empty(len(labels), object) for _ in (images, *views)]
-    for fold in set(folds):
-        train = folds != fold
-        penalties = train.sum() * np.array([1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001])
-        model = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties))
-        model.fit(features[train], labels[train])
-        for answer, view in zip(answers, (images, *views), strict=True):
-            answer[~train] = model.predict(np.array(view)[~train])
-    return answers
 
 
 def probed_within(images, classes, folds, others):

@@ -13,6 +13,7 @@ from result_rows import value
 from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from slow_evaluator import REVISION
+from slow_formulas import average_precision
 
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 
@@ -128,17 +129,6 @@ def test_triplets_equal_the_slow_evaluator(slow, judged, evaluate):
         assert value(table, "two_afc", **people, **part) == pytest.approx(human)
         ceiling = np.maximum(shares, 1 - shares)[chosen].mean()
         assert value(table, "two_afc", probe="", role="ceiling", **part) == pytest.approx(ceiling)
-
-
-def average_precision(distances, same):
-    """VOC: at each recall the best precision there or later."""
-    ranked = [share for _, share in sorted(zip(distances, same, strict=True))]
-    points = [(sum(ranked[:n]) / sum(ranked), sum(ranked[:n]) / n) for n in range(1, len(ranked) + 1)]
-    area, before = 0.0, 0.0
-    for at, (recall, _) in enumerate(points):
-        area += (recall - before) * max(precision for _, precision in points[at:])
-        before = recall
-    return area
 
 
 def test_just_noticeable_differences_equal_the_slow_evaluator(slow, judged, evaluate):

@@ -2,34 +2,8 @@
 
 import pytest
 
-from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
-from hf_clipdyn.cli.evaluate import Evaluate
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation.config import EvaluationConfig
-
-
-def read(*words):
-    return Evaluate.read(words, "clipdyn evaluate")
-
-
-def test_settings_of_kinds_are_options_in_python_files_and_flags(tmp_path):
-    file = tmp_path / "study.yaml"
-    file.write_text(
-        "repo_id: me/run\nnoise_sigmas: [0.1, 2e-1]\nretrieval_held_out: 500\nshape_bias_gray: yes\n"
-    )
-    sigmas = ("--noise-sigmas", "0.1", "--noise_sigmas=0.2")
-    flags = read("me/run", *sigmas, "--retrieval-held-out", "500", "--shape-bias-gray")
-    given = {"noise_sigmas": (0.1, 0.2), "retrieval_held_out": 500, "shape_bias_gray": True}
-    python = EvaluationConfig(repo_id="me/run", **given)
-    assert read("--config", str(file)) == flags
-    assert flags.settings == python.settings
-    assert flags.settings["noise"] == NoiseSettings(sigmas=(0.1, 0.2))
-    objects = EvaluationConfig(repo_id="me/run", settings={"noise": NoiseSettings(sigmas=(0.1, 0.2))})
-    assert objects.settings == {"noise": python.settings["noise"]}
-    over = read("--config", str(file), "--noise-sigmas", "0.3", "--noise-stage", "input")
-    assert over.settings["noise"] == NoiseSettings(sigmas=(0.3,), stage="input")
-
 
 OUTPUT = {"output": "r.parquet"}
 PUSHED = {"push_to_hub": True, "hub_model_id": "me/results"}
@@ -68,6 +42,12 @@ SHARD = OUTPUT | {"shard": "1/2"}
         ({"benchmarks": "zero_shot/cifar10", "shape_bias_gray": True}, "shape_bias_gray"),
         ({"noise_conditions": ("fog",)}, "fog"),
         ({"noise_levels": ("blur=1",)}, "blur"),
+        ({"noise_sigmas": (-0.1, 0.1)}, "sigmas"),
+        ({"noise_sigmas": ()}, "sigmas"),
+        ({"noise_stage": "retina"}, "retina"),
+        ({"noise_conditions": ("contrast",), "noise_levels": ("contrast=x",)}, "contrast=x"),
+        ({"noise_conditions": ("contrast",), "noise_levels": ("contrast=2",)}, "contrast"),
+        ({"noise_conditions": ("gaussian",), "noise_levels": ("gaussian=0.1",)}, "gaussian"),
         ({"shape_bias_classes": ("cat",)}, "classes"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 import torch
 from official_trees.saliency import osie
 from PIL import Image
-from scipy import ndimage, stats
-from sklearn.metrics import roc_auc_score
+from scipy import ndimage
 from slow_evaluator import REVISION, Slow
+from slow_formulas import density_scores, point_scores
 from tiny_models import RESNET, vision_model
 from transformers import ViTImageProcessor
 
@@ -118,34 +118,9 @@ def density_of(points, shape):
 
 
 def scores_of(saliency, points, centre, others):
-    """The seven scores with scikit-learn's areas."""
-    pixels = [(int(y), int(x)) for x, y, *_ in points]
-    hit = [saliency[pixel] for pixel in pixels]
-    negatives = [saliency[int(y), int(x)] for x, y, *_ in others]
-
-    def roc(negative):
-        return np.r_[np.ones(len(hit)), np.zeros(len(negative))], np.r_[hit, negative]
-
-    likelihood = []
-    for one in (saliency, centre):
-        share = 0.99 * one / one.sum() + 0.01 / one.size
-        likelihood.append(np.log2([share[pixel] for pixel in pixels]).mean())
-    return {
-        "nss": float(np.mean((hit - saliency.mean()) / saliency.std())),
-        "auc": float(roc_auc_score(*roc(saliency.ravel()))),
-        "sauc": float(roc_auc_score(*roc(negatives))),
-        "ig": likelihood[0] - likelihood[1],
-    } | density_scores_of(saliency, density_of(points, saliency.shape))
-
-
-def density_scores_of(saliency, density):
-    unit = [(one - one.min()) / (one - one.min()).sum() for one in (saliency, density)]
-    p, g = saliency / saliency.sum(), density / density.sum()
-    return {
-        "cc": float(stats.pearsonr(saliency.ravel(), density.ravel()).statistic),
-        "sim": float(np.minimum(*unit).sum()),
-        "kl": float((g * np.log(2.2204e-16 + g / (p + 2.2204e-16))).sum()),
-    }
+    """The seven scores."""
+    density = density_of(points, saliency.shape)
+    return point_scores(saliency, points, others, centre) | density_scores(saliency, density)
 
 
 @pytest.mark.parametrize("preprocess", ["squash", pytest.param("crop", marks=pytest.mark.slow)])
@@ -193,7 +168,7 @@ def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, t
             rest = [point for other in range(3) if other != observer for point in gaze(n)[other]]
             predicted = density_of(rest, (HEIGHT, WIDTH))
             for columns, one in (({"probe": "rollout"}, saliency), (HUMANS, predicted)):
-                for metric, value in density_scores_of(one, own).items():
+                for metric, value in density_scores(one, own).items():
                     place = key(metric, subset="left_out_observer", **columns)
                     values.setdefault(place, [[], [], []])[n].append(value)
     chosen = {}

@@ -1,15 +1,12 @@
 """The linear probe: its penalty, exemplars that stay whole, and the corners."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import RidgeClassifierCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from slow_formulas import probed
 
-from hf_clipdyn.metrics.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
+from hf_clipdyn.metrics.linear_probe import LinearProbe, decide_crossed, probe_folds
 
 
 def blobs(seed=0, n=240, d=12, classes=4, signal=0.8):
@@ -24,12 +21,7 @@ def blobs(seed=0, n=240, d=12, classes=4, signal=0.8):
 def test_each_fold_is_decided_by_the_others_as_scikit_learn_does(n, d, classes):
     features, labels = blobs(1, n, d, classes, signal=0.4)
     folds = probe_folds(labels)
-    expected = np.full(n, -1)
-    for fold in range(5):
-        train = folds != fold
-        penalties = train.sum() * np.array(PENALTIES)
-        reference = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties))
-        expected[~train] = reference.fit(features[train], labels[train]).predict(features[~train])
+    (expected,) = probed(features, labels, folds)
     assert len(set(expected)) == classes
     assert np.array_equal(LinearProbe(features, labels, folds).decide(features), expected)
 
@@ -88,32 +80,16 @@ def test_classes_with_one_exemplar_are_ignored():
     assert none.decide(np.eye(2)).tolist() == [-1, -1]
 
 
-def procedural_names(classes=8, exemplars=12, per_pair=18):
-    """The crossing of the synthetic cue-conflict images, (shape exemplar, texture exemplar)."""
-    return [
-        (
-            f"{chr(97 + i)}{(k + j * per_pair) % exemplars}",
-            f"{chr(97 + j)}{(k + k // exemplars + i * per_pair) % exemplars}",
-        )
-        for i in range(classes)
-        for j in range(classes)
-        if i != j
-        for k in range(per_pair)
-    ]
-
-
-@pytest.fixture(scope="module", params=["procedural", "official"])
-def crossing(request):
-    """Columns of a set of conflicts: codes of shape, shape exemplar, texture, texture exemplar."""
-    names = procedural_names()
-    if request.param == "official":
-        images = request.getfixturevalue("human_trials")["image"].unique()
-        names = [image.removesuffix(".png").split("-") for image in sorted(images)]
-    rows = pd.DataFrame(names, columns=["shape_exemplar", "texture_exemplar"])
-    classes = rows.replace(r"\d+", "", regex=True).set_axis(["shape", "texture"], axis=1)
-    rows = rows.join(classes)[classes["shape"] != classes["texture"]]
-    assert len(rows) == {"procedural": 1008, "official": 1200}[request.param]
-    return {name: np.unique(rows[name], return_inverse=True)[1] for name in rows}
+@pytest.fixture(scope="module")
+def crossing():
+    """The embedded cue-conflict images: 8 shapes by 7 other textures, 12 exemplars each, 18 images a pair."""
+    shape, texture, at = (one[~np.eye(8, dtype=bool)].ravel() for one in np.indices((8, 8, 18)))
+    return {
+        "shape": shape,
+        "shape_exemplar": 12 * shape + (at + 18 * texture) % 12,
+        "texture": texture,
+        "texture_exemplar": 12 * texture + (at + at // 12 + 18 * shape) % 12,
+    }
 
 
 def accuracy(features, crossing, cue, other):

@@ -4,9 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from recipes import grid, mix
 from scipy import stats
-from scipy.spatial import distance
 
 from hf_clipdyn.metrics.rsa import noise_ceiling, rsa, rsa_of_models
 
@@ -29,16 +27,6 @@ def test_values_are_those_of_scipy(data):
     assert found.facts["by_person"] == pytest.approx([spearman(model, person) for person in people])
     assert found["alignment"].value == pytest.approx(np.mean(found.facts["by_person"]))
     assert (found["alignment"].n, found.facts["n_images"], found.facts["n_people"]) == (36, 9, 4)
-
-
-def test_the_values_of_other_code_come_out():
-    x = grid(12, 5, (3, 5, 2, 101))
-    y = mix(x, 0.5, grid(12, 7, (2, 7, 5, 97)))
-    found = []
-    for measure in ("correlation", "euclidean"):
-        model, person = (distance.pdist(rows, measure) for rows in (x, y))
-        found.append(rsa(model, [person])["alignment"].value)
-    assert found == pytest.approx([0.6000834986, 0.4785195392], abs=1e-10)
 
 
 def test_the_ceiling_leaves_each_person_out_of_the_lower_bound_only(data):

@@ -33,7 +33,7 @@ from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
-NAN, MAP, CORNER = float("nan"), np.eye(3), [[0, 0]]
+NAN, MAP, FLAT, CORNER = float("nan"), np.eye(3), np.ones((3, 3)), [[0, 0]]
 
 
 def scores(saliency_map: Any, **target: Any) -> dict[str, float]:
@@ -221,6 +221,11 @@ UNDEFINED: list[tuple[Callable[..., Scores], list[Any], dict[str, Any], str, str
     (zero_shot_accuracy, [[[9, 1, 2, 3, 4]], [9]], {}, "chance top5_chance", "n_classes is not given"),
     (zero_shot_accuracy, [[[9, 1]] * 2, [9] * 2], {"n_classes": 10}, "top5", "only the best 2 classes are given"),
     (saliency, [[MAP], [[]]], {"densities": [MAP]}, "nss auc sauc ig", "there is no fixation point"),
+    (saliency, [[MAP], [CORNER]], {"other_fixations": [[]]}, "sauc", "no fixations on other images"),
+    (saliency, [[MAP], [CORNER]], {"densities": [FLAT]}, "cc", "the density is constant"),
+    (saliency, [[FLAT], [CORNER]], {"densities": [MAP]}, "sim", "the map is constant"),
+    (saliency, [[0 * MAP], [CORNER]], {"densities": [MAP]}, "kl", "the map is constant"),
+    (saliency, [[-MAP], [CORNER]], {"baseline": [MAP]}, "ig", "the map has no positive value"),
 ]  # fmt: skip
 
 
@@ -236,23 +241,3 @@ def test_what_is_undefined_is_nan_without_an_interval_and_has_a_cause(
         assert cause in score.cause
         if score.influence is not None and len(score.influence):
             assert np.isnan(interval(score.value, over(score.influence), score.scale)).all()
-
-
-@pytest.mark.parametrize(
-    ("metric", "saliency_map", "inputs", "cause"),
-    [
-        ("nss", MAP, {}, "no fixation point"),
-        ("auc", MAP, {"fixations": np.empty((0, 2))}, "no fixation point"),
-        ("sauc", MAP, {"fixations": CORNER, "other_fixations": []}, "no fixations on other images"),
-        ("cc", MAP, {"density": np.ones((3, 3))}, "the density is constant"),
-        ("sim", np.ones((3, 3)), {"density": MAP}, "the map is constant"),
-        ("kl", 0 * MAP, {"density": MAP}, "the map is constant"),
-        ("ig", -MAP, {"fixations": CORNER, "baseline": MAP}, "the map has no positive value"),
-    ],
-)
-def test_a_score_of_a_map_that_its_reference_does_not_define_has_a_cause(
-    metric: str, saliency_map: Any, inputs: dict[str, Any], cause: str
-) -> None:
-    target = Target(np.shape(saliency_map), **inputs)
-    assert np.isnan(target.scores(saliency_map).get(metric, np.nan))
-    assert cause in target.cause(metric)

@@ -102,10 +102,6 @@ def _kill_until_done(folder: Path, epochs: int, kills: int, seed: int, hub: HubS
     return killed
 
 
-def test_killed_while_writing_folders_each_revision_is_whole_or_absent(folder: Path) -> None:
-    assert _kill_until_done(folder, epochs=30, kills=5, seed=1, hub=None) >= 1
-
-
 def test_killed_while_sending_to_the_hub_nothing_is_lost_and_nothing_comes_twice(
     folder: Path, hub: HubServer
 ) -> None:

@@ -44,14 +44,6 @@ def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) ->
     assert ('revision="epoch-001"' in text, "synthetic" in text) == (True, True)
 
 
-def test_a_path_of_this_machine_is_no_name_on_a_card(tmp_path: Path, publish) -> None:
-    publish(range(1), folder=tmp_path / "my private (2)", repo_id=None, card=None)
-    files = [path for path in tmp_path.rglob("*") if path.suffix in (".md", ".json")]
-    assert all(str(tmp_path) not in path.read_text() for path in files)
-    folder = tmp_path / "my private (2)" / "revisions" / "epoch-000"
-    assert 'from_pretrained("local/my-private-2", revision="epoch-000")' in (folder / "README.md").read_text()
-
-
 def test_a_repeat_writes_nothing_and_other_weights_are_refused_where_they_are_compared(
     tmp_path: Path, publish, trained, record
 ) -> None:

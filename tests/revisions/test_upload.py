@@ -185,17 +185,6 @@ def test_another_run_is_refused_and_one_that_went_on_elsewhere_is_said_to_differ
     assert suite.repo("me/run").branches == before
 
 
-def test_a_branch_that_exists_elsewhere_is_never_moved_silently(hub: HubServer, publish) -> None:
-    publish(range(1), push_to_hub=True)
-    branches = hub.repo("me/run").branches
-    branches["epoch-001"] = elsewhere = branches["epoch-000"]
-    summary = publish(range(3), push_to_hub=True)
-    assert summary.missing == ["epoch-001", "epoch-002"], "sending stops at a revision that fails"
-    assert "epoch-001 exists in me/run on the Hub with other weights" in summary.message
-    assert branches["epoch-001"] == elsewhere
-    assert "epoch-002" not in branches
-
-
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
 def test_a_file_that_the_server_records_otherwise_gets_no_branch(
     suite: HubServer, publish, file: str

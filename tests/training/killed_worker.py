@@ -1,17 +1,12 @@
 """Runs `train` in children that kill themselves, each a little later than the one before, until one comes to its end.
 
 Prints how many were killed. A child is forked after the imports, which take most of a short run's time.
-
-Under torchrun the main process kills itself, the other processes and the launcher, once: after as many events as
-``KILLED_AFTER`` says.
 """
 
 import itertools
 import os
 import signal
 import sys
-
-import psutil
 
 from hf_clipdyn.training import train
 from hf_clipdyn.training.callbacks import Callback, Training
@@ -26,11 +21,6 @@ def _count_down() -> None:
     global _left
     _left -= 1
     if _left == 0:
-        if "RANK" in os.environ:
-            launcher = psutil.Process(os.getppid())
-            others = [one for one in launcher.children() if one.pid != os.getpid()]
-            for one in [launcher, *others]:
-                one.kill()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -48,12 +38,6 @@ class _Steps(Callback):
 def main() -> None:
     global _left
     config = TrainingConfig.read(sys.argv[1:])
-    if "RANK" in os.environ:
-        if os.environ["RANK"] == "0":
-            _left = int(os.environ["KILLED_AFTER"])
-            sys.addaudithook(_watch)
-        train(config)
-        return
     for kill in itertools.count():
         child = os.fork()
         if child == 0:

@@ -226,33 +226,3 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
         assert stopped in (f"epoch-{logged // 5:03d}", f"epoch-{logged // 5:03d}-step-{logged:08d}")
     launch(2, script, *flags(way, resume_from_checkpoint="true", **changes))
     assert _result(folder) == _result(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
-    flags: Flags, launch: Callable[..., str], checkout: Path, tmp_path: Path
-) -> None:
-    changes = {
-        "per_device_train_batch_size": 12,
-        "num_train_epochs": 2,
-        "save_steps": 2,
-        "ema_decay": 0.7,
-        "quiet": True,
-    }
-    script = checkout / "scripts" / "train.py"
-    launch(2, script, *flags("whole", **changes))
-    resumed = flags("killed", resume_from_checkpoint="true", **changes)
-    half_written = []
-    for events in (9, 12, 20, 27):
-        done = subprocess.run(
-            [sys.executable, *TORCHRUN, str(HERE / "killed_worker.py"), *resumed],
-            env=os.environ | ON_CPU | {"KILLED_AFTER": str(events)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr[-5000:]
-        half_written += [path.name for path in (tmp_path / "killed" / "checkpoints").glob("staging/*")]
-    assert half_written, "no checkpoint was being written"
-    launch(2, script, *resumed)
-    assert _result(tmp_path / "killed") == _result(tmp_path / "whole")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from hub_server.server import HubServer
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from training_runs import Stop, finished, hashes
 from transformers import AutoModel, AutoProcessor, CLIPConfig, CLIPProcessor, SiglipConfig
@@ -107,16 +107,6 @@ def test_no_path_of_this_machine_is_in_what_a_run_pushes(
         card = hub.state.content(repo.resolve("main").tree["README.md"]).decode()
         assert "| dataset | photographs |" in card
         assert "| continues | begin |" in card
-
-
-def test_no_byte_is_sent_if_the_repository_of_the_average_shall_be_private_and_is_public(
-    flags: Flags, hub: HubServer
-) -> None:
-    HfApi().create_repo("me/run-ema")
-    private = {"push_to_hub": True, "hub_private_repo": True, "ema_decay": 0.9}
-    with pytest.raises(ConfigError, match="me/run-ema exists and is public: make it private"):
-        finished(flags(num_train_epochs=1, **private))
-    assert {"preupload", "lfs-put", "commit"}.isdisjoint(hub.seen)
 
 
 TEXT = {"text_model", "text_projection", "logit_scale"}
