@@ -16,9 +16,9 @@ from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_f
 from hf_clipdyn.revisions.folders import Folder
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name
-from hf_clipdyn.revisions.published import CachedRun, HubRun, RunFolder, shown_path
+from hf_clipdyn.revisions.published import CachedRun, HubRun, shown_path
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import check_version
+from hf_clipdyn.revisions.store import Store, check_version
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,7 +101,7 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
         )
     run = run_here(text) if text.startswith("local/") or "/" not in text else None
     if run is not None:
-        return RunFolder(Path(run).absolute())
+        return Store(Path(run).absolute())
     if not constants.HF_HUB_OFFLINE:
         return HubRun(text, token)
     cached = CachedRun(text, Path(constants.HF_HUB_CACHE), token)
@@ -115,9 +115,9 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
 def _in_folder(folder: Path, token: str | None) -> Series:
     check_version(folder)
     if (folder / "revisions").is_dir():
-        return RunFolder(folder)
+        return Store(folder)
     series = Folder(folder, token)
-    if any(files for _, files in series.models().values()):
+    if any(map(series.files, series.models().values())):
         return series
     if runs := _runs_below(folder):
         hint = f"It contains runs: give one or several of them, for example {runs[0]}."
@@ -142,7 +142,7 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def run_here(repo_id: str) -> str | None:
     """The folder of the run of that name below `./runs`; None if there is none."""
-    runs = map(RunFolder, _runs_below(Path("runs").absolute()))
+    runs = map(Store, _runs_below(Path("runs").absolute()))
     found = [shown_path(run.run) for run in runs if run.repo_id == repo_id]
     if len(found) > 1:
         raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
@@ -155,10 +155,10 @@ def runs_here() -> str:
     return f"Runs are in {folders}: give such a folder." if folders else "No folder below ./runs has a run."
 
 
-def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
+def run_beside(repo_id: str, tables: Sequence[Path]) -> Store | None:
     """The run of that name beside one of these tables of results; None if there is none."""
     folders = dict.fromkeys(table.absolute().parent for table in tables)
-    runs = (RunFolder(folder) for folder in folders if (folder / "revisions").is_dir())
+    runs = (Store(folder) for folder in folders if (folder / "revisions").is_dir())
     return next((run for run in runs if run.repo_id == repo_id), None)
 
 
@@ -168,7 +168,7 @@ def open_measured(repo_id: str, tables: Sequence[Path], store: Name | None = Non
     ``store`` is the folder of the run, if it is elsewhere, or a store of version 0.3.
     """
     if store is not None and (Path(store) / "revisions").is_dir():
-        return RunFolder(Path(store).absolute())
+        return Store(Path(store).absolute())
     beside = run_beside(repo_id, tables) if store is None else None
     return beside or open_series(repo_id, store)
 

@@ -17,6 +17,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from huggingface_hub import CommitOperationAdd
 
@@ -24,7 +25,7 @@ from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun
 from hf_clipdyn.revisions.records import FileRecord, is_weights
@@ -146,9 +147,8 @@ class Hub(HubRun):
         rows = [row for row in self._store.rows() if row.name in branches]
         if not rows or (listed and listed[-1].order() > rows[-1].order()):
             return False
-        newest = rows[-1]
-        is_listed = {row.name for row in rows} <= {row.name for row in listed}
-        if is_listed and self.sha256(branches[MAIN]) == newest.sha256:
+        newest, names = rows[-1], {row.name for row in listed}
+        if names.issuperset(row.name for row in rows) and self.sha256(branches[MAIN]) == newest.sha256:
             return False
         manifest = read_manifest(self._store.folder / newest.name).with_rows(tuple(rows))
         self._commit(newest, f"Set main to {newest.name}", branches[MAIN], manifest)
@@ -286,11 +286,19 @@ class Publisher:
         self.repo_id = self.store.repo_id if repo_id is None else repo_id
         self._facts = card or CardFacts(self.repo_id)
         self._recipe_hash = recipe_hash
-        self._planned = tuple(planned)
-        self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
         self._is_disabled = disable
-        self._manifest = NO_MANIFEST
-        self._earlier: list[Row] = []  # before anything is handed in
+        self._hub: Hub | None = None
+        if push_to_hub and not disable:
+            self._hub = Hub(self.store, self.repo_id, token, private=private)
+        self._manifest = Manifest(
+            run_id=uuid4().hex,
+            repo_id=self.repo_id,
+            hub=None if self._hub is None else "private" if private else "public",
+            planned=tuple(planned),
+            parents=self._facts.parents,
+            revisions=(),
+            **{name: getattr(self._facts, name) for name in OF_RUN},
+        )
         self._settled: set[str] | None = None  # what need not be sent; None until the Hub was asked
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
@@ -303,15 +311,7 @@ class Publisher:
             return self
         with ExitStack() as opened:
             opened.enter_context(self.store.locked())
-            self._earlier = self.store.rows()
-            self._manifest = self.store.opened(
-                self._recipe_hash,
-                repo_id=self.repo_id,
-                hub=None if self._hub is None else "private" if self._hub.is_private else "public",
-                planned=self._planned,
-                parents=self._facts.parents,
-                **{name: getattr(self._facts, name) for name in OF_RUN},
-            )
+            self._manifest = self.store.opened(self._manifest, self._recipe_hash)
             if self._hub is not None:
                 self._begin(self._hub)
             self._lock = opened.pop_all()  # an error above has released it
@@ -323,7 +323,7 @@ class Publisher:
             client.persistently(partial(self._look, hub))
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
-            if not (client.is_transient(error) and self._earlier):
+            if not (client.is_transient(error) and self.rows()):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
         # A daemon: a server that never answers holds up neither training nor the end of the process.
@@ -368,8 +368,8 @@ class Publisher:
         """
         if self._settled is None:
             hub.check_run(self._manifest.run_id)
-            branches, here = hub.refs(), {row.name: row.sha256 for row in self._earlier}
-            listed, on_main = hub.listed(), hub.sha256(branches[MAIN])
+            branches, listed = hub.refs(), hub.listed()
+            here, on_main = {row.name: row.sha256 for row in self.rows()}, hub.sha256(branches[MAIN])
             newest = max((row.order() for row in listed if row.name in branches), default=())
             older = {row.name for row in listed if row.order() < newest and row.sha256 != on_main}
             known = branches.keys() | older
@@ -377,11 +377,12 @@ class Publisher:
         return self._settled
 
     def _send(self, hub: Hub, settled: set[str]) -> None:
-        for name in self.waiting():
+        for row in self.store.rows():
             if self._is_stopped:
                 return
-            hub.publish(self.store.row(name))
-            settled.add(name)
+            if row.name not in settled:
+                hub.publish(row)
+                settled.add(row.name)
         hub.set_main()
 
     # --- the loop of training ---
@@ -392,11 +393,11 @@ class Publisher:
 
     def published(self) -> list[str]:
         """The revisions that need no `submit`, in training order: the run's so far, also of deleted folders."""
-        return [row.name for row in self._manifest.revisions]
+        return [row.name for row in self.rows()]
 
     def waiting(self) -> list[str]:
         """The revisions that are still to be sent to the Hub, in training order."""
-        if self._hub is None or self._is_disabled:
+        if self._hub is None:
             return []
         return [name for name in self.store.names() if name not in (self._settled or ())]
 
@@ -423,13 +424,12 @@ class Publisher:
             "recipe_hash": self._recipe_hash,
             "versions": {package: version(package) for package in _RECORDED_PACKAGES},
         }
-        earlier = self._manifest.revisions
-        self._manifest = self.store.add(self._manifest, row.model_copy(update=added), save, self._card)
-        sha256 = self.store.row(row.name).sha256
-        for twin in [other.name for other in earlier if other.sha256 == sha256][:1]:
+        saved = self.store.add(self._manifest, row.model_copy(update=added), save, self._card)
+        for twin in [other.name for other in self.rows() if other.sha256 == saved.sha256][:1]:
             _log.warning(
                 "%s has the same weights as %s: training changed nothing between them.", row.name, twin
             )
+        self._manifest = self._manifest.with_rows((saved,))
         self._news.set()
 
     def _card(self, row: Row) -> str:

@@ -134,3 +134,9 @@ def test_models_without_a_manifest_are_not_called_whole(
         assert "main  no-manifest" in printed
         assert "0 revisions, 1 finding: 1 no-manifest" in printed
         assert "step1000" not in printed
+
+
+def test_a_run_whose_only_manifest_is_broken_has_a_finding(tmp_path: Path, publish) -> None:
+    publish(range(1))
+    (tmp_path / "revisions" / "epoch-000" / "revisions.json").write_text("{")
+    assert _found(tmp_path) == {("epoch-000", "unreadable-manifest")}
