@@ -45,11 +45,10 @@ def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, Any]
     """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
     values: dict[str, Any] = {}
     for entry in history:
-        if step is None or entry.step > step:
-            continue
-        of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
-        of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
-        values |= {name: value for name, value in of_entry.items() if value is not None}
+        if step is not None and entry.step <= step:
+            values |= entry.model_dump(include={"loss", "learning_rate"}, exclude_none=True)
+        if entry.step == step and entry.eval_loss is not None:
+            values["validation_loss"] = entry.eval_loss
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
@@ -66,12 +65,7 @@ def _state(folder: Path) -> _TrainerState:
         return _TrainerState()
     content = path.read_bytes()  # FileNotFoundError says that a Trainer has just removed the checkpoint
     with naming(path, RevisionError):
-        state = _TrainerState.model_validate_json(content)
-    if checkpoint_name(folder) not in (None, step_name(state.global_step or 0)):
-        raise RevisionError(
-            f"{path} gives the step {state.global_step}, its folder another: correct the name."
-        )
-    return state
+        return _TrainerState.model_validate_json(content)
 
 
 # --- the models ---
@@ -82,14 +76,12 @@ def files_of_model(folder: Path, shared: Path) -> dict[str, Path]:
 
     An image processor or a tokenizer that it lacks may be in the folder ``shared``.
     """
-    files = model_files(folder)
+    files, beside = model_files(folder), model_files(shared)
     weights = [name for name in files if records.is_weights(name)]
-    is_whole = bool(weights) and "config.json" in files
-    if snapshots.has_adapter(folder):
-        is_whole = weights == [snapshots.ADAPTER_WEIGHTS]
-    if not is_whole:
+    is_adapter = snapshots.has_adapter(folder) and weights == [snapshots.ADAPTER_WEIGHTS]
+    is_whole = weights and "config.json" in files and not snapshots.has_adapter(folder)
+    if not (is_adapter or is_whole):
         return {}
-    beside = model_files(shared)
     for group in (PROCESSOR_FILES, {*snapshots.PROCESSOR_NAMES} - {*PROCESSOR_FILES}):
         if files.keys().isdisjoint(group):
             files |= {name: beside[name] for name in group if name in beside}
@@ -187,8 +179,7 @@ def with_base(
         base = Path(name).absolute()
         if not files_of_model(base, base) or (pinned and records.content_of(base) != commit):
             raise RevisionError(
-                f"The adapters were trained on the model in {name}, whose files are not there or have changed: put "
-                "them back."
+                f"Put back the base model in {name}, whose files are not there or have changed."
             )
     else:
         base = snapshots.snapshot_folder(name, commit, token=token, settings_only=settings_only)

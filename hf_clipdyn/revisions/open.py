@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,10 +77,7 @@ def _processor_files(processor: Name, token: str | None) -> dict[str, Path]:
         folder = snapshot_folder(os.fspath(processor), MAIN, token=token, settings_only=True)
     files = {name: path for name, path in model_files(folder).items() if name in PROCESSOR_NAMES}
     if files.keys().isdisjoint(PROCESSOR_FILES):
-        raise ConfigError(
-            f"{processor} contains no processor: expected {' or '.join(PROCESSOR_FILES)}, as "
-            "`processor.save_pretrained` writes."
-        )
+        raise ConfigError(f"{processor} contains no processor: expected {' or '.join(PROCESSOR_FILES)}.")
     return files
 
 
@@ -95,21 +92,18 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
         return _in_folder(folder.absolute(), token)
     if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
         raise ConfigError(
-            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name "
-            "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
-            "a model, with a Trainer's checkpoints or with a run."
+            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name, or a folder "
+            "with a run, a Trainer's checkpoints or a model."
         )
     run = run_here(text) if text.startswith("local/") or "/" not in text else None
     if run is not None:
-        return Store(Path(run).absolute())
+        return run
     if not constants.HF_HUB_OFFLINE:
         return HubRun(text, token)
     cached = CachedRun(text, Path(constants.HF_HUB_CACHE), token)
-    if not cached.folder.is_dir():
-        raise RevisionNotFoundError(
-            f"There is no {cached.where}, which alone is read while HF_HUB_OFFLINE is set. {runs_here()}"
-        )
-    return cached
+    if cached.folder.is_dir():
+        return cached
+    raise RevisionNotFoundError(f"There is no {cached.where}, and HF_HUB_OFFLINE is set. {runs_here()}")
 
 
 def _in_folder(folder: Path, token: str | None) -> Series:
@@ -140,12 +134,12 @@ def _runs_below(folder: Path) -> list[Path]:
     return sorted({path.parents[2] for pattern in patterns for path in folder.glob(pattern)})
 
 
-def run_here(repo_id: str) -> str | None:
-    """The folder of the run of that name below `./runs`; None if there is none."""
-    runs = map(Store, _runs_below(Path("runs").absolute()))
-    found = [shown_path(run.run) for run in runs if run.repo_id == repo_id]
+def run_here(repo_id: str) -> Store | None:
+    """The run of that name below `./runs`; None if there is none."""
+    found = _runs_called(repo_id, _runs_below(Path("runs").absolute()))
     if len(found) > 1:
-        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
+        folders = " or ".join(shown_path(run.run) for run in found[:4])
+        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {folders}.")
     return found[0] if found else None
 
 
@@ -158,8 +152,12 @@ def runs_here() -> str:
 def run_beside(repo_id: str, tables: Sequence[Path]) -> Store | None:
     """The run of that name beside one of these tables of results; None if there is none."""
     folders = dict.fromkeys(table.absolute().parent for table in tables)
+    return next(iter(_runs_called(repo_id, folders)), None)
+
+
+def _runs_called(repo_id: str, folders: Iterable[Path]) -> list[Store]:
     runs = (Store(folder) for folder in folders if (folder / "revisions").is_dir())
-    return next((run for run in runs if run.repo_id == repo_id), None)
+    return [run for run in runs if run.repo_id == repo_id]
 
 
 def open_measured(repo_id: str, tables: Sequence[Path], store: Name | None = None) -> Series:

@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import (
     ConfigError,
     PublishError,
@@ -73,10 +73,11 @@ class Store(OnDisk):
         for name in sorted(names - self._rows.keys(), key=natural_key, reverse=True):
             if name not in self._rows:
                 with suppress(FileNotFoundError, RevisionError):
-                    rows = read_manifest(self.folder / name).revisions
-                    self._rows = {row.name: row for row in rows} | self._rows  # as they were read first
-        self.broken = names - self._rows.keys()
-        return sorted((self._rows[name] for name in names - self.broken), key=Row.order)
+                    for row in read_manifest(self.folder / name).revisions:
+                        self._rows.setdefault(row.name, row)
+        known = names & self._rows.keys()
+        self.broken = names - known
+        return sorted((self._rows[name] for name in known), key=Row.order)
 
     def names(self) -> list[str]:
         """The revisions whose folders are here, in training order, without the broken ones."""
@@ -95,14 +96,17 @@ class Store(OnDisk):
             )
 
     def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
-        """The newest folder's manifest with the rows of all others, or `NO_MANIFEST`.
+        """The newest manifest that can be read, with the rows of all others, or `NO_MANIFEST`.
 
         It has the rows of deleted folders too, unless these were the newest ones.
         """
-        names = self.names()
-        manifest = read_manifest(self.folder / names[-1]) if names else NO_MANIFEST
+        manifest = NO_MANIFEST
+        for name in reversed(self.names()):
+            with suppress(RevisionError):
+                manifest = read_manifest(self.folder / name).with_rows(tuple(self._rows.values()))
+                break
         self.repo_id = manifest.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
-        return manifest.with_rows(tuple(self._rows.values())) if names else manifest
+        return manifest
 
     def refs(self) -> dict[str, str]:
         names = [*self.names(), *self.broken]
@@ -125,10 +129,9 @@ class Store(OnDisk):
         return content_of(self.folder / name, self.record)
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
-        name = revision.name
-        if name not in self.names() or self._commit(name) != revision.commit:
+        if self._commit(revision.name) != revision.commit:
             raise self.changed()
-        return self.together(revision, model_files(self.folder / name))
+        return self.together(revision, model_files(self.folder / revision.name))
 
     def files_to_send(self, name: str) -> dict[str, Path]:
         """The files of a revision by their paths in its repository, sorted.
@@ -183,30 +186,42 @@ class Store(OnDisk):
                 delete(staged)
             yield
 
-    def add(self, run: Manifest, row: Row, save: Save, card: Callable[[Row], str]) -> Row:
-        """Write a revision; afterwards it is on the disk, also after a power failure.
+    def add(self, run: Manifest, row: Row, save: Save, facts: CardFacts) -> Row:
+        """Write a revision; afterwards it is on the disk, also after a power failure. One that is there is compared.
 
         Args:
             run: what the revision extends, from `opened`.
             row: describes the revision.
             save: writes its files.
-            card: writes its README.md.
+            facts: of its README.md.
 
         Returns:
             The row with the hash and the size of the weights.
 
         Raises:
-            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left.
+            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left. Or the run has the
+                revision with other weights, of an earlier run, which must not be mixed with this one.
         """
+        folder, earlier = self.folder / row.name, run.row(row.name)
         with self.staged(row.name) as staged:
             save(staged)
-            row = row.model_copy(update=weights_in(staged))
-            (staged / CARD_FILE).write_text(card(row), encoding="utf-8")
+            weights = staged / WEIGHTS_FILE
+            if not weights.is_file():
+                raise PublishError(f"{folder} has no {WEIGHTS_FILE}: save the weights in one file.")
+            # 0.8 s for a gigabyte
+            row = row.model_copy(update={"sha256": file_sha256(weights), "size": weights.stat().st_size})
+            if earlier is not None and earlier.sha256 != row.sha256:
+                raise PublishError(
+                    f"{folder} has other weights, from an earlier run: continue that run, or choose another folder."
+                )
+            if earlier is not None:
+                return earlier
+            (staged / CARD_FILE).write_text(revision_card(facts, **row.model_dump()), encoding="utf-8")
             (staged / MANIFEST_FILE).write_bytes(run.with_rows((row,)).dumps())
             follow_umask(staged)  # safetensors writes files that nobody else can read
             for path in [*staged.rglob("*"), staged]:
                 fsync(path)
-            staged.rename(self.folder / row.name)
+            staged.rename(folder)
             fsync(self.folder)
         self._rows[row.name] = row
         return row
@@ -224,21 +239,6 @@ class Store(OnDisk):
         ):
             yield Path(staged)
 
-    def check_weights(self, name: str, save: Save) -> None:
-        """Check that a revision has the weights that ``save`` writes now.
-
-        Raises:
-            PublishError: it has others, from another run, which must not be mixed with this one.
-        """
-        with self.staged(name) as staged:
-            save(staged)
-            saved = weights_in(staged)["sha256"]
-        if saved != self._rows[name].sha256:
-            raise PublishError(
-                f"{self.folder / name} has other weights, from an earlier run: continue that run from a checkpoint, or "
-                "choose another folder."
-            )
-
     def delete(self) -> None:
         """Delete all revisions.
 
@@ -249,14 +249,6 @@ class Store(OnDisk):
             with self.locked():
                 pass
             delete(self.folder)
-
-
-def weights_in(folder: Path) -> dict[str, Any]:
-    """SHA-256 and size of the weights in a folder, which takes 0.8 s for a gigabyte."""
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise PublishError(f"{folder} has no {WEIGHTS_FILE}: save the weights in one file.")
-    return {"sha256": file_sha256(weights), "size": weights.stat().st_size}
 
 
 def check_version(run: Path) -> None:
@@ -271,8 +263,7 @@ def check_version(run: Path) -> None:
         if kept is not None:
             read = f"{kept.name[8:].replace('--', '/', 1)} with --store {kept.parent}"
         raise ConfigError(
-            f"{run} contains what version 0.3 published: read {read}; continue or repair it with hf-clipdyn 0.3.1, or "
-            "choose another folder."
+            f"{run} contains what version 0.3 published: read {read}; continue or repair it with hf-clipdyn 0.3.1."
         )
 
 

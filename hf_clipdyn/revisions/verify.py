@@ -185,9 +185,7 @@ class _Checks:
         for name in self.names:
             other = first.setdefault(self.weights[name].blob or name, name)
             if other != name and not (name in self.rows and self.rows[name].identical_allowed):
-                yield Finding(
-                    name, "identical-weights", f"The weights are identical to the weights of {other}."
-                )
+                yield Finding(name, "identical-weights", f"The weights are those of {other}.")
 
     def _of_revision(self, name: str) -> Iterator[Finding]:
         """Check the files of one revision."""
@@ -199,8 +197,7 @@ class _Checks:
             yield Finding(name, "no-weights", "The revision has no weights.")
             return
         if row is not None and weights.size != row.size:
-            message = f"The weights have {weights.size} bytes, in the manifest {row.size}."
-            yield Finding(name, "wrong-size", message)
+            yield Finding(name, "wrong-size", f"The weights have {weights.size} bytes, not {row.size}.")
         sha256 = weights.sha256  # None outside the large storage
         for path, record in self.files[name].items():
             is_weights = path in weights.paths
@@ -218,8 +215,7 @@ class _Checks:
                 if self.deep and is_weights and sha256 is None:
                     sha256 = file_sha256(file)
         if row is not None and sha256 not in (None, row.sha256):
-            message = f"The weights have the SHA-256 {sha256}, in the manifest {row.sha256}."
-            yield Finding(name, "wrong-weights", message)
+            yield Finding(name, "wrong-weights", f"Their SHA-256 is {sha256}, in the manifest {row.sha256}.")
 
     def _of_own_manifest(self, name: str) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
@@ -251,8 +247,7 @@ class _Checks:
             meanings = {blob: self._meaning(path, self.refs[name]) for blob, name in one_of.items()}
             for name, blob in blobs.items():
                 if meanings[blob] != meanings[usual]:
-                    message = f"{path} differs from the same file of {one_of[usual]}."
-                    yield Finding(name, "other-config", message)
+                    yield Finding(name, "other-config", f"{path} differs from that of {one_of[usual]}.")
 
     def _meaning(self, path: str, commit: str) -> Any:
         """A JSON file without what transformers notes on its origin and its last call; any other file as it is."""
@@ -273,8 +268,7 @@ class _Checks:
             for what in ("epoch", "samples_seen"):
                 low, high = getattr(before, what), getattr(row, what)
                 if low is not None and high is not None and high < low:
-                    message = f"{what} decreases from {low} ({before.name}) to {high}."
-                    yield Finding(row.name, "wrong-row", message)
+                    yield Finding(row.name, "wrong-row", f"{what} decreases from {low} to {high}.")
         if any(row.recipe_hash.startswith(IMPORTED) for row in rows):
             return  # imported runs have the gaps of their source
         epochs = {row.epoch for row in rows if row.epoch is not None}
@@ -288,8 +282,7 @@ class _Checks:
         if isinstance(self.place, Store):
             return
         if MAIN not in self.files:
-            message = "There is no branch main, which `from_pretrained` loads by default."
-            yield Finding(MAIN, "no-main", message)
+            yield Finding(MAIN, "no-main", "There is no branch main, which `from_pretrained` loads.")
         elif MANIFEST_FILE not in self.files[MAIN]:
             yield Finding(MAIN, "no-manifest", "Revisions carry a manifest, but main has none.")
         elif self.rows:
@@ -297,8 +290,7 @@ class _Checks:
             main, branch = self.weights[MAIN], self.weights.get(newest.name, Weights())
             # A mirror has git's ids.
             if not main.blob or main.blob != (newest.sha256 if main.sha256 else branch.blob):
-                message = f"main has other weights than {newest.name}, the newest revision."
-                yield Finding(MAIN, "main-not-newest", message)
+                yield Finding(MAIN, "main-not-newest", f"main has other weights than {newest.name}.")
 
 
 def repair(
@@ -360,8 +352,8 @@ class _Repair:
 
     def run(self) -> Report:
         if self.hub is not None:
-            persistently(partial(self.hub.check_run, self.manifest.run_id))
-            self.manifest = self.manifest.with_rows((*self.hub.listed(), *self.manifest.revisions))
+            listed = persistently(partial(self.hub.check_run, self.manifest.run_id))
+            self.manifest = self.manifest.with_rows((*listed, *self.manifest.revisions))
         damaged = _damaged(check(self.store, deep=True))
         lost = {name for name, kinds in damaged.items() if not self._mend(name, kinds)}
         if self.hub is not None:

@@ -136,7 +136,12 @@ def test_models_without_a_manifest_are_not_called_whole(
         assert "step1000" not in printed
 
 
-def test_a_run_whose_only_manifest_is_broken_has_a_finding(tmp_path: Path, publish) -> None:
-    publish(range(1))
-    (tmp_path / "revisions" / "epoch-000" / "revisions.json").write_text("{")
-    assert _found(tmp_path) == {("epoch-000", "unreadable-manifest")}
+@pytest.mark.parametrize(
+    "published", [[[0]], [[0, 2], [0, 1, 2]]], ids=["the only one", "a later one has its row"]
+)
+def test_the_newest_manifest_of_a_run_is_broken(tmp_path: Path, publish, published: list[list[int]]) -> None:
+    for epochs in published:
+        publish(epochs)
+    newest = f"epoch-{published[-1][-1]:03d}"
+    (tmp_path / "revisions" / newest / "revisions.json").write_text("{")
+    assert _found(tmp_path) == {(newest, "unreadable-manifest")}
