@@ -59,7 +59,7 @@ from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.provenance import package
-from hf_clipdyn.revisions.published import RunFolder
+from hf_clipdyn.revisions.store import Store
 from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
@@ -253,7 +253,7 @@ class Study:
                     folder = self.folder / name
                     repository = str(values.get("hub_model_id") or "").replace("{name}", name) or None
                     config = TrainingConfig(**values | {"output_dir": folder, "hub_model_id": repository})
-                    measured = self._evaluations(entry.evaluation, folder, RunFolder(folder))
+                    measured = self._evaluations(entry.evaluation, folder, Store(folder))
                     yield Member(name, folder, config, measured)
 
     def _models(self) -> Iterator[Member]:
@@ -263,7 +263,7 @@ class Study:
                 yield Member(entry.name, folder, None, self._evaluations(entry, folder))
 
     def _evaluations(
-        self, own: Measured, folder: Path, run: RunFolder | None = None
+        self, own: Measured, folder: Path, run: Store | None = None
     ) -> "tuple[EvaluationConfig, ...]":
         """The evaluations of a member: of ``run``, which need not exist yet, or of the model that the options name."""
         from hf_clipdyn.evaluation.config import EvaluationConfig

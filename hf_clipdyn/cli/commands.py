@@ -445,7 +445,7 @@ class Repair(Options):
     quiet: bool = QUIET
 
     def __call__(self) -> int:
-        from hf_clipdyn.revisions.repair import repair
+        from hf_clipdyn.revisions.verify import repair
 
         report = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
         print(report.render())

@@ -17,7 +17,8 @@ def naming_runs_here(repos: Iterable[str]) -> Iterator[None]:
         yield
     except RevisionError as error:
         from hf_clipdyn.revisions.open import run_here
+        from hf_clipdyn.revisions.published import shown_path
 
         for run in filter(None, map(run_here, repos)):
-            error.args = (f"{error} A run here has this name: give its folder, {run}.",)
+            error.args = (f"{error} A run here has this name: give its folder, {shown_path(run.run)}.",)
         raise

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, naming
 from hf_clipdyn.hub import valid_repo_name
 from hf_clipdyn.models import snapshots
 from hf_clipdyn.models.settings import PROCESSOR_FILES
+from hf_clipdyn.models.snapshots import model_files
 from hf_clipdyn.revisions import records
-from hf_clipdyn.revisions.names import MAIN, step_name
+from hf_clipdyn.revisions.names import MAIN, step_name, training_order
 from hf_clipdyn.revisions.series import Revision, Series
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
@@ -44,11 +45,10 @@ def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, Any]
     """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
     values: dict[str, Any] = {}
     for entry in history:
-        if step is None or entry.step > step:
-            continue
-        of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
-        of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
-        values |= {name: value for name, value in of_entry.items() if value is not None}
+        if step is not None and entry.step <= step:
+            values |= entry.model_dump(include={"loss", "learning_rate"}, exclude_none=True)
+        if entry.step == step and entry.eval_loss is not None:
+            values["validation_loss"] = entry.eval_loss
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
@@ -65,30 +65,23 @@ def _state(folder: Path) -> _TrainerState:
         return _TrainerState()
     content = path.read_bytes()  # FileNotFoundError says that a Trainer has just removed the checkpoint
     with naming(path, RevisionError):
-        state = _TrainerState.model_validate_json(content)
-    if checkpoint_name(folder) not in (None, step_name(state.global_step or 0)):
-        raise RevisionError(
-            f"{path} gives the step {state.global_step}, its folder another: correct the name."
-        )
-    return state
+        return _TrainerState.model_validate_json(content)
 
 
 # --- the models ---
 
 
-def files_of_model(folder: Path, shared: Path | None = None) -> dict[str, Path]:
+def files_of_model(folder: Path, shared: Path) -> dict[str, Path]:
     """The files of the model in a folder by name; none if there is neither a whole model nor adapters alone.
 
-    The image processor and the tokenizer may be in the folder ``shared``.
+    An image processor or a tokenizer that it lacks may be in the folder ``shared``.
     """
-    files = snapshots.model_files(folder)
+    files, beside = model_files(folder), model_files(shared)
     weights = [name for name in files if records.is_weights(name)]
-    is_whole = bool(weights) and "config.json" in files
-    if snapshots.has_adapter(folder):
-        is_whole = weights == [snapshots.ADAPTER_WEIGHTS]
-    if not is_whole:
+    is_adapter = snapshots.has_adapter(folder) and weights == [snapshots.ADAPTER_WEIGHTS]
+    is_whole = weights and "config.json" in files and not snapshots.has_adapter(folder)
+    if not (is_adapter or is_whole):
         return {}
-    beside = snapshots.model_files(shared) if shared is not None else {}
     for group in (PROCESSOR_FILES, {*snapshots.PROCESSOR_NAMES} - {*PROCESSOR_FILES}):
         if files.keys().isdisjoint(group):
             files |= {name: beside[name] for name in group if name in beside}
@@ -115,46 +108,49 @@ class Folder(Series):
         self._folder = folder if self._only is None else folder.parent
         self.repo_id, self.where = valid_repo_name(self._folder.name), str(self._folder)
 
-    def models(self) -> dict[str, tuple[Path, dict[str, Path]]]:
-        """Folder and files of the model that was saved at the end, as `main`, after those of the checkpoints."""
-        models = {}
-        for folder in self._folder.iterdir():
-            if name := checkpoint_name(folder):
-                models[name] = folder, files_of_model(folder, self._folder)
-        models = dict(sorted(models.items()))
-        if files := files_of_model(self._folder):
-            models[MAIN] = self._folder, files
-        return {name: model for name, model in models.items() if self._only in (None, name)}
+    def models(self) -> dict[str, Path]:
+        """The folder of each checkpoint by step, and that of the model that was saved at the end, as `main`."""
+        folders = {checkpoint_name(folder): folder for folder in self._folder.iterdir()}
+        models = {name: folder for name, folder in folders.items() if name and self._only in (None, name)}
+        if self._only is None and self.files(self._folder):
+            models[MAIN] = self._folder
+        return dict(sorted(models.items(), key=lambda model: training_order(model[0], None)))
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """The files of the model in one of these folders."""
+        return files_of_model(folder, self._folder)
 
     def revisions(self) -> list[Revision]:
         models = self.models()
         if not models:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
-        read = [self._revision(name, *model) for name, model in models.items()]
-        listed = [revision for revision, _ in read]
+        read = [self._revision(*model) for model in models.items()]
+        *others, last = [revision for revision, _ in read]
         # The newest state has logged more of a step than the checkpoint of that step.
         history = max((state for _, state in read), key=lambda state: state.global_step or 0).log_history
-        *others, last = listed
-        if last.name == MAIN and last.commit in {revision.commit for revision in others}:
-            listed = others
+        is_twice = last.name == MAIN and last.commit in {revision.commit for revision in others}
+        listed = others if is_twice else [*others, last]
         return [replace(revision, **logged_values(history, revision.step)) for revision in listed]
 
-    def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> tuple[Revision, _TrainerState]:
+    def _revision(self, name: str, folder: Path) -> tuple[Revision, _TrainerState]:
         try:
-            listed = {path: records.record_of(file) for path, file in files.items()}
-            commit = records.content_id(listed, _base_content(folder) if files else "")
+            files = {path: records.record_of(file) for path, file in self.files(folder).items()}
+            commit = records.content_id(files, _base_content(folder) if files else "")
             state = _state(folder)
         except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
             raise self.changed() from error
-        weights, epoch = records.weights_of(listed), state.epoch
+        if name not in (MAIN, checkpoint_name(folder)):
+            raise self.changed()
+        weights, epoch = records.weights_of(files), state.epoch
         whole = int(epoch) if epoch is not None and epoch.is_integer() else None
-        at: dict[str, Any] = {"epoch": whole, "step": state.global_step, "commit": commit}
-        return Revision(name, **at, sha256=weights.sha256, size=weights.size or None), state
+        of_weights: dict[str, Any] = {"sha256": weights.sha256, "size": weights.size or None}
+        return Revision(name, whole, state.global_step, commit=commit, **of_weights), state
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        folder, files = self.models().get(revision.name, (self._folder, {}))
-        if self._revision(revision.name, folder, files)[0].commit != revision.commit:
+        folder = self.models().get(revision.name)
+        if folder is None or self._revision(revision.name, folder)[0].commit != revision.commit:
             raise self.changed()
+        files = self.files(folder)
         whole = with_base(folder, self._token, settings_only=settings_only, pinned=False) if files else {}
         return self.together(revision, {**whole, **files})
 
@@ -175,20 +171,19 @@ def with_base(
         RevisionNotFoundError: the Hub has no such commit.
         ModelError: they name no model, or not its commit.
     """
-    files = snapshots.model_files(folder)
+    files = model_files(folder)
     if not snapshots.has_adapter(folder):
         return files
     name, commit = snapshots.adapter_base(folder, pinned=pinned)
     if Path(name).is_absolute() or (not pinned and os.path.isdir(name)):  # noqa: PTH112  # for any text
         base = Path(name).absolute()
-        if not files_of_model(base) or (pinned and records.content_of(base) != commit):
+        if not files_of_model(base, base) or (pinned and records.content_of(base) != commit):
             raise RevisionError(
-                f"The adapters were trained on the model in {name}, whose files are not there or have changed: put "
-                "them back."
+                f"Put back the base model in {name}, whose files are not there or have changed."
             )
     else:
         base = snapshots.snapshot_folder(name, commit, token=token, settings_only=settings_only)
-    return snapshots.model_files(base) | files
+    return model_files(base) | files
 
 
 def _base_content(folder: Path) -> str:

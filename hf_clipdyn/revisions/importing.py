@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
@@ -54,8 +54,7 @@ class OpenClipSeries(Series):
         per_epoch: images of an epoch, if known.
 
     Attributes:
-        source: the repository, its type and its commit, for the card; empty for files on the disk.
-        licence, datasets: as the repository's card says.
+        source, datasets, licence: for the card; the repository's card names the last two.
     """
 
     licence: str | None = None
@@ -65,27 +64,27 @@ class OpenClipSeries(Series):
         self, model: str, places: Sequence[str], token: str | None = None, per_epoch: int | None = None
     ) -> None:
         self._paths = [Path(os.path.expanduser(place)).absolute() for place in places]  # noqa: PTH111
-        first = self._paths[0]
-        is_file = len(places) > 1 or first.suffix in CHECKPOINT_SUFFIXES
-        owner, repo, self._inside = [*places[0].rstrip("/").split("/", 2), "", ""][:3]
-        self._repository = f"{owner}/{repo}"
         existing = [os.path.exists(path) for path in self._paths]  # noqa: PTH110  # for any text
         missing = [place for place, exists in zip(places, existing, strict=True) if not (place and exists)]
-        if missing and (is_file or not is_repo_id(self._repository)):
+        first, *others = self._paths
+        owner, repo, self._inside = [*places[0].rstrip("/").split("/", 2), "", ""][:3]
+        is_file = bool(others) or first.suffix in CHECKPOINT_SUFFIXES
+        if missing and (is_file or not is_repo_id(f"{owner}/{repo}")):
             raise ConfigError(
                 f"{shown(missing[0])} is neither a file nor a folder here: give checkpoints of open_clip as files, as "
                 "a folder of epoch_N.pt (open_clip:ViT-B-32@run/checkpoints), or as owner/name/FOLDER on the Hub."
             )
-        self.on_disk, self._token = not missing, token
+        self._hub = HubRun(f"{owner}/{repo}", token)
+        self._hub.patience *= 4  # for gigabytes
+        self.on_disk = not missing
         self.where, name = f"{places[0]} on the Hub", PurePosixPath(self._inside or repo).name
         if self.on_disk:
             folder = first if first.is_dir() else first.parent
             # As open_clip names a run.
             self.where, name = str(first), (folder.parent if folder.name == "checkpoints" else folder).name
         self.repo_id = valid_repo_name(name)
-        self.source = CardSource(None, None, model)
+        self.source, self.converter = CardSource(None, None, model), Converter(model)
         self._per_epoch = per_epoch
-        self.converter = Converter(model)
         self._by_commit: dict[str, Checkpoint] = {}
         self._converted: list[Path] = []  # the folder that was used last is at the end
 
@@ -100,8 +99,7 @@ class OpenClipSeries(Series):
     def _here(self) -> list[Checkpoint]:
         paths = self._paths
         if paths[0].is_dir():
-            files = (path for path in paths[0].iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
-            paths = [path for path in files if epoch_of(path.stem) is not None]
+            paths = [path for path in paths[0].iterdir() if _is_of_epoch(path)]
         if not paths:
             raise ConfigError(f"{self.where} contains no checkpoints of open_clip: expected epoch_N.pt.")
         return list(map(_on_disk, paths))
@@ -111,25 +109,21 @@ class OpenClipSeries(Series):
 
         Each is downloaded when it is read.
         """
-        place = HubRun(self._repository, self._token)
-        place.patience *= 4  # for gigabytes
-        if not ask(partial(place.api.repo_exists, place.repo_id), place.where):
-            place.repo_type = "dataset"
-        where: Any = {"repo_id": place.repo_id, "repo_type": place.repo_type}
-        info: Any = ask(partial(place.api.repo_info, **where), place.where)
-        commit = str(info.sha)
-        files = place.files(commit)
+        hub, repo_id = self._hub, self._hub.repo_id
+        if not ask(partial(hub.api.repo_exists, repo_id), hub.where):
+            hub.repo_type = "dataset"
+        info: Any = ask(partial(hub.api.repo_info, repo_id, repo_type=hub.repo_type), hub.where)
+        files = hub.files(info.sha)
         runs: dict[PurePosixPath, list[Checkpoint]] = defaultdict(list)
-        for name in files:
-            path, epoch = PurePosixPath(name), epoch_of(PurePosixPath(name).stem)
-            if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
-                of_file = partial(_file, place, commit, name), partial(files.__getitem__, name)
-                runs[path.parent].append(Checkpoint(name, epoch, *of_file))
+        for path in filter(_is_of_epoch, map(PurePosixPath, files)):
+            name = path.as_posix()
+            of_file = partial(_file, hub, info.sha, name), partial(files.__getitem__, name)
+            runs[path.parent].append(Checkpoint(name, epoch_of(path.stem), *of_file))
         chosen = [folder for folder in runs if self._inside in ("", folder.as_posix(), folder.name)]
         if len(chosen) != 1:
             known = [folder.as_posix() for folder in runs]
-            raise UnknownNameError(f"single folder of epoch_N.pt in {place.repo_id}", self._inside, known)
-        self.source = CardSource(place.repo_id, commit, self.source.model, place.repo_type)
+            raise UnknownNameError(f"single folder of epoch_N.pt in {repo_id}", self._inside, known)
+        self.source = CardSource(repo_id, info.sha, self.source.model, hub.repo_type)
         card = info.card_data or {}
         datasets = card.get("datasets") or ()
         self.datasets = (datasets,) if isinstance(datasets, str) else tuple(datasets)
@@ -167,20 +161,25 @@ class OpenClipSeries(Series):
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with a converted checkpoint, until those of two others are fetched."""
         if settings_only:  # the files beside the weights, which all checkpoints share
-            folder = self.temporary / "settings"
-            self.converter.save_settings(folder)
-            return folder
+            self.converter.save_settings(self.temporary / "settings")
+            return self.temporary / "settings"
         if revision.commit not in self._by_commit:  # another process has listed it
             self.revisions()
         if revision.commit not in self._by_commit:
             raise self.changed()
         folder = self.temporary / revision.commit
-        if folder not in self._converted:
-            for older in self._converted[:-1]:
-                delete(older)
+        if folder in self._converted:
+            self._converted.remove(folder)
+        else:
+            while len(self._converted) > 1:
+                delete(self._converted.pop(0))
             self.convert(self._by_commit[revision.commit], folder)
-        self._converted = [*[other for other in self._converted if other != folder][-1:], folder]
+        self._converted.append(folder)
         return folder
+
+
+def _is_of_epoch(path: PurePath) -> bool:
+    return path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None
 
 
 def ordered(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
@@ -191,9 +190,8 @@ def ordered(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
             raise ConfigError(f"{checkpoint.name} has no epoch in it or in its name: rename it to epoch_N.")
         other = of_epoch.setdefault(checkpoint.epoch, checkpoint)
         if other is not checkpoint:
-            raise ConfigError(
-                f"{other.name} and {checkpoint.name} are both of epoch {checkpoint.epoch}: leave out one."
-            )
+            names = f"{other.name} and {checkpoint.name}"
+            raise ConfigError(f"{names} are both of epoch {checkpoint.epoch}: leave out one.")
     return [of_epoch[epoch] for epoch in sorted(of_epoch)]
 
 
@@ -212,12 +210,7 @@ def _file(place: HubRun, commit: str, path: str) -> AbstractContextManager[Path]
 
 
 def import_open_clip(
-    series: OpenClipSeries,
-    repo_id: str,
-    *,
-    output_dir: Path,
-    licence: str | None = None,
-    **publishing: Any,
+    series: OpenClipSeries, repo_id: str, *, output_dir: Path, licence: str | None = None, **publishing: Any
 ) -> Summary:
     """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again.
 
@@ -228,10 +221,8 @@ def import_open_clip(
         licence: of checkpoints whose repository names none.
         publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
     """
-    checkpoints = ordered(series.checkpoints())
-    rows = [Row(**series.facts(checkpoint)) for checkpoint in checkpoints]
-    files = {row.name: checkpoint.name for row, checkpoint in zip(rows, checkpoints, strict=True)}
-    source = series.source
+    checkpoints, source = ordered(series.checkpoints()), series.source
+    files = {series.facts(checkpoint)["name"]: checkpoint.name for checkpoint in checkpoints}
     card = CardFacts(
         repo_id,
         datasets=series.datasets,
@@ -243,6 +234,6 @@ def import_open_clip(
     )
     publishing["recipe_hash"] = f"{IMPORTED}{source.model}:{source.repo_id or 'files'}"
     with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
-        for row, checkpoint in zip(rows, checkpoints, strict=True):
-            publisher.submit(row, partial(series.convert, checkpoint))
+        for checkpoint in checkpoints:
+            publisher.submit(Row(**series.facts(checkpoint)), partial(series.convert, checkpoint))
         return publisher.finish()

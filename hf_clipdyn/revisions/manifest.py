@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.hub import is_repo_id
-from hf_clipdyn.revisions.names import RevisionName, checked, training_order
+from hf_clipdyn.errors import RevisionError, naming
+from hf_clipdyn.hub import checked_repo_id
+from hf_clipdyn.revisions.names import RevisionName, training_order
 
 MANIFEST_FILE = "revisions.json"
 # The recipe hash of imported runs, which have the gaps of their source, starts so.
@@ -90,12 +90,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format_version: Annotated[
-        int,
-        checked(_FORMAT_VERSION.__eq__, f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn"),
-    ] = _FORMAT_VERSION
+    format_version: int = _FORMAT_VERSION
     run_id: str
-    repo_id: Annotated[str, checked(is_repo_id, "the Hub accepts no such name of a repository")] | None = None
+    repo_id: Annotated[str, AfterValidator(checked_repo_id)] | None = None
     hub: Annotated[str, StringConstraints(pattern="^(public|private)$")] | None = None
     scale: Annotated[str, StringConstraints(pattern=r"^[^\p{C}\p{Zl}\p{Zp}]{1,200}$")] | None = None
     seed: int | None = None
@@ -104,6 +101,13 @@ class Manifest(BaseModel):
     parents: tuple[Parent, ...] = ()
     planned: tuple[RevisionName, ...] = ()
     revisions: tuple[Row, ...]
+
+    @field_validator("format_version")
+    @classmethod
+    def _is_known(cls, version: int) -> int:
+        if version != _FORMAT_VERSION:
+            raise ValueError(f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn")
+        return version
 
     @field_validator("revisions")
     @classmethod
@@ -131,16 +135,10 @@ class Manifest(BaseModel):
         """Read `revisions.json`.
 
         Raises:
-            RevisionError: it is none; the message repeats nothing of the content, which may be another file's.
+            RevisionError: it is none; the message quotes no more than single values, as it may be another file.
         """
-        try:
+        with naming(f"{MANIFEST_FILE} of {where} cannot be read", RevisionError):
             return cls.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            at = ".".join(map(str, first["loc"]))
-            raise RevisionError(
-                f"{MANIFEST_FILE} of {where} cannot be read: {at + ': ' if at else ''}{first['msg']}."
-            ) from None
 
 
 # Of models that no run of this package has published.

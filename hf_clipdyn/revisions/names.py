@@ -7,7 +7,6 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 import math
 import os
 import re
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
@@ -17,22 +16,15 @@ Name = str | os.PathLike[str]  # `owner/name`, a folder, or `open_clip:MODEL@PLA
 OPEN_CLIP = "open_clip:"  # start of the name of open_clip's checkpoints
 
 
-def checked(fits: Callable[[Any], bool], otherwise: str) -> AfterValidator:
-    """A check of a value in a pydantic model, with words of its own."""
-
-    def check(value: Any) -> Any:
-        if not fits(value):
-            raise ValueError(otherwise)
-        return value
-
-    return AfterValidator(check)
+def _not_main(name: str) -> str:
+    if name == MAIN:
+        raise ValueError("main is the newest revision, and no revision is called so")
+    return name
 
 
 # A name that may become a folder: files of others are read, and this keeps their names inside of it.
 RevisionName = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"),
-    checked(MAIN.__ne__, "main is the newest revision, and no revision is called so"),
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"), AfterValidator(_not_main)
 ]
 
 _DIGITS = re.compile(r"(\d{1,18})")

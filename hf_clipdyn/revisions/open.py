@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_f
 from hf_clipdyn.revisions.folders import Folder
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name
-from hf_clipdyn.revisions.published import CachedRun, HubRun, RunFolder, shown_path
+from hf_clipdyn.revisions.published import CachedRun, HubRun, shown_path
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import check_version
+from hf_clipdyn.revisions.store import Store, check_version
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,10 +77,7 @@ def _processor_files(processor: Name, token: str | None) -> dict[str, Path]:
         folder = snapshot_folder(os.fspath(processor), MAIN, token=token, settings_only=True)
     files = {name: path for name, path in model_files(folder).items() if name in PROCESSOR_NAMES}
     if files.keys().isdisjoint(PROCESSOR_FILES):
-        raise ConfigError(
-            f"{processor} contains no processor: expected {' or '.join(PROCESSOR_FILES)}, as "
-            "`processor.save_pretrained` writes."
-        )
+        raise ConfigError(f"{processor} contains no processor: expected {' or '.join(PROCESSOR_FILES)}.")
     return files
 
 
@@ -95,29 +92,26 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
         return _in_folder(folder.absolute(), token)
     if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
         raise ConfigError(
-            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name "
-            "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
-            "a model, with a Trainer's checkpoints or with a run."
+            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name, or a folder "
+            "with a run, a Trainer's checkpoints or a model."
         )
     run = run_here(text) if text.startswith("local/") or "/" not in text else None
     if run is not None:
-        return RunFolder(Path(run).absolute())
+        return run
     if not constants.HF_HUB_OFFLINE:
         return HubRun(text, token)
     cached = CachedRun(text, Path(constants.HF_HUB_CACHE), token)
-    if not cached.folder.is_dir():
-        raise RevisionNotFoundError(
-            f"There is no {cached.where}, which alone is read while HF_HUB_OFFLINE is set. {runs_here()}"
-        )
-    return cached
+    if cached.folder.is_dir():
+        return cached
+    raise RevisionNotFoundError(f"There is no {cached.where}, and HF_HUB_OFFLINE is set. {runs_here()}")
 
 
 def _in_folder(folder: Path, token: str | None) -> Series:
     check_version(folder)
     if (folder / "revisions").is_dir():
-        return RunFolder(folder)
+        return Store(folder)
     series = Folder(folder, token)
-    if any(files for _, files in series.models().values()):
+    if any(map(series.files, series.models().values())):
         return series
     if runs := _runs_below(folder):
         hint = f"It contains runs: give one or several of them, for example {runs[0]}."
@@ -140,12 +134,12 @@ def _runs_below(folder: Path) -> list[Path]:
     return sorted({path.parents[2] for pattern in patterns for path in folder.glob(pattern)})
 
 
-def run_here(repo_id: str) -> str | None:
-    """The folder of the run of that name below `./runs`; None if there is none."""
-    runs = map(RunFolder, _runs_below(Path("runs").absolute()))
-    found = [shown_path(run.run) for run in runs if run.repo_id == repo_id]
+def run_here(repo_id: str) -> Store | None:
+    """The run of that name below `./runs`; None if there is none."""
+    found = _runs_called(repo_id, _runs_below(Path("runs").absolute()))
     if len(found) > 1:
-        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
+        folders = " or ".join(shown_path(run.run) for run in found[:4])
+        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {folders}.")
     return found[0] if found else None
 
 
@@ -155,11 +149,15 @@ def runs_here() -> str:
     return f"Runs are in {folders}: give such a folder." if folders else "No folder below ./runs has a run."
 
 
-def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
+def run_beside(repo_id: str, tables: Sequence[Path]) -> Store | None:
     """The run of that name beside one of these tables of results; None if there is none."""
     folders = dict.fromkeys(table.absolute().parent for table in tables)
-    runs = (RunFolder(folder) for folder in folders if (folder / "revisions").is_dir())
-    return next((run for run in runs if run.repo_id == repo_id), None)
+    return next(iter(_runs_called(repo_id, folders)), None)
+
+
+def _runs_called(repo_id: str, folders: Iterable[Path]) -> list[Store]:
+    runs = (Store(folder) for folder in folders if (folder / "revisions").is_dir())
+    return [run for run in runs if run.repo_id == repo_id]
 
 
 def open_measured(repo_id: str, tables: Sequence[Path], store: Name | None = None) -> Series:
@@ -168,7 +166,7 @@ def open_measured(repo_id: str, tables: Sequence[Path], store: Name | None = Non
     ``store`` is the folder of the run, if it is elsewhere, or a store of version 0.3.
     """
     if store is not None and (Path(store) / "revisions").is_dir():
-        return RunFolder(Path(store).absolute())
+        return Store(Path(store).absolute())
     beside = run_beside(repo_id, tables) if store is None else None
     return beside or open_series(repo_id, store)
 

@@ -1,12 +1,10 @@
-"""Runs with branches and a manifest: in folders on the disk, on the Hub, and in a kept store of version 0.3."""
+"""Branches with a manifest: on the Hub, and in a cache or a kept store of version 0.3; `store` has those in folders."""
 
-import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +14,12 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoFile
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import PATIENCE, persistently, reason, status_of, valid_repo_name
-from hf_clipdyn.models.snapshots import model_files, snapshot_folder
-from hf_clipdyn.revisions import records
+from hf_clipdyn.hub import PATIENCE, persistently, reason, status_of
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions.folders import with_base
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import MAIN, epoch_of, natural_key, training_order
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest
+from hf_clipdyn.revisions.names import MAIN, epoch_of, training_order
+from hf_clipdyn.revisions.records import FileRecord, Listing, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
 
 T = TypeVar("T")
@@ -31,10 +29,10 @@ _OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "
 OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
-def in_parallel(call: Callable[[str], T], names: Iterable[str]) -> list[T]:
+def in_parallel(call: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
     """What a call gives for each: it waits for a server or a disk."""
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(call, names))
+        return dict(zip(names, pool.map(call, names), strict=True))
 
 
 class Published(Series):
@@ -43,18 +41,16 @@ class Published(Series):
     Attributes:
         tags: tag to commit, as the last `refs` saw them. Those of a suite without a manifest count as revisions; those
             of a run of this package keep what `repair` has replaced.
-        broken: what is wrong with revisions whose manifest cannot be read, by name.
     """
 
     tags: Mapping[str, str] = {}
-    broken: Mapping[str, str] = {}
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
         """Branch to commit, `main` included; of folders their names."""
 
     @abstractmethod
-    def files(self, commit: str) -> records.Listing:
+    def files(self, commit: str) -> Listing:
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
@@ -86,15 +82,13 @@ class Published(Series):
         if manifest is NO_MANIFEST:
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
-        files = in_parallel(self.files, refs.values())
-        found = [
-            _described(*ref, listing, manifest) for ref, listing in zip(refs.items(), files, strict=True)
-        ]
+        files = in_parallel(self.files, set(refs.values()))
+        found = [_described(name, commit, files[commit], manifest) for name, commit in refs.items()]
         return sorted(found, key=lambda revision: training_order(revision.name, revision.step))
 
 
-def _described(name: str, commit: str, files: records.Listing, manifest: Manifest) -> Revision:
-    weights, row = records.weights_of(files), manifest.row(name)
+def _described(name: str, commit: str, files: Listing, manifest: Manifest) -> Revision:
+    weights, row = weights_of(files), manifest.row(name)
     facts = {"epoch": epoch_of(name)} | manifest.model_dump(include=OF_RUN)
     facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size or None, **facts)
@@ -103,17 +97,17 @@ def _described(name: str, commit: str, files: records.Listing, manifest: Manifes
 # --- on the disk ---
 
 
-class _OnDisk(Published):
+class OnDisk(Published):
     """A series whose commits are folders in ``snapshots``; a link may lead to other files below ``folder`` alone."""
 
     folder: Path
     snapshots: Path
 
     @abstractmethod
-    def record(self, file: Path) -> records.FileRecord:
+    def record(self, file: Path) -> FileRecord:
         """What is recorded of a file."""
 
-    def files(self, commit: str) -> records.Listing:
+    def files(self, commit: str) -> Listing:
         if not (self.snapshots / commit).is_dir():
             raise self.changed()
         return {name: self.record(path) for name, path in self.paths(commit).items() if self.has(path)}
@@ -125,11 +119,11 @@ class _OnDisk(Published):
 
     def has(self, path: Path) -> bool:
         """Whether a path is a file of this place, not a link that leads elsewhere."""
-        return path.is_file() and os.path.realpath(path).startswith(self._real_folder)
+        return path.is_file() and path.resolve().is_relative_to(self._real_folder)
 
     @cached_property
-    def _real_folder(self) -> str:
-        return os.path.join(os.path.realpath(self.folder), "")  # noqa: PTH118  # with the last slash
+    def _real_folder(self) -> Path:
+        return self.folder.resolve()
 
     def file(self, commit: str, path: str) -> AbstractContextManager[Path]:
         file = self.snapshots / commit / path
@@ -138,109 +132,13 @@ class _OnDisk(Published):
         return nullcontext(file)
 
 
-class RunFolder(_OnDisk):
-    """The folders below `revisions` of a run, and what others add to them later.
-
-    Folders whose manifest cannot be read are ``broken``: `verify` reports them, and nothing else goes on without them.
-
-    Args:
-        run: folder of the run, which need not exist yet.
-    """
-
-    def __init__(self, run: str | Path) -> None:
-        self.run = Path(run)
-        self.folder = self.snapshots = self.run / "revisions"
-        self.where = shown_path(self.folder)
-        self.broken: dict[str, str] = {}
-        self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
-        self.manifest()  # gives the name
-
-    def rows(self) -> list[Row]:
-        """The rows of the revisions whose folders are here, in training order."""
-        manifests = self.folder.glob(f"[!.]*/{MANIFEST_FILE}")
-        names = {path.parent.name for path in manifests if path.is_file()} - self.broken.keys()
-        # The manifest of the last revision has most rows, so few others need to be read.
-        for name in sorted(names, key=natural_key, reverse=True):
-            try:
-                if name not in self._rows:
-                    self._rows.update(self._read(name) | self._rows)  # as they were read first
-            except FileNotFoundError:  # somebody has deleted it
-                continue
-            except RevisionError as error:
-                self.broken[name] = str(error)
-        return sorted((self._rows[name] for name in names & self._rows.keys()), key=Row.order)
-
-    def _read(self, name: str) -> dict[str, Row]:
-        rows = {row.name: row for row in read_manifest(self.folder / name).revisions}
-        if name not in rows:
-            raise RevisionError(
-                f"{self.folder / name / MANIFEST_FILE} does not describe {name}: delete the folder."
-            )
-        return rows
-
-    def names(self) -> list[str]:
-        """The revisions whose folders are here, in training order."""
-        return [row.name for row in self.rows()]
-
-    def check_readable(self) -> None:
-        """Raise what is wrong with a broken folder.
-
-        Raises:
-            RevisionError: there is one.
-        """
-        for said in self.broken.values():
-            raise RevisionError(said)
-
-    def row(self, name: str) -> Row:
-        """The row of a revision that `rows` has listed."""
-        return self._rows[name]
-
-    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
-        """The newest folder's manifest with the rows of all others, or `NO_MANIFEST`.
-
-        It has the rows of deleted folders too, unless these were the newest ones.
-        """
-        names = self.names()
-        manifest = read_manifest(self.folder / names[-1]) if names else NO_MANIFEST
-        self.repo_id = manifest.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
-        return manifest.with_rows(tuple(self._rows.values())) if names else manifest
-
-    def refs(self) -> dict[str, str]:
-        names = {name: name for name in self.names()}
-        if not names:
-            self.check_readable()
-            raise RevisionNotFoundError(f"{self.where} has no revisions.")
-        return names
-
-    def record(self, file: Path) -> records.FileRecord:
-        name = file.parent.name
-        if file != self.folder / name / WEIGHTS_FILE:
-            return records.record_of(file)
-        sha256 = self._rows[name].sha256  # weights take long to read
-        return records.FileRecord(file.stat().st_size, sha256)
-
-    def revisions(self) -> list[Revision]:
-        listed = super().revisions()
-        self.check_readable()
-        return [replace(revision, commit=self._commit(revision.name)) for revision in listed]
-
-    def _commit(self, name: str) -> str:
-        return records.content_of(self.folder / name, self.record)
-
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
-        name = revision.name
-        if name not in self.names() or self._commit(name) != revision.commit:
-            raise self.changed()
-        return self.together(revision, model_files(self.folder / name))
-
-
 def shown_path(path: Path) -> str:
     """A path as it is short to type where the reader is."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-class CachedRun(_OnDisk):
+class CachedRun(OnDisk):
     """A repository in a cache of the Hub's client: offline, and the stores of version 0.3 (`--store runs/x/hub`)."""
 
     def __init__(self, repo_id: str, cache: Path, token: str | None = None) -> None:
@@ -261,10 +159,10 @@ class CachedRun(_OnDisk):
             raise RevisionNotFoundError(f"There is no {self.where}.")
         return refs
 
-    def record(self, file: Path) -> records.FileRecord:
+    def record(self, file: Path) -> FileRecord:
         if not file.is_symlink():
-            return records.record_of(file)
-        return records.FileRecord(file.stat().st_size, file.readlink().name)  # the blob is called by its hash
+            return record_of(file)
+        return FileRecord(file.stat().st_size, file.readlink().name)  # the blob is called by its hash
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         folder = self.snapshots / revision.commit
@@ -295,11 +193,11 @@ class HubRun(Published):
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
         return {ref.name: ref.target_commit for ref in found.branches}
 
-    def files(self, commit: str) -> records.Listing:
+    def files(self, commit: str) -> Listing:
         where: dict[str, Any] = {"revision": commit, "repo_type": self.repo_type}
         list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, **where)
         return {
-            item.path: records.FileRecord(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
+            item.path: FileRecord(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
             for item in ask(lambda: list(list_tree()), self.where)
             if isinstance(item, RepoFile)
         }

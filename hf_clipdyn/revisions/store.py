@@ -14,46 +14,158 @@ A folder appears by a rename, so it is whole or absent, and it never changes aft
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from hf_clipdyn.errors import ConfigError, PublishError, naming, readable_size
+from hf_clipdyn.cards import CardFacts, revision_card
+from hf_clipdyn.errors import (
+    ConfigError,
+    PublishError,
+    RevisionError,
+    RevisionNotFoundError,
+    naming,
+    readable_size,
+)
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row
-from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, RunFolder
+from hf_clipdyn.hub import valid_repo_name
+from hf_clipdyn.models.snapshots import model_files
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.names import natural_key
+from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, OnDisk, shown_path
+from hf_clipdyn.revisions.records import FileRecord, content_of, record_of
+from hf_clipdyn.revisions.series import Revision
 
 # Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
 Save = Callable[[Path], object]
 
 
-class Store(RunFolder):
-    """The folders of a run, which are written. A revision is in it whole or not at all."""
+class Store(OnDisk):
+    """The folders of a run, and what others add to them later.
 
-    def opened(self, recipe_hash: str = "", **facts: Any) -> Manifest:
-        """What the next revision extends: the manifest of this run with these facts, or that of a new run.
+    Args:
+        run: folder of the run, which need not exist yet.
+
+    Attributes:
+        broken: names of folders whose manifest cannot be read or is another's, as the last `rows` saw them. Only
+            `verify` and `repair` go on if there are any.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.run = Path(run)
+        self.folder = self.snapshots = self.run / "revisions"
+        self.where = shown_path(self.folder)
+        self.broken: set[str] = set()
+        self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
+        self.manifest()  # gives the name
+
+    # --- what is there ---
+
+    def rows(self) -> list[Row]:
+        """The rows of the revisions whose folders are here, in training order, without the broken ones."""
+        manifests = self.folder.glob(f"[!.]*/{MANIFEST_FILE}")
+        names = {path.parent.name for path in manifests if path.is_file()}
+        # The manifest of the last revision has most rows, so few others need to be read.
+        for name in sorted(names - self._rows.keys(), key=natural_key, reverse=True):
+            if name not in self._rows:
+                with suppress(FileNotFoundError, RevisionError):
+                    for row in read_manifest(self.folder / name).revisions:
+                        self._rows.setdefault(row.name, row)
+        known = names & self._rows.keys()
+        self.broken = names - known
+        return sorted((self._rows[name] for name in known), key=Row.order)
+
+    def names(self) -> list[str]:
+        """The revisions whose folders are here, in training order, without the broken ones."""
+        return [row.name for row in self.rows()]
+
+    def check_readable(self) -> None:
+        """Raise what is wrong with a broken folder.
+
+        Raises:
+            RevisionError: there is one.
+        """
+        for name in sorted(self.broken, reverse=True):
+            read_manifest(self.folder / name)
+            raise RevisionError(
+                f"{self.folder / name / MANIFEST_FILE} does not describe {name}: delete the folder."
+            )
+
+    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
+        """The newest manifest that can be read, with the rows of all others, or `NO_MANIFEST`.
+
+        It has the rows of deleted folders too, unless these were the newest ones.
+        """
+        manifest = NO_MANIFEST
+        for name in reversed(self.names()):
+            with suppress(RevisionError):
+                manifest = read_manifest(self.folder / name).with_rows(tuple(self._rows.values()))
+                break
+        self.repo_id = manifest.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
+        return manifest
+
+    def refs(self) -> dict[str, str]:
+        names = [*self.names(), *self.broken]
+        if not names:
+            raise RevisionNotFoundError(f"{self.where} has no revisions.")
+        return {name: name for name in names}
+
+    def record(self, file: Path) -> FileRecord:
+        row = self._rows.get(file.parent.name)
+        if row is None or file != self.folder / row.name / WEIGHTS_FILE:
+            return record_of(file)
+        return FileRecord(file.stat().st_size, row.sha256)  # weights take long to read
+
+    def revisions(self) -> list[Revision]:
+        listed = super().revisions()
+        self.check_readable()
+        return [replace(revision, commit=self._commit(revision.name)) for revision in listed]
+
+    def _commit(self, name: str) -> str:
+        return content_of(self.folder / name, self.record)
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
+        if self._commit(revision.name) != revision.commit:
+            raise self.changed()
+        return self.together(revision, model_files(self.folder / revision.name))
+
+    def files_to_send(self, name: str) -> dict[str, Path]:
+        """The files of a revision by their paths in its repository, sorted.
+
+        Raises:
+            PublishError: one is a link to a file elsewhere.
+        """
+        files = self.paths(name)
+        for path in files.values():
+            if not self.has(path):
+                raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
+        return files
+
+    # --- what is written ---
+
+    def opened(self, run: Manifest, recipe_hash: str = "") -> Manifest:
+        """What the next revision extends: a manifest with the facts of ``run``, and the rows and the id of a run here.
 
         Raises:
             PublishError: the folder has a run with another recipe or another name.
         """
-        manifest = self.manifest()
+        there = self.manifest()
         self.check_readable()
-        if manifest is NO_MANIFEST:
-            return Manifest(run_id=uuid4().hex, revisions=(), **facts)
+        if there is NO_MANIFEST:
+            return run
         for what, before, now in (
-            ("recipe", manifest.revisions[-1].recipe_hash, recipe_hash),
-            ("name", manifest.repo_id, facts.get("repo_id")),
+            ("recipe", there.revisions[-1].recipe_hash, recipe_hash),
+            ("name", there.repo_id, run.repo_id),
         ):
             if before != now:
                 raise PublishError(
                     f"{self.run} contains a run with another {what} ({before}, not {now}): choose another folder."
                 )
-        return manifest.model_copy(update=facts)
+        return run.model_copy(update={"run_id": there.run_id, "revisions": there.revisions})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -74,34 +186,45 @@ class Store(RunFolder):
                 delete(staged)
             yield
 
-    def add(self, manifest: Manifest, row: Row, save: Save, card: Callable[[Row], str]) -> Manifest:
-        """Write a revision; afterwards it is on the disk, also after a power failure.
+    def add(self, run: Manifest, row: Row, save: Save, facts: CardFacts) -> Row:
+        """Write a revision; afterwards it is on the disk, also after a power failure. One that is there is compared.
 
         Args:
-            manifest: what the revision extends, from `opened`.
+            run: what the revision extends, from `opened`.
             row: describes the revision.
             save: writes its files.
-            card: writes its README.md.
+            facts: of its README.md.
 
         Returns:
-            The manifest with the row.
+            The row with the hash and the size of the weights.
 
         Raises:
-            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left.
+            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left. Or the run has the
+                revision with other weights, of an earlier run, which must not be mixed with this one.
         """
+        folder, earlier = self.folder / row.name, run.row(row.name)
         with self.staged(row.name) as staged:
             save(staged)
-            row = row.model_copy(update=weights_in(staged))
-            manifest = manifest.with_rows((row,))
-            (staged / CARD_FILE).write_text(card(row), encoding="utf-8")
-            (staged / MANIFEST_FILE).write_bytes(manifest.dumps())
+            weights = staged / WEIGHTS_FILE
+            if not weights.is_file():
+                raise PublishError(f"{folder} has no {WEIGHTS_FILE}: save the weights in one file.")
+            # 0.8 s for a gigabyte
+            row = row.model_copy(update={"sha256": file_sha256(weights), "size": weights.stat().st_size})
+            if earlier is not None and earlier.sha256 != row.sha256:
+                raise PublishError(
+                    f"{folder} has other weights, from an earlier run: continue that run, or choose another folder."
+                )
+            if earlier is not None:
+                return earlier
+            (staged / CARD_FILE).write_text(revision_card(facts, **row.model_dump()), encoding="utf-8")
+            (staged / MANIFEST_FILE).write_bytes(run.with_rows((row,)).dumps())
             follow_umask(staged)  # safetensors writes files that nobody else can read
             for path in [*staged.rglob("*"), staged]:
                 fsync(path)
-            staged.rename(self.folder / row.name)
+            staged.rename(folder)
             fsync(self.folder)
         self._rows[row.name] = row
-        return manifest
+        return row
 
     @contextmanager
     def staged(self, name: str) -> Iterator[Path]:
@@ -116,33 +239,6 @@ class Store(RunFolder):
         ):
             yield Path(staged)
 
-    def check_weights(self, name: str, save: Save) -> None:
-        """Check that a revision has the weights that ``save`` writes now.
-
-        Raises:
-            PublishError: it has others, from another run, which must not be mixed with this one.
-        """
-        with self.staged(name) as staged:
-            save(staged)
-            saved = weights_in(staged)["sha256"]
-        if saved != self._rows[name].sha256:
-            raise PublishError(
-                f"{self.folder / name} has other weights, from an earlier run: continue that run from a checkpoint, or "
-                "choose another folder."
-            )
-
-    def files_to_send(self, name: str) -> dict[str, Path]:
-        """The files of a revision by their paths in its repository, sorted.
-
-        Raises:
-            PublishError: one is a link to a file elsewhere.
-        """
-        files = self.paths(name)
-        for path in files.values():
-            if not self.has(path):
-                raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
-        return files
-
     def delete(self) -> None:
         """Delete all revisions.
 
@@ -153,14 +249,6 @@ class Store(RunFolder):
             with self.locked():
                 pass
             delete(self.folder)
-
-
-def weights_in(folder: Path) -> dict[str, Any]:
-    """SHA-256 and size of the weights in a folder, which takes 0.8 s for a gigabyte."""
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise PublishError(f"{folder} has no {WEIGHTS_FILE}: save the weights in one file.")
-    return {"sha256": file_sha256(weights), "size": weights.stat().st_size}
 
 
 def check_version(run: Path) -> None:
@@ -175,8 +263,7 @@ def check_version(run: Path) -> None:
         if kept is not None:
             read = f"{kept.name[8:].replace('--', '/', 1)} with --store {kept.parent}"
         raise ConfigError(
-            f"{run} contains what version 0.3 published: read {read}; continue or repair it with hf-clipdyn 0.3.1, or "
-            "choose another folder."
+            f"{run} contains what version 0.3 published: read {read}; continue or repair it with hf-clipdyn 0.3.1."
         )
 
 

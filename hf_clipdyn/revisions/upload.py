@@ -17,14 +17,15 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from huggingface_hub import CommitOperationAdd
 
 from hf_clipdyn import hub as client
-from hf_clipdyn.cards import CardFacts, revision_card
+from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun
 from hf_clipdyn.revisions.records import FileRecord, is_weights
@@ -34,8 +35,6 @@ _log = logging.getLogger(__name__)
 
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
-_ON_CARD = {"name", "epoch", "step", "samples_seen", "loss"}
-_NO_FILE = FileRecord()
 
 
 @dataclass(frozen=True)
@@ -79,33 +78,32 @@ class Hub(HubRun):
         self, store: Store, repo_id: str, token: str | None = None, *, private: bool = False
     ) -> None:
         super().__init__(repo_id, token)
-        self._store, self.is_private = store, private
+        self._store, self._is_private = store, private
 
-    def check_run(self, run_id: str) -> None:
+    def check_run(self, run_id: str) -> tuple[Row, ...]:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
+
+        Returns:
+            The rows of the manifest on `main`.
 
         Raises:
             ConfigError: it is public, and a private one was asked for.
             PublishError: it has other weights.
         """
-        self.api.create_repo(self.repo_id, private=self.is_private or None, exist_ok=True)
-        if self.is_private:
+        self.api.create_repo(self.repo_id, private=self._is_private or None, exist_ok=True)
+        if self._is_private:
             client.check_private(self.api.repo_info(self.repo_id))
         self.api.auth_check(self.repo_id, write=True)
-        of_run = self.manifest({MAIN: MAIN}).run_id
-        if of_run != run_id and (of_run or any(map(is_weights, self.files(MAIN)))):
+        there = self.manifest({MAIN: MAIN})
+        if there.run_id != run_id and (there.run_id or any(map(is_weights, self.files(MAIN)))):
             raise PublishError(
-                f"{self.where} has the revisions of another run, or weights that no run of this package published: "
-                "name another repository."
+                f"{self.where} has another run, or weights that no run of this package published: name another."
             )
-
-    def listed(self) -> tuple[Row, ...]:
-        """The rows of the manifest on `main`; none if there is no manifest."""
-        return self.manifest({MAIN: MAIN}).revisions
+        return there.revisions
 
     def sha256(self, commit: str) -> str:
         """The Hub's own hash of the weights of a commit; empty without weights."""
-        return self.files(commit).get(WEIGHTS_FILE, _NO_FILE).sha256 or ""
+        return self.files(commit).get(WEIGHTS_FILE, FileRecord()).sha256 or ""
 
     def publish(self, row: Row, *, moves: bool = False) -> None:
         """Commit, compare, branch, in this order; a repeat does only what is missing.
@@ -124,8 +122,7 @@ class Hub(HubRun):
         if row.name in branches and not moves:
             if self.sha256(branches[row.name]) != row.sha256:
                 raise PublishError(
-                    f"{row.name} exists in {self.where} with other weights and was not replaced: look at it with "
-                    "`clipdyn verify`, then delete it there or run `clipdyn repair`."
+                    f"{row.name} exists in {self.where} with other weights: `clipdyn repair` would replace it."
                 )
             return
         # If a killed process has made the commit, nothing differs, and the client answers with that commit.
@@ -142,13 +139,13 @@ class Hub(HubRun):
         Returns:
             Whether anything had to be done.
         """
-        branches, listed = self.refs(), self.listed()
+        branches = self.refs()
+        listed = self.manifest(branches).revisions
         rows = [row for row in self._store.rows() if row.name in branches]
         if not rows or (listed and listed[-1].order() > rows[-1].order()):
             return False
-        newest = rows[-1]
-        is_listed = {row.name for row in rows} <= {row.name for row in listed}
-        if is_listed and self.sha256(branches[MAIN]) == newest.sha256:
+        newest, names = rows[-1], {row.name for row in listed}
+        if names.issuperset(row.name for row in rows) and self.sha256(branches[MAIN]) == newest.sha256:
             return False
         manifest = read_manifest(self._store.folder / newest.name).with_rows(tuple(rows))
         self._commit(newest, f"Set main to {newest.name}", branches[MAIN], manifest)
@@ -160,45 +157,39 @@ class Hub(HubRun):
         The weights must have the hash in their row, so they are not read again.
         """
         files = self._store.files_to_send(row.name)
-        changed = {CARD_FILE: self._card(row, parent).encode()} if CARD_FILE in files else {}
+        changed = {CARD_FILE: self._card(row, parent)} if CARD_FILE in files else {}
         if manifest is not None:
             changed[MANIFEST_FILE] = manifest.dumps()
-        additions = [CommitOperationAdd(path, changed.get(path, str(file))) for path, file in files.items()]
+        additions = [CommitOperationAdd(path, changed.get(path, file)) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
-            commit = self.api.create_commit(
-                self.repo_id, additions, commit_message=title, parent_commit=parent
-            ).oid
-        served = self.files(commit)
+            made = self.api.create_commit(self.repo_id, additions, commit_message=title, parent_commit=parent)
+        served = self.files(made.oid)
         for path, file in files.items():
-            there = served.get(path, _NO_FILE)
+            there = served.get(path, FileRecord())
             is_right = there.sha256 == row.sha256 if path == WEIGHTS_FILE else there.describes(file)
             if path not in served or not (is_right or path in changed):
                 raise PublishError(
-                    f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
-                    "was made."
+                    f"{path} of {row.name} arrived incomplete or changed in {self.where}: no branch was made."
                 )
-        return commit
+        return str(made.oid)
 
-    def _card(self, row: Row, main: str) -> str:
+    def _card(self, row: Row, main: str) -> bytes:
         """The card of a revision with what others wrote into that on `main`."""
-        files, made = self.files(main), self._card_of(row)
+        files, made = self.files(main), self._made_card(row.name)
         if CARD_FILE not in files or WEIGHTS_FILE not in files:
             return made
-        there, weights = self._text(main), files[WEIGHTS_FILE].sha256
-        on_main = [earlier for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
-        before = self._card_of(on_main[-1]) if on_main else ""
+        there, weights = self.read(main, CARD_FILE), files[WEIGHTS_FILE].sha256
+        on_main = [earlier.name for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
+        before = self._made_card(on_main[-1]) if on_main else b""
         return made if there == before else carried(there, before, made)
 
-    def _card_of(self, row: Row) -> str:
+    def _made_card(self, name: str) -> bytes:
         """The card as it was made, also of a folder that was deleted after its upload."""
-        file = self._store.folder / row.name / CARD_FILE
-        return file.read_text(encoding="utf-8") if file.is_file() else self._text(row.name)
-
-    def _text(self, commit: str) -> str:
-        return self.read(commit, CARD_FILE).decode("utf-8", errors="replace")
+        file = self._store.folder / name / CARD_FILE
+        return file.read_bytes() if file.is_file() else self.read(name, CARD_FILE)
 
 
-def carried(written: str, before: str, made: str) -> str:
+def carried(written: bytes, before: bytes, made: bytes) -> bytes:
     """What others have written on the card of `main`, with the lines of a new card.
 
     Args:
@@ -206,12 +197,12 @@ def carried(written: str, before: str, made: str) -> str:
         before: an earlier card of this package.
         made: the new card. The lines in which it differs from ``before`` replace those, wherever they are now.
     """
-    old, new = before.split("\n"), made.split("\n")
-    follows: dict[str, str] = {}
+    old, new = before.split(b"\n"), made.split(b"\n")
+    follows: dict[bytes, bytes] = {}
     for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "replace" and j - i == m - k:
             follows |= zip(old[i:j], new[k:m], strict=True)
-    return "\n".join(follows.get(line, line) for line in written.split("\n"))
+    return b"\n".join(follows.get(line, line) for line in written.split(b"\n"))
 
 
 def said(error: BaseException) -> str:
@@ -286,11 +277,19 @@ class Publisher:
         self.repo_id = self.store.repo_id if repo_id is None else repo_id
         self._facts = card or CardFacts(self.repo_id)
         self._recipe_hash = recipe_hash
-        self._planned = tuple(planned)
-        self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
         self._is_disabled = disable
-        self._manifest = NO_MANIFEST
-        self._earlier: list[Row] = []  # before anything is handed in
+        self._hub: Hub | None = None
+        if push_to_hub and not disable:
+            self._hub = Hub(self.store, self.repo_id, token, private=private)
+        self._manifest = Manifest(
+            run_id=uuid4().hex,
+            repo_id=self.repo_id,
+            hub=None if self._hub is None else "private" if private else "public",
+            planned=tuple(planned),
+            parents=self._facts.parents,
+            revisions=(),
+            **{name: getattr(self._facts, name) for name in OF_RUN},
+        )
         self._settled: set[str] | None = None  # what need not be sent; None until the Hub was asked
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
@@ -303,15 +302,7 @@ class Publisher:
             return self
         with ExitStack() as opened:
             opened.enter_context(self.store.locked())
-            self._earlier = self.store.rows()
-            self._manifest = self.store.opened(
-                self._recipe_hash,
-                repo_id=self.repo_id,
-                hub=None if self._hub is None else "private" if self._hub.is_private else "public",
-                planned=self._planned,
-                parents=self._facts.parents,
-                **{name: getattr(self._facts, name) for name in OF_RUN},
-            )
+            self._manifest = self.store.opened(self._manifest, self._recipe_hash)
             if self._hub is not None:
                 self._begin(self._hub)
             self._lock = opened.pop_all()  # an error above has released it
@@ -323,7 +314,7 @@ class Publisher:
             client.persistently(partial(self._look, hub))
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
-            if not (client.is_transient(error) and self._earlier):
+            if not (client.is_transient(error) and self.rows()):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
         # A daemon: a server that never answers holds up neither training nor the end of the process.
@@ -367,9 +358,8 @@ class Publisher:
         has deleted it, unless its weights are on `main`: then a process was killed before it made the branch.
         """
         if self._settled is None:
-            hub.check_run(self._manifest.run_id)
-            branches, here = hub.refs(), {row.name: row.sha256 for row in self._earlier}
-            listed, on_main = hub.listed(), hub.sha256(branches[MAIN])
+            listed, branches = hub.check_run(self._manifest.run_id), hub.refs()
+            here, on_main = {row.name: row.sha256 for row in self.rows()}, hub.sha256(branches[MAIN])
             newest = max((row.order() for row in listed if row.name in branches), default=())
             older = {row.name for row in listed if row.order() < newest and row.sha256 != on_main}
             known = branches.keys() | older
@@ -377,11 +367,12 @@ class Publisher:
         return self._settled
 
     def _send(self, hub: Hub, settled: set[str]) -> None:
-        for name in self.waiting():
+        for row in self.store.rows():
             if self._is_stopped:
                 return
-            hub.publish(self.store.row(name))
-            settled.add(name)
+            if row.name not in settled:
+                hub.publish(row)
+                settled.add(row.name)
         hub.set_main()
 
     # --- the loop of training ---
@@ -392,11 +383,11 @@ class Publisher:
 
     def published(self) -> list[str]:
         """The revisions that need no `submit`, in training order: the run's so far, also of deleted folders."""
-        return [row.name for row in self._manifest.revisions]
+        return [row.name for row in self.rows()]
 
     def waiting(self) -> list[str]:
         """The revisions that are still to be sent to the Hub, in training order."""
-        if self._hub is None or self._is_disabled:
+        if self._hub is None:
             return []
         return [name for name in self.store.names() if name not in (self._settled or ())]
 
@@ -412,28 +403,21 @@ class Publisher:
         Raises:
             PublishError: it cannot be written, and nothing of it is left; or it has other weights.
         """
-        if self._is_disabled:
-            return
-        if row.name in self.published():
-            if compare:
-                self.store.check_weights(row.name, save)
+        is_there = row.name in self.published()
+        if self._is_disabled or (is_there and not compare):
             return
         added = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "recipe_hash": self._recipe_hash,
             "versions": {package: version(package) for package in _RECORDED_PACKAGES},
         }
-        earlier = self._manifest.revisions
-        self._manifest = self.store.add(self._manifest, row.model_copy(update=added), save, self._card)
-        sha256 = self.store.row(row.name).sha256
-        for twin in [other.name for other in earlier if other.sha256 == sha256][:1]:
-            _log.warning(
-                "%s has the same weights as %s: training changed nothing between them.", row.name, twin
-            )
+        saved = self.store.add(self._manifest, row.model_copy(update=added), save, self._facts)
+        twins = [other.name for other in self.rows() if other.sha256 == saved.sha256]
+        if twins and not is_there:
+            same = "%s has the same weights as %s: training changed nothing between them."
+            _log.warning(same, row.name, twins[0])
+        self._manifest = self._manifest.with_rows((saved,))
         self._news.set()
-
-    def _card(self, row: Row) -> str:
-        return revision_card(self._facts, **row.model_dump(include=_ON_CARD))
 
     def finish(self, patience: float = 300.0) -> Summary:
         """Wait while revisions arrive on the Hub, and name the missing ones.
@@ -457,7 +441,7 @@ class Publisher:
         message = f"{self.repo_id}: {len(done)} of {len(names)} revisions are {are}."
         if missing:
             message += (
-                f" Not known to be on the Hub: {', '.join(missing)}. {self._trouble} They are kept in "
-                f"{self.store.folder}: `clipdyn repair {self.store.run}` publishes them when it can."
+                f" Not known to be on the Hub: {', '.join(missing)}. {self._trouble} "
+                f"`clipdyn repair {self.store.run}` publishes them when it can."
             )
         return Summary(self.repo_id, done, missing, message)

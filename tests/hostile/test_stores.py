@@ -14,7 +14,7 @@ from stores import publish_epochs
 
 from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.revisions.manifest import Manifest
-from hf_clipdyn.revisions.repair import repair
+from hf_clipdyn.revisions.verify import repair
 
 FILES = ("model.safetensors", "config.json", "README.md", "revisions.json")
 

@@ -18,8 +18,7 @@ from training_runs import hashes
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, list_revisions
-from hf_clipdyn.revisions.repair import repair
-from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.revisions.verify import repair, verify
 
 # --- two processes, one full disk -------------------------------------------------------------------
 

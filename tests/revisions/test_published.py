@@ -12,7 +12,8 @@ from huggingface_hub import HfApi
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions import list_revisions, open_series
-from hf_clipdyn.revisions.published import HubRun, RunFolder
+from hf_clipdyn.revisions.published import HubRun
+from hf_clipdyn.revisions.store import Store
 from hf_clipdyn.revisions.verify import verify
 
 
@@ -82,17 +83,17 @@ def test_a_folder_whose_manifest_is_anothers_or_cannot_be_read_is_named_and_noth
     (folder / "notes").mkdir()
     shutil.copytree(folder / "epoch-000", folder / "epoch-007")
     (folder / "epoch-002" / "revisions.json").write_text("{")
-    for name in ("epoch-007", "epoch-002"):
+    for name, kind in (("epoch-007", "moved-branch"), ("epoch-002", "unreadable-manifest")):
         for goes_on in (lambda: list_revisions(tmp_path), lambda: publish(range(4))):
             with pytest.raises(RevisionError, match=name):
                 goes_on()
         found = {(one.revision, one.kind) for one in verify(tmp_path).findings}
-        assert (name, "unreadable-manifest") in found
+        assert (name, kind) in found
         shutil.rmtree(folder / name)
     assert [one.name for one in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
     shutil.rmtree(folder)
     with pytest.raises(RevisionNotFoundError, match="has no revisions"):
-        RunFolder(tmp_path).refs()
+        Store(tmp_path).refs()
 
 
 def test_a_cache_is_read_by_its_refs_and_no_link_out_of_it_is_followed(

@@ -9,8 +9,7 @@ from hub_server.server import HubServer
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.repair import repair
-from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.revisions.verify import repair, verify
 
 
 def _told(run: Path, *, whole: bool = True) -> list[str]:

@@ -12,8 +12,8 @@ from huggingface_hub import ModelCard
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import Publisher, list_revisions
 from hf_clipdyn.revisions.manifest import read_manifest
-from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.store import Store, space_needed
+from hf_clipdyn.revisions.verify import repair
 
 KEPT = Path(__file__).parents[1] / "kept" / "store" / "whole"
 

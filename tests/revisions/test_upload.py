@@ -16,8 +16,7 @@ from huggingface_hub import HfApi
 from hf_clipdyn import hub as client
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.revisions import Publisher
-from hf_clipdyn.revisions.repair import repair
-from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.revisions.verify import repair, verify
 
 NAMES = [f"epoch-{epoch:03d}" for epoch in range(4)]
 

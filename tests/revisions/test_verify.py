@@ -134,3 +134,14 @@ def test_models_without_a_manifest_are_not_called_whole(
         assert "main  no-manifest" in printed
         assert "0 revisions, 1 finding: 1 no-manifest" in printed
         assert "step1000" not in printed
+
+
+@pytest.mark.parametrize(
+    "published", [[[0]], [[0, 2], [0, 1, 2]]], ids=["the only one", "a later one has its row"]
+)
+def test_the_newest_manifest_of_a_run_is_broken(tmp_path: Path, publish, published: list[list[int]]) -> None:
+    for epochs in published:
+        publish(epochs)
+    newest = f"epoch-{published[-1][-1]:03d}"
+    (tmp_path / "revisions" / newest / "revisions.json").write_text("{")
+    assert _found(tmp_path) == {(newest, "unreadable-manifest")}
