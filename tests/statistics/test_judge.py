@@ -161,6 +161,14 @@ def test_two_runs_of_a_scale_and_seed_do_not_count_twice() -> None:
     assert [one.cause[:12] for one in found] == ["several runs", "", "several runs"]
 
 
+def test_a_revision_counts_only_where_all_levels_of_an_endpoint_were_measured() -> None:
+    named, at = ("noise/procedural", "chance_corrected_drop"), {"repo_id": "me/run", "condition": "gaussian"}
+    rows = [*course(*named, [0.1] * 11, level=0.1, **at), *course(*named, [0.3] * 5, level=0.2, **at)]
+    early, late = (plan({"endpoint": "drop", "weights": {window: 1}}) for window in ("early", "late"))
+    assert contrast(rows, early)[0].value == pytest.approx(0.2)
+    assert contrast(rows, late)[0].cause == "the run has no revisions for the window late"
+
+
 def gate_of(rows: list[Row], **keys: Any) -> tuple[bool | None, str]:
     gate = {"endpoint": "top1", "windows": ["late"], **keys}
     found = judge([*rows, *rows_of([0.5] * 11)], plan(gates={"G": gate})).gate("G")
@@ -244,6 +252,12 @@ def test_tuning_seeds_get_estimates_and_no_verdict_and_never_count() -> None:
     assert (found.word, found.cause) == ("undecided", "rise: no trials beside the table")
     assert "Not counted: runs of seed 2, which is not registered." in found.notes
     assert "rise: undecided, +0.488 at 95 %; δ = 0.1; 1 run of tiny" in render([found])
+
+
+def test_only_the_registered_scale_counts() -> None:
+    rows = [*seeds(table_of_seeds(0.6, 0.62)), *seeds(table_of_seeds(0.2, 0.22), "small")]
+    found = judge(rows, plan(scale="small")).estimate(plan().claims[0].parts[0], 0.95)
+    assert (found.scales, found.value) == (("small",), pytest.approx(0.21 * 0.8))
 
 
 # --- a planted study, from its trials to the command ---------------------------------------------------------------
