@@ -37,7 +37,7 @@ from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.revisions.folders import Logged, logged_values
-from hf_clipdyn.revisions.published import RunFolder
+from hf_clipdyn.revisions.store import Store
 from hf_clipdyn.training import live_weights as live
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.model import model_facts, unsharded
@@ -330,7 +330,7 @@ class EvaluateRevisions(_StateCallback):
     ) -> None:
         super().__init__(steps, processor)
         # What is wrong is refused now; `evaluate_model` names the model.
-        EvaluationConfig(repo_id=RunFolder("not known yet"), benchmarks=benchmarks, **options).check_names()
+        EvaluationConfig(repo_id=Store("not known yet"), benchmarks=benchmarks, **options).check_names()
         self._benchmarks, self._repo_id, self._output, self._options = benchmarks, repo_id, output, options
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
