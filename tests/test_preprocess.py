@@ -16,7 +16,8 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from hf_clipdyn.preprocess import Normaliser, naflex_inputs, normalisation, resize_and_crop
+from hf_clipdyn.models.inputs import Normaliser, naflex_inputs
+from hf_clipdyn.preprocess import normalisation, resize_and_crop
 
 SIZE = 32
 SQUARE = {"height": SIZE, "width": SIZE}

@@ -37,6 +37,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from hf_clipdyn.errors import DatasetError, ModelError, naming
 from hf_clipdyn.machine import images_at_once, keep_freed_blocks
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
+from hf_clipdyn.models.inputs import Normaliser, naflex_inputs
 from hf_clipdyn.models.settings import (
     PROCESSOR_FILES,
     check_settings_files,
@@ -51,7 +52,7 @@ from hf_clipdyn.models.snapshots import (
     read_weights,
     settings_digest,
 )
-from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs, resize_and_crop, square_processor
+from hf_clipdyn.preprocess import input_size, resize_and_crop, square_processor
 from hf_clipdyn.progress import library_bars, no_load_report
 
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
