@@ -21,7 +21,6 @@ from hf_clipdyn.errors import ClipDynError, UnknownNameError
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery, Picture
-from hf_clipdyn.report.page.views import label_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.data.metadata import DatasetMetadata
@@ -69,7 +68,6 @@ class Pictures:
         """
         # They load `datasets`, which a report without trials does not need.
         from hf_clipdyn.benchmarks.sources import local_source
-        from hf_clipdyn.data.load import find_locally
         from hf_clipdyn.data.registry import builder_class
 
         name = str(cell.dataset)
@@ -77,14 +75,12 @@ class Pictures:
             builder = builder_class(name)
         except UnknownNameError:
             return cls(gallery, why=f"The data set {name} is not known here.")
-        classes = tuple(getattr(builder, "classes", ()))
-        why = forbidden(builder.metadata, stimuli)
-        if why and (classes or not _has_numbers(gallery)):
+        classes, why = getattr(builder, "classes", ()), forbidden(builder.metadata, stimuli)
+        if why and (classes or gallery.facts.get("truth", pd.Series("")).dtype.kind not in "iu"):
             return cls(gallery, None, why, classes)
         images = f"The images of {builder.metadata.title}"
-        folder = Path(data_dirs[name]) if name in data_dirs else find_locally(name)
         try:
-            source = local_source(name, kind.schemas, folder)
+            source = local_source(name, kind.schemas, Path(data_dirs[name]) if name in data_dirs else None)
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
             return cls(gallery, None, why or f"{images} on this machine cannot be read.", classes)
         if source is None:
@@ -92,7 +88,7 @@ class Pictures:
             return cls(gallery, None, why or f"{images} are not on this machine: {asked}.", classes)
         if not why and (source.split != cell.split or not _fits(source.dataset, gallery, items)):
             why = f"{images} on this machine are not those that were measured."
-        return cls(gallery, None if why else source.dataset, why, label_names(source) or classes)
+        return cls(gallery, None if why else source.dataset, why, classes or source.class_names)
 
     def sheet(self, items: pd.Index) -> tuple[list[list[int | None]], dict[str, Any] | None]:
         """The thumbnails of these items in one image.
@@ -131,7 +127,7 @@ class Pictures:
         if column not in self._files:  # to read a row of it reads no other column, and decodes nothing
             files = datasets.Image(decode=False)
             self._files[column] = self.dataset.select_columns([column]).cast_column(column, files)
-        file = self._files[column][int(item if picture.rows is None else picture.rows[item])][column]
+        file = self._files[column][int(self.gallery.identity[picture.row][item])][column]
         key = "" if file is None else str(file["path"])
         if file is not None and file["bytes"] is not None:
             key = hashlib.sha256(file["bytes"]).hexdigest()
@@ -149,25 +145,14 @@ def forbidden(facts: "DatasetMetadata", stimuli: StimuliChoice) -> str:
     return ""
 
 
-def _has_numbers(gallery: Gallery) -> bool:
-    """Whether classes have numbers, which names must explain."""
-    truth = gallery.facts.get("truth")
-    return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
-
-
 def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
     """Whether a data set has what was shown in the rows of the items."""
-    rows = [
-        np.asarray(items if picture.rows is None else picture.rows.reindex(items), np.int64)
-        for picture in gallery.pictures
-    ]
+    rows = gallery.identity.loc[items, [picture.row for picture in gallery.pictures]].to_numpy(np.int64)
     columns = {picture.column for picture in gallery.pictures} | set(gallery.check)
-    inside = all(own.min() >= 0 and own.max() < len(dataset) for own in rows)
-    if not inside or not columns <= set(dataset.column_names):
+    if rows.min() < 0 or rows.max() >= len(dataset) or not columns <= set(dataset.column_names):
         return False
-    there = dataset.select_columns(list(gallery.check)).select(rows[0]).to_pandas()
-    then = gallery.check.reindex(items)
-    return all(_equal(there[name], then[name]) for name in then)
+    there = dataset.select_columns(list(gallery.check)).select(rows[:, 0]).to_pandas()
+    return all(_equal(there[name], gallery.identity.loc[items, name]) for name in gallery.check)
 
 
 def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:

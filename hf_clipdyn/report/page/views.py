@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,12 +11,9 @@ from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shorten, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read
+from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, MAYBE, Gallery
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
-
-if TYPE_CHECKING:
-    from hf_clipdyn.benchmarks.sources import Source
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
@@ -54,9 +50,10 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
-    hidden = is_earlier or kind.name in NOT_SHOWN
-    gallery = None if hidden else read_trials(study, cell, partial(read, kind), *columns_of(kind))
+    exhibit, gallery = EXHIBITS.get(kind.name, DECISIONS), None
+    if cell.observe_version >= kind.version_with(json_object(str(cell.settings)) or {}):
+        gallery = read_trials(study, cell, exhibit.gallery, ["item", *exhibit.columns.split()], MAYBE)
+    gallery = gallery if gallery and gallery.answers else None  # nothing may be asked about single stimuli
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
@@ -88,20 +85,16 @@ def read_trials(
         ) from error
 
 
-def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
+def class_names(dataset: str, schemas: tuple[str, ...]) -> Sequence[str]:
     """Names of the classes of a data set by their number; none if they are not known on this machine."""
     from hf_clipdyn.benchmarks.sources import local_source
     from hf_clipdyn.data.registry import builder_class
 
     with suppress(ClipDynError):
-        known = tuple(getattr(builder_class(dataset), "classes", ()))
-        return known or label_names(local_source(dataset, schemas))
+        known: Sequence[str] = getattr(builder_class(dataset), "classes", ())
+        source = None if known else local_source(dataset, schemas)
+        return source.class_names if source else known
     return ()
-
-
-def label_names(source: "Source | None") -> tuple[str, ...]:
-    """The names that the rows have for their classes; none if they have none."""
-    return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
 
 
 def class_title(key: Any, names: Sequence[str]) -> str:
