@@ -41,8 +41,8 @@ def random_part():
             model, clip_image_processor(SIZE), None, device=torch.device("cpu"), dtype=torch.float32
         )
         tower = RoundedTower.of(encoder)
-        part["codes"].append(encoded(tower.codes))
-        part["halves"].append(encoded(tower.halves))
+        part["codes"].append(tower.codes)
+        part["halves"].append(tower.halves)
         part |= tower.described
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(EPOCHS, len(NAMES), 8))

@@ -125,12 +125,11 @@ class Pictures:
 
         column = picture.column
         if column not in self._files:  # to read a row of it reads no other column, and decodes nothing
-            files = datasets.Image(decode=False)
-            self._files[column] = self.dataset.select_columns([column]).cast_column(column, files)
+            alone = self.dataset.select_columns([column])
+            self._files[column] = alone.cast_column(column, datasets.Image(decode=False))
         file = self._files[column][int(self.gallery.identity[picture.row][item])][column]
-        key = "" if file is None else str(file["path"])
-        if file is not None and file["bytes"] is not None:
-            key = hashlib.sha256(file["bytes"]).hexdigest()
+        content = b"" if file is None else file["bytes"] or str(file["path"]).encode()
+        key = hashlib.sha256(content).hexdigest()
         if key not in self._thumbnails:
             self._thumbnails[key] = thumbnail(file)
         return None if self._thumbnails[key] is None else key
@@ -140,9 +139,8 @@ def forbidden(facts: "DatasetMetadata", stimuli: StimuliChoice) -> str:
     """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
-    if not facts.may_redistribute:
-        return f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
-    return ""
+    refused = f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
+    return "" if facts.may_redistribute else refused
 
 
 def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
@@ -152,7 +150,8 @@ def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
     if rows.min() < 0 or rows.max() >= len(dataset) or not columns <= set(dataset.column_names):
         return False
     there = dataset.select_columns(list(gallery.check)).select(rows[:, 0]).to_pandas()
-    return all(_equal(there[name], gallery.identity.loc[items, name]) for name in gallery.check)
+    then = gallery.identity.loc[items, list(gallery.check)].reset_index(drop=True)
+    return all(_equal(there[name], then[name]) for name in then)
 
 
 def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:

@@ -129,7 +129,8 @@ def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[s
 def _affordable(model: LoadedRevisions) -> list[str]:
     """Names of the revisions that fit, evenly spaced; none if not even two do."""
     with model.encoder(model.names[-1]) as encoder:
-        size = Tower.of(encoder).size
+        tower = Tower.of(encoder)
+    size = len(tower.codes) + len(tower.halves)
     most = int(0.95 * MOST_BYTES / size)
     if most < min(2, len(model.names)):
         _log.warning(
@@ -158,8 +159,8 @@ def _read(
                 rounded = encoder.embed_images(pixels).projection
             chosen, again = (similarity(one, of_texts).argmax(axis=1) for one in (exact, rounded))
             equal += int((chosen == again).sum())
-            part["codes"].append(encoded(tower.codes))
-            part["halves"].append(encoded(tower.halves))
+            part["codes"].append(tower.codes)
+            part["halves"].append(tower.halves)
             part["scales"].append(round(encoder.logit_scale, 4))
             part["embeddings"].append(unit(exact))
             vectors.append(of_texts)
