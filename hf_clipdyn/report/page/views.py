@@ -1,25 +1,23 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.errors import ClipDynError, EvaluationError, shorten, shown
+from hf_clipdyn.errors import ClipDynError, EvaluationError, naming, shorten, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, MAYBE, Gallery
+from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, MAYBE, Exhibit, Gallery
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
 _LONGEST_NAME = 100  # letters of a class
-
-T = TypeVar("T")
 
 
 def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
@@ -50,39 +48,23 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    exhibit, gallery = EXHIBITS.get(kind.name, DECISIONS), None
-    if cell.observe_version >= kind.version_with(json_object(str(cell.settings)) or {}):
-        gallery = read_trials(study, cell, exhibit.gallery, ["item", *exhibit.columns.split()], MAYBE)
-    gallery = gallery if gallery and gallery.answers else None  # nothing may be asked about single stimuli
+    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
+    gallery = None if is_earlier else _read(study, EXHIBITS.get(kind.name, DECISIONS), cell)
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def read_trials(
-    study: Study,
-    cell: Any,
-    content: Callable[[pd.DataFrame], T],
-    needed: Sequence[str],
-    more: Sequence[str] = (),
-) -> T | None:
-    """What a function makes of these columns of the trials of a cell, and of ``more`` as far as they are there.
-
-    None without trials, or where they lack a column that is needed.
-
-    Raises:
-        EvaluationError: the function stumbles over what stands in them.
-    """
-    trials = study.trials.of(str(cell.cell), [*needed, *more])
+def _read(study: Study, exhibit: Exhibit, cell: Any) -> Gallery | None:
+    """None without trials, where they lack a column that is needed, or if nothing was asked about single stimuli."""
+    needed = ["item", *exhibit.columns.split()]
+    trials = study.trials.of(str(cell.cell), [*needed, *MAYBE])
     if trials is None or trials.empty or not set(needed) <= set(trials):
         return None
-    try:
-        return content(trials)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
-            f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
-            "of benchmark: evaluate it again with --force."
-        ) from error
+    where = f"{cell.kind}/{shown(cell.dataset)} at {shown(cell.revision)}"
+    with naming(f"{where} has trials of another kind, so evaluate it again with --force", EvaluationError):
+        gallery = exhibit.gallery(trials)
+        return gallery if gallery.answers else None
 
 
 def class_names(dataset: str, schemas: tuple[str, ...]) -> Sequence[str]:
