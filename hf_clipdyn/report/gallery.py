@@ -14,7 +14,6 @@ import pandas as pd
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, TEXT_FREE, TEXT_FREE_ALL, is_untouched
 from hf_clipdyn.benchmarks.vectors import similarity
-from hf_clipdyn.results.terms import KindTerms
 
 Answer = Literal["class", "picture", "value"]
 """What an answer is: the name or the number of a class; the position of a picture (-1 for a tie); or a value."""
@@ -141,13 +140,9 @@ _DISTANCE = "rank of the model's distance among all pairs"
 _PAIR = (Picture("reference", "reference"), Picture("distorted", "distorted"))
 
 
-def _words(kind: str) -> KindTerms:
-    return kinds()[kind].terms
-
-
 def _titled(names: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
     """Variants in words; the default one, and those of earlier versions, are the prompts."""
-    return names.replace(dict(_words(kind).variants)).replace("", PROMPTS)
+    return names.replace(dict(kinds()[kind].terms.variants)).replace("", PROMPTS)
 
 
 def _protocols(trials: pd.DataFrame) -> "pd.Series[Any] | str":
@@ -182,7 +177,7 @@ def _most_probable(trials: pd.DataFrame) -> Gallery:
 
 def _corrupted(trials: pd.DataFrame) -> Gallery:
     """The decision at every level of every corruption."""
-    conditions = _words("noise").conditions
+    conditions = kinds()["noise"].terms.conditions
 
     def title(condition: str, level: float) -> str:
         words = conditions[condition].title if condition in conditions else condition
@@ -196,7 +191,7 @@ def _corrupted(trials: pd.DataFrame) -> Gallery:
 def _classified(trials: pd.DataFrame) -> Gallery:
     """The decisions of every way of asking."""
     asked = trials[trials["protocol"] != HUMAN]
-    groups = asked["subset"].replace(dict(_words("classification").subsets))
+    groups = asked["subset"].replace(dict(kinds()["classification"].terms.subsets))
     ways = _titled(asked["protocol"], "classification")
     return Gallery(
         asked.assign(answer=asked["decision"], truth=asked["category"], way=ways, group=groups),
@@ -208,7 +203,7 @@ def _classified(trials: pd.DataFrame) -> Gallery:
 
 def _cued(trials: pd.DataFrame) -> Gallery:
     """What prompts and probes decide between two cues, of images in colour."""
-    titles, unnamed = _words("shape_bias").variants, [TEXT_FREE, TEXT_FREE_ALL, HUMAN]
+    titles, unnamed = kinds()["shape_bias"].terms.variants, [TEXT_FREE, TEXT_FREE_ALL, HUMAN]
 
     def title(protocol: str, cue: Any) -> str:
         return titles.get(protocol, protocol) or PROMPTS if pd.isna(cue) else f"linear probe for {cue}"
@@ -318,7 +313,7 @@ def _retrieved(trials: pd.DataFrame) -> Gallery:
 
 def _looked(trials: pd.DataFrame) -> Gallery:
     """The score of each probe's map at its deepest layer, and that of people's map."""
-    words, whole = _words("saliency"), trials[~trials["smoothed"] & (trials["subset"] == "")]
+    words, whole = kinds()["saliency"].terms, trials[~trials["smoothed"] & (trials["subset"] == "")]
     depth = whole["layer"].fillna(-1)
     deepest = whole[depth == depth.groupby(whole["probe"]).transform("max")]
     models = deepest[deepest["probe"].isin(list(words.probes))]

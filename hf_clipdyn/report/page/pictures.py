@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ClipDynError, UnknownNameError
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
 from hf_clipdyn.report.courses import evenly
@@ -54,7 +54,6 @@ class Pictures:
         gallery: Gallery,
         items: pd.Index,
         cell: Any,
-        kind: type[Kind[Any]],
         stimuli: StimuliChoice,
         data_dirs: Mapping[str, str | Path],
     ) -> "Pictures":
@@ -62,7 +61,7 @@ class Pictures:
 
         Args:
             gallery, items: what is shown.
-            cell, kind: where it was measured.
+            cell: where it was measured.
             stimuli: what the reader chose.
             data_dirs: folders of data sets, by name.
         """
@@ -79,8 +78,9 @@ class Pictures:
         if why and (classes or gallery.facts.get("truth", pd.Series("")).dtype.kind not in "iu"):
             return cls(gallery, None, why, classes)
         images = f"The images of {builder.metadata.title}"
+        folder = Path(data_dirs[name]) if name in data_dirs else None
         try:
-            source = local_source(name, kind.schemas, Path(data_dirs[name]) if name in data_dirs else None)
+            source = local_source(name, kinds()[cell.kind].schemas, folder)
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
             return cls(gallery, None, why or f"{images} on this machine cannot be read.", classes)
         if source is None:

@@ -67,7 +67,7 @@ def payload(
     left = most_bytes - 2
     for at, album in enumerate(albums):
         share = min(_MOST_OF_ONE, left // (len(albums) - at))
-        pictures = Pictures.of(album.gallery, album.items, album.cell, album.kind, stimuli, data_dirs or {})
+        pictures = Pictures.of(album.gallery, album.items, album.cell, stimuli, data_dirs or {})
         part = _fitting(album, pictures, share - len(album.name) - 8)
         if part is not None:
             parts[album.name] = part
@@ -75,18 +75,11 @@ def payload(
     return parts or None
 
 
-def changed(
-    study: Study, benchmarks: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
-) -> dict[str, str] | None:
-    """The stimuli of the first screen: of which benchmark, and in words; one with two cues comes first."""
-    known = [each for each in benchmarks if parts.get(each["name"], {}).get("follows")]
-    if not known or not study.over_training:
-        return None
-    first = max(known, key=lambda each: parts[each["name"]]["follows"]["cues"])
-    follows = parts[first["name"]]["follows"]
-    where = f"{first['title']}, {follows['run']}" if len(study.runs) > 1 else first["title"]
-    words = f"{follows['words']} ({where}), each with its answer at every revision."
-    return {"name": first["name"], "words": words}
+def followed(study: Study, parts: Mapping[str, Any]) -> str:
+    """The benchmark whose stimuli are on the first screen, one with two cues before others; empty without any."""
+    follows = {name: parts.get(name, {}).get("follows") for name in study.planner.benchmarks}
+    known = {name: own["cues"] for name, own in follows.items() if own and study.over_training}
+    return max(known, key=lambda name: known[name], default="")
 
 
 def _size(part: Any) -> int:
@@ -111,7 +104,6 @@ class _Album:
         answers, maps: by run and way, what each revision has of the items.
     """
 
-    kind: type[Kind[Any]]
     cell: Any
     gallery: Gallery
     sparse: bool
@@ -138,7 +130,7 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
         gallery, run, revision = read_gallery(study, kind, cell), str(cell.run), str(cell.revision)
         if gallery is None:
             continue
-        album = album or _Album(kind, cell, gallery, sparse=len(looked_at) < len(cells))
+        album = album or _Album(cell, gallery, sparse=len(looked_at) < len(cells))
         seen, first = (one.identity.reindex(album.items) for one in (gallery, album.gallery))
         if run not in album.strangers and not seen.equals(first):
             album.strangers.append(run)
