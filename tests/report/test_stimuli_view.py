@@ -217,6 +217,17 @@ def test_the_page_names_a_run_that_saw_other_stimuli_and_says_why_there_are_no_p
     assert "Not shown here, since they saw other stimuli: me/strange." in page
 
 
+def test_a_revision_that_was_not_asked_in_some_way_has_no_answers_there(tmp_path):
+    whole = _trials(_decided("STOSTO"))
+    by_name = whole[whole["protocol"] == ""].assign(protocol="name")
+    table = _table(tmp_path, {("me/run", 0): pd.concat([whole, by_name]), ("me/run", 1): whole})
+    part = payload(read_study(table))["shape_bias/cue_conflict"]
+    _, answers = part["runs"]["me/run"]["answers"]
+    said = [part["said"][ord(letter) - ord("0")]["words"] for letter in answers]
+    assert set(said[1::2]) == {"no answer"}
+    assert "no answer" not in said[::2]
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_pictures_of_held_out_images_are_those_that_the_trials_name(tmp_path, monkeypatch, version):
     """Version 1 of the observation named the first rows of the data set for its last images."""

@@ -45,7 +45,7 @@ class Pictures:
     dataset: Any = None
     why: str = ""
     classes: Sequence[str] = ()
-    _thumbnails: dict[str, Image.Image | None] = field(default_factory=dict)
+    _thumbnails: dict[str, Any] = field(default_factory=dict)
     _files: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -97,12 +97,10 @@ class Pictures:
             For each item the number of each of its pictures in the sheet; and its ``uri`` and ``size``, with the box
             [x, y, width, height] of each picture, and by how much they are enlarged, pixel by pixel (``scale``).
         """
-        numbers: dict[str, int] = {}
         keys = [[self._key(picture, item) for picture in self.gallery.pictures] for item in items]
-        places = [
-            [None if key is None else numbers.setdefault(key, len(numbers)) for key in own] for own in keys
-        ]
-        images = [image for key in numbers if (image := self._thumbnails[key]) is not None]
+        numbers = {key: at for at, key in enumerate(dict.fromkeys(key for own in keys for key in own if key))}
+        places = [[numbers.get(key) for key in own] for own in keys]
+        images = [self._thumbnails[key] for key in numbers]
         if not images:
             return places, None
         width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
@@ -117,10 +115,10 @@ class Pictures:
         scale = enlarged if max(width, height) <= _SMALL else 1
         return places, {**_image(sheet), "boxes": boxes, "scale": scale}
 
-    def _key(self, picture: Picture, item: int) -> str | None:
-        """The name of a picture's thumbnail, the same for one file in any row and column; None if there is none."""
+    def _key(self, picture: Picture, item: int) -> str:
+        """The name of a picture's thumbnail, the same for one file in any row and column; empty if there is none."""
         if self.dataset is None:
-            return None
+            return ""
         import datasets
 
         column = picture.column
@@ -132,7 +130,7 @@ class Pictures:
         key = hashlib.sha256(content).hexdigest()
         if key not in self._thumbnails:
             self._thumbnails[key] = thumbnail(file)
-        return None if self._thumbnails[key] is None else key
+        return key if self._thumbnails[key] else ""
 
 
 def forbidden(facts: "DatasetMetadata", stimuli: StimuliChoice) -> str:
@@ -150,8 +148,7 @@ def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
     if rows.min() < 0 or rows.max() >= len(dataset) or not columns <= set(dataset.column_names):
         return False
     there = dataset.select_columns(list(gallery.check)).select(rows[:, 0]).to_pandas()
-    then = gallery.identity.loc[items, list(gallery.check)].reset_index(drop=True)
-    return all(_equal(there[name], then[name]) for name in then)
+    return all(_equal(there[name], gallery.identity.loc[items, name]) for name in there)
 
 
 def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:

@@ -83,9 +83,8 @@ def followed(study: Study, parts: Mapping[str, Any]) -> str:
 
 
 def _size(part: Any) -> int:
-    """Bytes of a part in the page, where the signs of HTML are written as numbers."""
-    text = json.dumps(part, separators=(",", ":"))
-    return len(text) + 5 * sum(map(text.count, "<>&"))
+    """Bytes of a part, before the page compresses it."""
+    return len(json.dumps(part, separators=(",", ":")))
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
@@ -174,7 +173,8 @@ def _in_order_of_interest(album: _Album) -> NDArray[np.int64]:
     gallery, way = album.gallery, next(iter(album.gallery.answers))
     frames = [album.answers[run, way] for run in album.stops]
     if gallery.answer == "value":
-        change = np.max([(frame.max(axis=1) - frame.min(axis=1)).fillna(0) for frame in frames], axis=0)
+        values = [frame.astype("float64") for frame in frames]
+        change = np.max([(frame.max(axis=1) - frame.min(axis=1)).fillna(0) for frame in values], axis=0)
     else:
         change = np.max([_n_unique(frame) for frame in frames], axis=0)
     strata = gallery.facts.get("group", gallery.facts.get("truth", pd.Series(0, album.items)))
@@ -193,12 +193,9 @@ def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _part(album: _Album, pictures: Pictures, ways: Sequence[str], items: pd.Index) -> dict[str, Any]:
-    gallery, (places, sheet) = album.gallery, pictures.sheet(items)
-    words, facts, value = (
-        Words(gallery, items, pictures.classes),
-        gallery.facts.loc[items],
-        gallery.titles["value"],
-    )
+    gallery, value = album.gallery, album.gallery.titles["value"]
+    words, facts = Words(gallery, items, pictures.classes), gallery.facts.loc[items]
+    places, sheet = pictures.sheet(items)
     runs = {
         run: {
             "revisions": list(stops),
@@ -264,15 +261,13 @@ def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
     wrong = lured[0] if lured else ~right
     names = [gallery.verdicts["lure" if lured else "other"], gallery.verdicts["truth"]]
     first, last = (right[:, at].sum() / max(1, (right | wrong)[:, at].sum()) for at in (0, -1))
-    (early, late), (before, after) = (
-        ((wrong, right), names) if last >= first else ((right, wrong), names[::-1])
-    )
-    switches = range(1, answers.shape[1])
-    fits = [early[:, :at].sum(axis=1) + late[:, at:].sum(axis=1) for at in switches]
+    if last < first:  # the course goes the other way
+        right, wrong, names = wrong, right, names[::-1]
+    fits = [wrong[:, :at].sum(axis=1) + right[:, at:].sum(axis=1) for at in range(1, answers.shape[1])]
     if not fits:
         return None
-    fit = np.where(early[:, 0] & late[:, -1], np.max(fits, axis=0), 0)
-    words = f"Images that follow the course, {before} before and {after} after"
+    fit = np.where(wrong[:, 0] & right[:, -1], np.max(fits, axis=0), 0)
+    words = f"Images that follow the course, {names[0]} before and {names[1]} after"
     if not fit.any():  # none follows the course: those that change most
         words, fit = "Images whose answer changed most", _n_unique(answers) - 1
     order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at] > 0]

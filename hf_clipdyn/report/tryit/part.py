@@ -100,8 +100,7 @@ def payload(
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     """The data set of the run's benchmarks whose images are shown: one with two cues, else one with labels."""
-    pairs = study.cells[["kind", "dataset"]].drop_duplicates().itertuples(index=False, name=None)
-    known = [(kinds()[kind].schemas, dataset) for kind, dataset in pairs if kind in kinds()]
+    known = [(kinds()[kind].schemas, dataset) for kind, dataset in study.measured if kind in kinds()]
     for schemas, name in sorted(known, key=lambda one: "cue_conflict" not in one[0]):
         folder = Path(data_dirs[name]) if name in data_dirs else None
         source = local_source(name, schemas, folder) if {"cue_conflict", "labels"} & set(schemas) else None
