@@ -1,5 +1,6 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,7 +14,6 @@ from hf_clipdyn.errors import ClipDynError, EvaluationError, naming, shorten, sh
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, MAYBE, Exhibit, Gallery
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import json_object
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
@@ -48,7 +48,7 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
+    is_earlier = cell.observe_version < kind.version_with(json.loads(cell.settings or "{}"))
     gallery = None if is_earlier else _read(study, EXHIBITS.get(kind.name, DECISIONS), cell)
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
