@@ -1,34 +1,28 @@
-"""What the page shows of the trials of each kind: a row of `EXHIBITS` for each, from which `read` makes a `Gallery`.
+"""What the trials of a kind show of each stimulus: by kind a function of `EXHIBITS`, from trials to a `Gallery`.
 
 The trials say all of it: which picture a row is about, the answers of the model and of people, and what is right.
-A kind of a plug-in whose trials have the columns ``item``, ``label`` and ``decision`` is shown, too.
+Those of a plug-in's kind are shown if they have the columns ``item``, ``label`` and ``decision``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.results.terms import KindTerms
+from hf_clipdyn.benchmarks.shape_scores import HUMAN, TEXT_FREE, TEXT_FREE_ALL, is_untouched
+from hf_clipdyn.benchmarks.vectors import similarity
 
 Answer = Literal["class", "picture", "value"]
 """What an answer is: the name or the number of a class; the position of a picture (-1 for a tie); or a value."""
 
-HUMAN = "human"
-"""The protocol, or the probe, of people's answers."""
 PROMPTS = "prompts"
 """The usual way to ask a model with text."""
 
-_PROJECTION = "projection"
-_TEXT_FREE = ("text_free", "text_free_all")
-_DISTANCE = "rank of the model's distance among all pairs"
-_FACTS = dict.fromkeys(("truth", "lure", "people", "share", "group", "looked"), "")
-_FACTS |= {"truth": "right answer", "people": "observers' choice"}
-"""The facts of a gallery, with their usual titles."""
+_FACTS = ("truth", "lure", "people", "share", "group", "looked")
+_TITLES = {"truth": "right answer", "people": "observers' choice", "value": ""}
 
 
 class Picture(NamedTuple):
@@ -37,126 +31,92 @@ class Picture(NamedTuple):
     Attributes:
         title: what it is among the pictures of the stimulus ("reference"); empty if it is the only one.
         column: column of images of the data set.
-        rows: by item, the row of the data set; None: the item is the row.
+        row: column of the trials with the row of the data set.
     """
 
-    title: str
-    column: str
-    rows: "pd.Series[Any] | None"
+    title: str = ""
+    column: str = "image"
+    row: str = "item"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """What the trials of one revision say of each stimulus. All series have the stimulus, ``item``, as their index.
+    """What the trials of one revision say of each stimulus.
+
+    Args:
+        rows: one for each stimulus and way of asking: ``item``, ``way``, ``answer``, facts, columns that the other
+            arguments name, and maybe a ``map`` over the first picture, as `kept_map` makes it, for some items.
 
     Attributes:
-        answer: what an answer is.
         pictures: the pictures of a stimulus.
-        answers: the model's answers, by the title of the way in which it was asked; the first is shown at first. Every
-            revision must have the same titles.
-        facts: what does not depend on the revision, as far as it is known: ``truth``, the right answer (without it,
-            people's answer is the right one); ``lure``, the answer that another cue suggests; ``people``, the answer of
-            most people or their mean value, and ``share``, that of the people who gave it; ``group``, what stimuli are
-            filtered by if not by their right answer; ``looked``, a map of where people looked.
-        titles: of facts, and of a ``value``.
-        choosing: the ways among `answers` in which truth and lure compete, so that the share of the truth among the
-            decisions for either says what decides.
-        observers: every answer of people that is known one by one: item, observer, decision; None if none is.
-        clusters: by item, the columns that name what was drawn at random; None if the items themselves were.
+        titles: of the facts, and of the ``value`` that is an answer.
         check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
             data set still has these values in the row of each stimulus.
         note: what a reader must know about the pictures, in one sentence.
-        maps: maps over the (first) picture, by the title of the way, as `kept_map` makes them; only for some items.
+        choosing: the ways in which truth and lure compete, so that the share of the truth among the decisions for
+            either says what decides.
+        observers: every answer of people that is known one by one: item, observer, decision; None if none is.
+        clusters: by item, the columns that name what was drawn at random; None if the items themselves were.
+        answers, maps: series by item, by the title of the way; the first way is shown at first.
+        facts: by item, what does not depend on the revision, as far as it is known: ``truth``, the right answer;
+            ``lure``, the answer that another cue suggests; ``people``, the answer of most people or their mean value,
+            and ``share``, that of the people who gave it; ``group``, what stimuli are filtered by if not by their right
+            answer; ``looked``, a map of where people looked.
+        identity: by item, what must be the same in two revisions that saw the same stimuli.
+
+    Raises:
+        ValueError: a stimulus has two answers.
     """
 
-    answer: Answer
-    pictures: tuple[Picture, ...]
-    answers: "Mapping[str, pd.Series[Any]]"
-    facts: "Mapping[str, pd.Series[Any]]" = field(default_factory=dict)
-    titles: Mapping[str, str] = field(default_factory=dict)
-    choosing: tuple[str, ...] = ()
-    observers: pd.DataFrame | None = None
-    clusters: pd.DataFrame | None = None
-    check: pd.DataFrame
-    note: str = ""
-    maps: "Mapping[str, pd.Series[Any]]" = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not all(answers.index.is_unique for answers in self.answers.values()):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        titles: Mapping[str, str],
+        *,
+        pictures: Sequence[Picture] = (Picture(),),
+        check: Sequence[str] = (),
+        note: str = "",
+        choosing: Sequence[str] = (),
+        observers: pd.DataFrame | None = None,
+        clusters: pd.DataFrame | None = None,
+    ) -> None:
+        if rows.duplicated(["item", "way"]).any():
             raise ValueError("a stimulus has two answers")
+        self.pictures, self.titles, self.check, self.note = pictures, {**_TITLES, **titles}, check, note
+        self.choosing, self.observers, self.clusters = choosing, observers, clusters
+        groups = rows.groupby("way", sort=False, observed=True)
+        by_way = {str(way): own.set_index("item") for way, own in groups}
+        ways = sorted(by_way, key=lambda way: way != PROMPTS)  # the default prompts first
+        self.answers = {way: by_way[way]["answer"] for way in ways}
+        self.maps = {way: by_way[way]["map"] for way in ways if "map" in rows}
+        shown = rows.drop_duplicates("item").set_index("item", drop=False)
+        if observers is not None:
+            shown["people"], shown["share"] = _most_frequent(observers)
+        known = [name for name in _FACTS if name in shown and shown[name].nunique() > (name == "group")]
+        self.facts = shown[known]
+        self.identity = shown[[*dict.fromkeys(picture.row for picture in pictures), *check]]
 
-    def identity(self, items: pd.Index) -> pd.DataFrame:
-        """Columns by which these stimuli of two revisions are known to be the same."""
-        rows = {f"row {at}": one.rows for at, one in enumerate(self.pictures) if one.rows is not None}
-        return pd.DataFrame(rows, self.check.index).join(self.check).reindex(items)
+    @property
+    def answer(self) -> Answer:
+        """What an answer is: a value if that has a title, else one of several pictures, else a class."""
+        return "value" if self.titles["value"] else "picture" if len(self.pictures) > 1 else "class"
 
+    @cached_property
+    def right(self) -> str:
+        """The fact that is the right answer; among pictures, that of most people. Empty for values."""
+        name = {"class": "truth", "picture": "people", "value": ""}[self.answer]
+        return name if name in self.facts else ""
 
-@dataclass(frozen=True, kw_only=True)
-class Exhibit:
-    """How the trials of a kind are shown.
-
-    Attributes:
-        asked: makes a row for each stimulus and way of asking, with the columns ``item``, ``way`` and ``answer``, and
-            those that the other fields name; ``chooses`` says whether truth and lure compete in that way.
-        columns: of the trials that it reads, beside ``item`` and those of the other fields.
-        answer, value, note: as of `Gallery`.
-        pictures: the title of each picture, its column of the data set, and the column with its row there; without
-            that, the item is the row.
-        titles: of the facts of `Gallery`, which are columns of these names, where they have another than usual.
-        check: the columns of the data set that must be as they were.
-    """
-
-    asked: Callable[[pd.DataFrame], pd.DataFrame]
-    columns: tuple[str, ...] = ()
-    answer: Answer = "class"
-    value: str = ""
-    pictures: tuple[tuple[str, ...], ...] = (("", "image"),)
-    titles: Mapping[str, str] = field(default_factory=dict)
-    check: tuple[str, ...] = ()
-    note: str = ""
-
-
-def columns_of(kind: type[Kind[Any]]) -> tuple[list[str], list[str]]:
-    """The columns of trials that `read` needs, and those that it takes where they are there."""
-    exhibit = EXHIBITS.get(kind.name, _DECISIONS)
-    rows = [name for _, _, *row in exhibit.pictures for name in row]
-    clusters = [name for name in kind.clusters if isinstance(name, str)]
-    return ["item", *rows, *exhibit.columns, *exhibit.check], [*_OPTIONAL, *clusters]
+    @cached_property
+    def verdicts(self) -> Mapping[str, str]:
+        """What an answer is called if it is the right one (``truth``), the ``lure`` or any ``other``."""
+        if self.right == "people":
+            return {"truth": "as observers", "other": "unlike observers"}
+        if "lure" in self.facts:
+            return {"truth": self.titles["truth"], "lure": self.titles["lure"], "other": "neither"}
+        return {"truth": "right", "other": "wrong"} if self.right else {}
 
 
-def read(kind: type[Kind[Any]], trials: pd.DataFrame) -> Gallery | None:
-    """The gallery of the trials of one revision; None if nothing was asked about single stimuli."""
-    exhibit = EXHIBITS.get(kind.name, _DECISIONS)
-    rows = exhibit.asked(trials)
-    if rows.empty:
-        return None
-    shown = rows.drop_duplicates("item").set_index("item")
-    by_way = {str(way): own.set_index("item") for way, own in rows.groupby("way", sort=False, observed=True)}
-    ways = sorted(by_way, key=lambda way: way != PROMPTS)  # the default prompts first
-    facts = {name: shown[name] for name in _FACTS if name in shown}
-    observers = None
-    if "observer" in rows:
-        observers = trials.loc[trials["protocol"] == HUMAN, ["item", "observer", "decision"]]
-        facts["people"], facts["share"] = most_frequent(observers)
-    said = {str(name): title for name, title in rows.attrs.items()}
-    return Gallery(
-        answer=exhibit.answer,
-        pictures=tuple(
-            Picture(title, column, shown[row[0]] if row else None) for title, column, *row in exhibit.pictures
-        ),
-        answers={way: by_way[way]["answer"] for way in ways},
-        facts={name: values for name, values in facts.items() if values.nunique() > (name == "group")},
-        titles={**_FACTS, **exhibit.titles, "value": exhibit.value, **said},
-        choosing=tuple(rows.loc[rows["chooses"], "way"].unique()) if "chooses" in rows else (),
-        observers=observers,
-        clusters=shown[list(kind.clusters)] if kind.clusters != ("item",) and observers is not None else None,
-        check=shown[list(exhibit.check)],
-        note=exhibit.note,
-        maps={way: by_way[way]["map"] for way in ways} if "map" in rows else {},
-    )
-
-
-def most_frequent(answers: pd.DataFrame) -> "tuple[pd.Series[Any], pd.Series[Any]]":
+def _most_frequent(answers: pd.DataFrame) -> "tuple[pd.Series[Any], pd.Series[Any]]":
     """The most frequent ``decision`` about each ``item``, and its share; of equally frequent ones the first by name."""
     counts = answers.groupby(["item", "decision"], observed=True).size().rename("n").reset_index()
     best = counts.sort_values(["item", "n", "decision"], ascending=[True, False, True])
@@ -175,106 +135,126 @@ def shares_below(values: "pd.Series[Any]") -> "pd.Series[Any]":
 
 # --- what was asked, by kind -------------------------------------------------------------------------------------
 
-
-def _words(kind: str) -> KindTerms:
-    return kinds()[kind].terms
+_CLASS: Any = {"titles": {"truth": "class"}, "check": ("label",)}
+_DISTANCE = "rank of the model's distance among all pairs"
+_PAIR = (Picture("reference", "reference"), Picture("distorted", "distorted"))
 
 
 def _titled(names: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
     """Variants in words; the default one, and those of earlier versions, are the prompts."""
-    titles = {name: _words(kind).variants.get(str(name), str(name)) or PROMPTS for name in names.unique()}
-    return names.map(titles)
+    return names.replace(dict(kinds()[kind].terms.variants)).replace("", PROMPTS)
 
 
 def _protocols(trials: pd.DataFrame) -> "pd.Series[Any] | str":
     return trials["protocol"].replace("", PROMPTS) if "protocol" in trials else PROMPTS
 
 
-def _ways(rows: pd.DataFrame, columns: Sequence[str], title: Callable[[Any, Any], str]) -> "pd.Series[Any]":
-    """The title of each row, from the values of two columns; NaN is a value, too."""
-    pairs = rows.groupby(list(columns), sort=False, dropna=False).ngroup()
-    firsts = rows.loc[~pairs.duplicated(), list(columns)].itertuples(index=False)
-    return pairs.map(
-        {pair: title(first, second) for pair, (first, second) in zip(pairs.unique(), firsts, strict=True)}
-    )
+def _with_ways(rows: pd.DataFrame, title: Callable[[Any, Any], str], *columns: str) -> pd.DataFrame:
+    """The rows with the title of their way, from the values of two columns; NaN is a value, too."""
+    asked = rows[list(columns)].drop_duplicates()
+    return rows.merge(asked.assign(way=[title(*values) for values in asked.itertuples(index=False)]))
 
 
-def _decided(trials: pd.DataFrame) -> pd.DataFrame:
+def _decided(trials: pd.DataFrame) -> Gallery:
     """The first decision about each item."""
-    shown = trials[["item", "label", "decision"]].drop_duplicates("item")
-    return shown.assign(answer=shown["decision"], truth=shown["label"], way="decision")
+    first = trials[["item", "label", "decision"]].drop_duplicates("item")
+    return Gallery(first.assign(answer=first["decision"], truth=first["label"], way="decision"), **_CLASS)
 
 
-def _first(trials: pd.DataFrame) -> pd.DataFrame:
+def _first(trials: pd.DataFrame) -> Gallery:
     """The class with the largest cosine."""
     first = trials["ranking"].str[0].astype("int64")
-    return trials.assign(answer=first, truth=trials["label"], way=_protocols(trials))
+    return Gallery(trials.assign(answer=first, truth=trials["label"], way=_protocols(trials)), **_CLASS)
 
 
-def _most_probable(trials: pd.DataFrame) -> pd.DataFrame:
+def _most_probable(trials: pd.DataFrame) -> Gallery:
     """The class with the largest cosine, and the class that most people chose."""
     counts = np.stack(trials["counts"].to_list())
     people = {"people": counts.argmax(axis=1), "share": counts.max(axis=1) / counts.sum(axis=1)}
     asked = {"answer": trials["cosines"].map(np.argmax), "way": _protocols(trials), "truth": trials["label"]}
-    return trials.assign(**asked, **people)
+    return Gallery(trials.assign(**asked, **people), titles={"truth": "label"}, check=("label",))
 
 
-def _corrupted(trials: pd.DataFrame) -> pd.DataFrame:
+def _corrupted(trials: pd.DataFrame) -> Gallery:
     """The decision at every level of every corruption."""
-    conditions = _words("noise").conditions
+    conditions = kinds()["noise"].terms.conditions
 
     def title(condition: str, level: float) -> str:
         words = conditions[condition].title if condition in conditions else condition
         return words if condition == "none" or np.isnan(level) else f"{words} {level:g}"
 
-    ways = _ways(trials, ("condition", "level"), title)
-    return trials.assign(answer=trials["decision"], truth=trials["label"], way=ways)
+    rows = _with_ways(trials, title, "condition", "level")
+    note = "The picture shows the uncorrupted image, even if the model saw a corrupted one."
+    return Gallery(rows.assign(answer=rows["decision"], truth=rows["label"]), note=note, **_CLASS)
 
 
-def _classified(trials: pd.DataFrame) -> pd.DataFrame:
+def _classified(trials: pd.DataFrame) -> Gallery:
     """The decisions of every way of asking."""
-    words, asked = _words("classification"), trials[trials["protocol"] != HUMAN]
-    groups = asked["subset"].map(lambda name: words.subsets.get(name, name))
+    asked = trials[trials["protocol"] != HUMAN]
+    groups = asked["subset"].replace(dict(kinds()["classification"].terms.subsets))
     ways = _titled(asked["protocol"], "classification")
-    return asked.assign(answer=asked["decision"], truth=asked["category"], way=ways, group=groups)
+    return Gallery(
+        asked.assign(answer=asked["decision"], truth=asked["category"], way=ways, group=groups),
+        titles={"truth": "class", "group": "data set"},
+        check=("image_id", "category"),
+        observers=_of_people(trials),
+    )
 
 
-def _cued(trials: pd.DataFrame) -> pd.DataFrame:
-    """What prompts and probes decide between two cues."""
-    titles, asked = _words("shape_bias").variants, trials[~trials["protocol"].isin([*_TEXT_FREE, HUMAN])]
-    if "condition" in asked:  # of images in grey
-        asked = asked[asked["condition"].isna()]
+def _cued(trials: pd.DataFrame) -> Gallery:
+    """What prompts and probes decide between two cues, of images in colour."""
+    titles, unnamed = kinds()["shape_bias"].terms.variants, [TEXT_FREE, TEXT_FREE_ALL, HUMAN]
 
     def title(protocol: str, cue: Any) -> str:
         return titles.get(protocol, protocol) or PROMPTS if pd.isna(cue) else f"linear probe for {cue}"
 
-    ways = _ways(asked, ("protocol", "cue"), title)
-    cues = {"truth": asked["shape"], "lure": asked["texture"], "chooses": asked["cue"].isna()}
-    return asked.assign(answer=asked["decision"], way=ways, **cues)
+    asked = trials[is_untouched(trials) & ~trials["protocol"].isin(unnamed)]
+    rows = _with_ways(asked, title, "protocol", "cue")
+    return Gallery(
+        rows.assign(answer=rows["decision"], truth=rows["shape"], lure=rows["texture"]),
+        titles={"truth": "shape", "lure": "texture"},
+        check=("image_id", "shape", "texture"),
+        choosing=rows.loc[rows["cue"].isna(), "way"].unique().tolist(),
+        observers=_of_people(trials),
+        clusters=rows.drop_duplicates("item").set_index("item")[["shape_exemplar", "texture_exemplar"]],
+    )
 
 
-def _odd(trials: pd.DataFrame) -> pd.DataFrame:
+def _of_people(trials: pd.DataFrame) -> pd.DataFrame:
+    return trials.loc[trials["protocol"] == HUMAN, ["item", "observer", "decision"]]
+
+
+def _odd(trials: pd.DataFrame) -> Gallery:
     """The odd one of three objects, by similarity; people always chose the last."""
-    asked = trials[trials["asked"] & (trials["probe"] == _PROJECTION)]
+    asked = trials[trials["asked"] & (trials["probe"] == "projection")]
     ways = _titled(asked["similarity"], "odd_one_out")
-    return asked.assign(answer=asked["choice"].fillna(-1), way=ways, people=2)
+    return Gallery(
+        asked.assign(answer=asked["choice"].fillna(-1), way=ways, people=2),
+        pictures=[Picture(title, row=f"object_{at}") for at, title in enumerate("ABC")],
+        titles={"people": "an observer's choice"},
+    )
 
 
 def _placed(trials: pd.DataFrame) -> pd.DataFrame:
     """The rows of each distance at the projection."""
-    placed = trials[trials["probe"] == _PROJECTION]
+    placed = trials[trials["probe"] == "projection"]
     return placed.assign(way=_titled(placed["distance"], "jnd"))
 
 
-def _nearer(trials: pd.DataFrame) -> pd.DataFrame:
+def _nearer(trials: pd.DataFrame) -> Gallery:
     """Which of two candidates people chose, and which one is nearer."""
     rows = _placed(trials)
     first, second, judged = (rows[name] for name in ("value_0", "value_1", "judgement"))
-    return rows.assign(
-        answer=(1 + (second < first)).where(first != second, -1),
-        people=(1 + (judged > 0.5)).where(judged != 0.5),
-        share=judged.where(judged > 0.5, 1 - judged),
-        group=rows["subset"],
+    chosen = {
+        "answer": (1 + (second < first)).where(first != second, -1),
+        "people": (1 + (judged > 0.5)).where(judged != 0.5),
+        "share": judged.where(judged > 0.5, 1 - judged),
+    }
+    return Gallery(
+        rows.assign(**chosen, group=rows["subset"]),
+        pictures=(Picture("reference", "reference"), Picture("A", "image_0"), Picture("B", "image_1")),
+        titles={"group": "subset"},
+        check=("judgement", "subset"),
     )
 
 
@@ -283,141 +263,96 @@ def _ranked(rows: pd.DataFrame, column: str = "value") -> "pd.Series[Any]":
     return rows.groupby("way", sort=False)[column].transform(shares_below)
 
 
-def _seen(trials: pd.DataFrame) -> pd.DataFrame:
+def _seen(trials: pd.DataFrame) -> Gallery:
     """How many people saw a difference, and the place of the model's distance among all pairs."""
-    rows = _placed(trials)
-    return rows.assign(answer=_ranked(rows), people=1 - rows["same"], group=rows["subset"])
+    rows, people = _placed(trials), "share of observers who saw a difference"
+    return Gallery(
+        rows.assign(answer=_ranked(rows), people=1 - rows["same"], group=rows["subset"]),
+        pictures=(Picture("one", "image_0"), Picture("other", "image_1")),
+        titles={"value": _DISTANCE, "people": people, "group": "subset"},
+        check=("same", "subset"),
+    )
 
 
-def _rated(trials: pd.DataFrame) -> pd.DataFrame:
+def _rated(trials: pd.DataFrame) -> Gallery:
     """The place of people's score, from the best to the worst, and that of the model's distance."""
-    rows = _placed(trials)
-    worse = -rows["score"] if rows["higher_is_better"].iloc[0] else rows["score"]
-    people = _ranked(rows.assign(worse=worse), "worse")
-    return rows.assign(answer=_ranked(rows), people=people, group=rows["distortion"])
+    rows, people = _placed(trials), "rank of the observers' judgement, 1 for the worst"
+    worse = rows.assign(worse=-rows["score"] if rows["higher_is_better"].iloc[0] else rows["score"])
+    return Gallery(
+        rows.assign(answer=_ranked(rows), people=_ranked(worse, "worse"), group=rows["distortion"]),
+        pictures=_PAIR,
+        titles={"value": _DISTANCE, "people": people, "group": "distortion"},
+        check=("reference_id", "distortion", "score"),
+    )
 
 
-def _distorted(trials: pd.DataFrame) -> pd.DataFrame:
+def _distorted(trials: pd.DataFrame) -> Gallery:
     """The place of the model's distance; nobody judged these pairs."""
     rows = trials.assign(way="cosine")
     groups = rows["distortion"] + ", level " + rows["level"].astype(str)
-    return rows.assign(answer=_ranked(rows, "distance"), group=groups)
+    return Gallery(
+        rows.assign(answer=_ranked(rows, "distance"), group=groups),
+        pictures=_PAIR,
+        titles={"value": _DISTANCE, "group": "distortion"},
+        check=("reference_id", "distortion", "level"),
+    )
 
 
-def _retrieved(trials: pd.DataFrame) -> pd.DataFrame:
+def _retrieved(trials: pd.DataFrame) -> Gallery:
     """The rank of the nearest of an image's captions among all captions."""
     images, texts = (trials[trials["modality"] == modality] for modality in ("image", "text"))
-    sides = [np.stack(side["embedding"].to_list()).astype(np.float64) for side in (images, texts)]
-    first, second = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-300) for side in sides)
-    cosines = np.round(first @ second.T, 12)
+    cosines = similarity(*(np.stack(side["embedding"].to_list()) for side in (images, texts)))
     own = images["item"].to_numpy()[:, None] == texts["item"].to_numpy()
     best = np.where(own, cosines, -np.inf).max(axis=1, keepdims=True)
-    ranks = 1.0 + ((cosines > best) & ~own).sum(axis=1)
-    return images.assign(answer=ranks, way="captions")
+    return Gallery(
+        images.assign(answer=1.0 + ((cosines > best) & ~own).sum(axis=1), way="captions"),
+        pictures=(Picture(row="row"),),
+        titles={"value": "rank of the image's closest caption, 1 for the best"},
+    )
 
 
-def _looked(trials: pd.DataFrame) -> pd.DataFrame:
+def _looked(trials: pd.DataFrame) -> Gallery:
     """The score of each probe's map at its deepest layer, and that of people's map."""
-    words, whole = _words("saliency"), trials[~trials["smoothed"] & (trials["subset"] == "")]
+    words, whole = kinds()["saliency"].terms, trials[~trials["smoothed"] & (trials["subset"] == "")]
     depth = whole["layer"].fillna(-1)
     deepest = whole[depth == depth.groupby(whole["probe"]).transform("max")]
     models = deepest[deepest["probe"].isin(list(words.probes))]
     people = deepest[deepest["probe"] == HUMAN].set_index("item")
-    first = models[models["probe"] == models["probe"].iloc[0]] if len(models) else models
-    metric = "nss" if first["nss"].notna().any() else "cc"
-    rows = models.assign(
-        answer=models[metric],
-        way=models["probe"].map(words.probes),
-        people=models["item"].map(people[metric]),
-        **({"looked": models["item"].map(people["map"])} if "map" in people else {}),
-    )
-    title = words.terms[metric].title
-    rows.attrs |= {"value": f"{title} of the model's map", "people": f"{title} of the other observers' map"}
-    return rows
-
-
-_OPTIONAL = ("protocol", "observer", "condition", "map")
-_RANKED: Any = {"answer": "value", "value": _DISTANCE}
-_PAIRS: Any = {"pictures": (("reference", "reference"), ("distorted", "distorted")), **_RANKED}
-_LABELLED: Any = {"titles": {"truth": "class"}, "check": ("label",)}
-_DECISIONS = Exhibit(asked=_decided, columns=("decision",), **_LABELLED)
-EXHIBITS: Mapping[str, Exhibit] = {
-    "classification": Exhibit(
-        asked=_classified,
-        columns=("protocol", "decision", "subset"),
-        titles={"truth": "class", "group": "data set"},
-        check=("image_id", "category"),
-    ),
-    "distortion": Exhibit(
-        asked=_distorted,
-        columns=("distance",),
-        titles={"group": "distortion"},
-        check=("reference_id", "distortion", "level"),
-        **_PAIRS,
-    ),
-    "jnd": Exhibit(
-        asked=_seen,
-        columns=("probe", "distance", "value"),
-        pictures=(("one", "image_0"), ("other", "image_1")),
-        titles={"people": "share of observers who saw a difference", "group": "subset"},
-        check=("same", "subset"),
-        **_RANKED,
-    ),
-    "label_distribution": Exhibit(
-        asked=_most_probable,
-        columns=("cosines", "counts"),
-        titles={"truth": "label"},
-        check=("label",),
-    ),
-    "noise": Exhibit(
-        asked=_corrupted,
-        columns=("decision", "condition", "level"),
-        note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
-        **_LABELLED,
-    ),
-    "odd_one_out": Exhibit(
-        asked=_odd,
-        columns=("asked", "probe", "similarity", "choice"),
-        answer="picture",
-        pictures=(("A", "image", "object_0"), ("B", "image", "object_1"), ("C", "image", "object_2")),
-        titles={"people": "an observer's choice"},
-    ),
-    "quality": Exhibit(
-        asked=_rated,
-        columns=("probe", "distance", "value", "higher_is_better"),
-        titles={"people": "rank of the observers' judgement, 1 for the worst", "group": "distortion"},
-        check=("reference_id", "distortion", "score"),
-        **_PAIRS,
-    ),
-    "retrieval": Exhibit(
-        asked=_retrieved,
-        columns=("modality", "embedding"),
-        answer="value",
-        value="rank of the image's closest caption, 1 for the best",
-        pictures=(("", "image", "row"),),
-    ),
-    "saliency": Exhibit(
-        asked=_looked,
-        columns=("smoothed", "subset", "layer", "probe", "nss", "cc"),
-        answer="value",
+    metric = "nss" if models.groupby("probe", sort=False)["nss"].count().head(1).any() else "cc"
+    title, looked = words.terms[metric].title, people.get("map", pd.Series(dtype=object))
+    beside = {"people": models["item"].map(people[metric]), "looked": models["item"].map(looked)}
+    return Gallery(
+        models.assign(way=models["probe"].map(words.probes), answer=models[metric], **beside),
+        titles={"value": f"{title} of the model's map", "people": f"{title} of the other observers' map"},
         check=("image_id",),
-    ),
+    )
+
+
+class Exhibit(NamedTuple):
+    """How trials become a gallery, and the names of the columns that this needs beside ``item``."""
+
+    gallery: Callable[[pd.DataFrame], Gallery]
+    columns: str
+
+
+MAYBE = ("protocol", "condition", "map")
+"""Columns of the trials that are read where they are there."""
+DECISIONS = Exhibit(_decided, "label decision")
+"""Of any other kind."""
+EXHIBITS: Mapping[str, Exhibit] = {
+    "classification": Exhibit(_classified, "protocol decision observer subset image_id category"),
+    "distortion": Exhibit(_distorted, "distance reference_id distortion level"),
+    "jnd": Exhibit(_seen, "probe distance value same subset"),
+    "label_distribution": Exhibit(_most_probable, "cosines counts label"),
+    "noise": Exhibit(_corrupted, "decision condition level label"),
+    "odd_one_out": Exhibit(_odd, "asked probe similarity choice object_0 object_1 object_2"),
+    "quality": Exhibit(_rated, "probe distance value higher_is_better reference_id distortion score"),
+    "retrieval": Exhibit(_retrieved, "modality embedding row"),
+    "saliency": Exhibit(_looked, "smoothed subset layer probe nss cc image_id"),
     "shape_bias": Exhibit(
-        asked=_cued,
-        columns=("protocol", "decision", "cue"),
-        titles={"truth": "shape", "lure": "texture"},
-        check=("image_id", "shape", "texture"),
+        _cued, "protocol decision observer cue image_id shape texture shape_exemplar texture_exemplar"
     ),
-    "similarity": Exhibit(
-        asked=_nearer,
-        columns=("probe", "distance", "value_0", "value_1"),
-        answer="picture",
-        pictures=(("reference", "reference"), ("A", "image_0"), ("B", "image_1")),
-        titles={"group": "subset"},
-        check=("judgement", "subset"),
-    ),
-    "zero_shot": Exhibit(asked=_first, columns=("ranking",), **_LABELLED),
+    "similarity": Exhibit(_nearer, "probe distance value_0 value_1 judgement subset"),
+    "zero_shot": Exhibit(_first, "ranking label"),
 }
-"""By the name of the kind; other trials are shown if they have a decision about each item."""
-NOT_SHOWN = ("decodability", "geometry", "psychophysics", "representation")
-"""Kinds whose trials are not about single stimuli with answers."""
+"""By the name of the kind."""

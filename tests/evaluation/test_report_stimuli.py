@@ -89,6 +89,10 @@ def _answers(part, run="me/run", way=0):
     return np.array([words.split(" (")[0] for words in said]).reshape(shape)
 
 
+def _ways(part):
+    return next(list(options.values()) for key, _, options in part["choices"] if key == "way")
+
+
 def _sheet(part):
     head, _, data = part["sheet"]["uri"].partition(",")
     assert head in ("data:image/webp;base64", "data:image/png;base64")
@@ -111,7 +115,7 @@ def test_cue_conflict_has_both_cues_and_the_decision_of_every_revision(parts, ou
     words = [f"shape {one.shape}, texture {one.texture}" for one in shown.itertuples()]
     assert [facts[0] for facts in items["facts"]] == words
     assert (part["shown"], part["total"], part["why"]) == (36, 36, "")
-    assert part["ways"][0] == "prompts"
+    assert _ways(part)[0] == "prompts"
 
 
 def test_pictures_are_those_that_were_shown(parts, output, data):
@@ -189,7 +193,7 @@ def test_saliency_keeps_small_maps_with_the_trials_and_shows_them_beside_peoples
     assert set(raw["probe"]) == {"attention", "rollout", "human"}
     assert not raw["smoothed"].any()
     assert part["items"]["peopleMap"] is not None
-    maps = part["runs"]["me/run"]["maps"][part["ways"].index("attention")]
+    maps = part["runs"]["me/run"]["maps"][_ways(part).index("attention")]
     assert maps["columns"] == [0, 1, 2]
     _, _, data = maps["uri"].partition(",")
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)

@@ -149,9 +149,10 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(table, store):
 def test_revisions_that_do_not_fit_are_left_out_evenly(revisions, monkeypatch, caplog):
     with revisions.encoder("epoch-002") as encoder:
         tower = Tower.of(encoder)
-    monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * tower.size / 0.95))
+    size = len(tower.codes) + len(tower.halves)
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * size / 0.95))
     assert tryit._affordable(revisions) == ["epoch-000", "epoch-002"]
-    monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * tower.size))
+    monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * size))
     assert tryit._affordable(revisions) == []
     assert "Use `clipdyn app` for a model of this size" in caplog.text
 

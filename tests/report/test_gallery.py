@@ -7,31 +7,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
-from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
-from hf_clipdyn.report.gallery import NOT_SHOWN, read, shares_below
+from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, shares_below
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study
 
 
-def test_the_page_shows_the_stimuli_of_every_such_kind():
+def test_the_page_shows_the_stimuli_of_every_kind_that_says_how_and_of_no_other():
     parts = payload(read_study(Path(__file__).parents[1] / "goldens" / "results.parquet"), stimuli="none")
-    assert {name.partition("/")[0] for name in parts} == set(kinds()) - set(NOT_SHOWN)
+    assert {name.partition("/")[0] for name in parts} == set(EXHIBITS)
     json.dumps(parts, allow_nan=False)
 
 
-def test_a_kind_of_a_plug_in_with_decisions_has_a_gallery_and_others_lack_a_column():
-    class Brightness(ZeroShot):
-        name = "brightness"
-
+def test_trials_with_decisions_have_a_gallery_and_two_answers_to_one_stimulus_are_refused():
     trials = pd.DataFrame({"item": [3, 4], "label": [0, 1], "decision": [0, 0], "observer": ["ann", "ben"]})
-    gallery = read(Brightness, trials)
+    gallery = DECISIONS.gallery(trials)
     assert gallery.answers["decision"].to_dict() == {3: 0, 4: 0}
     assert gallery.facts["truth"].to_dict() == {3: 0, 4: 1}
     assert gallery.observers is None, "only some kinds have answers of people"
-    with pytest.raises(KeyError):
-        read(Brightness, trials.drop(columns="decision"))
+    twice = pd.DataFrame({"item": [3, 3], "label": [0, 0], "ranking": [[0], [1]]})
+    with pytest.raises(ValueError, match="two answers"):
+        EXHIBITS["zero_shot"].gallery(twice)
 
 
 def test_a_kept_map_of_a_size_that_no_grid_divides_keeps_its_total():

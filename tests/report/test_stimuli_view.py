@@ -183,15 +183,6 @@ def test_the_slider_moves_the_mark_and_the_filter_also_by_arrow_keys_on_a_strip(
     assert page.evaluate("document.activeElement.classList.contains('strip')")
 
 
-@pytest.mark.slow
-def test_without_pictures_the_page_says_why(browse, output, tmp_path):
-    page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
-    page.locator(VIEW).scroll_into_view_if_needed()
-    page.wait_for_selector(f"{VIEW} .strip")
-    assert "The report was written without pictures (--stimuli none)." in page.locator(VIEW).inner_text()
-    assert page.locator(f"{VIEW} .picture").count() == 0
-
-
 def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_strips(browse, site):
     page = browse(site)
     page.wait_for_selector("#changed .strip")
@@ -201,6 +192,11 @@ def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_st
     assert page.locator("#changed .answer.now").count() == 6
     first = "document.querySelector('#changed .answer.now .unseen').textContent"
     assert page.evaluate(first).startswith("epoch-002")
+    said = page.locator("#changed > p").inner_text()
+    where = "Texture-shape bias: Cue conflict, me/run"
+    assert said.startswith(
+        f"Images whose answer changed most ({where}), each with its answer at every revision."
+    )
     strip = page.locator("#changed .strip").first.element_handle()
     page.locator("#training").fill("0")
     page.wait_for_function(f"() => {first}.startsWith('epoch-000')")
@@ -209,13 +205,27 @@ def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_st
     until(page, "location.hash.includes('at=stimuli')")
 
 
-def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
+def test_the_page_names_a_run_that_saw_other_stimuli_and_says_why_there_are_no_pictures(tmp_path):
     trials = _trials(_decided("SSSSSS"))
     other = trials.assign(image_id=trials["image_id"] + "-other")
     table = _table(tmp_path, {("me/run", 0): trials, ("me/strange", 0): other})
     part = payload(read_study(table))["shape_bias/cue_conflict"]
     assert list(part["runs"]) == ["me/run"]
     assert part["strangers"] == ["me/strange"]
+    page = write_report(table, tmp_path / "report", stimuli="none", figures=False).read_text()
+    assert "The report was written without pictures (--stimuli none)." in page
+    assert "Not shown here, since they saw other stimuli: me/strange." in page
+
+
+def test_a_revision_that_was_not_asked_in_some_way_has_no_answers_there(tmp_path):
+    whole = _trials(_decided("STOSTO"))
+    by_name = whole[whole["protocol"] == ""].assign(protocol="name")
+    table = _table(tmp_path, {("me/run", 0): pd.concat([whole, by_name]), ("me/run", 1): whole})
+    part = payload(read_study(table))["shape_bias/cue_conflict"]
+    _, answers = part["runs"]["me/run"]["answers"]
+    said = [part["said"][ord(letter) - ord("0")]["words"] for letter in answers]
+    assert set(said[1::2]) == {"no answer"}
+    assert "no answer" not in said[::2]
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -1,7 +1,7 @@
 """The part "Try it" in a real browser: an image is dropped or drawn, classes are picked, the slider moves."""
 
-import base64
 import io
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.study import read_study
 from hf_clipdyn.report.tryit import part as tryit
-from hf_clipdyn.report.tryit.tower import Tower as RoundedTower
 from hf_clipdyn.report.tryit.tower import encoded
 
 NAMES = ["cat", "<img src=x onerror=throw>", "boat"]
@@ -29,39 +28,37 @@ def png(colour):
     return file.getvalue()
 
 
-def random_part():
-    """A part with random models of 16 pixels, as `tryit.payload` would give it."""
+class RandomModels:
+    """Stands in for `LoadedRevisions`: a random model of 16 pixels for each epoch."""
+
     tokenizer = stand_in_tokenizer(vocab_size=600, context_length=16)
-    part = {"codes": [], "halves": []}
-    for epoch in range(EPOCHS):
+    names = tuple(f"epoch-00{epoch}" for epoch in range(EPOCHS))
+
+    @contextmanager
+    def encoder(self, name):
         with torch.random.fork_rng():
-            torch.manual_seed(epoch)
-            model = CLIPModel(clip_config(SIZE, tokenizer))
-        encoder = Encoder(
-            model, clip_image_processor(SIZE), None, device=torch.device("cpu"), dtype=torch.float32
-        )
-        tower = RoundedTower.of(encoder)
-        part["codes"].append(encoded(tower.codes))
-        part["halves"].append(encoded(tower.halves))
-        part |= tower.described
-    rng = np.random.default_rng(0)
-    texts = rng.normal(size=(EPOCHS, len(NAMES), 8))
-    texts /= np.linalg.norm(texts, axis=-1, keepdims=True)
-    uri = f"data:image/png;base64,{base64.b64encode(png('red')).decode()}"
+            torch.manual_seed(self.names.index(name))
+            model = CLIPModel(clip_config(SIZE, self.tokenizer))
+        how = {"device": torch.device("cpu"), "dtype": torch.float32}
+        yield Encoder(model, clip_image_processor(SIZE), self.tokenizer, **how)
+
+
+def random_part():
+    """A part as `tryit.payload` would give it."""
+    models, texts = RandomModels(), [f"a photo of a {name}" for name in NAMES]
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    stimuli = [Image.fromarray(image) for image in pixels]
+    part = tryit._read(models, models.names, stimuli, texts)
+    cues = {"shape": [0, 1, 2] * 4, "texture": [2, 1, 0] * 4}
     return part | {
-        "revisions": [f"epoch-00{epoch}" for epoch in range(EPOCHS)],
+        "revisions": list(models.names),
         "stops": list(range(EPOCHS)),
         "axis": "epoch",
         "places": list(range(EPOCHS)),
         "leftOut": 0,
-        "classes": [{"name": name, "text": f"a photo of a {name}"} for name in NAMES],
-        "texts": encoded(texts.astype("<f2").tobytes()),
-        "scales": [14.0] * EPOCHS,
-        "agreement": 99,
-        "asked": 100,
-        "examples": [{"title": "shape cat", "uri": uri}],
-        "map": tryit._map([rng.normal(size=(12, 8)) for _ in range(EPOCHS)])
-        | {"cues": {"shape": [0, 1, 2] * 4, "texture": [2, 1, 0] * 4}},
+        "classes": [{"name": name, "text": text} for name, text in zip(NAMES, texts, strict=True)],
+        "examples": [{"title": "shape cat", "uri": f"data:image/png;base64,{encoded(png('red'))}"}],
+        "map": tryit._map(part.pop("embeddings")) | {"cues": cues},
     }
 
 

@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from hf_clipdyn.benchmarks.kind import Kind
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ClipDynError, UnknownNameError
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery, Picture
-from hf_clipdyn.report.page.views import label_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.data.metadata import DatasetMetadata
@@ -46,7 +45,7 @@ class Pictures:
     dataset: Any = None
     why: str = ""
     classes: Sequence[str] = ()
-    _thumbnails: dict[str, Image.Image | None] = field(default_factory=dict)
+    _thumbnails: dict[str, Any] = field(default_factory=dict)
     _files: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -55,7 +54,6 @@ class Pictures:
         gallery: Gallery,
         items: pd.Index,
         cell: Any,
-        kind: type[Kind[Any]],
         stimuli: StimuliChoice,
         data_dirs: Mapping[str, str | Path],
     ) -> "Pictures":
@@ -63,13 +61,12 @@ class Pictures:
 
         Args:
             gallery, items: what is shown.
-            cell, kind: where it was measured.
+            cell: where it was measured.
             stimuli: what the reader chose.
             data_dirs: folders of data sets, by name.
         """
         # They load `datasets`, which a report without trials does not need.
         from hf_clipdyn.benchmarks.sources import local_source
-        from hf_clipdyn.data.load import find_locally
         from hf_clipdyn.data.registry import builder_class
 
         name = str(cell.dataset)
@@ -77,14 +74,13 @@ class Pictures:
             builder = builder_class(name)
         except UnknownNameError:
             return cls(gallery, why=f"The data set {name} is not known here.")
-        classes = tuple(getattr(builder, "classes", ()))
-        why = forbidden(builder.metadata, stimuli)
-        if why and (classes or not _has_numbers(gallery)):
+        classes, why = getattr(builder, "classes", ()), forbidden(builder.metadata, stimuli)
+        if why and (classes or gallery.facts.get("truth", pd.Series("")).dtype.kind not in "iu"):
             return cls(gallery, None, why, classes)
         images = f"The images of {builder.metadata.title}"
-        folder = Path(data_dirs[name]) if name in data_dirs else find_locally(name)
+        folder = Path(data_dirs[name]) if name in data_dirs else None
         try:
-            source = local_source(name, kind.schemas, folder)
+            source = local_source(name, kinds()[cell.kind].schemas, folder)
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
             return cls(gallery, None, why or f"{images} on this machine cannot be read.", classes)
         if source is None:
@@ -92,7 +88,7 @@ class Pictures:
             return cls(gallery, None, why or f"{images} are not on this machine: {asked}.", classes)
         if not why and (source.split != cell.split or not _fits(source.dataset, gallery, items)):
             why = f"{images} on this machine are not those that were measured."
-        return cls(gallery, None if why else source.dataset, why, label_names(source) or classes)
+        return cls(gallery, None if why else source.dataset, why, classes or source.class_names)
 
     def sheet(self, items: pd.Index) -> tuple[list[list[int | None]], dict[str, Any] | None]:
         """The thumbnails of these items in one image.
@@ -101,12 +97,10 @@ class Pictures:
             For each item the number of each of its pictures in the sheet; and its ``uri`` and ``size``, with the box
             [x, y, width, height] of each picture, and by how much they are enlarged, pixel by pixel (``scale``).
         """
-        numbers: dict[str, int] = {}
         keys = [[self._key(picture, item) for picture in self.gallery.pictures] for item in items]
-        places = [
-            [None if key is None else numbers.setdefault(key, len(numbers)) for key in own] for own in keys
-        ]
-        images = [image for key in numbers if (image := self._thumbnails[key]) is not None]
+        numbers = {key: at for at, key in enumerate(dict.fromkeys(key for own in keys for key in own if key))}
+        places = [[numbers.get(key) for key in own] for own in keys]
+        images = [self._thumbnails[key] for key in numbers]
         if not images:
             return places, None
         width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
@@ -121,53 +115,40 @@ class Pictures:
         scale = enlarged if max(width, height) <= _SMALL else 1
         return places, {**_image(sheet), "boxes": boxes, "scale": scale}
 
-    def _key(self, picture: Picture, item: int) -> str | None:
-        """The name of a picture's thumbnail, the same for one file in any row and column; None if there is none."""
+    def _key(self, picture: Picture, item: int) -> str:
+        """The name of a picture's thumbnail, the same for one file in any row and column; empty if there is none."""
         if self.dataset is None:
-            return None
+            return ""
         import datasets
 
         column = picture.column
         if column not in self._files:  # to read a row of it reads no other column, and decodes nothing
-            files = datasets.Image(decode=False)
-            self._files[column] = self.dataset.select_columns([column]).cast_column(column, files)
-        file = self._files[column][int(item if picture.rows is None else picture.rows[item])][column]
-        key = "" if file is None else str(file["path"])
-        if file is not None and file["bytes"] is not None:
-            key = hashlib.sha256(file["bytes"]).hexdigest()
+            alone = self.dataset.select_columns([column])
+            self._files[column] = alone.cast_column(column, datasets.Image(decode=False))
+        file = self._files[column][int(self.gallery.identity[picture.row][item])][column]
+        content = b"" if file is None else file["bytes"] or str(file["path"]).encode()
+        key = hashlib.sha256(content).hexdigest()
         if key not in self._thumbnails:
             self._thumbnails[key] = thumbnail(file)
-        return None if self._thumbnails[key] is None else key
+        return key if self._thumbnails[key] else ""
 
 
 def forbidden(facts: "DatasetMetadata", stimuli: StimuliChoice) -> str:
     """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
-    if not facts.may_redistribute:
-        return f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
-    return ""
-
-
-def _has_numbers(gallery: Gallery) -> bool:
-    """Whether classes have numbers, which names must explain."""
-    truth = gallery.facts.get("truth")
-    return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
+    refused = f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
+    return "" if facts.may_redistribute else refused
 
 
 def _fits(dataset: Any, gallery: Gallery, items: pd.Index) -> bool:
     """Whether a data set has what was shown in the rows of the items."""
-    rows = [
-        np.asarray(items if picture.rows is None else picture.rows.reindex(items), np.int64)
-        for picture in gallery.pictures
-    ]
+    rows = gallery.identity.loc[items, [picture.row for picture in gallery.pictures]].to_numpy(np.int64)
     columns = {picture.column for picture in gallery.pictures} | set(gallery.check)
-    inside = all(own.min() >= 0 and own.max() < len(dataset) for own in rows)
-    if not inside or not columns <= set(dataset.column_names):
+    if rows.min() < 0 or rows.max() >= len(dataset) or not columns <= set(dataset.column_names):
         return False
-    there = dataset.select_columns(list(gallery.check)).select(rows[0]).to_pandas()
-    then = gallery.check.reindex(items)
-    return all(_equal(there[name], then[name]) for name in then)
+    there = dataset.select_columns(list(gallery.check)).select(rows[:, 0]).to_pandas()
+    return all(_equal(there[name], gallery.identity.loc[items, name]) for name in there)
 
 
 def _equal(there: "pd.Series[Any]", then: "pd.Series[Any]") -> bool:

@@ -6,6 +6,7 @@ them.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.kind import Kind
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import check_known
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import Gallery
 from hf_clipdyn.report.page.pictures import Pictures, StimuliChoice, maps_sheet
-from hf_clipdyn.report.page.stimuli_words import Shown
+from hf_clipdyn.report.page.stimuli_words import Words, rounded
 from hf_clipdyn.report.page.views import kind_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
@@ -47,22 +48,26 @@ def payload(
     Returns:
         None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
 
-        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``strangers``: runs that saw
-          other stimuli; ``follows``: those of the first screen, see `_follows`.
-        - what `Shown.described` returns: words, filters, and columns with an entry for each stimulus.
-        - ``sheet``: the pictures in one image, see `Pictures.sheet`; ``items`` has also their ``pictures``, places in
-          it, and ``peopleMap``.
+        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``: of the `Gallery`;
+          ``strangers``: runs that saw other stimuli; ``sparse``: whether only some revisions are here; ``group``: the
+          title of what stimuli are filtered by.
         - ``runs``: for each run ``revisions``, their ``stops`` of the slider and, by way, the ``answers``, stimulus by
-          stimulus and revision by revision, see `Shown.encoded`; ``maps``: see `maps_sheet`.
+          stimulus and revision by revision, see `Words.encoded`; ``maps``: see `maps_sheet`.
+        - ``said``: the answers in words; ``heading``: what is before a revision's answer; ``pictures``: their titles;
+          ``sheet``: the pictures in one image, see `Pictures.sheet`.
+        - ``filters``, see `Words.filters`; ``choices``: key, label and options of each select.
+        - ``follows``: the stimuli of the first screen, see `_follows`.
+        - ``items``: columns with an entry for each stimulus: ``id``; ``pictures``, places in the sheet; ``peopleMap``;
+          ``stratum``, its group; ``facts``, lines of words; and, for filters and orders, ``agreed``, whether people are
+          right, ``people`` and ``share``; None for what is unknown.
     """
-    stimuli = stimuli_choice(stimuli)
-    candidates = (_album(study, kind, cells) for kind, cells in kind_cells(study))
-    albums = [album for album in candidates if album is not None]
+    check_known("choice of stimuli", [stimuli], get_args(StimuliChoice))
+    albums = [album for kind, cells in kind_cells(study) if (album := _album(study, kind, cells))]
     parts: dict[str, Any] = {}
     left = most_bytes - 2
     for at, album in enumerate(albums):
         share = min(_MOST_OF_ONE, left // (len(albums) - at))
-        pictures = Pictures.of(album.gallery, album.items, album.cell, album.kind, stimuli, data_dirs or {})
+        pictures = Pictures.of(album.gallery, album.items, album.cell, stimuli, data_dirs or {})
         part = _fitting(album, pictures, share - len(album.name) - 8)
         if part is not None:
             parts[album.name] = part
@@ -70,34 +75,16 @@ def payload(
     return parts or None
 
 
-def stimuli_choice(given: str) -> StimuliChoice:
-    """A choice that a user gave, or a ConfigError."""
-    known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
-    if given in known:
-        return given
-    raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
-
-
-def changed(
-    study: Study, benchmarks: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]
-) -> dict[str, str] | None:
-    """The stimuli of the first screen: of which benchmark, and in words; one with two cues comes first."""
-    known = [each for each in benchmarks if parts.get(each["name"], {}).get("follows")]
-    if not known or not study.over_training:
-        return None
-    first = max(known, key=lambda each: parts[each["name"]]["follows"]["cues"])
-    follows = parts[first["name"]]["follows"]
-    where = f"{first['title']}, {follows['run']}" if len(study.runs) > 1 else first["title"]
-    return {
-        "name": first["name"],
-        "words": f"{follows['words']} ({where}), each with its answer at every revision.",
-    }
+def followed(study: Study, parts: Mapping[str, Any]) -> str:
+    """The benchmark whose stimuli are on the first screen, one with two cues before others; empty without any."""
+    follows = {name: parts.get(name, {}).get("follows") for name in study.planner.benchmarks}
+    known = {name: own["cues"] for name, own in follows.items() if own and study.over_training}
+    return max(known, key=lambda name: known[name], default="")
 
 
 def _size(part: Any) -> int:
-    """Bytes of a part in the page, where the signs of HTML are written as numbers."""
-    text = json.dumps(part, separators=(",", ":"))
-    return len(text) + 5 * sum(map(text.count, "<>&"))
+    """Bytes of a part, before the page compresses it."""
+    return len(json.dumps(part, separators=(",", ":")))
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
@@ -110,20 +97,19 @@ class _Album:
     Attributes:
         cell, gallery: of the first revision; what does not depend on the revision is taken from here.
         items: those among the ``total`` stimuli that are looked at.
+        sparse: whether there are more revisions than are looked at.
         stops: of the slider, by run and revision.
-        answers, maps: by run and way, what each revision has of the items.
         strangers: runs that were shown other stimuli.
-        sparse: whether a run has more revisions than are looked at.
+        answers, maps: by run and way, what each revision has of the items.
     """
 
-    kind: type[Kind[Any]]
     cell: Any
     gallery: Gallery
+    sparse: bool
     stops: dict[str, dict[str, int]] = field(default_factory=dict)
-    answers: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
-    maps: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
-    sparse: bool = False
+    answers: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    maps: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = f"{self.cell.kind}/{self.cell.dataset}"
@@ -132,41 +118,34 @@ class _Album:
         mapped = (maps.dropna().index for maps in self.gallery.maps.values())
         order = next((index for index in mapped if len(index)), items).sort_values()
         self.items = order[evenly(len(order), _CANDIDATES)]
-        self.identity = self.gallery.identity(self.items)
 
 
 def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album | None:
     """All that the trials of one benchmark say; None without trials."""
     album: _Album | None = None
-    answers: dict[str, list[Mapping[str, pd.Series[Any]]]] = {}
-    maps: dict[str, list[Mapping[str, pd.Series[Any]]]] = {}
-    for cell in spread_cells(cells).itertuples(index=False):
-        gallery = read_gallery(study, kind, cell)
+    answers, maps = defaultdict[Any, dict[str, Any]](dict), defaultdict[Any, dict[str, Any]](dict)
+    looked_at = spread_cells(cells)
+    for cell in looked_at.itertuples(index=False):
+        gallery, run, revision = read_gallery(study, kind, cell), str(cell.run), str(cell.revision)
         if gallery is None:
             continue
-        album, run = album or _Album(kind, cell, gallery), str(cell.run)
+        album = album or _Album(cell, gallery, sparse=len(looked_at) < len(cells))
+        seen, first = (one.identity.reindex(album.items) for one in (gallery, album.gallery))
+        if run not in album.strangers and not seen.equals(first):
+            album.strangers.append(run)
         if run in album.strangers:
             continue
-        if not gallery.identity(album.items).equals(album.identity):
-            album.strangers.append(run)
-            continue
-        revision = str(cell.revision)
         album.stops.setdefault(run, {})[revision] = study.planner.stop_of(run, revision)
-        for kept, given in ((answers, gallery.answers), (maps, gallery.maps)):
-            own = {way: series.reindex(album.items) for way, series in given.items()}
-            kept.setdefault(run, []).append(own)
+        for kept, by_way in ((answers, gallery.answers), (maps, gallery.maps)):
+            for way, series in by_way.items():
+                kept[run, way][revision] = series.reindex(album.items)
     if album is not None:
-        measured = cells.groupby("run", observed=True).size()
-        album.sparse = any(len(names) < measured[run] for run, names in album.stops.items())
-        album.answers = {run: _side_by_side(given) for run, given in answers.items()}
-        album.maps = {run: _side_by_side(given) for run, given in maps.items()}
+        for run, stops in album.stops.items():
+            for way in album.gallery.answers:
+                album.answers[run, way], album.maps[run, way] = (
+                    pd.DataFrame(kept[run, way], album.items, list(stops)) for kept in (answers, maps)
+                )
     return album
-
-
-def _side_by_side(revisions: "Sequence[Mapping[str, pd.Series[Any]]]") -> dict[str, pd.DataFrame]:
-    """For each way that all revisions were asked in, a column for each of them."""
-    ways = [way for way in revisions[0] if all(way in given for given in revisions)]
-    return {way: pd.concat([given[way] for given in revisions], axis=1) for way in ways}
 
 
 # --- the part of one benchmark -------------------------------------------------------------------------------
@@ -179,38 +158,32 @@ def _fitting(album: _Album, pictures: Pictures, most: int) -> dict[str, Any] | N
     """
     ways, order = list(album.gallery.answers), _in_order_of_interest(album)
     for n_ways in sorted({len(ways), min(4, len(ways)), 1}, reverse=True):
-        n = min(_MOST_ITEMS, len(order))
-        while n > 0:
-            part = _part(album, pictures, ways[:n_ways], order[:n])
+        n, fewest = min(_MOST_ITEMS, len(order)), 1 if n_ways == 1 else min(_FEW_ITEMS, len(order))
+        while n >= fewest:
+            part = _part(album, pictures, ways[:n_ways], album.items[order[:n]])
             size = _size(part)
-            if size <= most and (n_ways == 1 or n >= min(_FEW_ITEMS, len(order))):
-                return part
             if size <= most:
-                break
+                return part
             n = min(n - 1, int(0.97 * n * most / size))
     return None
 
 
-def _in_order_of_interest(album: _Album) -> list[int]:
+def _in_order_of_interest(album: _Album) -> NDArray[np.int64]:
     """Positions of the items: from every class in turn, of each class one that changes, then one drawn evenly."""
-    way = next(iter(album.gallery.answers))
-    frames = [by_way[way] for by_way in album.answers.values() if way in by_way]
-    if not frames:
-        change = np.zeros(len(album.items))
-    elif album.gallery.answer == "value":
-        spans = [frame.max(axis=1) - frame.min(axis=1) for frame in frames]
-        change = np.nan_to_num(np.max([span.to_numpy(float) for span in spans], axis=0), nan=0.0)
+    gallery, way = album.gallery, next(iter(album.gallery.answers))
+    frames = [album.answers[run, way] for run in album.stops]
+    if gallery.answer == "value":
+        values = [frame.astype("float64") for frame in frames]
+        change = np.max([(frame.max(axis=1) - frame.min(axis=1)).fillna(0) for frame in values], axis=0)
     else:
-        change = np.max(list(map(_n_unique, frames)), axis=0) - 1.0
-    facts, alike = album.gallery.facts, pd.Series(0, album.items)
-    strata = facts.get("group", facts.get("truth", alike)).reindex(album.items)
-    codes = pd.Series(pd.factorize(strata, sort=True)[0])
-    spread = (
-        codes.groupby(codes).cumcount() * _GOLDEN
-    ) % 1.0  # the first N, for any N, are spread evenly over all
+        change = np.max([_n_unique(frame) for frame in frames], axis=0)
+    strata = gallery.facts.get("group", gallery.facts.get("truth", pd.Series(0, album.items)))
+    codes = pd.Series(pd.factorize(strata.reindex(album.items), sort=True)[0])
+    # The first N, for any N, are spread evenly over all.
+    spread = (codes.groupby(codes).cumcount() * _GOLDEN) % 1.0
     most, even = (own.groupby(codes).rank("first") for own in (-pd.Series(change), spread))
     turn = (2 * most).clip(upper=2 * even + 1).groupby(codes).rank("first")
-    return [int(at) for at in np.lexsort((codes, turn))]
+    return np.lexsort((codes, turn))
 
 
 def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
@@ -219,36 +192,57 @@ def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(np.count_nonzero(np.diff(codes, axis=1, prepend=-1), axis=1))
 
 
-def _part(album: _Album, pictures: Pictures, ways: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
-    items = album.items[list(chosen)]
-    known, (places, sheet) = Shown(album.gallery, items, pictures.classes), pictures.sheet(items)
-    runs: dict[str, Any] = {}
-    for run, by_way in album.answers.items():
-        maps = [album.maps[run].get(way) for way in ways]
-        runs[run] = {
-            "revisions": list(album.stops[run]),
-            "stops": list(album.stops[run].values()),
-            "answers": [known.encoded(by_way[way].loc[items]) if way in by_way else None for way in ways],
-            "maps": [None if own is None else maps_sheet(own.loc[items]) for own in maps],
+def _part(album: _Album, pictures: Pictures, ways: Sequence[str], items: pd.Index) -> dict[str, Any]:
+    gallery, value = album.gallery, album.gallery.titles["value"]
+    words, facts = Words(gallery, items, pictures.classes), gallery.facts.loc[items]
+    places, sheet = pictures.sheet(items)
+    runs = {
+        run: {
+            "revisions": list(stops),
+            "stops": list(stops.values()),
+            "answers": [words.encoded(album.answers[run, way].loc[items]) for way in ways],
+            "maps": [maps_sheet(album.maps[run, way].loc[items]) for way in ways],
         }
-    looked = known.facts.get("looked")
-    part = {
+        for run, stops in album.stops.items()
+    }
+    group = next((name for name in ("group", "truth") if name in facts), "")
+    strata = facts[group] if group else pd.Series(dtype=object)
+    groups = strata.dropna().sort_values().map(words.name).unique()
+    filters, title = list(words.filters()), gallery.titles.get(group, "")
+    agreed = facts["people"].eq(facts["truth"]) if {"people", "truth"} <= set(facts) else None
+    return {
         "shown": len(items),
         "total": album.total,
         "why": pictures.why,
-        "runs": runs,
-        "sheet": sheet,
+        "note": gallery.note,
         "strangers": album.strangers,
         "sparse": album.sparse,
-        "ways": list(ways),
+        "group": title,
+        "runs": runs,
+        "said": [dict(zip(("words", "sign", "kind"), said, strict=True)) for said in words.said],
+        "heading": f"{value[:1].upper()}{value[1:]}, " if value else "",
+        "pictures": [picture.title for picture in gallery.pictures],
+        "sheet": sheet,
+        "filters": {name: asked for name, _, asked in filters},
+        "choices": [
+            ("filter", "Show", {name: shown for name, shown, _ in filters}),
+            ("run", "Run", list(runs)),
+            ("way", "Measured by", dict(enumerate(ways))),
+            ("group", title.capitalize(), {"": "all"} | {name: name for name in groups if len(groups) > 1}),
+            ("sort", "Order", words.orders(title)),
+        ],
         "follows": _follows(album, ways[0], items),
         "items": {
-            "id": [int(item) for item in items],
+            "id": items.tolist(),
             "pictures": places,
-            "peopleMap": None if looked is None else maps_sheet(looked.to_frame()),
+            "peopleMap": maps_sheet(facts.reindex(columns=["looked"])),
+            "stratum": strata.map(words.name).tolist(),
+            "facts": [list(words.lines(known)) for known in facts.to_dict("records")],
+            "agreed": None if agreed is None else agreed.fillna(False).tolist(),
+            "share": rounded(facts["share"]) if "share" in facts else None,
+            "people": rounded(facts["people"]) if value and "people" in facts else None,
         },
     }
-    return known.described(part)
 
 
 def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
@@ -256,29 +250,24 @@ def _follows(album: _Album, way: str, items: pd.Index) -> dict[str, Any] | None:
 
     Returns:
         ``run``; the course in ``words``; ``cues``, the number of answers that compete; ``items``, places of those that
-        change over most cleanly, from different groups first. None without a truth, or if no share changes.
+        change over most cleanly, from different groups first. None without a right answer, or if no share changes.
     """
-    facts, answer, titles = album.gallery.facts, album.gallery.answer, album.gallery.titles
-    run = next((run for run, asked in album.answers.items() if way in asked), "")
-    truth = facts.get("people" if answer == "picture" else "truth")
-    if answer == "value" or truth is None or not run:
+    gallery, run = album.gallery, next(iter(album.stops))
+    if not gallery.right:
         return None
-    answers = album.answers[run][way].loc[items]
-    cues = [cue.reindex(items) for cue in (truth, facts.get("lure")) if cue is not None]
-    sides = [np.asarray(answers.apply(lambda given, cue=cue: given == cue), bool) for cue in cues]
-    right = sides[0]
-    wrong = sides[-1] if len(sides) > 1 else ~right
-    names = [titles["lure"], titles["truth"]] if len(sides) > 1 else ["wrong", "right"]
-    names = ["unlike observers", "as observers"] if answer == "picture" else names
+    answers = album.answers[run, way].loc[items]
+    cues = [cue for cue in (gallery.right, "lure") if cue in gallery.facts]
+    right, *lured = (answers.eq(gallery.facts.loc[items, cue], axis=0).to_numpy(bool) for cue in cues)
+    wrong = lured[0] if lured else ~right
+    names = [gallery.verdicts["lure" if lured else "other"], gallery.verdicts["truth"]]
     first, last = (right[:, at].sum() / max(1, (right | wrong)[:, at].sum()) for at in (0, -1))
-    late, early = (right, wrong) if last >= first else (wrong, right)
-    before, after = names if last >= first else names[::-1]
-    places = range(1, answers.shape[1])
-    fits = [early[:, :place].sum(axis=1) + late[:, place:].sum(axis=1) for place in places]
+    if last < first:  # the course goes the other way
+        right, wrong, names = wrong, right, names[::-1]
+    fits = [wrong[:, :at].sum(axis=1) + right[:, at:].sum(axis=1) for at in range(1, answers.shape[1])]
     if not fits:
         return None
-    fit = np.where(early[:, 0] & late[:, -1], np.max(fits, axis=0), 0)
-    words = f"Images that follow the course, {before} before and {after} after"
+    fit = np.where(wrong[:, 0] & right[:, -1], np.max(fits, axis=0), 0)
+    words = f"Images that follow the course, {names[0]} before and {names[1]} after"
     if not fit.any():  # none follows the course: those that change most
         words, fit = "Images whose answer changed most", _n_unique(answers) - 1
     order = [int(at) for at in np.argsort(-fit, kind="stable") if fit[at] > 0]

@@ -1,22 +1,19 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.errors import ClipDynError, EvaluationError, shorten, shown
+from hf_clipdyn.errors import ClipDynError, EvaluationError, naming, shorten, shown
 from hf_clipdyn.report.courses import evenly
-from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read
+from hf_clipdyn.report.gallery import DECISIONS, EXHIBITS, MAYBE, Exhibit, Gallery
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import json_object
-
-if TYPE_CHECKING:
-    from hf_clipdyn.benchmarks.sources import Source
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
@@ -51,43 +48,35 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
-    hidden = is_earlier or kind.name in NOT_SHOWN
-    gallery = None if hidden else _read(study, kind, cell)
+    is_earlier = cell.observe_version < kind.version_with(json.loads(cell.settings or "{}"))
+    gallery = None if is_earlier else _read(study, EXHIBITS.get(kind.name, DECISIONS), cell)
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def _read(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
-    """None without trials, or where they lack a column that is needed."""
-    needed, more = columns_of(kind)
-    trials = study.trials.of(str(cell.cell), [*needed, *more])
+def _read(study: Study, exhibit: Exhibit, cell: Any) -> Gallery | None:
+    """None without trials, where they lack a column that is needed, or if nothing was asked about single stimuli."""
+    needed = ["item", *exhibit.columns.split()]
+    trials = study.trials.of(str(cell.cell), [*needed, *MAYBE])
     if trials is None or trials.empty or not set(needed) <= set(trials):
         return None
-    try:
-        return read(kind, trials)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
-            f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
-            "of benchmark: evaluate it again with --force."
-        ) from error
+    where = f"{cell.kind}/{shown(cell.dataset)} at {shown(cell.revision)}"
+    with naming(f"{where} has trials of another kind, so evaluate it again with --force", EvaluationError):
+        gallery = exhibit.gallery(trials)
+        return gallery if gallery.answers else None
 
 
-def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
+def class_names(dataset: str, schemas: tuple[str, ...]) -> Sequence[str]:
     """Names of the classes of a data set by their number; none if they are not known on this machine."""
     from hf_clipdyn.benchmarks.sources import local_source
     from hf_clipdyn.data.registry import builder_class
 
     with suppress(ClipDynError):
-        known = tuple(getattr(builder_class(dataset), "classes", ()))
-        return known or label_names(local_source(dataset, schemas))
+        known: Sequence[str] = getattr(builder_class(dataset), "classes", ())
+        source = None if known else local_source(dataset, schemas)
+        return source.class_names if source else known
     return ()
-
-
-def label_names(source: "Source | None") -> tuple[str, ...]:
-    """The names that the rows have for their classes; none if they have none."""
-    return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
 
 
 def class_title(key: Any, names: Sequence[str]) -> str:

@@ -180,7 +180,7 @@ def render(
         glance={at: f"{panel.title}, {panel.place}" for at, panel in enumerate(first_screen)},
         place=next((place for place, times in places.most_common(1) if times > 1), ""),
         differences=front.paired(panels.get("differences", ())),
-        changed=stimuli_browser.changed(study, data["benchmarks"], shown),
+        followed=stimuli_browser.followed(study, shown),
         pictured=pictured,
         titles={each["name"]: each["title"] for each in pictured},
         images=_images(study, drawn or {}),

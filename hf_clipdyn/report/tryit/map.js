@@ -17,8 +17,7 @@ function embeddingMap(part) {
   drawing.append(...marks, star);
   let only = null;
 
-  const sign = (name) => MAP_MARKS[Math.floor(name / HUES) % MAP_MARKS.length];
-  const shape = (name) => ({ d: sign(name), fill: hue(name % HUES) });
+  const shape = (name) => ({ d: MAP_MARKS[Math.floor(name / HUES) % MAP_MARKS.length], fill: hue(name % HUES) });
   const put = (mark, [x, y]) => {
     const [right, down] = [1 + 0.94 * x, 1 - 0.94 * y].map((share) => (MAP_SIDE / 2) * share);
     mark.style.transform = `translate(${right}px, ${down}px)`;

@@ -100,8 +100,7 @@ def payload(
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     """The data set of the run's benchmarks whose images are shown: one with two cues, else one with labels."""
-    pairs = study.cells[["kind", "dataset"]].drop_duplicates().itertuples(index=False, name=None)
-    known = [(kinds()[kind].schemas, dataset) for kind, dataset in pairs if kind in kinds()]
+    known = [(kinds()[kind].schemas, dataset) for kind, dataset in study.measured if kind in kinds()]
     for schemas, name in sorted(known, key=lambda one: "cue_conflict" not in one[0]):
         folder = Path(data_dirs[name]) if name in data_dirs else None
         source = local_source(name, schemas, folder) if {"cue_conflict", "labels"} & set(schemas) else None
@@ -129,7 +128,8 @@ def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[s
 def _affordable(model: LoadedRevisions) -> list[str]:
     """Names of the revisions that fit, evenly spaced; none if not even two do."""
     with model.encoder(model.names[-1]) as encoder:
-        size = Tower.of(encoder).size
+        tower = Tower.of(encoder)
+    size = len(tower.codes) + len(tower.halves)
     most = int(0.95 * MOST_BYTES / size)
     if most < min(2, len(model.names)):
         _log.warning(
@@ -158,8 +158,8 @@ def _read(
                 rounded = encoder.embed_images(pixels).projection
             chosen, again = (similarity(one, of_texts).argmax(axis=1) for one in (exact, rounded))
             equal += int((chosen == again).sum())
-            part["codes"].append(encoded(tower.codes))
-            part["halves"].append(encoded(tower.halves))
+            part["codes"].append(tower.codes)
+            part["halves"].append(tower.halves)
             part["scales"].append(round(encoder.logit_scale, 4))
             part["embeddings"].append(unit(exact))
             vectors.append(of_texts)

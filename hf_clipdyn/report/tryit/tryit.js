@@ -117,15 +117,16 @@ function mountPicker(view, changed) {
   };
   const add = () => {
     const wanted = field.value.trim();
-    const found = classes.findIndex((each) => [each.name, each.text].some((text) => isAlike(text, wanted)));
-    const cause = "it knows the classes of the run's benchmark.";
-    if (found >= 0) {
-      boxes[found].checked = true;
-      pick(boxes[found]);
-    } else if (wanted) said.textContent = `This page has no text vector of “${wanted}”: ${cause}`;
+    const box = boxes[classes.findIndex(({ name, text }) => [name, text].some((known) => same(known, wanted)))];
+    if (box) {
+      box.checked = true;
+      pick(box);
+    } else if (wanted) {
+      said.textContent = `This page has no text vector of “${wanted}”: it knows the classes of the run's benchmark.`;
+    }
     field.value = "";
   };
-  const isAlike = (text, other) => text.toLowerCase() === other.toLowerCase();
+  const same = (text, other) => text.toLowerCase() === other.toLowerCase();
   boxes.forEach((box) => box.addEventListener("change", () => pick(box)));
   field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
   button.addEventListener("click", add);
@@ -239,15 +240,9 @@ function drawLines(slot, { part, picked, scores }, name, now) {
     const color = hue(of % HUES);
     const title = escape(part.classes[of].name);
     const dash = DASHES[Math.floor(of / HUES) % DASHES.length];
-    return {
-      x: part.places,
-      y: (scores ?? []).map((each) => each[name][i]),
-      text: part.revisions.map((revision) => `<b>${title}</b><br>${escape(revision)}`),
-      name: title,
-      mode: "lines",
-      line: { color, width: 2, dash },
-      meta: {},
-    };
+    const y = (scores ?? []).map((each) => each[name][i]);
+    const text = part.revisions.map((revision) => `<b>${title}</b><br>${escape(revision)}`);
+    return { x: part.places, y, text, name: title, mode: "lines", line: { color, width: 2, dash }, meta: {} };
   });
   const rings = traces.filter(({ y }) => y.length)
     .map(({ x, y, line }) => ({ x: x[now], y: y[now], colour: line.color, small: true }));

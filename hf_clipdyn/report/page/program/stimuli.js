@@ -204,11 +204,9 @@ function picture({ part: { sheet, items } }, item, at, title, maps = null, colum
   const scale = box ? sheet.scale : 1;
   const label = [`Stimulus ${items.id[item]}`, title, items.facts[item][0]].filter(Boolean).join(", ");
   const style = `width: ${width * scale}px; aspect-ratio: ${width} / ${height}`;
-  const layers = [
-    box && sprite(sheet, box, scale > 1 ? "pixelated" : ""),
-    maps && mapped(maps, item, column, box ? "veil" : "alone"),
-  ];
-  const shown = h("span", { class: "picture", role: "img", "aria-label": label, style }, layers);
+  const below = box && sprite(sheet, box, scale > 1 ? "pixelated" : "");
+  const over = maps && mapped(maps, item, column, box ? "veil" : "alone");
+  const shown = h("span", { class: "picture", role: "img", "aria-label": label, style }, below, over);
   return title ? h("figure", {}, shown, h("figcaption", {}, title)) : shown;
 }
 
