@@ -98,13 +98,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def readable_size(size: float) -> str:
-    """A number of bytes as ``1.5 GB``."""
-    units = ("B", "kB", "MB", "GB", "TB")
-    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
-    return f"{size / 1000**power:.{min(power, 1)}f} {units[power]}"
-
-
 def render_table(rows: Sequence[Mapping[str, str]]) -> str:
     """A table for a terminal, each column as wide as its widest cell; there must be at least one row."""
     lines = [list(rows[0]), *(row.values() for row in rows)]

@@ -56,19 +56,6 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
         (client.enable_progress_bars if had_client else client.disable_progress_bars)()
 
 
-@contextmanager
-def no_load_report() -> Iterator[None]:
-    """Within it, `transformers` prints no table of missing and unexpected tensors: the caller checks them."""
-    import transformers.utils.logging
-
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(before)
-
-
 def say(line: str) -> None:
     """Print a line on standard error, above the bar if one is drawn."""
     tqdm.write(line, file=sys.stderr)

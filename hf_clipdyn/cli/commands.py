@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
+from rich.filesize import decimal
 
 from hf_clipdyn.cli.shared import QUIET, naming_runs_here
-from hf_clipdyn.errors import ConfigError, readable_size, render_table
+from hf_clipdyn.errors import ConfigError, render_table
 from hf_clipdyn.options import Options
 from hf_clipdyn.plugins import load_plugin
 
@@ -378,7 +379,7 @@ class Cache(Options):
             entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)
         if entries:
             print(render_table(cache_table(entries)))
-        total = readable_size(sum(entry.size for entry in entries))
+        total = decimal(sum(entry.size for entry in entries))
         done = "Deleted" if kinds else "Kept" if self.results else "Cached"
         print(f"{done}: {len(entries)} entries, {total}.")
 

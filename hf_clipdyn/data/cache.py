@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from rich.filesize import decimal
 
-from hf_clipdyn.errors import ConfigError, DatasetError, check_known, naming, readable_size
+from hf_clipdyn.errors import ConfigError, DatasetError, check_known, naming
 from hf_clipdyn.files import STAGING
 
 _DEPTHS = {"tables": 4, "pixels": 1, "unpacked": 1, "baselines": 1}
@@ -190,7 +191,7 @@ def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
     return [
         {
             "kind": entry.kind,
-            "size": readable_size(entry.size),
+            "size": decimal(entry.size),
             "last used": time.strftime("%Y-%m-%d", time.localtime(entry.used)),
             "of": entry.origin,
             "path": str(entry.path),

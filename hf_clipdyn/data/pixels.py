@@ -20,11 +20,12 @@ from typing import IO, Any, TypeVar
 import datasets
 import numpy as np
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from tqdm.auto import tqdm
 
 from hf_clipdyn.data.cache import kept, kept_folder
 from hf_clipdyn.data.images import Source, decode_image, decode_tensor
-from hf_clipdyn.errors import DatasetError, readable_size
+from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.files import blaming
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_crop, square_processor
@@ -246,7 +247,7 @@ def _header(file: IO[bytes], dtype: np.dtype[Any], n: int, shape: tuple[int, ...
     if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"they take {readable_size(needed)}, and the disk has {readable_size(free)} free (HF_HOME and "
+            f"they take {decimal(needed)}, and the disk has {decimal(free)} free (HF_HOME and "
             "cache_dir name another folder)",
         )
     header = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": (n, *shape)}

@@ -35,9 +35,9 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import DatasetError, ModelError, naming
-from hf_clipdyn.machine import images_at_once, keep_freed_blocks
+from hf_clipdyn.machine import keep_freed_blocks
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
-from hf_clipdyn.models.inputs import Normaliser, naflex_inputs
+from hf_clipdyn.models.inputs import Normaliser, images_at_once, naflex_inputs
 from hf_clipdyn.models.settings import (
     PROCESSOR_FILES,
     check_settings_files,
@@ -53,7 +53,7 @@ from hf_clipdyn.models.snapshots import (
     settings_digest,
 )
 from hf_clipdyn.preprocess import input_size, resize_and_crop, square_processor
-from hf_clipdyn.progress import library_bars, no_load_report
+from hf_clipdyn.progress import library_bars
 
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
 """What to do about a model without attention maps."""
@@ -473,7 +473,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     """
     if config.model_type == "timm_wrapper":
         where["config"] = config  # as `leave_out_head` made it; others are as their file says
-    with reading(folder), no_load_report(), warnings.catch_warnings():
+    with reading(folder), _no_load_report(), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
         auto = AutoModelForImageClassification if has_head(config) else AutoModel
@@ -536,3 +536,14 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         model = read_model(folder, config, **where)
         reads_text = hasattr(model, "get_text_features")
         return model, image_processor, read_tokenizer(folder, config) if reads_text else None
+
+
+@contextmanager
+def _no_load_report() -> Iterator[None]:
+    """Within it, `transformers` prints no table of missing and unexpected tensors: the caller checks them."""
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(before)

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
+from rich.filesize import decimal
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import (
@@ -29,7 +30,6 @@ from hf_clipdyn.errors import (
     RevisionError,
     RevisionNotFoundError,
     naming,
-    readable_size,
 )
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
 from hf_clipdyn.hub import valid_repo_name
@@ -277,7 +277,7 @@ def space_needed(run: Path, revisions: int, size: int) -> tuple[str, bool]:
     """
     there = next(folder for folder in (run, *run.absolute().parents) if folder.is_dir())
     free, needed = shutil.disk_usage(there).free, revisions * size
-    said = f"{revisions} revisions take {readable_size(needed)} in {run / 'revisions'}"
+    said = f"{revisions} revisions take {decimal(needed)} in {run / 'revisions'}"
     if needed <= free:
         return f"{said}.", True
-    return f"{said}, but the disk has {readable_size(free)} left: free some, or publish fewer.", False
+    return f"{said}, but the disk has {decimal(free)} left: free some, or publish fewer.", False

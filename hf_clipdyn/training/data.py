@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPProcessor, CLIPTokenizer, ProcessorMixin
 
@@ -25,7 +26,7 @@ from hf_clipdyn.data.cache import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.load import hub_commit
 from hf_clipdyn.data.pixels import decode_pixels, has_pixels
-from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError, readable_size
+from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size
@@ -513,7 +514,7 @@ def open_data(
         reading = config.reading or ("cached" if size <= _LARGEST_CACHE else "decoded")
         says = accelerator.is_main_process and not config.quiet
         if says and reading == "cached" and not has_pixels(rows.dataset, larger):
-            place = f"{readable_size(size)} in {cache_folder('pixels')}"
+            place = f"{decimal(size)} in {cache_folder('pixels')}"
             say(f"Decoding {len(rows.dataset):,} images: their pixels take {place}.")
 
         def images_of(dataset: datasets.Dataset, room: Any, augmentation: Augmentation) -> Images:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.filesize import decimal
 
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds
@@ -20,7 +21,7 @@ from hf_clipdyn.benchmarks.sources import Source, cues, local_source
 from hf_clipdyn.benchmarks.vectors import similarity, unit
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import prompt_name
-from hf_clipdyn.errors import ConfigError, readable_size
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions, prompts
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop
 from hf_clipdyn.report.courses import evenly
@@ -133,8 +134,8 @@ def _affordable(model: LoadedRevisions) -> list[str]:
     most = int(0.95 * MOST_BYTES / size)
     if most < min(2, len(model.names)):
         _log.warning(
-            f"The page has no part to try the model: the image encoder of one revision takes {readable_size(size)} of "
-            f"{readable_size(MOST_BYTES)}. Use `clipdyn app` for a model of this size."
+            f"The page has no part to try the model: the image encoder of one revision takes {decimal(size)} of "
+            f"{decimal(MOST_BYTES)}. Use `clipdyn app` for a model of this size."
         )
         return []
     return [model.names[at] for at in evenly(len(model.names), most)]
