@@ -23,9 +23,7 @@ PRIVATE = Field(False, description="Create a private repository. One that exists
 PUSH = Field(False, description="Publish on the Hub, too.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
 CLAIMS = Field(None, description="YAML file of claims to judge. Default: none.")
-STIMULI: Any = Field(
-    "thumbnails", description="Stimuli on the page: none, or thumbnails if the licence allows them."
-)
+STIMULI: Any = Field("thumbnails", description="Stimuli on the page: none, or thumbnails if licences allow.")
 STYLE = Field(None, description="Matplotlib style of the figures: a name, or a .mplstyle file.")
 FOLDERS: Any = Field({}, description="Folder of a data set, NAME=PATH. Repeat it for each data set.")
 PLUGIN = Field((), description="Python file that adds data sets, kinds of benchmarks or charts.")
@@ -339,11 +337,7 @@ class Prepare(Options):
                 private=self.hub_private_repo,
                 num_proc=self.num_processes,
             )
-        counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
-        folder = str(prepared.folder)
-        print(f"{folder}: {counts} rows. Load it with datasets.load_dataset({folder!r}).")
-        if prepared.url is not None:
-            print(f"Pushed to {prepared.url}.")
+        print(prepared.message)
 
 
 class Cache(Options):
@@ -575,8 +569,7 @@ class Share(_OfTables):
     def _fits_together(self) -> Self:
         pushes = self.push_to_hub or self.space is not None
         if not pushes:
-            said = "Give a place for cards and reports: output, push_to_hub or space."
-            self.write_beside("share", said)
+            self.write_beside("share", "Give a place for cards and reports: output, push_to_hub or space.")
         if self.hub_private_repo and not pushes:
             raise ConfigError("hub_private_repo requires push_to_hub or space.")
         if self.license is not None and self.space is None:

@@ -35,6 +35,13 @@ class Prepared:
     rows: Mapping[str, int]
     url: str | None
 
+    @property
+    def message(self) -> str:
+        """What was written, and how to load it."""
+        counts = ", ".join(f"{split} {rows:,}" for split, rows in self.rows.items())
+        said = f"{self.folder}: {counts} rows. Load it with datasets.load_dataset({str(self.folder)!r})."
+        return said if self.url is None else f"{said}\nPushed to {self.url}."
+
 
 def prepare_dataset(
     name: str,
