@@ -13,7 +13,7 @@ from pathlib import Path
 
 from timing import head
 
-PARTS = ("step", "epoch", "evaluation", "metrics", "growth", "start")
+PARTS = ("step", "epoch", "resume", "evaluation", "metrics", "growth", "start")
 
 
 def main() -> None:
