@@ -419,7 +419,7 @@ class Study:
         said = list[str]()
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
-            origin = origin_words(study.results.origins, study.judge, study.claims_file)
+            origin = origin_words(study)
             said = [render(study.verdicts), "", origin, "", f"Verdicts: {verdicts}"]
         look: Any = {"stimuli": self.stimuli, "style": self.style, "title": self.file.title or None}
         page = write_report(study, self.folder / _REPORT, data_dirs=self._all_data_dirs(), **look)

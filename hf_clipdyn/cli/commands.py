@@ -199,8 +199,7 @@ class Report(_OfTables):
 
         if self.output is not None:
             verdicts.check_verdicts(self.output)
-        origin = origin_words(study.results.origins, study.judge, self.claims)
-        print(f"{verdicts.render(study.verdicts)}\n\n{origin}")
+        print(f"{verdicts.render(study.verdicts)}\n\n{origin_words(study)}")
         if self.output is not None:
             facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
@@ -208,7 +207,8 @@ class Report(_OfTables):
     def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import print_differences
 
-        asked: Any = {name: value for name, value in self if name in ("benchmarks", "correction", "family")}
+        names = ("benchmarks", "correction", "family")
+        asked: Any = {name: value for name, value in self if name in names and value}
         print_differences(study, self.revisions, self.output, **asked)
 
 

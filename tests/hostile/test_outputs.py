@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hostile.harness import Run, Write, files_up_to
-from matplotlib.figure import Figure
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
 from result_rows import cell
@@ -19,8 +18,8 @@ from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.report import write_cards, write_report
-from hf_clipdyn.report.figures import FigureFolder
+from hf_clipdyn.report import read_study, write_cards, write_report
+from hf_clipdyn.report.figures import write_figures
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, write_results
@@ -112,7 +111,7 @@ Writer = Callable[[Path, Path], object]
 REPLACED: dict[str, Writer] = {
     "card": lambda table, out: write_cards(table, out),
     "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
-    "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
+    "figure": lambda table, out: write_figures(read_study(table), out, formats=("png", "svg", "pdf")),
     "results": lambda table, out: write_results(load(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
     "cell": _evaluated,

@@ -15,9 +15,8 @@ from result_rows import course, row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.report.grid import grid
-from hf_clipdyn.report.margin import place_names, spread
-from hf_clipdyn.report.mpl import draw
+from hf_clipdyn.report.figures import grid
+from hf_clipdyn.report.mpl import draw, place_names, spread, write_names
 from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale, Span
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.style import HUMAN, figure_style
@@ -39,7 +38,7 @@ def _draw(panel):
     with figure_style(printed=True):
         ax = Figure().subplots()
         names = draw(panel, ax)
-        place_names(ax, names)
+        place_names(ax, names, write_names(ax, names))
         ax.figure.canvas.draw()
     return ax, names
 
@@ -51,7 +50,8 @@ def test_every_panel_of_the_demo_is_drawn_and_has_an_alternative_text():
     with figure_style(printed=True):
         for panel in panels:
             ax = Figure().subplots()
-            place_names(ax, draw(panel, ax))
+            names = draw(panel, ax)
+            place_names(ax, names, write_names(ax, names))
             assert panel.alt.startswith(panel.title)
 
 

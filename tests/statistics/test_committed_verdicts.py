@@ -63,7 +63,7 @@ OF_ITEMS = (
 @cache
 def judged(study: str) -> tuple[Mapping[str, Verdict], pd.DataFrame]:
     file, tables, _ = STUDIES[study]
-    found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts()
+    found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts
     return {one.claim.number: one for one in found}, verdict_table(found)
 
 
