@@ -67,10 +67,6 @@ def draw(panel: Panel, ax: "Axes") -> list[Name]:
         _draw_rows(panel, ax)
         return []
     names = [_draw_level(level, ax) for level in panel.levels]
-    for title, start, end in panel.spans:
-        ax.axvspan(start, end, color=GREY, alpha=0.13, linewidth=0, zorder=0.5)
-        middle = math.sqrt(start * end) if panel.x.log and start > 0 else (start + end) / 2
-        annotate(ax, title, (middle, 1), ("data", "axes fraction"), ha="center", va="bottom", color=GREY)
     lines = shown_lines(panel)
     values = [line for line in lines if line.role == "value"]
     for line in lines:
@@ -199,20 +195,12 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
     series = list(dict.fromkeys(row.series for row in panel.rows))
     sizes = np.array([lines for _, lines in labels.values()])
     middles = dict(zip(labels, np.cumsum(sizes) - (sizes + 1) / 2, strict=True))
-    for title, start, end in panel.spans:
-        ax.axvspan(start, end, color=GREY, alpha=0.2, linewidth=0, zorder=0.5, label=title)
     for row in panel.rows:
         step = 0.8 * labels[row.label][1] / len(series)
         y = middles[row.label] + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
-            ax.vlines(
-                level.height,
-                y - step / 2,
-                y + step / 2,
-                zorder=4,
-                label=level.title,
-                **_reference(level.role),
-            )
+            style = _reference(level.role) | {"label": level.title, "zorder": 4}
+            ax.vlines(level.height, y - step / 2, y + step / 2, **style)
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)

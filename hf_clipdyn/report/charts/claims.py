@@ -8,7 +8,7 @@ from operator import attrgetter
 import numpy as np
 
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.panel import Level, Panel, Row, Scale, Span
+from hf_clipdyn.report.panel import Level, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words
 from hf_clipdyn.statistics.judge import NO_VERDICT, Judge, JudgedPart, Verdict
@@ -88,16 +88,15 @@ def _endpoints(study: Study, judge: Judge, parts: Sequence[JudgedPart]) -> Itera
         windows = dict.fromkeys(
             window for part in parts if part.part.endpoint == name for window in part.part.weights
         )
-        spans = [span for window in windows for span in _span(study, judge, name, window)]
-        shaded = f"shaded: {', '.join(span.title for span in spans)}" if spans else ""
-        place = ", ".join(filter(None, [panel.place, shaded]))
-        yield replace(panel, place=place, spans=tuple(spans), benchmark="", choices={})
+        where = [words for window in windows if (words := _window_words(study, judge, name, window))]
+        place = f"{panel.place}. Windows ({planner.x.title}): {'; '.join(where)}" if where else panel.place
+        yield replace(panel, place=place, benchmark="", choices={})
 
 
-def _span(study: Study, judge: Judge, endpoint: str, window: str) -> Iterator[Span]:
-    """Where the revisions of a window lie on the axis of training; nothing without any."""
+def _window_words(study: Study, judge: Judge, endpoint: str, window: str) -> str:
+    """A window and where its revisions lie: ``late 9 to 10``; empty without any."""
     of_runs = ((run, name) for run in judge.counted.index for name in judge.revisions(endpoint, window, run))
     stops = [stop for run, name in of_runs if (stop := study.planner.stop_of(run, name)) >= 0]
-    if stops:
-        places = study.planner.stops[stops]
-        yield Span(window, float(places.min()), float(places.max()))
+    x, places = study.planner.x, study.planner.stops[stops]
+    ends = dict.fromkeys(x.words(end(places)).removeprefix(f"{x.title} ") for end in (min, max) if stops)
+    return f"{window} {' to '.join(ends)}" if ends else ""
