@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copyfile
 
 import datasets
 import pandas as pd
@@ -24,6 +25,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, write_results
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.statistics.claims import EMBEDDED
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Study
 
@@ -64,8 +66,9 @@ def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
         pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(work / name)
     one_cell = pq.read_table(work / "in.parquet").replace_schema_metadata({b"hf_clipdyn.cell": b"{}"})
     pq.write_table(one_cell, work / "in.cells" / "b.parquet")
-    for name in ("claims.yaml", "site/index.html", "shared/me--run/report/index.html"):
+    for name in ("site/index.html", "shared/me--run/report/index.html"):
         (work / name).write_text("mine")
+    copyfile(EMBEDDED, work / "claims.yaml")
     before = _files(work)
     assert says in clipdyn(*call.split()).sentence
     assert _files(work) == before
