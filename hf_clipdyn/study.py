@@ -398,7 +398,7 @@ class Study:
         said = list[str]()
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
-            origin = origin_words(study.results.origins, study.judge, study.claims_file)
+            origin = origin_words(study)
             said = [render(study.verdicts), "", origin, "", f"Verdicts: {verdicts}"]
         look |= {"title": self.file.title or None, "data_dirs": self._all_data_dirs()}
         page = write_report(study, self.folder / _REPORT, **look)

@@ -199,13 +199,12 @@ class Report(_OfTables):
             verdicts.check_verdicts(self.output)
             facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
-        origin = origin_words(study.results.origins, study.judge, self.claims)
-        print(f"{verdicts.render(study.verdicts)}\n\n{origin}")
+        print(f"{verdicts.render(study.verdicts)}\n\n{origin_words(study)}")
 
     def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import print_differences
 
-        asked: Any = self.model_dump(include={"benchmarks", "correction", "family"})
+        asked: Any = self.model_dump(include={"benchmarks", "correction", "family"}, exclude_defaults=True)
         print_differences(study, self.revisions, self.output, **asked)
 
 

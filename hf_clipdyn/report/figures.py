@@ -1,4 +1,4 @@
-"""Figures for papers as files: one for each benchmark, the overview and the charts, as wide as a column or a page.
+"""Figures for papers: one for each benchmark, the overview and the charts, as wide as a column or a page, as files.
 
 `plot` draws one panel into Axes of the user's.
 """
@@ -6,29 +6,30 @@
 import gc
 import io
 import json
+import math
 import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, check_known
 from hf_clipdyn.files import from_json, write_atomically
+from hf_clipdyn.report import mpl as drawing
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.courses import CLOCKS, N_HUES
-from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.lines import against, over_clock
-from hf_clipdyn.report.margin import NO_LAYOUT, place_names
-from hf_clipdyn.report.mpl import draw
-from hf_clipdyn.report.panel import Panel
+from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE, Panel
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
+from hf_clipdyn.report.style import GREY, TYPEFACES, figure_style, read_style, typefaces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,13 +37,23 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 WIDTHS = ("auto", "column", "page")
+COLUMN, PAGE = 3.35, 7.0
+"""Inches, 85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and
+178) and IEEE (89 and 182)."""
 AXES = {"epoch": "epoch", "step": "step", "samples": "samples_seen", "accuracy": "accuracy"}
 """What `plot` and the figures offer as x axis beside metrics, with its column of `Courses.clocks`."""
 MOST_MARKED = 6
 """Runs up to which the page's static overview has every run and every number."""
 _LONGEST_NAME = 100  # letters of a file's name
 _MOST_PANELS = 6  # of a chart
+_FEW = 2  # panels that fit into a column
+_HIGHEST = 8.0  # inches: with its caption, a figure fits on a page
+_HEIGHT, _SINGLE_HEIGHT, _MAP_HEIGHT = 2.3, 2.75, 3.7  # inches with a font of 10 points
+_ROW_HEIGHT, _TITLE_LINE = 0.18, 0.17
+_ON_PAGE = ("summary", "claims")
 _LIST = ".figures.json"
+_NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
+"""Without this setting, matplotlib gives a figure that it saves an engine again."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Compressed by 5 % less, in half the time.
     "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
@@ -50,27 +61,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
 }
 """Of `savefig`, by format: no time of writing."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """A width of figures in print, in inches; more panels than ``many`` take one column more."""
-
-    width: float
-    columns: int
-    many: int
-
-    def across(self, n: int) -> int:
-        """Columns for this number of panels: four are two by two, not three and one."""
-        return 2 if n == 4 and self.columns == 3 else self.columns + (n > self.many)
-
-
-COLUMN = Size(width=3.35, columns=1, many=6)
-PAGE = Size(width=7.0, columns=3, many=15)
-"""85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
-IEEE (89 and 182)."""
-_ON_PAGE = ("summary", "claims")
-_FEW = 2  # panels that fit into a column
 
 
 def write_figures(
@@ -106,14 +96,19 @@ def write_figures(
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         check_known(what, names, known)
     settings = {} if style is None else read_style(style)
-    planned, images = plan_figures(study, benchmarks, metric, x), dict[str, bytes]()
-    folder, chosen = FigureFolder(path), bool(benchmarks or metric or x)
+    planned, whole = plan_figures(study, benchmarks, metric, x), not (benchmarks or metric or x)
+    images, written = dict[str, bytes](), set[str]()
+    path.mkdir(parents=True, exist_ok=True)
     with figure_style(settings, printed=True):
-        for name, figure in _drawn(study, planned, width, with_charts=not chosen):
-            folder.save(figure, name, formats)
-            if name in _ON_PAGE and figure.get_figwidth() == PAGE.width and not chosen:
-                images[name] = saved(figure)
-    folder.sweep()
+        for name, figure in _drawn(study, planned, width, with_charts=whole):
+            # Not with_suffix: a metric's name may hold a dot.
+            files = {f"{name}.{suffix}": saved(figure, suffix) for suffix in formats}
+            for file, content in files.items():
+                write_atomically(path / file, content)
+            written |= set(files)
+            if name in _ON_PAGE and figure.get_figwidth() == PAGE and whole:
+                images[name] = files.get(f"{name}.svg") or saved(figure)
+    _remove_earlier(path, written)
     gc.collect()  # a figure is a cycle; those of a large study hold 40 MB
     return images
 
@@ -124,30 +119,38 @@ def _drawn(
     """Each figure with its name."""
     for name, panels in planned.items():
         column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-        yield name, draw_panels(study, panels, COLUMN if column else PAGE)
+        yield name, grid(panels, COLUMN if column else PAGE, intervals=study.confidence)
     for name, chart in charts().items() if with_charts else ():
-        figure = chart.draw(study, COLUMN.width if width == "column" else PAGE.width)
+        figure = chart.draw(study, COLUMN if width == "column" else PAGE)
         if figure is not None:
             yield name, figure
 
 
-def draw_panels(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
-    """Panels of one width, laid out. Inside `figure_style`."""
-    across = size.across(len(panels))
-    across = min(across, 2) if any(panel.cells is not None for panel in panels) else across
-    return grid(panels, size.width, across, intervals=study.confidence)
+def _remove_earlier(path: Path, written: set[str]) -> None:
+    """Remove the figures that an earlier report listed here and this one did not write; files of others stay."""
+    record = path / _LIST
+    try:
+        listed = set(from_json(list[str], record.read_bytes(), record))
+    except (OSError, ClipDynError):  # missing or damaged
+        listed = set()
+    for name in listed - written:
+        if Path(name).name == name:
+            (path / name).unlink(missing_ok=True)
+    write_atomically(record, json.dumps(sorted(written), indent=1))
 
 
 def draw_planned(study: Study, panels: Sequence[Panel], width: float, across: int = 0) -> "Figure | None":
     """The main panels of a chart, laid out; None without any. ``across`` as of `Chart`. Inside `figure_style`."""
     shown = [panel for panel in panels if panel.main and panel.defined]
-    if across and shown:
-        columns = across if width > COLUMN.width else min(across, 2)
+    if not shown:
+        return None
+    if across:
+        columns = across if width > COLUMN else min(across, 2)
         # Claims have levels of confidence of their own.
         return grid(shown, width, columns, intervals=study.confidence if shown[0].benchmark else "")
     shown = shown[:_MOST_PANELS]
-    page = width > COLUMN.width and (len(shown) > _FEW or any(panel.cells is not None for panel in shown))
-    return draw_panels(study, shown, PAGE if page else COLUMN) if shown else None
+    column = len(shown) <= _FEW and all(panel.cells is None for panel in shown)
+    return grid(shown, COLUMN if column else width, intervals=study.confidence)
 
 
 def plan_figures(
@@ -166,30 +169,32 @@ def plan_figures(
     if planner.glance and not (benchmarks or metric or x):
         figures["summary"] = _main_arm(planner, planner.glance)
     names = Counter[str]()
-    for benchmark in _named(planner, benchmarks):
-        panels = _chosen(planner, benchmark, metric)
-        panels = [one for panel in panels if (one := _on_axis(planner, panel, x)) is not None]
+    for benchmark, chosen in _measured(planner, benchmarks, metric).items():
+        panels = [one for panel in chosen if (one := _on_axis(planner, panel, x)) is not None]
         if shown := _main_arm(planner, panels):
             name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
             names[name] += 1
             figures[name if names[name] == 1 else f"{name}-{names[name]}"] = shown
-    if metric and not figures:
-        known = {panel.metric for panels in planner.benchmarks.values() for panel in panels}
-        raise UnknownNameError("metric", metric, known)
     return figures
 
 
-def _named(planner: Planner, wanted: Sequence[str]) -> list[str]:
-    known = list(planner.benchmarks)
-    for name in wanted:
-        if name not in known and name not in {each.split("/", 1)[0] for each in known}:
-            raise UnknownNameError("benchmark", name, known)
-    return [each for each in known if not wanted or each in wanted or each.split("/", 1)[0] in wanted]
+def _measured(planner: Planner, benchmarks: Sequence[str], metric: str) -> dict[str, list[Panel]]:
+    """The panels that are asked for, by benchmark; an error if one does not exist, or none has the metric."""
+    known = planner.benchmarks
+    check_known("benchmark", benchmarks, {*known, *(name.split("/")[0] for name in known)})
+    found = {
+        name: chosen
+        for name, panels in known.items()
+        if not benchmarks or not {name, name.split("/")[0]}.isdisjoint(benchmarks)
+        if (chosen := _chosen(planner, panels, metric))
+    }
+    if metric and not found:
+        raise UnknownNameError("metric", metric, {one.metric for panels in known.values() for one in panels})
+    return found
 
 
-def _chosen(planner: Planner, benchmark: str, metric: str) -> list[Panel]:
-    """The main panels, or those of a metric: over training, and over its levels."""
-    panels = planner.benchmarks[benchmark]
+def _chosen(planner: Planner, panels: Sequence[Panel], metric: str) -> list[Panel]:
+    """The main panels of a benchmark, or those of a metric: over training, and over its levels."""
     if not metric:
         return [
             panel for panel in panels if panel.main and not (planner.over_training and panel.form == "rows")
@@ -235,7 +240,7 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
     with figure_style(printed=True):
         if "summary" not in images and study.planner.glance:
             images["summary"] = overview_figure(study)
-        if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE.width)) is not None:
+        if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE)) is not None:
             images["claims"] = saved(figure)
     return images
 
@@ -243,13 +248,15 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
 def overview_figure(study: Study, suffix: str = "svg") -> bytes:
     """The study at a glance as a file: the figure ``summary`` as wide as a page."""
     with figure_style(printed=True):
-        return saved(draw_panels(study, _main_arm(study.planner, study.planner.glance), PAGE), suffix)
+        return saved(
+            grid(_main_arm(study.planner, study.planner.glance), PAGE, intervals=study.confidence), suffix
+        )
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context(NO_LAYOUT):
+    with mpl.rc_context(_NO_LAYOUT):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     drawn = buffer.getvalue()
     if suffix == "svg":  # the reader's machine may have another of the typefaces
@@ -293,64 +300,158 @@ def plot(
         >>> axes.figure.savefig("shape-bias.png")
     """
     planner = read_study(results).planner
-    measured = {
-        name: panels
-        for name, panels in planner.benchmarks.items()
-        if any(one.metric == metric for one in panels)
-    }
-    if not measured:
-        known = {panel.metric for panels in planner.benchmarks.values() for panel in panels}
-        raise UnknownNameError("metric", metric, known)
-    if benchmark is None and len(measured) > 1:
+    measured = _measured(planner, [benchmark] if benchmark else [], metric)
+    if len(measured) > 1:
         named = ", ".join(sorted(measured))
         raise ConfigError(f"{metric} was measured on several benchmarks, {named}: name one as `benchmark`.")
-    chosen = benchmark or next(iter(measured))
-    check_known("benchmark", [chosen], measured)
-    first = next(panel for panel in measured[chosen] if panel.metric == metric)
+    ((first, *_),) = measured.values()
     panel = _on_axis(planner, first, x or "") or first
     with figure_style():
         if ax is None:
             from matplotlib import pyplot
 
             ax = pyplot.gca()
-        names = draw(panel, ax)
+        names = drawing.draw(panel, ax)
         ax.set_title(textwrap.fill(", ".join(filter(None, [panel.title, panel.place])), 50))
-        place_names(ax, names)
+        drawing.place_names(ax, names, drawing.write_names(ax, names))
         if len(panel.values) > 1:
             ax.legend()
     return ax
 
 
-class FigureFolder:
-    """Figures in several formats beside each other in a folder, which is created if missing.
+# ------------------------------------------------------------ panels as one figure
 
-    It keeps a list of its files, so that it never deletes a file that somebody else put there.
+
+def grid(panels: Sequence[Panel], width: float, columns: int = 0, *, intervals: str = "") -> "Figure":
+    """Panels as a figure with letters, titles, names in the margins and a legend below, laid out.
+
+    It is drawn and saved inside `figure_style`.
+
+    Args:
+        panels: at least one.
+        width: inches.
+        columns: at most; 0 for as many as fit.
+        intervals: the confidence level in words, for the legend.
     """
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._written: set[str] = set()
+    columns = min(columns or _across(panels, width), len(panels))
+    titles = [_title(panel, width / columns) for panel in panels]
+    rows = [slice(start, start + columns) for start in range(0, len(panels), columns)]
+    heights = [_height(panels[row], titles[row], columns, width / columns) for row in rows]
+    figure = Figure(figsize=(width, min(sum(heights), _HIGHEST)))
+    cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for cell in cells.flat[len(panels) :]:
+        cell.set_visible(False)
+    named: dict[Axes, list[drawing.Name]] = {}
+    letters = [*ascii_lowercase, *[""] * len(panels)] if len(panels) > 1 else [""]
+    for cell, panel, title, letter in zip(cells.flat, panels, titles, letters, strict=False):
+        named[cell] = drawing.draw(panel, cell)
+        cell.set_title(title, y=1.0)
+        size = drawing.font_points("axes.titlesize")
+        above = (-4, mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size)
+        given = {"ha": "right", "va": "baseline", "fontsize": size, "fontweight": "bold", "xytext": above}
+        if letter:
+            drawing.annotate(cell, letter, (0, 1), "axes fraction", **given)
+    _name_once(cells, named)
+    narrow = width / columns < 3.4 * drawing.font_points("font.size") / 10
+    texts = {
+        cell: drawing.write_names(cell, names, 12 if narrow else drawing.MARGIN)
+        for cell, names in named.items()
+    }
+    _add_legend(figure, panels, intervals)
+    _lay_out(figure)
+    for cell, names in named.items():
+        drawing.place_names(cell, names, texts[cell])
+    return figure
 
-    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> None:
-        """Write ``name.png`` and others; the same figure gives the same bytes."""
-        for suffix in formats:
-            # Not with_suffix: a metric's name may hold a dot.
-            write_atomically(self._path / f"{name}.{suffix}", saved(figure, suffix))
-            self._written.add(f"{name}.{suffix}")
 
-    def sweep(self) -> None:
-        """Remove the figures that an earlier report wrote here and this one did not."""
-        record = self._path / _LIST
-        for name in _listed(record) - self._written:
-            (self._path / name).unlink(missing_ok=True)
-        write_atomically(record, json.dumps(sorted(self._written), indent=1))
+def _across(panels: Sequence[Panel], width: float) -> int:
+    """Columns for these panels: four are two by two, not three and one; maps are wide."""
+    n = len(panels)
+    on_page = 2 if n == 4 else 3 + (n > 15)
+    columns = on_page if width > COLUMN else 1 + (n > 6)
+    return min(columns, 2) if any(panel.cells is not None for panel in panels) else columns
 
 
-def _listed(record: Path) -> set[str]:
-    """Names in the list of an earlier report; none if the list is missing or damaged."""
-    try:
-        names = from_json(list[str], record.read_bytes(), record)
-    except (OSError, ClipDynError):
-        return set()
-    return {name for name in names if Path(name).name == name}
+def _title(panel: Panel, width: float) -> str:
+    """Title and place of a panel, in lines that fit above it."""
+    frames = {line.frame for line in panel.values} - {-1}
+    place = ", ".join([panel.place, *(["last revision"] if frames and not panel.ramp else [])])
+    share = 1 - drawing.LABEL_SHARE / 2 if panel.form == "rows" else 1
+    return drawing.wrapped(
+        "\n".join(filter(None, [panel.title, place])), drawing.letters_across("axes.titlesize", width * share)
+    )
+
+
+def _height(row: Sequence[Panel], titles: Sequence[str], columns: int, width: float) -> float:
+    """Height of a row of panels in inches; rows of intervals need more if their labels have several lines."""
+    lines = max(title.count("\n") + 1 for title in titles)
+    curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
+    of_form = {"lines": curves + _TITLE_LINE * max(0, lines - 2), "map": _MAP_HEIGHT}
+    labels = [sum(lines for _, lines in drawing.row_labels(panel, width).values()) for panel in row]
+    heights = [
+        of_form.get(panel.form, 0.75 + _TITLE_LINE * lines + _ROW_HEIGHT * n)
+        for panel, n in zip(row, labels, strict=True)
+    ]
+    return max(heights) * drawing.font_points("font.size") / 10
+
+
+def _name_once(cells: Any, named: "dict[Axes, list[drawing.Name]]") -> None:
+    """Keep the names of runs in the last cell of a row of cells that has them; all its cells share a look."""
+    for row in cells:
+        known = set[tuple[str, str]]()
+        for cell in reversed([cell for cell in row if cell in named]):
+            named[cell] = [name for name in named[cell] if (name.text, name.colour) not in known]
+            known |= {(name.text, name.colour) for name in named[cell] if name.of_run}
+
+
+def _add_legend(figure: "Figure", panels: Sequence[Panel], intervals: str) -> None:
+    """Below the panels: what their marks mean, and names that have no place beside their lines."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    drawn = [[line for line in drawing.shown_lines(panel) if line.role == "value"] for panel in panels]
+    named = {
+        line.label
+        for panel, own in zip(panels, drawn, strict=True)
+        if len(own) == 1 or drawing.has_end_names(panel, own)
+        for line in own
+    }
+    handles: dict[str, Any] = {}
+    for cell in figure.axes:
+        for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
+            if label not in named:
+                handles.setdefault(str(label), handle)
+    lines, rows = [line for own in drawn for line in own], [row for panel in panels for row in panel.rows]
+    if seeds := sorted({len(line.seeds) for line in lines if line.seeds}):
+        n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        handles[f"mean of {n} seeds"] = Line2D([], [], color=GREY, marker="o")
+        handles["each seed"] = Line2D([], [], color=GREY, linewidth=drawing.THIN, alpha=0.6)
+    if intervals and any(np.isfinite(line.low).any() for line in lines):
+        handles[f"{intervals} interval"] = Patch(color=GREY, alpha=0.3, linewidth=0)
+    elif intervals and any(math.isfinite(row.low) for row in rows):
+        handles[f"{intervals} interval"] = Line2D([], [], color=GREY, linewidth=1.4)
+    handles |= {label: handles.pop(label) for label in (NOT_INTERPRETABLE, NOT_DEFINED) if label in handles}
+    if not handles:
+        return
+    width, height = figure.get_size_inches()
+    across = drawing.letters_across("legend.fontsize", width)
+    labels = [textwrap.fill(label, max(8, across - 6)) for label in handles]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = min(len(handles), max(1, across // (longest + 6)), 6)
+    n_lines = -(-len(handles) // columns) + sum(label.count("\n") for label in labels)
+    figure.set_size_inches(
+        width, min(height + n_lines * 1.6 * drawing.font_points("legend.fontsize") / 72, _HIGHEST)
+    )
+    figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=columns)
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
+    engine = figure.get_layout_engine()
+    assert engine is not None, "figures are drawn inside `figure_style`"
+    engine.execute(figure)
+    with mpl.rc_context(_NO_LAYOUT):
+        # Unlike "none", which leaves an engine, for which every format is drawn twice.
+        figure.set_layout_engine(None)

@@ -84,7 +84,7 @@ def mean_of(seeds: Sequence[Line], title: str) -> Line:
 def over_clock(panel: Panel, clocks: pd.DataFrame, name: str, title: str) -> Panel:
     """A panel over training on another axis: a column of `Courses.clocks`."""
     known: Any = {run: own.droplevel(0).to_dict() for run, own in clocks[name].groupby(level=0)}
-    return replace(panel, x=Scale(title=title), lines=moved(panel.lines, known), spans=())
+    return replace(panel, x=Scale(title=title), lines=moved(panel.lines, known))
 
 
 def against(panel: Panel, other: Panel) -> Panel:
@@ -93,7 +93,7 @@ def against(panel: Panel, other: Panel) -> Panel:
     Both are panels over training, or both have a row for each model.
     """
     x = other.x if panel.form == "rows" else other.y
-    found = replace(panel, title=f"{panel.title} against {x.title}", form="lines", x=x, rows=(), spans=())
+    found = replace(panel, title=f"{panel.title} against {x.title}", form="lines", x=x, rows=())
     if panel.form == "rows":
         places = {row.label: row.value for row in other.rows if math.isfinite(row.value)}
         known = [(row, places[row.label]) for row in panel.rows if row.label in places]

@@ -1,31 +1,25 @@
 """Back end 1: a panel for matplotlib. Lines with their intervals, rows, and maps, inside `style.figure_style`.
 
-Names of lines are in the right margin, each at the height where its line ends.
+Names of lines are in the right margin, each at the height where its line ends, and apart from the others.
 """
 
 import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
+from matplotlib.font_manager import FontProperties
 
 from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.lines import at_points
-from hf_clipdyn.report.margin import (
-    Name,
-    annotate,
-    decimals,
-    letters_across,
-)
 from hf_clipdyn.report.panel import (
     NOT_DEFINED,
     NOT_INTERPRETABLE,
-    Bools,
     Floats,
     Level,
     Line,
@@ -36,17 +30,7 @@ from hf_clipdyn.report.panel import (
     Scale,
     brief,
 )
-from hf_clipdyn.report.style import (
-    COLOURS,
-    GREY,
-    HUMAN,
-    MARKERS,
-    PAPER,
-    STROKES,
-    cycle_colour,
-    look,
-    shade,
-)
+from hf_clipdyn.report.style import COLOURS, GREY, HUMAN, PAPER, look, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +42,19 @@ THIN = 0.75  # points: what journals print
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 _TICK_STEPS = [1, 2, 5, 10]  # two decimals are enough
 _MISSING = "#c4c7cb"
+MARGIN = 22
+"""Letters of a line of text in the margin."""
+_LETTER, _SPACING = 0.66, 1.2  # mean width of a letter and height of a line, in the size of the font
 _CROSS: Any = {"color": GREY, "label": NOT_DEFINED, "linestyle": "none", "marker": "x"}
+
+
+class Name(NamedTuple):
+    """A name in the right margin, at the height of what it names: a run or revision, else a reference."""
+
+    text: str
+    height: float
+    colour: str
+    of_run: bool = False
 
 
 def draw(panel: Panel, ax: "Axes") -> list[Name]:
@@ -71,10 +67,6 @@ def draw(panel: Panel, ax: "Axes") -> list[Name]:
         _draw_rows(panel, ax)
         return []
     names = [_draw_level(level, ax) for level in panel.levels]
-    for title, start, end in panel.spans:
-        ax.axvspan(start, end, color=GREY, alpha=0.13, linewidth=0, zorder=0.5)
-        middle = math.sqrt(start * end) if panel.x.log and start > 0 else (start + end) / 2
-        annotate(ax, title, (middle, 1), ("data", "axes fraction"), ha="center", va="bottom", color=GREY)
     lines = shown_lines(panel)
     values = [line for line in lines if line.role == "value"]
     for line in lines:
@@ -114,8 +106,8 @@ def _look(panel: Panel, line: Line) -> dict[str, Any]:
         steps = sorted({other.place for other in shown_lines(panel) if other.role == "value"})
         return {"color": shade(steps.index(line.place), len(steps)), "marker": "o"}
     chosen = look(line.place)
-    stroke: Any = (0, STROKES[chosen.stroke]) if chosen.stroke else "-"
-    return {"color": cycle_colour(chosen.hue), "marker": MARKERS[chosen.marker], "linestyle": stroke}
+    stroke: Any = (0, chosen.stroke) if chosen.stroke else "-"
+    return {"color": chosen.colour, "marker": chosen.marker, "linestyle": stroke}
 
 
 def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name]:
@@ -165,7 +157,7 @@ def _draw_intervals(line: Line, x: Floats, colour: str, ax: "Axes", *, band: boo
 def _draw_marks(line: Line, panel: Panel, ax: "Axes", marker: str) -> None:
     """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
     x = panel.x.places(line.x)
-    hollow: Bools = line.hollow & np.isfinite(x) & (not panel.hide)
+    hollow = line.hollow & np.isfinite(x) & (not panel.hide)
     if hollow.any():
         ax.vlines(x[hollow], line.low[hollow], line.high[hollow], color=GREY, linewidth=1, zorder=2)
         ax.plot(x[hollow], line.y[hollow], label=NOT_INTERPRETABLE, zorder=3, **_hollow(marker))
@@ -203,20 +195,12 @@ def _draw_rows(panel: Panel, ax: "Axes") -> None:
     series = list(dict.fromkeys(row.series for row in panel.rows))
     sizes = np.array([lines for _, lines in labels.values()])
     middles = dict(zip(labels, np.cumsum(sizes) - (sizes + 1) / 2, strict=True))
-    for title, start, end in panel.spans:
-        ax.axvspan(start, end, color=GREY, alpha=0.2, linewidth=0, zorder=0.5, label=title)
     for row in panel.rows:
         step = 0.8 * labels[row.label][1] / len(series)
         y = middles[row.label] + (series.index(row.series) - (len(series) - 1) / 2) * step
         for level in row.beside:
-            ax.vlines(
-                level.height,
-                y - step / 2,
-                y + step / 2,
-                zorder=4,
-                label=level.title,
-                **_reference(level.role),
-            )
+            style = _reference(level.role) | {"label": level.title, "zorder": 4}
+            ax.vlines(level.height, y - step / 2, y + step / 2, **style)
         _draw_row(row, y, panel, ax)
     for level in panel.levels:
         _draw_level(level, ax, across=False)
@@ -250,13 +234,13 @@ def _width(ax: "Axes") -> float:
 
 def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
     chosen = look(max(row.place, 0))
-    colour = GREY if row.place < 0 else cycle_colour(chosen.hue)
+    colour = GREY if row.place < 0 else chosen.colour
     if not math.isfinite(row.value):
         ax.plot(0.01, y, transform=ax.get_yaxis_transform(), **_CROSS)
         return
     if not row.usable and panel.hide:
         return
-    style = {"color": colour, "marker": MARKERS[chosen.marker], "label": row.series or "_"}
+    style = {"color": colour, "marker": chosen.marker, "label": row.series or "_"}
     ax.hlines(y, row.low, row.high, color=colour if row.usable else GREY, linewidth=1.4, zorder=3)
     mark = {**style, "linestyle": "none"} if row.usable else {**_hollow("o"), "label": NOT_INTERPRETABLE}
     ax.plot(row.value, y, zorder=3.5, **mark)
@@ -267,9 +251,12 @@ def _draw_row(row: Row, y: float, panel: Panel, ax: "Axes") -> None:
 
 def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     """The last frame of a map, with its bar of colours, or its states in a legend."""
-    colours, norm = _colours(cells)
-    given: dict[str, Any] = {"cmap": colours, "norm": norm, "origin": "lower" if cells.first_up else "upper"}
-    image = ax.imshow(np.ma.masked_invalid(cells.values[-1]), aspect="auto", interpolation="nearest", **given)
+    name = "state" if cells.states else "sequential" if cells.neutral is None else "diverging"
+    steps = [light for light, _ in COLOURS[name]]
+    colours = ListedColormap(steps) if cells.states else LinearSegmentedColormap.from_list(name, steps)
+    given: dict[str, Any] = {"cmap": colours.with_extremes(bad=_MISSING), "norm": Normalize(*cells.ends)}
+    given |= {"origin": "lower" if cells.first_up else "upper", "aspect": "auto", "interpolation": "nearest"}
+    image = ax.imshow(np.ma.masked_invalid(cells.values[-1]), **given)
     ax.grid(visible=False)
     width = 0.55 * _width(ax)
     across = letters_across("ytick.labelsize", width) // (2 + max(map(len, panel.x.names), default=1))
@@ -281,25 +268,14 @@ def _draw_map(panel: Panel, cells: Map, ax: "Axes") -> None:
     if cells.states:
         _name_states(cells.states, ax)
     else:
-        _add_bar(ax, image, cells.bar)
+        bar: Any = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03, label=cells.bar)
+        bar.outline.set_visible(False)
     if cells.margin is not None:
         side = ax.inset_axes((1.03, 0, 0.16, 1), sharey=ax)
         side.barh(np.arange(len(cells.margin)), np.nan_to_num(cells.margin), height=1.0, color=HUMAN)
         side.set(xlim=(0, 1), xticks=(0.5, 1), xlabel=cells.margin_title)
         side.tick_params(labelleft=False)
         side.grid(visible=False)
-
-
-def _colours(cells: Map) -> tuple[Colormap, Normalize]:
-    name = "state" if cells.states else "sequential" if cells.neutral is None else "diverging"
-    steps, low_high = [light for light, _ in COLOURS[name]], Normalize(*cells.ends)
-    colours = ListedColormap(steps) if cells.states else LinearSegmentedColormap.from_list(name, steps)
-    return colours.with_extremes(bad=_MISSING), low_high
-
-
-def _add_bar(ax: "Axes", points: Any, label: str) -> None:
-    bar: Any = ax.figure.colorbar(points, ax=ax, fraction=0.05, pad=0.03, label=label)
-    bar.outline.set_visible(False)
 
 
 def _name_states(states: Sequence[str], ax: "Axes") -> None:
@@ -423,5 +399,75 @@ def _end_names(panel: Panel, lines: Sequence[Line]) -> list[Name]:
         places = np.where(line.usable, panel.x.places(line.x) * (-1 if panel.x.descending else 1), -np.inf)
         if np.isfinite(line.drawn).any():
             at = int(np.nan_to_num(places, nan=-np.inf).argmax()) if np.isfinite(places).any() else -1
-            found.append(Name(line.label, float(line.y[at]), _look(panel, line)["color"]))
+            found.append(Name(line.label, float(line.y[at]), _look(panel, line)["color"], of_run=True))
     return found
+
+
+def decimals(value: float) -> str:
+    """Two decimals, or one significant digit of what they would round to 0; none for large numbers."""
+    if 0 < abs(value) < 0.005:
+        return f"{value:.1g}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def font_points(name: Any) -> float:
+    """The size of a font in matplotlib's settings, which may be a word, in points."""
+    return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
+
+
+def letters_across(name: Any, inches: float) -> int:
+    """How many letters of a font fit into a width."""
+    return max(8, int(inches * 72 / (_LETTER * font_points(name))))
+
+
+def wrapped(text: str, letters: int) -> str:
+    """Each line of a text in lines of this length."""
+    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
+
+
+def annotate(ax: "Axes", text: str, place: tuple[float, float], within: Any, **given: Any) -> Any:
+    given = {"fontsize": mpl.rcParams["legend.fontsize"], "xytext": (0, 1), **given}
+    return ax.annotate(text, place, xycoords=within, textcoords="offset points", **given)
+
+
+def write_names(ax: "Axes", names: Sequence[Name], letters: int = MARGIN) -> list[Any]:
+    """Write names right of the axes, for the layout to make room for them; `place_names` gives their heights."""
+    crowded = len(names) > 2
+    style: dict[str, Any] = {"xytext": (4, 0), "linespacing": _SPACING, "va": "center"}
+    texts = [wrapped(name.text.replace("\n", " ") if crowded else name.text, letters) for name in names]
+    return [
+        annotate(ax, text, (1, 0.5), "axes fraction", color=name.colour, **style)
+        for text, name in zip(texts, names, strict=True)
+    ]
+
+
+def place_names(ax: "Axes", names: Sequence[Name], texts: Sequence[Any]) -> None:
+    """Give texts of `write_names` their heights, once the axes have their limits and their size, without overlaps."""
+    scaled = ax.yaxis.get_transform().transform([*ax.get_ylim(), *(name.height for name in names)])
+    low, high, *heights = np.asarray(scaled, np.float64)
+    places = [float(np.clip((height - low) / (high - low), 0, 1)) for height in heights]
+    points = max(ax.get_window_extent().height * 72 / ax.figure.dpi, 1.0)
+    sizes = [
+        _SPACING * float(text.get_fontsize()) * len(text.get_text().split("\n")) / points for text in texts
+    ]
+    for text, place in zip(texts, spread(places, sizes), strict=True):
+        text.xy = (1, place)
+
+
+def spread(places: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Heights that keep the order and do not overlap, and move the texts as little as possible (least squares).
+
+    Args:
+        places: wanted centres.
+        sizes: heights of the texts.
+    """
+    from scipy.optimize import isotonic_regression
+
+    if not places:
+        return []
+    order = np.argsort(places, kind="stable")
+    heights = np.asarray(sizes)[order]
+    stacked = np.cumsum(heights) - heights / 2  # centres of a stack without gaps
+    moved = np.empty(len(order))
+    moved[order] = isotonic_regression(np.asarray(places)[order] - stacked, weights=heights).x + stacked
+    return moved.tolist()

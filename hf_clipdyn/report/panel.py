@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,12 +141,8 @@ class Line:
         counted = f"{n} seeds" if self.seeds else f"n = {n:,}" if n else ""
         counted += f" in {clusters:,} clusters" if clusters not in (0, n) else ""
         silent = "" if self.usable[at] else NOT_INTERPRETABLE
-        return ", ".join(
-            filter(
-                None,
-                [interval_words(self.y[at], self.low[at], self.high[at]), counted, silent, self.note(at)],
-            )
-        )
+        words = interval_words(self.y[at], self.low[at], self.high[at])
+        return ", ".join(filter(None, [words, counted, silent, self.note(at)]))
 
     def path(self, scale: Scale) -> Ints:
         """The points in order; -1 in a gap so long that a line across it would show what nobody measured."""
@@ -168,14 +164,6 @@ class Level:
     title: str
     height: float
     role: Role
-
-
-class Span(NamedTuple):
-    """A stretch of the x axis with a name, such as a registered window; on the clock of the lines' x."""
-
-    title: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +242,6 @@ class Panel:
         x, y: of ``rows``, x has the values and y the labels.
         lines: of values first; those of other roles are references.
         levels: values that give the panel its scale.
-        spans: stretches of the x axis.
         ramp: the lines are steps of one quantity, dark to light, instead of runs.
         hide: whether what is not interpretable is drawn nowhere instead of hollow.
         benchmark: ``kind/dataset``; empty for a panel of no benchmark.
@@ -274,7 +261,6 @@ class Panel:
     rows: tuple[Row, ...] = ()
     cells: Map | None = None
     levels: tuple[Level, ...] = ()
-    spans: tuple[Span, ...] = ()
     ramp: bool = False
     hide: bool = False
     benchmark: str = ""
@@ -303,11 +289,8 @@ class Panel:
 
     def _said(self) -> Sequence[str]:
         if self.form == "rows":
-            return [
-                f"{', '.join(filter(None, [row.label, row.series]))}: "
-                f"{interval_words(row.value, row.low, row.high)}."
-                for row in self.rows
-            ]
+            named = ((", ".join(filter(None, [row.label, row.series])), row) for row in self.rows)
+            return [f"{name}: {interval_words(row.value, row.low, row.high)}." for name, row in named]
         if self.cells is not None:
             known = self.cells.values[np.isfinite(self.cells.values)]
             ends = f"values from {known.min():.3g} to {known.max():.3g}" if len(known) else "nothing defined"

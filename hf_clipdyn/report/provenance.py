@@ -15,11 +15,9 @@ from hf_clipdyn.statistics.verdicts import provenance
 _UNKNOWN = "not recorded"
 
 
-def origin_rows(
-    origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None
-) -> list[tuple[str, str]]:
+def origin_rows(study: Study) -> list[tuple[str, str]]:
     """Each fact and its value; what the tables did not record is said."""
-    now = provenance(origins, judge.claims if judge else None)
+    now = provenance(study.results.origins, study.claims)
     packages = dict.fromkeys(name for origin in now.runs for name in origin.packages)
     rows = [
         ("measured with hf_clipdyn", "; ".join(map(_package_words, packages or [""]))),
@@ -27,18 +25,15 @@ def origin_rows(
         ("start of the measurements", _span([origin.measured for origin in now.runs])),
         ("written with hf_clipdyn", _package_words(now.package)),
     ]
-    if judge is not None and claims_file is not None:
-        rows += [
-            ("claims", f"{now.study}, SHA-256 {now.claims}"),
-            ("registration", registration_words(origins, judge, claims_file)),
-        ]
+    if study.judge and study.claims_file:
+        rows.append(("claims", f"{now.study}, SHA-256 {now.claims}"))
+        rows.append(("registration", _registration_words(study, study.judge, study.claims_file)))
     return rows
 
 
-def origin_words(origins: tuple[RunOrigin, ...], judge: Judge | None, claims_file: Path | None = None) -> str:
+def origin_words(study: Study) -> str:
     """`origin_rows` for the terminal."""
-    rows = origin_rows(origins, judge, claims_file)
-    return "\n".join(printable(f"{fact}: {value}") for fact, value in rows)
+    return "\n".join(printable(f"{fact}: {value}") for fact, value in origin_rows(study))
 
 
 def methods(study: Study) -> str:
@@ -86,13 +81,13 @@ def registration(claims_file: Path) -> Registration | None:
     return Registration(commit, utc(time)) if commit else None
 
 
-def registration_words(origins: tuple[RunOrigin, ...], judge: Judge, claims_file: Path) -> str:
+def _registration_words(study: Study, judge: Judge, claims_file: Path) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
     source = claims_file.name  # its folder is of this machine, and pages are passed on
     if (registered := registration(claims_file)) is None:
         return f"Registered in {source}; the commit is unknown."
     words = [f"Registered in {source}, commit {registered.commit[:12]} of {_time_words(registered.time)}."]
-    known = {origin.run: origin for origin in origins}
+    known = {origin.run: origin for origin in study.results.origins}
     runs = [] if judge.why_not else sorted(judge.counted.index)
     counting = [known.get(run, RunOrigin(run=run)) for run in runs]
     starts = [min(filter(None, (run.began, run.measured)), default="") for run in counting]

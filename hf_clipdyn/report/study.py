@@ -28,34 +28,23 @@ class Study:
         results: from `load`.
         sources: names of the files.
         claims_file: of the claims that are judged; None for none.
-        whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
+        judge: reads all tables together for the claims, also in the part of one run; None without claims.
     """
 
     results: Table
     sources: tuple[str, ...] = ()
     claims_file: Path | None = None
-    whole: "Study | None" = None
+    judge: Judge | None = None
 
     @cached_property
     def claims(self) -> Claims | None:
         """What its verdicts are about; None without a file."""
-        if self.whole:
-            return self.whole.claims
-        return None if self.claims_file is None else read_claims(self.claims_file)
+        return self.judge.claims if self.judge else None
 
     @cached_property
-    def judge(self) -> Judge | None:
-        """Reads all tables together for the claims; None without claims."""
-        if self.whole:
-            return self.whole.judge
-        return Judge(self.results, self.claims, self.influences) if self.claims else None
-
-    @cached_property
-    def verdicts(self) -> list[Verdict]:
-        """What all tables together say about each claim, judged once; empty without claims."""
-        if self.whole:
-            return self.whole.verdicts
-        return self.judge.verdicts() if self.judge else []
+    def verdicts(self) -> Sequence[Verdict]:
+        """What all tables together say about each claim; empty without claims."""
+        return self.judge.verdicts if self.judge else ()
 
     @cached_property
     def trials(self) -> KeptTrials:
@@ -65,7 +54,7 @@ class Study:
     @cached_property
     def influences(self) -> Errors:
         """What the items contribute to numbers, kept beside the tables or from those trials."""
-        return self.whole.influences if self.whole else Errors(self.results.files, show_progress=False)
+        return self.judge.errors if self.judge else Errors(self.results.files, show_progress=False)
 
     @cached_property
     def galleries(self) -> dict[str, Gallery | None]:
@@ -125,9 +114,7 @@ class Study:
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
         part = self.results.where(run=run)
-        if part is self.results:
-            return self
-        return replace(self, results=part, whole=self.whole or self)
+        return self if part is self.results else replace(self, results=part)
 
 
 def read_study(
@@ -152,12 +139,16 @@ def read_study(
         >>> study.runs
         ['local/demo']
     """
-    file = None if claims is None else Path(claims)
-    if isinstance(results, Study):
-        return results if file is None else replace(results, claims_file=file)
     if isinstance(results, pd.DataFrame):
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        return Study(Table.from_rows(results, words, origins=recorded), claims_file=file)
-    paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
-    return Study(load(paths), tuple(path.name for path in paths), file)
+        study = Study(Table.from_rows(results, words, origins=recorded))
+    elif isinstance(results, Study):
+        study = results
+    else:
+        paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
+        study = Study(load(paths), tuple(path.name for path in paths))
+    if claims is None:
+        return study
+    judge = Judge(study.results, read_claims(claims), study.influences)
+    return replace(study, claims_file=Path(claims), judge=judge)

@@ -20,44 +20,22 @@ from matplotlib.colors import to_hex
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
 
-INK = "#1f2328"
-GREY = "#697079"
-PAPER = "#ffffff"
-HUMAN = "#4d3300"
-_GRID = "#e4e7eb"
-_EDGE = "#9aa0a8"
-HUES = ("#0065fb", "#dd3300", "#158658", "#7e0091")
-_DARK_HUES = ("#8fc8ff", "#ef6608", "#429270", "#aa66bf")
+_HUES = (("#0065fb", "#8fc8ff"), ("#dd3300", "#ef6608"), ("#158658", "#429270"), ("#7e0091", "#aa66bf"))
 _STEPS = 25
 # Yellow is illegible on white, and gold is the colour of people on black.
 SHADES, _DARK_SHADES = (
     [to_hex(mpl.colormaps[name](low + (high - low) * step / (_STEPS - 1))) for step in range(_STEPS)]
     for name, low, high in (("viridis", 0.1, 0.58), ("GnBu_r", 0.25, 0.8))
 )
-
-STROKES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1), (6, 1.5, 1.5, 1.5))
-"""Lengths of dashes and gaps, in widths of the line; none for a solid line."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
-
-THEME = {"paper": PAPER, "ink": INK, "grey": GREY, "grid": _GRID, "edge": _EDGE, "human": HUMAN}
-"""The colours of a page by their part."""
-
-_TWINS = {
-    INK: "#e6e8eb",
-    GREY: "#9aa1ab",
-    PAPER: "#16191d",
-    HUMAN: "#ffd166",
-    _GRID: "#2b3036",
-    _EDGE: "#5b626b",
-    **dict(zip(HUES, _DARK_HUES, strict=True)),
-    **dict(zip(SHADES, _DARK_SHADES, strict=True)),
-}
-
 COLOURS: dict[str, list[tuple[str, str]]] = {
-    **{name: [(colour, _TWINS[colour])] for name, colour in THEME.items()},
-    "hue": [(colour, _TWINS[colour]) for colour in HUES],
-    "shade": [(colour, _TWINS[colour]) for colour in SHADES],
+    "paper": [("#ffffff", "#16191d")],
+    "ink": [("#1f2328", "#e6e8eb")],
+    "grey": [("#697079", "#9aa1ab")],
+    "grid": [("#e4e7eb", "#2b3036")],
+    "edge": [("#9aa0a8", "#5b626b")],
+    "human": [("#4d3300", "#ffd166")],
+    "hue": list(_HUES),
+    "shade": list(zip(SHADES, _DARK_SHADES, strict=True)),
     "diverging": [
         *(("#0a4b8c", "#9cc8f2"), ("#3f7fbf", "#5c98d0"), ("#8fb4d9", "#356a9c"), ("#c9d9e8", "#264660")),
         *(("#efefec", "#2e2f31"), ("#ecd6bd", "#5e4630"), ("#dba770", "#96683a"), ("#b97434", "#cf955a")),
@@ -66,9 +44,18 @@ COLOURS: dict[str, list[tuple[str, str]]] = {
     "sequential": [
         (shade, shade) for shade in (to_hex(mpl.colormaps["cividis"](at / 9)) for at in range(10))
     ],
-    "state": [("#e9ebee", "#30353b"), (HUES[0], _DARK_HUES[0]), (HUES[1], _DARK_HUES[1])],
+    "state": [("#e9ebee", "#30353b"), *_HUES[:2]],
 }
-"""By name, the colours on white and on a dark page: of a `THEME`, of lines, and of the states and numbers of maps."""
+"""By name, the colours on white and on a dark page: of the parts of a page, of lines, and of the states and numbers of
+maps."""
+
+PAPER, GREY, HUMAN = (COLOURS[name][0][0] for name in ("paper", "grey", "human"))
+HUES = tuple(light for light, _ in _HUES)
+_STROKES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1), (6, 1.5, 1.5, 1.5))
+_MARKERS = (
+    *(("o", "circle"), ("s", "square"), ("^", "triangle-up")),
+    *(("D", "diamond"), ("v", "triangle-down"), ("P", "cross")),
+)
 
 TYPEFACES = ("Arial", "Helvetica", "Liberation Sans", "Arimo", "DejaVu Sans")
 """Journals ask for the first; the next three have its widths; matplotlib brings the last."""
@@ -115,35 +102,32 @@ def typefaces() -> tuple[str, ...]:
     return tuple(name for name in TYPEFACES if name in installed)
 
 
-def cycle_colour(index: int) -> str:
-    """Hue ``index`` inside `figure_style`: one of the project, or of the style over it."""
-    colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", HUES)
-    return to_hex(colours[index % len(HUES) % len(colours)])
-
-
 @dataclass(frozen=True)
 class Look:
     """How a line looks, in figures and on the page.
 
     Attributes:
         hue: place in `HUES`.
-        stroke: place in `STROKES`.
-        marker: place in `MARKERS`.
+        stroke: lengths of dashes and gaps, in widths of the line; none for a solid line.
+        marker: of matplotlib.
+        symbol: the marker in Plotly's words.
     """
 
     hue: int
-    stroke: int
-    marker: int
+    stroke: tuple[float, ...]
+    marker: str
+    symbol: str
+
+    @property
+    def colour(self) -> str:
+        """The hue inside `figure_style`: one of the project, or of the style over it."""
+        colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", HUES)
+        return to_hex(colours[self.hue % len(colours)])
 
     @property
     def dash(self) -> str:
         """The stroke in Plotly's words, for a line 2 px wide."""
-        return ",".join(f"{2 * length:g}px" for length in STROKES[self.stroke]) or "solid"
-
-    @property
-    def symbol(self) -> str:
-        """The marker in Plotly's words."""
-        return _SYMBOLS[self.marker]
+        return ",".join(f"{2 * length:g}px" for length in self.stroke) or "solid"
 
 
 def look(place: int) -> Look:
@@ -153,18 +137,13 @@ def look(place: int) -> Look:
     lines is their position in the panel.
     """
     rest, hue = divmod(place, len(HUES))
-    cycle, stroke = divmod(rest, len(STROKES))
-    return Look(hue, stroke, (place + cycle) % len(MARKERS))
+    cycle, stroke = divmod(rest, len(_STROKES))
+    return Look(hue, _STROKES[stroke], *_MARKERS[(place + cycle) % len(_MARKERS)])
 
 
 def shade(index: int, count: int) -> str:
     """Colour of step ``index`` of ``count`` ordered steps, dark to light."""
     return SHADES[round(index * (len(SHADES) - 1) / max(count - 1, 1))]
-
-
-def twins(colour: str) -> tuple[str, str]:
-    """A colour on white, and the one that replaces it on a dark page."""
-    return colour, _TWINS[colour]
 
 
 def read_style(style: str | Path) -> dict[str, Any]:

@@ -173,8 +173,7 @@ def provenance_table(study: Study) -> Table:
 
 def origin_table(study: Study) -> Table:
     """Which package measured the numbers and when, which were scored by an earlier one, and which claims judge them."""
-    whole = study.whole or study
-    rows = origin_rows(study.results.origins, whole.judge, whole.claims_file)
+    rows = origin_rows(study)
     cells = study.cells[["cell", "kind", "score_version"]].itertuples(index=False, name=None)
     if note := scored_earlier(cells, study.trials):
         rows.append(("intervals", note))

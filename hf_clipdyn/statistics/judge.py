@@ -174,6 +174,7 @@ class Judge:
         self._runs = runs[runs["scale"] == claims.scale] if claims.scale else runs
         self.counted, self.why_not = self._counting()
 
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         """The verdict on each claim, in the order of the file."""
         return [self._verdict(claim) for claim in self.claims.claims]

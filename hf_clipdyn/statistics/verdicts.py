@@ -117,7 +117,7 @@ def verdicts(
     """
     asked = read_claims(claims)
     table = load(results)
-    return verdict_table(Judge(table, asked, Errors(table.files, show_progress=show_progress)).verdicts())
+    return verdict_table(Judge(table, asked, Errors(table.files, show_progress=show_progress)).verdicts)
 
 
 def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:

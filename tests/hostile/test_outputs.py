@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copyfile
 
 import datasets
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hostile.harness import Run, Write, files_up_to
-from matplotlib.figure import Figure
 from official_trees.images import image_bytes
 from official_trees.trees import TREES
 from result_rows import cell
@@ -19,12 +19,13 @@ from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.report import write_cards, write_report
-from hf_clipdyn.report.figures import FigureFolder
+from hf_clipdyn.report import read_study, write_cards, write_report
+from hf_clipdyn.report.figures import write_figures
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.table import load, write_results
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.statistics.claims import EMBEDDED
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import run_study
 
@@ -65,8 +66,9 @@ def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
         pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(work / name)
     one_cell = pq.read_table(work / "in.parquet").replace_schema_metadata({b"hf_clipdyn.cell": b"{}"})
     pq.write_table(one_cell, work / "in.cells" / "b.parquet")
-    for name in ("claims.yaml", "site/index.html", "shared/me--run/report/index.html"):
+    for name in ("site/index.html", "shared/me--run/report/index.html"):
         (work / name).write_text("mine")
+    copyfile(EMBEDDED, work / "claims.yaml")
     before = _files(work)
     assert says in clipdyn(*call.split()).sentence
     assert _files(work) == before
@@ -112,7 +114,7 @@ Writer = Callable[[Path, Path], object]
 REPLACED: dict[str, Writer] = {
     "card": lambda table, out: write_cards(table, out),
     "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
-    "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
+    "figure": lambda table, out: write_figures(read_study(table), out, formats=("png", "svg", "pdf")),
     "results": lambda table, out: write_results(load(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
     "cell": _evaluated,

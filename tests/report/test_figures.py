@@ -17,13 +17,12 @@ from hf_clipdyn.report.figures import (
     COLUMN,
     FORMATS,
     PAGE,
-    FigureFolder,
+    grid,
     plan_figures,
     plot,
     saved,
     write_figures,
 )
-from hf_clipdyn.report.grid import grid
 from hf_clipdyn.report.study import read_study
 from hf_clipdyn.report.style import figure_style
 
@@ -49,15 +48,15 @@ def test_each_benchmark_and_the_overview_have_a_figure_exactly_as_wide_as_a_colu
     files = {f"{name}.{suffix}" for name in ("summary", "noise-x") for suffix in FORMATS}
     assert {path.name for path in (folder / width).iterdir()} == {".figures.json", *files}
     with Image.open(folder / width / "noise-x.png") as image:
-        assert image.width == pytest.approx(size.width * 300, abs=1)
+        assert image.width == pytest.approx(size * 300, abs=1)
         assert image.height <= 8 * 300
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     document = (folder / width / "noise-x.svg").read_text()
-    assert float(re.findall(r' width="([\d.]+)pt"', document)[0]) == pytest.approx(size.width * 72)
+    assert float(re.findall(r' width="([\d.]+)pt"', document)[0]) == pytest.approx(size * 72)
     (box,) = re.findall(
         rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", (folder / width / "noise-x.pdf").read_bytes()
     )
-    assert float(box) == pytest.approx(size.width * 72)
+    assert float(box) == pytest.approx(size * 72)
 
 
 def test_a_pdf_embeds_its_fonts_as_truetype_and_has_no_date(folder):
@@ -87,14 +86,16 @@ def test_processes_with_other_hashes_write_the_same_bytes(tmp_path, write):
         assert (tmp_path / "2" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(tmp_path):
-    (tmp_path / "mine.png").write_bytes(b"mine")
-    for names in ("ab", "b"):
-        folder = FigureFolder(tmp_path)
-        for name in names:
-            folder.save(Figure(figsize=(1, 1)), name)
-        folder.sweep()
-    assert {path.name for path in tmp_path.glob("*.p*")} == {"mine.png", "b.png", "b.pdf"}
+def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(two_metrics, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
+    for benchmarks in (["zero_shot"], ["zero_shot/y"]):
+        write_figures(two_metrics, tmp_path / "figures", formats=["svg"], benchmarks=benchmarks)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        ".figures.json",
+        "mine.png",
+        "zero-shot-y.svg",
+    }
 
 
 def test_a_name_that_is_markup_is_text_in_the_files(read):

@@ -1,7 +1,6 @@
 """Every panel goes through matplotlib without an error; names do not overlap; marks say what is known."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from result_rows import course, row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.report.grid import grid
-from hf_clipdyn.report.margin import place_names, spread
-from hf_clipdyn.report.mpl import draw
-from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale, Span
+from hf_clipdyn.report.figures import grid
+from hf_clipdyn.report.mpl import draw, place_names, spread, write_names
+from hf_clipdyn.report.panel import Line, Map, Panel, Row, Scale
 from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.style import HUMAN, figure_style
 from hf_clipdyn.results.table import load
@@ -39,7 +37,7 @@ def _draw(panel):
     with figure_style(printed=True):
         ax = Figure().subplots()
         names = draw(panel, ax)
-        place_names(ax, names)
+        place_names(ax, names, write_names(ax, names))
         ax.figure.canvas.draw()
     return ax, names
 
@@ -51,7 +49,8 @@ def test_every_panel_of_the_demo_is_drawn_and_has_an_alternative_text():
     with figure_style(printed=True):
         for panel in panels:
             ax = Figure().subplots()
-            place_names(ax, draw(panel, ax))
+            names = draw(panel, ax)
+            place_names(ax, names, write_names(ax, names))
             assert panel.alt.startswith(panel.title)
 
 
@@ -120,7 +119,6 @@ def _curves(study):
     """The panel of the only benchmark over its levels, and its cell."""
     (panels,) = study.planner.benchmarks.values()
     curves = next(panel for panel in panels if "level" not in panel.choices)
-    curves = replace(curves, spans=(Span("window", 0.5, 1.0),))
     with figure_style(printed=True):
         return curves, grid([curves], 7.0, 1).axes[0]
 
@@ -143,7 +141,7 @@ def test_levels_are_an_axis_with_people_as_a_curve_and_some_revisions_as_lines(r
     assert lines["epoch-006"].get_ydata()[:3].tolist() == pytest.approx([0.06, 0.18, 0.6])
     (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
     assert sorted(people.get_ydata()[:3]) == [0.6, 0.8, 0.86]
-    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "human observers", "window"]
+    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "human observers"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from result_rows import cell, row
 
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.report import read_study
-from hf_clipdyn.report.differences import differences
+from hf_clipdyn.report.differences import difference_sentences, difference_table, differences
 from hf_clipdyn.report.numbers import numbers_frame, print_numbers, print_results, sparkline
 from hf_clipdyn.results.cells import CellStore
 
@@ -129,15 +129,17 @@ def models(tmp_path_factory):
 
 
 def test_all_models_are_compared_with_the_first_and_corrected_together(models):
-    found = differences(read_study(models))
-    table = found.table()
+    study = read_study(models)
+    found = differences(study)
+    table = difference_table(study, found, "bonferroni")
     assert [(row[0], row[2]) for row in table.rows] == [
         *(("me/b", "zero-shot accuracy"), ("me/c", "zero-shot accuracy"))
     ]
-    assert [row[-1] for row in table.rows] == ["< 0.001", f"{found.of_family['p_adjusted'].iloc[1]:.3f}"]
-    assert set(found.of_family["family_size"]) == {2}
-    assert found.sentences()[1] == "Significant at 0.05: 1 before the correction, 1 after it (Bonferroni)."
-    assert "4 not a value of the model" in found.sentences()[-1]
+    assert [row[-1] for row in table.rows] == ["< 0.001", f"{found['p_adjusted'].dropna().iloc[1]:.3f}"]
+    assert set(found["family_size"].dropna()) == {2}
+    sentences = difference_sentences(found, "bonferroni", "main")
+    assert sentences[1] == "Significant at 0.05: 1 before the correction, 1 after it (Bonferroni)."
+    assert "4 not a value of the model" in sentences[-1]
 
 
 def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, clipdyn):

@@ -10,16 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.courses import N_HUES
-from hf_clipdyn.report.style import (
-    GREY,
-    HUES,
-    HUMAN,
-    PAPER,
-    SHADES,
-    figure_style,
-    read_style,
-    twins,
-)
+from hf_clipdyn.report.style import COLOURS, HUES, figure_style, read_style
 
 # Machado, Oliveira & Fernandes 2009, A Physiologically-based Model for Simulation of Color Vision Deficiency,
 # severity 1.0; for linear RGB.
@@ -66,16 +57,16 @@ def distances(colours, others, vision):
 @pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
 def test_hues_people_and_grey_can_be_distinguished_by_people_with_colour_blindness(vision, dark):
     assert len(HUES) == N_HUES == 4
-    colours = [twins(colour)[dark] for colour in (*HUES, HUMAN, GREY)]
+    colours = [pair[dark] for name in ("hue", "human", "grey") for pair in COLOURS[name]]
     apart = distances(colours, colours, vision)[np.triu_indices(len(colours), 1)]
     assert apart.min() >= APART, dict(zip(combinations(colours, 2), apart, strict=True))
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
 def test_names_in_the_colour_of_their_line_can_be_read(dark):
-    paper = twins(PAPER)[dark]
-    assert min(contrast(twins(colour)[dark], paper) for colour in (*HUES, HUMAN, GREY)) >= 4.5
-    assert min(contrast(twins(colour)[dark], paper) for colour in SHADES) >= 3
+    (papers,) = COLOURS["paper"]
+    for name, least in {"hue": 4.5, "human": 4.5, "grey": 4.5, "shade": 3}.items():
+        assert min(contrast(pair[dark], papers[dark]) for pair in COLOURS[name]) >= least
 
 
 def test_a_file_of_a_user_is_respected_and_runs_no_program(tmp_path, caplog):

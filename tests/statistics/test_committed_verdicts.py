@@ -48,7 +48,7 @@ OF_ITEMS = (
 def judged(study: str) -> tuple[Mapping[str, Verdict], pd.DataFrame]:
     file, names, _ = STUDIES[study]
     tables = [path for name in names for path in sorted(CARDS.glob(f"{name}.parquet"))]
-    found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts()
+    found = Judge(load(tables), read_claims(FILES / f"{file}.yaml")).verdicts
     return {one.claim.number: one for one in found}, verdict_table(found)
 
 

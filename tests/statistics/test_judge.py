@@ -209,7 +209,7 @@ def test_each_run_must_pass_and_the_word_is_that_of_the_gate() -> None:
     values = np.linspace(0.1, 0.9, 11)
     rows = seeds([values, 1.05 * values, 1.1 * values])
     gates = {"G": {"endpoint": "bias", "windows": ["early"], "above": 0.225}}
-    (found,) = judge(rows, plan(gates=gates)).verdicts()
+    (found,) = judge(rows, plan(gates=gates)).verdicts
     cause = "G: failed in me/tiny-0: 0.22 does not reach 0.225 (early)"
     assert (found.word, found.cause) == ("gate failed", cause)
     assert found.parts[0].word == "holds", "shown all the same"
@@ -228,7 +228,7 @@ def test_all_parts_must_hold_and_one_against_is_enough() -> None:
             for factor in factors
         ]
         claim = {"number": 1, "title": "a claim", "parts": parts}
-        (found,) = judge(rows, Claims.model_validate({**PLAN, "claims": [claim]})).verdicts()
+        (found,) = judge(rows, Claims.model_validate({**PLAN, "claims": [claim]})).verdicts
         return found.word, found.cause
 
     assert word(1, 2) == ("holds", "")
@@ -240,15 +240,15 @@ def test_all_parts_must_hold_and_one_against_is_enough() -> None:
 def test_tuning_seeds_get_estimates_and_no_verdict_and_never_count() -> None:
     table = table_of_seeds(0.6, 0.61, 0.62)
     registered = {"tuning_seeds": (0,), "confirmatory_seeds": (1, 2)}
-    (found,) = judge(seeds(table), plan(**registered)).verdicts()
+    (found,) = judge(seeds(table), plan(**registered)).verdicts
     assert [run.seed for run in found.parts[0].estimate.runs] == [1, 2]
     assert found.word == "holds"
-    (found,) = judge(seeds(table[:1]), plan(**registered)).verdicts()
+    (found,) = judge(seeds(table[:1]), plan(**registered)).verdicts
     assert (found.word, found.cause) == ("not testable here", "only seeds that tuned the study")
     assert (found.parts[0].word, found.is_tested) == ("not testable here", True)
-    (found,) = judge(seeds(table[:1], first=7), plan(**registered)).verdicts()
+    (found,) = judge(seeds(table[:1], first=7), plan(**registered)).verdicts
     assert found.cause == "none of the registered seeds (1, 2) is in the tables"
-    (found,) = judge(seeds(table), plan(tuning_seeds=(0,), confirmatory_seeds=(1,))).verdicts()
+    (found,) = judge(seeds(table), plan(tuning_seeds=(0,), confirmatory_seeds=(1,))).verdicts
     assert (found.word, found.cause) == ("undecided", "rise: no trials beside the table")
     assert "Not counted: runs of seed 2, which is not registered." in found.notes
     assert "rise: undecided, +0.488 at 95 %; δ = 0.1; 1 run of tiny" in render([found])
@@ -287,14 +287,14 @@ def verdicts(study: Path) -> Mapping[str, Verdict]:
 
 
 def verdicts_of(table: Table) -> dict[str, Verdict]:
-    return {one.claim.number: one for one in Judge(table, read_claims(EMBEDDED)).verdicts()}
+    return {one.claim.number: one for one in Judge(table, read_claims(EMBEDDED)).verdicts}
 
 
 def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
     study: Path, tmp_path: Path
 ) -> None:
     asked = Judge(load(study), read_claims(EMBEDDED))
-    wanted = verdict_table(asked.verdicts())
+    wanted = verdict_table(asked.verdicts)
     copy = tmp_path / "results.parquet"
     shutil.copy(study, copy)
     asked.errors.write(copy)

@@ -134,7 +134,7 @@ def simulated(study: Study, n: int) -> pd.DataFrame:
     rng, parts = np.random.default_rng([*repr(study.name).encode()]), []
     for _ in range(n):
         rows, errors = drawn(study, rng)
-        (verdict,) = judge(rows, claims_of(study.claim), errors).verdicts()
+        (verdict,) = judge(rows, claims_of(study.claim), errors).verdicts
         for one in verdict.parts:
             truth = study.of(one.part)
             is_covered = one.estimate.ci_low <= truth <= one.estimate.ci_high

@@ -31,7 +31,7 @@ class PairedDifferences(Chart):
         found = []
         for reference in study.runs[:_MOST_REFERENCES]:
             try:
-                rows: list[Any] = list(differences(study, reference).rows.itertuples(index=False))
+                rows: list[Any] = list(differences(study, [reference]).itertuples(index=False))
             except EvaluationError:  # no trials: the values stand alone
                 continue
             for key, course in shown.items():

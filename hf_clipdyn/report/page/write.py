@@ -25,9 +25,10 @@ from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import Packed, anchor, payload, story
 from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.style import HUES, THEME, twins
+from hf_clipdyn.report.style import COLOURS
 
-_HUES = {f"hue-{at}": hue for at, hue in enumerate(HUES)}
+_THEME = {name: COLOURS[name][0] for name in ("paper", "ink", "grey", "grid", "edge", "human")}
+_THEME |= {f"hue-{at}": pair for at, pair in enumerate(COLOURS["hue"])}
 _ASKED = {"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly, "words": words}
 """Modules that the template asks for words and tables, by their name there."""
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
@@ -166,7 +167,7 @@ def render(
         title=title or f"{'Training dynamics' if study.over_training else 'Measurements'} of {runs}",
         name=title or (study.runs[0] if len(study.runs) == 1 else several),
         version=__version__,
-        theme={name: twins(colour) for name, colour in {**THEME, **_HUES}.items()},
+        theme=_THEME,
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
         json=_verbatim(_json(put.values)),
         library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
