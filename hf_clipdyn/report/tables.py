@@ -143,7 +143,7 @@ def overview_tables(study: Study) -> list[Table]:
 def question_title(course: Course, study: Study) -> str:
     """What a number of the overview is, in two lines: metric; data set and what is special."""
     planner = study.planner
-    details = filter(None, [planner.place_words(course), planner.special(course)])
+    details = filter(None, [planner.place_words(course.kind, course.dataset), planner.special(course)])
     return f"{planner.title(course)}\n{', '.join(details)}"
 
 

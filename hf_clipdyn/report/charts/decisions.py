@@ -13,9 +13,8 @@ import pandas as pd
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.metrics.scores import interval, mean, over
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.gallery import Gallery
-from hf_clipdyn.report.lines import mean_and_half
+from hf_clipdyn.report.lines import CONFIDENCE, mean_and_half
 from hf_clipdyn.report.page.views import class_names, class_title, kind_cells, read_gallery, spread_cells
 from hf_clipdyn.report.panel import Floats, Ints, Level, Map, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
@@ -57,7 +56,7 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     several, people = len(clusters) > 1, _by_observer(first)
     if people:
         decided["", _PEOPLE] = {-1: _decided(first, pd.concat(list(people.values())))}
-    place = place_words(study.planner.words, kind.name, dataset)
+    place = study.planner.place_words(kind.name, dataset)
     about: Any = {"benchmark": f"{kind.name}/{dataset}"}
     for ((run, way), at), cue in product(decided.items(), cues):
         values = np.stack([classes.matrix(each[cue], each[""]) for each in at.values()])
@@ -78,7 +77,8 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
         )
     chosen = [way for way in ways if way in first.choosing and len(cues) > 1]
     if chosen:
-        level, rows = study.planner.confidence_level, list[Row]()
+        level = next(iter(study.results.rows["confidence_level"].dropna()), CONFIDENCE)
+        rows = list[Row]()
         for run in clusters:
             shares = classes.shares(list(decided[run, chosen[0]].values())[-1], clusters[run], level)
             series, group = run if several else "last revision", study.planner.group_of[run]

@@ -1,5 +1,6 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,6 @@ from hf_clipdyn.errors import ClipDynError, EvaluationError, shorten, shown
 from hf_clipdyn.report.courses import evenly
 from hf_clipdyn.report.gallery import NOT_SHOWN, Gallery, columns_of, read
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import json_object
 
 if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.sources import Source
@@ -54,7 +54,7 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the trials of a row of cells show; None without any, or for those of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
+    is_earlier = cell.observe_version < kind.version_with(json.loads(cell.settings or "{}"))
     hidden = is_earlier or kind.name in NOT_SHOWN
     gallery = None if hidden else read_trials(study, cell, partial(read, kind), *columns_of(kind))
     if len(study.galleries) < _MOST_KEPT:
