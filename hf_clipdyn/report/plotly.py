@@ -133,7 +133,7 @@ def _lines(panel: Panel) -> dict[str, Any]:
         "shapes": [_level(level) for level in panel.levels],
     }
     names = [[level.height, safe(level_words(level)), _tone(level.role)] for level in panel.levels]
-    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
+    references = [line for line in panel.lines if line.role != "value"]
     names += [_beside(line) for line in references if np.isfinite(line.y).any()]
     lines = [_numbers(panel.x, part, of) for part, _, of in parts]
     return {"lines": lines, "data": data, "layout": layout, "names": names}
@@ -216,9 +216,6 @@ def _course(panel: Panel, line: Line, order: Ints, colour: str) -> Trace:
     dash, symbol = ("solid", "circle") if panel.ramp or line.place < 0 else (drawn.dash, drawn.symbol)
     mode = "lines" if n > _MANY else "lines+markers" if n > 1 else "markers"
     marker: Trace = {"color": colour, "size": 6, "symbol": symbol}
-    if line.shade is not None and panel.shade is not None:
-        marker |= {"color": short(at_points(line.shade, order)), "size": 8}
-        marker |= {"colorscale": _spread("shade"), "colorbar": _bar(panel.shade.label)}
     stroke = {"color": colour, "width": 2, "dash": dash}
     return _trace("line", order, line.drawn, mode=mode, line=stroke, marker=marker)
 
