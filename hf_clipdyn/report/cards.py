@@ -449,7 +449,6 @@ def _result(part: Study, course: Course, point: Point, source: str | None) -> Ev
     words = part.results.words
     terms, dataset = words.kind(course.kind), words.dataset(course.dataset)
     shown = terms.draws or (f"{dataset.title} (synthetic)" if dataset.synthetic else dataset.title)
-    title = ", ".join(filter(None, [part.planner.title(course), part.planner.special(course)]))
     facts: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
     if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
         facts["interval"] = [round(float(end), 4) for end in (point.ci_low, point.ci_high)]
@@ -464,7 +463,7 @@ def _result(part: Study, course: Course, point: Point, source: str | None) -> Ev
         dataset_args={"fingerprint": course.data_fingerprint[:12]},
         metric_type=_line(course.metric),
         metric_value=round(float(point.value), 4),
-        metric_name=_line(f"{title}, {point.revision}"),
+        metric_name=_line(f"{part.planner.name(course)}, {point.revision}"),
         metric_args=facts,
         verified=False,
         source_name="Results of every revision" if source else None,

@@ -34,7 +34,7 @@ FACETS = (
     *("layer", "subset", "condition", "level", "parameter"),
 )
 """What can differ between the numbers of a benchmark, in the order of the selects; ``setup`` comes after them."""
-SPECIAL = FACETS[4:]
+SPECIAL = FACETS[3:]
 """Facets that a title names if they are not the plainest."""
 CLOCKS = {"epoch": "epoch", "samples_seen": "samples seen", "step": "training step"}
 _KEY = (*FACETS, "setup")
@@ -304,9 +304,9 @@ class Courses:
         """All courses, in the order of the table."""
         cells = self._courses[list(_CELL)].drop_duplicates()
         setups = cells.assign(setup=_setups(cells))
-        frame = self._courses.reset_index(drop=True).merge(setups, how="left", on=list(_CELL))
-        columns = (_plain(frame[name]) for name in Course._fields[1:])
-        return list(map(Course._make, zip(range(len(frame)), *columns, strict=True)))
+        frame = self._courses.astype({"layer": "Int64"}).reset_index(drop=True)
+        plain = frame.merge(setups, how="left", on=list(_CELL))[list(Course._fields[1:])].astype(object)
+        return list(map(Course._make, plain.where(plain.notna(), None).itertuples(name=None)))
 
     @cached_property
     def values(self) -> dict[str, dict[str, list[Course]]]:
@@ -407,25 +407,27 @@ class Courses:
 
     def detail(self, course: Course, names: Iterable[str]) -> str:
         """In words, how a number differs from the plainest one in these facets."""
-        named = "" in self.words.kind(course.kind).variants  # the default, too, has a name
-        parts = [
-            f"text {self.facet_words(course, name)}" if name == "texts" else self.facet_words(course, name)
-            for name in _KEY
-            if name in names
-            and (getattr(course, name) not in (None, "", _PLAIN.get(name)) or (named and name == "variant"))
-        ]
-        return ", ".join(dict.fromkeys(filter(None, parts)))
+        unusual = [name for name in _KEY if getattr(course, name) not in (None, "", _PLAIN.get(name))]
+        unusual += ["variant"] if "" in self.words.kind(course.kind).variants else []  # a default with a name
+        shown = set(names).intersection(unusual) - (set() if course.role == "value" else {"reference"})
+        words = {name: self.facet_words(course, name) for name in _KEY if name in shown}
+        words |= {"texts": f"text {words['texts']}"} if "texts" in words else {}
+        return ", ".join(dict.fromkeys(words.values()))
 
     def title(self, course: Course) -> str:
         """The metric with its variant, and of a relation with what it relates the revision to.
 
         For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
         """
-        return self.detail(course, FACETS[: 3 if course.role == "value" else 2])
+        return self.detail(course, FACETS[:3])
 
     def special(self, course: Course) -> str:
         """In words, how it differs from the projection's number over all untouched images."""
         return self.detail(course, SPECIAL)
+
+    def name(self, course: Course) -> str:
+        """All words of a number: its title and what is special, such as ``accuracy, linear probe``."""
+        return self.detail(course, FACETS)
 
     def place_words(self, kind: str, dataset: str) -> str:
         """The data set; every chart of synthetic images says so: ``embedded world (synthetic)``."""
@@ -487,13 +489,6 @@ def _clock(placed: pd.DataFrame) -> tuple[str, bool]:
     inside = (trained[clock] < first_epoch).groupby(trained["run"]).sum().max()
     early = (trained[clock] < trained[clock].max() / 10).mean()
     return clock, bool(inside >= _MANY_INSIDE or early > 0.5)
-
-
-def _plain(values: "pd.Series[Any]") -> list[Any]:
-    """Built-in types, and None for what is missing."""
-    if values.name == "layer":
-        values = values.astype("Int64")
-    return values.astype(object).where(values.notna(), None).tolist()
 
 
 def _setups(cells: pd.DataFrame) -> "pd.Series[str]":

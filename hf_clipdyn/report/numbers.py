@@ -15,13 +15,11 @@ from hf_clipdyn.report.courses import Course, Point, course_key, split_by
 from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import COURSE_SIGNS, Table, standard_output
-from hf_clipdyn.report.words import metric_words
 
 _LONGEST_COURSE = 40
 _WITHOUT_DECIMALS = 1000.0
 _LEAST_WIDTHS = {"course": 45, "interval": 60, "first": 75, "n": 85}
 """Columns that a narrow terminal does without, and the width from which they are shown."""
-_STYLES = {"course": "cyan", "interval": "bright_black", "n": "bright_black"}
 
 
 def print_results(
@@ -63,7 +61,7 @@ def print_results(
     if form is None:
         console = standard_output()
         dropped = [name for name, least in _LEAST_WIDTHS.items() if console.width < least]
-        table.without(*dropped).print(console, _STYLES)
+        table.without(*dropped).print(console)
         return
     table = table.without("course")
     text = f"{table.markdown()}\n" if form == "markdown" else table.latex()
@@ -112,7 +110,7 @@ def _rows(study: Study, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:
             "run": course.run,
             "benchmark": course.benchmark,
             "title": planner.benchmark_words(course),
-            "metric": metric_words(course, study),
+            "metric": planner.name(course),
             "course": _sparkline(own, min(known), max(known)),
             "first": next((point.value for point in own if point.usable), math.nan),
             "last": last.value if last.defined else math.nan,

@@ -203,9 +203,8 @@ class Planner(Courses):
             "levels": tuple(levels),
             "hide": term.hide_not_interpretable,
         }
-        detail = self.detail(first, set(facets) - {"variant", "reference"})
         return Panel(
-            title=", ".join(filter(None, [self.title(first), detail])),
+            title=self.detail(first, ["metric", *facets]),
             place=self.place_words(first.kind, first.dataset),
             benchmark=first.benchmark,
             metric=first.metric,
@@ -276,18 +275,12 @@ class Planner(Courses):
 
     def _beside(self, members: Sequence[Course]) -> dict[str, tuple[Level, ...]]:
         """The levels of each group's row that do not hold for all rows."""
-        scaled = {
-            Level(title=title, height=height, role=role): {
-                self.group_of[member.run].title for member, *_ in found
-            }
-            for (title, role, height), found in self._scaled(members).items()
-            if isinstance(height, float)
-        }
-        every = set[str]().union(*scaled.values())
-        return {
-            group: tuple(level for level, own in scaled.items() if group in own and own != every)
-            for group in every
-        }
+        found = defaultdict[str, dict[Level, None]](dict)
+        for (title, role, height), scaled in self._scaled(members).items():
+            for member, *_ in scaled if isinstance(height, float) else ():
+                found[self.group_of[member.run].title][Level(title=title, height=height, role=role)] = None
+        shared = set.intersection(*map(set, found.values())) if found else set()
+        return {group: tuple(level for level in own if level not in shared) for group, own in found.items()}
 
     def _people(self, members: Sequence[Course]) -> Iterator[Line]:
         """References that have a value at each level, as curves, with that of their last revision."""

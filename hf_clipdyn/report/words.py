@@ -196,26 +196,14 @@ def interval_words(number: Any, form: str = ".3f") -> str:
     return f" [{', '.join(format(end, form) for end in ends)}]" if all(map(math.isfinite, ends)) else ""
 
 
-def metric_words(course: Course, study: Study) -> str:
-    """What a row of a table is about: metric, variant and what is special: ``accuracy, linear probe``."""
-    planner = study.planner
-    texts = planner.detail(course, ["texts"])
-    return ", ".join(filter(None, [planner.title(course), planner.special(course), texts]))
-
-
 def _question(course: Course, study: Study) -> str:
     """What was measured on which data, and whatever sets the number apart from others of its benchmark.
 
     For example ``Shape bias on the embedded world (synthetic)``.
     """
-    planner = study.planner
-    place = planner.place_words(course.kind, course.dataset)
-    of_world = planner.words.dataset(course.dataset).synthetic and not planner.words.kind(course.kind).draws
-    parts = [
-        f"{planner.title(course)} on {'the ' if of_world else ''}{place}",
-        planner.special(course),
-        course.setup,
-    ]
+    planner, place = study.planner, study.planner.place_words(course.kind, course.dataset)
+    article = "the " if place.endswith(" (synthetic)") else ""
+    parts = [f"{planner.title(course)} on {article}{place}", planner.special(course), course.setup]
     return _capital(", ".join(filter(None, parts)))
 
 

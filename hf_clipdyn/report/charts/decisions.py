@@ -74,8 +74,8 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     chosen = [way for way in ways if way in first.choosing and len(cues) > 1]
     if chosen:
         level, rows = next(iter(study.results.rows["confidence_level"].dropna()), CONFIDENCE), list[Row]()
-        for run, of_run in clusters.items():
-            shares = _shares(classes, [*decided[run, chosen[0]].values()][-1], of_run, level)
+        for run, drawn in clusters.items():
+            shares = _shares(classes, [*decided[run, chosen[0]].values()][-1], drawn, level)
             series, group = run if several else "last revision", study.planner.group_of[run]
             rows += _rows(titles, shares, {}, series=series, place=group.place)
         if people:
@@ -123,17 +123,17 @@ def _decided(gallery: Gallery, answers: "pd.Series[Any]") -> pd.DataFrame:
 def _classes(last: Sequence[Gallery]) -> pd.Index:
     """All classes if they are few, else those with most wrong decisions from or to them."""
     cues = [cue.astype(object) for gallery in last for cue in _cues(gallery).values()]
-    every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
-    if len(every) <= _MOST_CLASSES:
-        return every
-    sides = [_decided(gallery, next(iter(gallery.answers.values()))) for gallery in last]
-    wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
-    counts = wrong.value_counts().reindex(every, fill_value=0)
-    return pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
+    every: pd.Index = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
+    if len(every) > _MOST_CLASSES:
+        sides = [_decided(gallery, next(iter(gallery.answers.values()))) for gallery in last]
+        wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
+        counts = wrong.value_counts().reindex(every, fill_value=0)
+        every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
+    return every
 
 
 def _matrix(classes: pd.Index, truth: "pd.Series[Any]", decided: "pd.Series[Any]") -> Floats:
-    """By true class, the share of each answer, at last of any other or none, (classes, classes + 1); NaN without images."""
+    """By true class, the share of each answer and of all others, (classes, classes + 1); NaN without an image."""
     counts = np.zeros((len(classes) + 1, len(classes) + 1))
     np.add.at(counts, tuple(classes.get_indexer(pd.Index(values)) for values in (truth, decided)), 1)
     with np.errstate(invalid="ignore"):
