@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -109,9 +109,8 @@ class Planner(Courses):
             lines = [replace(line, place=at) for at, line in enumerate(lines)] if facet else lines
             return self._filled(members, facet, lines=lines, ramp=facet in RAMPS)
         beside = self._beside(members)
-        return self._filled(
-            members, facet, rows=tuple(_row(line, beside.get(line.group, ())) for line in lines)
-        )
+        rows = tuple(_row(line, beside.get(line.group, ())) for line in lines)
+        return self._filled(members, facet, form="rows", rows=rows)
 
     def _by_group(self, members: Sequence[Course], facet: str) -> dict[str, dict[Any, Line]]:
         """The lines of each group of runs, by the value of the facet."""
@@ -188,28 +187,28 @@ class Planner(Courses):
         **given: Any,
     ) -> Panel:
         """A panel with its words, and with what gives it its scale; ``facet`` is what its lines differ in."""
-        first, facets = members[0], [name for name in (*FACETS[1:], "setup") if name != facet]
-        term, limits = self.term(first), cast("tuple[float, float] | None", self.term(first).limits)
-        y, rows = Scale(title=term.title, unit=term.unit, log=term.log, limits=limits), "rows" in given
+        first, term = members[0], self.term(members[0])
+        limits: Any = term.limits  # two, as the class checks
+        y = Scale(title=term.title, unit=term.unit, log=term.log, limits=limits)
+        levels, references = self._references(members, curves=over is not None)
+        rows = given.get("form") == "rows"
         way = _MODELS if not self.over_training else "the whole run" if rows else _TRAINING
+        facets = [name for name in (*FACETS[1:], "setup") if name != facet]
         choices = {"metric": term.title, "over": over.title if over else way}
         choices |= {name: self.facet_words(first, name) for name in facets}
         if facet and not over:
             choices[facet] = _ALL
-        levels, references = self._references(members, curves=over is not None)
-        fixed: Any = {"form": "rows", "x": y, "y": Scale()} if rows else {"x": over or self.x, "y": y}
-        fixed |= {
-            "lines": (*lines, *references),
-            "levels": tuple(levels),
-            "hide": term.hide_not_interpretable,
-        }
         return Panel(
             title=self.detail(first, ["metric", *facets]),
             place=self.place_words(first.kind, first.dataset),
+            x=y if rows else over or self.x,
+            y=Scale() if rows else y,
+            lines=(*lines, *references),
+            levels=tuple(levels),
+            hide=term.hide_not_interpretable,
             benchmark=first.benchmark,
             metric=first.metric,
             choices=choices,
-            **fixed,
             **given,
         )
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -155,12 +154,11 @@ def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:
 
 def _causes(verdicts: Sequence[Verdict]) -> str:
     """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
-    by_cause: dict[str, list[str]] = defaultdict(list)
-    for verdict in verdicts:
-        by_cause[_clause(verdict.cause)].append(verdict.claim.number)
+    by_cause = split_by(verdicts, lambda verdict: _clause(verdict.cause))
+    numbers = {cause: [verdict.claim.number for verdict in own] for cause, own in by_cause.items()}
     return "; ".join(
-        f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
-        for cause, numbers in by_cause.items()
+        f"{'claim' if len(own) == 1 else 'claims'} {joined(own)}{f' ({cause})' if cause else ''}"
+        for cause, own in numbers.items()
     )
 
 

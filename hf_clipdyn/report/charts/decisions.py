@@ -73,7 +73,8 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
         )
     chosen = [way for way in ways if way in first.choosing and len(cues) > 1]
     if chosen:
-        level, rows = next(iter(study.results.rows["confidence_level"].dropna()), CONFIDENCE), list[Row]()
+        rows = list[Row]()
+        level = next(iter(study.results.rows["confidence_level"].dropna()), CONFIDENCE)
         for run, drawn in clusters.items():
             shares = _shares(classes, [*decided[run, chosen[0]].values()][-1], drawn, level)
             series, group = run if several else "last revision", study.planner.group_of[run]
