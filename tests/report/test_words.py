@@ -13,7 +13,6 @@ from hf_clipdyn.report import headline, read_study, summarize
 from hf_clipdyn.report.words import crossings, verdict_sentences
 from hf_clipdyn.results.cells import CellStore
 
-
 DESCRIBED = (
     "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
     "(n = 1,000) at epoch-005."
@@ -34,8 +33,8 @@ def say(read):
 def test_ends_and_crossing_are_given_with_their_intervals(study, say):
     first = say(study())[0]
     assert first == (
-        f"{DESCRIBED} It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each side). "
-        "Not interpretable: epoch-000."
+        f"{DESCRIBED} It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each "
+        "side). Not interpretable: epoch-000."
     )
 
 
