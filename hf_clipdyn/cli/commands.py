@@ -187,9 +187,9 @@ class Report(_OfTables):
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
-        from hf_clipdyn.report.numbers import print_numbers
+        from hf_clipdyn.report import print_results
 
-        print_numbers(study, self.benchmarks, self.format, self.output, metric=self.metric)
+        print_results(study, self.benchmarks, self.metric, form=self.format, output=self.output)
 
     def _verdicts(self, study: Any) -> None:
         from hf_clipdyn.report.provenance import origin_words

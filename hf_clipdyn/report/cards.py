@@ -34,7 +34,7 @@ from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder
-from hf_clipdyn.report.courses import CELL, Course, Point
+from hf_clipdyn.report.courses import Course, Point
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.page import write_report
 from hf_clipdyn.report.study import Study, read_study
@@ -446,10 +446,9 @@ def _index_results(part: Study, name: str, revision: str, source: str | None) ->
 
 
 def _result(part: Study, course: Course, point: Point, source: str | None) -> EvalResult:
-    words, cell = part.results.words, dict(zip(CELL, course.cell, strict=True))
+    words = part.results.words
     terms, dataset = words.kind(course.kind), words.dataset(course.dataset)
     shown = terms.draws or (f"{dataset.title} (synthetic)" if dataset.synthetic else dataset.title)
-    title = ", ".join(filter(None, [part.planner.title(course), part.planner.special(course)]))
     facts: dict[str, Any] = {"measured_by": TOOL, "revision": _line(point.revision), "n": int(point.n)}
     if math.isfinite(point.ci_low) and math.isfinite(point.ci_high):
         facts["interval"] = [round(float(end), 4) for end in (point.ci_low, point.ci_high)]
@@ -460,11 +459,11 @@ def _result(part: Study, course: Course, point: Point, source: str | None) -> Ev
         task_name=_line(terms.title),
         dataset_name=_line(shown),
         dataset_type=hub_dataset(part, course.kind, course.dataset) or _line(course.dataset),
-        dataset_split=_line(cell["split"]),
-        dataset_args={"fingerprint": cell["data_fingerprint"][:12]},
+        dataset_split=_line(course.split),
+        dataset_args={"fingerprint": course.data_fingerprint[:12]},
         metric_type=_line(course.metric),
         metric_value=round(float(point.value), 4),
-        metric_name=_line(f"{title}, {point.revision}"),
+        metric_name=_line(f"{part.planner.name(course)}, {point.revision}"),
         metric_args=facts,
         verified=False,
         source_name="Results of every revision" if source else None,

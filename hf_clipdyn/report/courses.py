@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from hf_clipdyn.report.lines import mean_of
 from hf_clipdyn.report.panel import Floats, Ints, Line, Scale
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.table import Table
-from hf_clipdyn.results.terms import Axis, Overview, Reference, Term, Vocabulary, bare
+from hf_clipdyn.results.terms import Axis, Overview, Reference, Term, bare
 
 N_HUES = 4
 """Hues of the palette; what everybody can distinguish."""
@@ -34,16 +34,13 @@ FACETS = (
     *("layer", "subset", "condition", "level", "parameter"),
 )
 """What can differ between the numbers of a benchmark, in the order of the selects; ``setup`` comes after them."""
-SPECIAL = FACETS[4:]
+SPECIAL = FACETS[3:]
 """Facets that a title names if they are not the plainest."""
 CLOCKS = {"epoch": "epoch", "samples_seen": "samples seen", "step": "training step"}
-CELL = ("run", "kind", "dataset", "texts", "split", "preprocess", "dtype", "settings", "data_fingerprint")
-"""Columns that the values of a cell and their references share."""
 _KEY = (*FACETS, "setup")
 _KEY_OF = attrgetter(*_KEY)
 _OF_LINES = {name: name for name in ("x", "at", "usable", "n", "n_clusters")}
 _OF_LINES |= {"y": "value", "low": "ci_low", "high": "ci_high"}
-_CONFIDENCE = 0.95
 _MANY_INSIDE = 3  # revisions inside the first epoch
 _PLAIN = {"texts": "own", "probe": "projection", "condition": "none"}
 _WORDS = {
@@ -55,6 +52,8 @@ _WORDS = {
     "probe": {"": "none"},
     "setup": {"": "usual"},
 }
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,8 @@ class Course(NamedTuple):
 
     @property
     def cell(self) -> tuple[Any, ...]:
-        """The values of `CELL`."""
-        return self[1 : 1 + len(CELL)]
+        """The values of `_CELL`, which a number shares with its references."""
+        return self[1 : 1 + len(_CELL)]
 
     @property
     def benchmark(self) -> str:
@@ -142,17 +141,12 @@ class Course(NamedTuple):
         return tuple(getattr(self, name) for name in NUMBER_KEY)
 
 
+_CELL = Course._fields[1:10]
+
+
 def evenly(length: int, most: int) -> NDArray[np.int64]:
     """At most this number of places in a sequence, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(np.int64))
-
-
-def place_words(words: Vocabulary, kind: str, dataset: str) -> str:
-    """The data set; every chart of synthetic images says so: ``embedded world (synthetic)``."""
-    terms = words.dataset(dataset)
-    if words.kind(kind).draws:
-        return words.kind(kind).draws
-    return f"{terms.title[:1].lower()}{terms.title[1:]} (synthetic)" if terms.synthetic else terms.title
 
 
 def groups_of(runs: pd.DataFrame) -> list[Group]:
@@ -164,20 +158,15 @@ def groups_of(runs: pd.DataFrame) -> list[Group]:
     Args:
         runs: a row a run, with ``run``, ``scale``, ``seed`` and ``arm``.
     """
-    by_key: dict[tuple[str, ...], list[Any]] = defaultdict(list)
-    for run in runs.itertuples(index=False):
-        scale, arm = (value if isinstance(value, str) else "" for value in (run.scale, run.arm))
-        by_key[(scale, arm) if scale or arm else ("", "", str(run.run))].append(run)
-    several_arms = len({arm for _, arm, *_ in by_key}) > 1
+    known = runs.astype({"run": str, "scale": object, "arm": object}).fillna({"scale": "", "arm": ""})
+    several_arms = known["arm"].nunique() > 1
     found: list[Group] = []
-    for (scale, arm, *_), members in by_key.items():
-        names = tuple(str(member.run) for member in members)
-        seeds = {member.seed for member in members if not pd.isna(member.seed)}
+    for key, members in known.groupby(["scale", "arm"], sort=False):
+        (scale, arm), names = map(str, key), tuple(members["run"])
         title = ", ".join(filter(None, [scale, (bare(arm) or "main") if several_arms else ""]))
-        alike = len(names) > 1 and len(seeds) == len(names)
-        found += (
-            [Group(title, names, scale, arm)] if alike else [Group(one, (one,), scale, arm) for one in names]
-        )
+        alike = (scale or arm) and 1 < len(names) == members["seed"].nunique()
+        parts = {title: names} if alike else {name: (name,) for name in names}
+        found += [Group(name, part, scale, arm) for name, part in parts.items()]
     n_main = sum(not group.arm for group in found)
     main, others = count(), count(-(-n_main // N_HUES) * N_HUES)
     return [replace(group, place=next(others if group.arm else main)) for group in found]
@@ -233,28 +222,24 @@ class Courses:
             Columns ``revision`` (empty for groups of several runs), ``epoch``, ``step``, ``samples_seen``, ``order``,
             and ``accuracy``, that of the first zero-shot benchmark; NaN where unknown.
         """
-        numbers = ["epoch", "step", "samples_seen", "order"]
-        places = self._revisions.assign(name=self._revisions["run"], stop=self._stops_of(self._revisions))
-        places = places.drop_duplicates(["name", "stop"], keep="last").set_index(["name", "stop"])
-        places = places[["revision", *numbers]].astype(dict.fromkeys(numbers, float))
-        known = {
-            (line.run, stop): value
-            for line in self._accuracies()
-            for stop, value in zip(line.at.tolist(), line.drawn.tolist(), strict=True)
-        }
-        places["accuracy"] = [known.get(place, math.nan) for place in places.index]
+        by, numbers = ["run", "stop"], ["epoch", "step", "samples_seen", "order", "accuracy"]
+        points = ((course.run, point) for course in self._zero_shot() for point in self.points(course))
+        known = {(run, point.revision): point.value for run, point in points if point.usable}
+        places = self._revisions.assign(stop=self._stops_of(self._revisions))
+        names = zip(places["run"], places["revision"], strict=True)
+        places["accuracy"] = [known.get(name, math.nan) for name in names]
+        places = places.drop_duplicates(by, keep="last").astype(dict.fromkeys(numbers, float))
         titles = {run: group.title for group in self.groups if len(group.runs) > 1 for run in group.runs}
-        shared = places[places.index.isin(titles, level=0)].rename(index=titles, level=0)
-        means = shared.groupby(level=[0, 1])[[*numbers, "accuracy"]].mean()
-        return pd.concat([places, means.assign(revision="")])
+        means = places.assign(run=places["run"].map(titles)).groupby(by)[numbers].mean()
+        return pd.concat([places.set_index(by)[["revision", *numbers]], means.assign(revision="")])
 
-    def _accuracies(self) -> list[Line]:
-        """The zero-shot accuracy of each run."""
+    def _zero_shot(self) -> list[Course]:
+        """The first zero-shot accuracy that was measured, of every run."""
         for name, metrics in self.values.items():
             terms = self.words.kind(name.partition("/")[0])
-            metric = next(iter(terms.terms), "")
-            if metric in metrics and terms.task == "zero-shot-image-classification":
-                return [self.line(course) for course in self.main_number(metrics[metric])]
+            first = metrics.get(next(iter(terms.terms), ""))
+            if first and terms.task == "zero-shot-image-classification":
+                return self.main_number(first)
         return []
 
     def stop_of(self, run: str, revision: str) -> int:
@@ -263,9 +248,8 @@ class Courses:
 
     @cached_property
     def _stop_of(self) -> dict[tuple[str, str], int]:
-        places = self._revisions
-        names = zip(places["run"], places["revision"], strict=True)
-        return dict(zip(names, self._stops_of(places).tolist(), strict=True))
+        names = self._revisions[["run", "revision"]].itertuples(index=False, name=None)
+        return dict(zip(names, self._stops_of(self._revisions).tolist(), strict=True))
 
     @cached_property
     def stop_names(self) -> dict[int, str]:
@@ -273,12 +257,6 @@ class Courses:
         return {stop: revision for (_, revision), stop in reversed(self._stop_of.items())}
 
     # ------------------------------------------------------------ the points of a course
-
-    @cached_property
-    def confidence_level(self) -> float:
-        """Of the intervals of single numbers."""
-        levels = self._rows["confidence_level"].dropna()
-        return float(levels.iloc[0]) if len(levels) else _CONFIDENCE
 
     @cached_property
     def _arrays(self) -> dict[str, Any]:
@@ -291,9 +269,9 @@ class Courses:
         """A column of the rows of a course."""
         return np.asarray(self._arrays[name][self._spans[course.at]])
 
-    def points(self, course: Course, last: int | None = None) -> list[Point]:
-        """The rows of a course in the order of training, or this number of the last ones."""
-        columns = (self.column(course, name)[-last if last else None :].tolist() for name in Point._fields)
+    def points(self, course: Course) -> list[Point]:
+        """The rows of a course in the order of training."""
+        columns = (self.column(course, name).tolist() for name in Point._fields)
         return list(map(Point._make, zip(*columns, strict=True)))
 
     def defined(self, course: Course) -> bool:
@@ -309,35 +287,26 @@ class Courses:
         """The points of one run."""
         group, notes = self.group_of[course.run], tuple(self.column(course, "note").tolist())
         columns: Any = {name: self.column(course, column) for name, column in _OF_LINES.items()}
-        return Line(
-            label=group.title if len(group.runs) > 1 else course.run,
-            run=course.run,
-            group=group.title,
-            notes=notes if any(notes) else (),
-            place=group.place,
-            **columns,
-        )
+        columns |= {"label": group.title, "group": group.title, "place": group.place}
+        return Line(run=course.run, notes=notes if any(notes) else (), **columns)
 
     def group_lines(self, courses: Sequence[Course]) -> list[Line]:
         """A line for each group: of several runs, their mean."""
         by_run = {course.run: course for course in reversed(courses)}
-        found = []
-        for group in self.groups:
-            seeds = [self.line(by_run[run]) for run in group.runs if run in by_run]
-            if seeds:
-                found.append(seeds[0] if len(group.runs) == 1 else mean_of(seeds, group.title))
-        return found
+        every = ([self.line(by_run[run]) for run in group.runs if run in by_run] for group in self.groups)
+        known = zip(self.groups, every, strict=True)
+        return [seeds[0] if len(group.runs) == 1 else mean_of(seeds) for group, seeds in known if seeds]
 
     # ------------------------------------------------------------ the numbers
 
     @cached_property
     def courses(self) -> list[Course]:
         """All courses, in the order of the table."""
-        cells = self._courses[list(CELL)].drop_duplicates()
+        cells = self._courses[list(_CELL)].drop_duplicates()
         setups = cells.assign(setup=_setups(cells))
-        frame = self._courses.reset_index(drop=True).merge(setups, how="left", on=list(CELL))
-        columns = (_plain(frame[name]) for name in Course._fields[1:])
-        return list(map(Course._make, zip(range(len(frame)), *columns, strict=True)))
+        frame = self._courses.astype({"layer": "Int64"}).reset_index(drop=True)
+        plain = frame.merge(setups, how="left", on=list(_CELL))[list(Course._fields[1:])].astype(object)
+        return list(map(Course._make, plain.where(plain.notna(), None).itertuples(name=None)))
 
     @cached_property
     def values(self) -> dict[str, dict[str, list[Course]]]:
@@ -346,17 +315,16 @@ class Courses:
         Kinds by rank, real images first; metrics as their kind declares them, without those that mirror another.
         """
         shown = [c for c in self.courses if c.role == "value" and not self.term(c).mirrors]
-        found = split_by(shown, lambda course: course.benchmark)
         kinds = list(dict.fromkeys(course.kind for course in shown))
 
-        def rank(name: str) -> tuple[Any, ...]:
-            kind, dataset = found[name][0].kind, found[name][0].dataset
-            return self.words.kind(kind).rank, kinds.index(kind), self.is_synthetic(kind, dataset)
+        def rank(course: Course) -> tuple[Any, ...]:
+            synthetic = self.is_synthetic(course.kind, course.dataset)
+            return self.words.kind(course.kind).rank, kinds.index(course.kind), synthetic
 
         values = {}
-        for name in sorted(found, key=rank):
-            metrics = split_by(found[name], lambda course: course.metric)
-            order = [*self.words.kind(found[name][0].kind).terms, *metrics].index
+        for name, own in split_by(sorted(shown, key=rank), attrgetter("benchmark")).items():
+            metrics = split_by(own, attrgetter("metric"))
+            order = [*self.words.kind(own[0].kind).terms, *metrics].index
             values[name] = {metric: self.preferred(metrics[metric]) for metric in sorted(metrics, key=order)}
         return values
 
@@ -364,7 +332,7 @@ class Courses:
         """The values of a metric, a list for each data set, each as `preferred`."""
         shown = ("value", "diagnostic")
         found = [c for c in self.courses if (c.kind, c.metric) == (kind, metric) and c.role in shown]
-        return [self.preferred(own) for own in split_by(found, lambda course: course.dataset).values()]
+        return [self.preferred(own) for own in split_by(found, attrgetter("dataset")).values()]
 
     def preferred(self, courses: Sequence[Course]) -> list[Course]:
         """The values of a metric, the nearest to what the overview asks first."""
@@ -402,11 +370,9 @@ class Courses:
             for own in metrics.values() if benchmark in (None, name) else ():
                 if place := self.term(own[0]).overview:
                     by_rank[self.is_synthetic(own[0].kind, own[0].dataset), place.rank].append(own)
-        chosen = []
-        for _, offered in sorted(by_rank.items(), key=itemgetter(0)):
-            known = [own for own in offered if any(map(self.defined, own))]
-            chosen.append(self.main_number((known or offered)[0]))
-        return chosen
+        ranked = (offered for _, offered in sorted(by_rank.items(), key=itemgetter(0)))
+        known = (next((own for own in every if any(map(self.defined, own))), every[0]) for every in ranked)
+        return list(map(self.main_number, known))
 
     def is_synthetic(self, kind: str, dataset: str) -> bool:
         # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
@@ -430,6 +396,8 @@ class Courses:
         if name in RAMPS:
             axis = self.axis_of(course, name)
             return f"no {axis.title}" if value is None else step_words(axis, value)
+        if name == "metric":
+            return self.term(course).title
         if name == "reference" and value:
             return self.declared(course).title
         if name == "condition" and value in terms.conditions:
@@ -437,44 +405,46 @@ class Courses:
         known = {"variant": terms.variants, "subset": terms.subsets, "probe": terms.probes}.get(name, {})
         return known.get(value) or _WORDS[name].get(value) or bare(value)
 
-    def place_words(self, course: Course) -> str:
-        """Its data set, see `place_words`."""
-        return place_words(self.words, course.kind, course.dataset)
-
-    def benchmark_words(self, course: Course) -> str:
-        """Kind and data set, as a heading."""
-        return f"{self.words.kind(course.kind).title}: {self.place_words(course)}"
+    def detail(self, course: Course, names: Iterable[str]) -> str:
+        """In words, how a number differs from the plainest one in these facets."""
+        unusual = [name for name in _KEY if getattr(course, name) not in (None, "", _PLAIN.get(name))]
+        unusual += ["variant"] if "" in self.words.kind(course.kind).variants else []  # a default with a name
+        shown = set(names).intersection(unusual) - (set() if course.role == "value" else {"reference"})
+        words = {name: self.facet_words(course, name) for name in _KEY if name in shown}
+        words |= {"texts": f"text {words['texts']}"} if "texts" in words else {}
+        return ", ".join(dict.fromkeys(words.values()))
 
     def title(self, course: Course) -> str:
         """The metric with its variant, and of a relation with what it relates the revision to.
 
         For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
         """
-        related = self.declared(course).title if course.role == "value" and course.reference else ""
-        return ", ".join(filter(None, [self.term(course).title, self.variant_words(course), related]))
+        return self.detail(course, FACETS[:3])
 
-    def variant_words(self, course: Course) -> str:
-        """Its variant; empty for a default without a name."""
-        return self.words.kind(course.kind).variants.get(course.variant, bare(course.variant))
+    def special(self, course: Course) -> str:
+        """In words, how it differs from the projection's number over all untouched images."""
+        return self.detail(course, SPECIAL)
+
+    def name(self, course: Course) -> str:
+        """All words of a number: its title and what is special, such as ``accuracy, linear probe``."""
+        return self.detail(course, FACETS)
+
+    def place_words(self, kind: str, dataset: str) -> str:
+        """The data set; every chart of synthetic images says so: ``embedded world (synthetic)``."""
+        terms, draws = self.words.dataset(dataset), self.words.kind(kind).draws
+        if draws or not terms.synthetic:
+            return draws or terms.title
+        return f"{terms.title[:1].lower()}{terms.title[1:]} (synthetic)"
+
+    def benchmark_words(self, course: Course) -> str:
+        """Kind and data set, as a heading."""
+        return f"{self.words.kind(course.kind).title}: {self.place_words(course.kind, course.dataset)}"
 
     def people(self, course: Course) -> float | None:
         """The value of people on the same images, from the literature."""
         if self.words.kind(course.kind).draws:
             return None
         return self.words.dataset(course.dataset).human_reference.get(course.metric)
-
-    def special(self, course: Course) -> str:
-        """In words, how it differs from the projection's number over all untouched images."""
-        return self.detail(course, SPECIAL)
-
-    def detail(self, course: Course, names: Iterable[str]) -> str:
-        """In words, how a number differs from the plainest one in these facets."""
-        parts = [
-            f"text {self.facet_words(course, name)}" if name == "texts" else self.facet_words(course, name)
-            for name in _KEY
-            if name in names and getattr(course, name) not in (None, "", _PLAIN.get(name))
-        ]
-        return ", ".join(dict.fromkeys(parts))
 
     def declared(self, course: Course) -> Reference:
         """What its kind says of it as a reference."""
@@ -491,30 +461,27 @@ def step_words(axis: Axis, value: float) -> str:
 
 
 def course_key(course: Course, *left_out: str) -> tuple[Any, ...]:
-    """What a number is, without the run; None for what is left out."""
+    """What a number is, without the run; of what is left out, only whether there is any."""
     key: tuple[Any, ...] = _KEY_OF(course)
     if not left_out:
         return key
-    return tuple(None if name in left_out else value for name, value in zip(_KEY, key, strict=True))
+    return tuple(value is None if name in left_out else value for name, value in zip(_KEY, key, strict=True))
 
 
-def split_by(courses: Iterable[Course], key: Callable[[Course], Any]) -> dict[Any, list[Course]]:
-    """Courses by a key, in the order of the first of each."""
-    groups: dict[Any, list[Course]] = defaultdict(list)
-    for course in courses:
-        groups[key(course)].append(course)
+def split_by(given: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
+    """Courses or others by a key, in the order of the first of each."""
+    groups: dict[Any, list[T]] = defaultdict(list)
+    for one in given:
+        groups[key(one)].append(one)
     return groups
 
 
 def _clock(placed: pd.DataFrame) -> tuple[str, bool]:
     """The clock of all revisions, and whether its axis is logarithmic."""
-    different = placed.drop_duplicates(["run", "samples_seen", "step", "epoch"])
-    complete = [name for name in CLOCKS if placed[name].notna().all()]
-    if different.duplicated(
-        ["run", "epoch"]
-    ).any():  # revisions that carry the number of the epoch around them
-        complete = [name for name in complete if name != "epoch"]
-    clock = next(iter(complete), "order")
+    different = placed.drop_duplicates(["run", *CLOCKS])
+    # Revisions may carry the number of the epoch around them.
+    shared = {"epoch"} if different.duplicated(["run", "epoch"]).any() else set()
+    clock = next((name for name in CLOCKS if name not in shared and placed[name].notna().all()), "order")
     if clock in ("epoch", "order"):
         return clock, False
     trained = placed[placed[clock] > 0]
@@ -522,13 +489,6 @@ def _clock(placed: pd.DataFrame) -> tuple[str, bool]:
     inside = (trained[clock] < first_epoch).groupby(trained["run"]).sum().max()
     early = (trained[clock] < trained[clock].max() / 10).mean()
     return clock, bool(inside >= _MANY_INSIDE or early > 0.5)
-
-
-def _plain(values: "pd.Series[Any]") -> list[Any]:
-    """Built-in types, and None for what is missing."""
-    if values.name == "layer":
-        values = values.astype("Int64")
-    return values.astype(object).where(values.notna(), None).tolist()
 
 
 def _setups(cells: pd.DataFrame) -> "pd.Series[str]":

@@ -12,7 +12,7 @@ from hf_clipdyn.errors import EvaluationError, counted
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import Table, standard_output
-from hf_clipdyn.report.words import interval_words, listed, metric_words
+from hf_clipdyn.report.words import interval_words, listed
 from hf_clipdyn.results.arrow import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
@@ -84,7 +84,7 @@ def difference_table(study: Study, rows: pd.DataFrame, correction: Correction) -
     for row, key in zip(family.itertuples(index=False), keys, strict=True):
         references[_name(study, row.run_a, row.revision_a)] = None
         like = alike[row.run_b, row.kind, row.dataset, row.texts]
-        words = planner.benchmark_words(like), metric_words(like._replace(**key), study)
+        words = planner.benchmark_words(like), planner.name(like._replace(**key))
         difference = f"{row.difference:+.3f}{interval_words(row, '+.3f')}"
         p_value = "< 0.001" if row.p_adjusted < 0.001 else f"{row.p_adjusted:.3f}"
         numbers = f"{row.value_a:.3f}", f"{row.value_b:.3f}", difference, p_value

@@ -63,7 +63,7 @@ class Study:
 
     @cached_property
     def answers(self) -> dict[tuple[str, ...], dict[NumberKey, Any]]:
-        """Right and wrong answers that were read from trials, by the cells of a run, for the charts that share them."""
+        """Right and wrong answers that were read from trials, by run, kind and data set."""
         return {}
 
     @cached_property

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from types import MappingProxyType
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,7 @@ from rich.text import Text
 from hf_clipdyn.benchmarks.registry import scored_earlier
 from hf_clipdyn.cards import markdown
 from hf_clipdyn.errors import printable
-from hf_clipdyn.report.courses import Course, Point, split_by
+from hf_clipdyn.report.courses import Point, split_by
 from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
@@ -31,6 +31,7 @@ COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
 _DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
 _UNLIMITED = 10_000  # columns
 _GAP = 2
+_STYLES = {"course": "cyan", "interval": "bright_black", "n": "bright_black"}  # by heading
 _NUMBER = re.compile(r"[-+\d.,]*")
 
 
@@ -67,13 +68,8 @@ class Table:
         frame = pd.DataFrame([*self.rows], columns=[*self.headings])
         return str(frame.to_latex(index=False, escape=True))
 
-    def print(self, console: Console, styles: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Draw it no wider than the console: its widest column gets what the others leave, and breaks its lines.
-
-        Args:
-            console: where to.
-            styles: of columns, by their heading.
-        """
+    def print(self, console: Console) -> None:
+        """Draw it no wider than the console: its widest column gets what the others leave, and breaks its lines."""
         rows = [[_clean(cell, console.encoding) for cell in row] for row in (self.headings, *self.rows)]
         indent, columns = _GAP * self.grouped, list(zip(*rows, strict=True))[self.grouped :]
         widths = [max(map(cell_len, "\n".join(column).split("\n"))) for column in columns]
@@ -84,7 +80,7 @@ class Table:
             grid = Grid.grid(padding=(0, _GAP, 0, 0))
             for width, (name, *values) in zip(widths, columns, strict=True):
                 side: Any = "right" if all(map(_NUMBER.fullmatch, values)) else "left"
-                grid.add_column(width=width, justify=side, style=style or styles.get(name, ""))
+                grid.add_column(width=width, justify=side, style=style or _STYLES.get(name, ""))
             for row in cells:
                 grid.add_row(*map(Text, row[self.grouped :]))
             console.print(Padding(grid, (0, 0, 0, indent), expand=False))
@@ -128,22 +124,18 @@ def standard_output() -> Console:
 
 def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
-    chosen = (course for courses in study.planner.overview_numbers() for course in courses)
-    tables = []
-    for run, courses in sorted(split_by(chosen, lambda course: course.run).items()):
-        points = [{point.revision: point for point in study.planner.points(course)} for course in courses]
+    planner, tables = study.planner, list[Table]()
+    for run, courses in sorted(split_by(chain(*planner.overview_numbers()), attrgetter("run")).items()):
+        points = [{point.revision: point for point in planner.points(course)} for course in courses]
         revisions = sorted({point.order: name for own in points for name, point in own.items()}.items())
-        cells = [[_short_cell(own.get(name)) for own in points] for _, name in revisions]
-        rows = tuple((name, *row) for (_, name), row in zip(revisions, cells, strict=True))
-        tables.append(Table(run, ("revision", *(question_title(course, study) for course in courses)), rows))
+        rows = tuple((name, *(_short_cell(own.get(name)) for own in points)) for _, name in revisions)
+        titles = []
+        for course in courses:
+            place = planner.place_words(course.kind, course.dataset)
+            details = ", ".join(filter(None, [place, planner.special(course)]))
+            titles.append(f"{planner.title(course)}\n{details}")
+        tables.append(Table(run, ("revision", *titles), rows))
     return tables
-
-
-def question_title(course: Course, study: Study) -> str:
-    """What a number of the overview is, in two lines: metric; data set and what is special."""
-    planner = study.planner
-    details = filter(None, [planner.place_words(course), planner.special(course)])
-    return f"{planner.title(course)}\n{', '.join(details)}"
 
 
 def _short_cell(point: Point | None) -> str:

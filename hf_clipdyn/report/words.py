@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,12 @@ def find(study: Study) -> list[Finding]:
 
 def _described(study: Study) -> list[Course]:
     planner = study.planner
-    values = [
-        course for metrics in planner.values.values() for own in metrics.values() for course in sorted(own)
-    ]
-    polar = [course for course in values if planner.term(course).poles and course.texts == "own"]
-    main = [course for courses in planner.overview_numbers() for course in courses]
-    described = dict.fromkeys([*polar, *main])
-    return sorted(
-        described, key=lambda course: not planner.column(course, "usable").any()
-    )  # nothing to say: last
+    values = (own for metrics in planner.values.values() for own in metrics.values())
+    polar = [own for own in values if planner.term(own[0]).poles]
+    of_runs = [course for own in polar for course in sorted(own) if course.texts == "own"]
+    described = dict.fromkeys([*of_runs, *chain.from_iterable(planner.overview_numbers())])
+    # Those of which there is nothing to say are the last.
+    return sorted(described, key=lambda course: not planner.column(course, "usable").any())
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
@@ -76,10 +73,7 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
     """
     study = read_study(results)
     several = len(study.runs) > 1
-    found = [
-        f"{finding.question}{f', {finding.run}' if several else ''}: {finding.words}"
-        for finding in find(study)
-    ]
+    found = [f"{one.question}{f', {one.run}' if several else ''}: {one.words}" for one in find(study)]
     return [*verdict_sentences(study), *found, limits(study)]
 
 
@@ -160,12 +154,11 @@ def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:
 
 def _causes(verdicts: Sequence[Verdict]) -> str:
     """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
-    by_cause: dict[str, list[str]] = defaultdict(list)
-    for verdict in verdicts:
-        by_cause[_clause(verdict.cause)].append(verdict.claim.number)
+    by_cause = split_by(verdicts, lambda verdict: _clause(verdict.cause))
+    numbers = {cause: [verdict.claim.number for verdict in own] for cause, own in by_cause.items()}
     return "; ".join(
-        f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
-        for cause, numbers in by_cause.items()
+        f"{'claim' if len(own) == 1 else 'claims'} {joined(own)}{f' ({cause})' if cause else ''}"
+        for cause, own in numbers.items()
     )
 
 
@@ -201,34 +194,14 @@ def interval_words(number: Any, form: str = ".3f") -> str:
     return f" [{', '.join(format(end, form) for end in ends)}]" if all(map(math.isfinite, ends)) else ""
 
 
-def metric_words(course: Course, study: Study) -> str:
-    """What a row of a table is about: metric, variant and what is special: ``accuracy, linear probe``."""
-    planner = study.planner
-    texts = planner.detail(course, ["texts"])
-    return ", ".join(filter(None, [planner.title(course), planner.special(course), texts]))
-
-
-def number_words(point: Any, *, count: bool = True) -> str:
-    """Value, interval and, with ``count``, items of a point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
-    if not point.defined:
-        return NOT_DEFINED
-    words = f"{point.value:.3f}{interval_words(point)}"
-    return f"{words} (n = {point.n:,.0f})" if count and point.n else words
-
-
 def _question(course: Course, study: Study) -> str:
     """What was measured on which data, and whatever sets the number apart from others of its benchmark.
 
     For example ``Shape bias on the embedded world (synthetic)``.
     """
-    planner = study.planner
-    place = planner.place_words(course)
-    of_world = planner.words.dataset(course.dataset).synthetic and not planner.words.kind(course.kind).draws
-    parts = [
-        f"{planner.title(course)} on {'the ' if of_world else ''}{place}",
-        planner.special(course),
-        course.setup,
-    ]
+    planner, place = study.planner, study.planner.place_words(course.kind, course.dataset)
+    article = "the " if place.endswith(" (synthetic)") else ""
+    parts = [f"{planner.title(course)} on {article}{place}", planner.special(course), course.setup]
     return _capital(", ".join(filter(None, parts)))
 
 
@@ -237,20 +210,21 @@ def _description(course: Course, study: Study) -> str:
     planner, points = study.planner, study.planner.points(course)
     usable = [point for point in points if point.usable]
     if not usable:
-        n = len(points)
-        where = "its only revision" if n == 1 else f"any of {n} revisions"
-        if not any(point.defined for point in points):
-            return f"{NOT_DEFINED} at {where} ({points[-1].cause})."
-        return f"{NOT_INTERPRETABLE} at {where}."
-    sentences = [f"{_values(course, study)}."]
-    if len(usable) > 1 and planner.term(course).poles:
-        sentences.append(_crossing_words(course, study))
-    silent = [point.revision for point in points if point.defined and not point.usable]
-    if silent:
-        sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
-    people = planner.people(course)
-    if people is not None and points[-1].usable:
-        sentences.append(f"Human observers: {people:g}.")
+        where = "its only revision" if len(points) == 1 else f"any of {len(points)} revisions"
+        silent = any(point.defined for point in points)
+        return (
+            f"{NOT_INTERPRETABLE} at {where}."
+            if silent
+            else f"{NOT_DEFINED} at {where} ({points[-1].cause})."
+        )
+    hollow = listed([point.revision for point in points if point.defined and not point.usable])
+    people = planner.people(course) if points[-1].usable else None
+    sentences = [
+        f"{_values(course, study)}.",
+        _crossing_words(course, study) if len(usable) > 1 else "",
+        f"{NOT_INTERPRETABLE.capitalize()}: {hollow}." if hollow else "",
+        f"Human observers: {people:g}." if people is not None else "",
+    ]
     return " ".join(filter(None, sentences))
 
 
@@ -258,24 +232,27 @@ def _values(course: Course, study: Study) -> str:
     """The first and the last interpretable value, the paired change between them, and chance."""
     usable = [point for point in study.planner.points(course) if point.usable]
     first, last = usable[0], usable[-1]
-    words = f"{number_words(last)} at {_named(last)}"
+    n = f" (n = {last.n:,.0f})" if last.n else ""
+    words = f"{_value_words(last)}{n} at {_named(last)}"
     if len(usable) > 1:
         change = _change_words(paired_change(course, first, last, study.influences))
-        words = f"from {number_words(first, count=False)} at {_named(first)} to {words}{change}"
+        words = f"from {_value_words(first)} at {_named(first)} to {words}{change}"
     return f"{words}{_chance_words(course, last, study)}"
 
 
+def _value_words(point: Point) -> str:
+    return f"{point.value:.3f}{interval_words(point)}"
+
+
 def _named(point: Point) -> str:
-    return f"{point.revision} (untrained)" if point.step == 0 else str(point.revision)
+    return f"{point.revision} (untrained)" if point.step == 0 else point.revision
 
 
 def _change_words(change: Estimate) -> str:
     """The paired change with its interval; nothing without trials."""
     interval = interval_words(change, "+.3f")
-    if not interval:
-        return ""
     open_ = ", which is not significant" if change.ci_low <= 0 <= change.ci_high else ""
-    return f", a paired change of {change.value:+.3f}{interval}{open_}"
+    return f", a paired change of {change.value:+.3f}{interval}{open_}" if interval else ""
 
 
 def _chance_words(course: Course, last: Point, study: Study) -> str:
@@ -283,23 +260,20 @@ def _chance_words(course: Course, last: Point, study: Study) -> str:
     planner = study.planner
     others = (other for _, other in planner.references_of(course) if other.role == "chance")
     usable = ([point.value for point in planner.points(other) if point.usable] for other in others)
-    chance = next((values[-1] for values in usable if values), None)
-    if chance is None:
-        return ""
+    chance = next((values[-1] for values in usable if values), math.nan)
     where = ""
     if last.ci_high < chance:
         where = ", and the whole interval of the last value is below it"
     elif last.ci_low <= chance:
         where = ", and the last value is indistinguishable from chance"
-    return f"; chance is {chance:.3g}{where}"
+    return "" if math.isnan(chance) else f"; chance is {chance:.3g}{where}"
 
 
 def _crossing_words(course: Course, study: Study) -> str:
     """Where a metric between two poles crosses the value between them; nothing without intervals."""
     term, points = study.planner.term(course), study.planner.points(course)
-    if term.poles is None or term.neutral is None:
-        return ""
-    if not any(interval_words(point) for point in points if point.usable):
+    bounded = any(point.usable and interval_words(point) for point in points)
+    if not bounded or term.poles is None or term.neutral is None:
         return ""
     places = [
         f"towards {term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
@@ -332,40 +306,26 @@ def crossings(points: Sequence[Point], level: float) -> list[tuple[Point, Point]
 def _over_runs(question: str, courses: Sequence[Course], study: Study) -> Iterator[Finding]:
     """The last values of many runs, as their range, for each scale and arm."""
     planner = study.planner
-    groups = split_by(courses, lambda one: (planner.group_of[one.run].scale, planner.group_of[one.run].arm))
+    groups = split_by(courses, lambda one: attrgetter("scale", "arm")(planner.group_of[one.run]))
     for (scale, arm), runs in groups.items():
         usable = [[point.value for point in planner.points(one) if point.usable] for one in runs]
         last = [values[-1] for values in usable if values]
         words = " to ".join(dict.fromkeys(f"{end(last):.3f}" for end in (min, max) if last))
         if silent := len(runs) - len(last):
             words += f"; {silent} without an interpretable value"
-        among = f"{counted(len(runs), 'run')}{f' of scale {scale}' if scale else ''}{f', arm {arm}' if arm else ''}"
+        of = [counted(len(runs), "run"), f" of scale {scale}" if scale else "", f", arm {arm}" if arm else ""]
         none = f"{NOT_INTERPRETABLE} or {NOT_DEFINED} in any run."
-        yield Finding(question, among, f"last value {words}." if last else none)
+        yield Finding(question, "".join(of), f"last value {words}." if last else none)
 
 
 # --- texts -----------------------------------------------------------------------------------------------------
 
 
-def json_words(text: str, hidden: Container[str] = ()) -> str:
-    """``torch 2.6, transformers 5.0`` without the hidden keys; a text that is not a JSON object stays as it is."""
-    values = json_object(text)
-    if values is None:
-        return text
-    shown = {
-        name: " ".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-    return ", ".join(f"{name} {value}" for name, value in shown.items() if name not in hidden)
-
-
-def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object in a text; None if it holds none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def json_words(text: str) -> str:
+    """A JSON object in words: ``torch 2.6, transformers 5.0``."""
+    values = json.loads(text or "{}").items()
+    several = {name: " ".join(map(str, value)) for name, value in values if isinstance(value, list)}
+    return ", ".join(f"{name} {several.get(name, value)}" for name, value in values)
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

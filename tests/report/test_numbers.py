@@ -15,7 +15,7 @@ from result_rows import cell, row
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.differences import difference_sentences, difference_table, differences
-from hf_clipdyn.report.numbers import numbers_frame, print_numbers, print_results, sparkline
+from hf_clipdyn.report.numbers import numbers_frame, print_results
 from hf_clipdyn.results.cells import CellStore
 
 
@@ -34,13 +34,18 @@ def lines(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("values", "silent", "drawn"),
-    [(range(8), [False] * 8, "▁▂▃▄▅▆▇█"), ([math.nan, 0, math.nan, 1], [True, False, False, False], "·▁ █")],
+    [(range(8), (), "▁▂▃▄▅▆▇█"), ([0.5, 0, math.nan, 1], [0], "·▁ █"), (range(80), (), "▁" * 3)],
 )
-def test_a_sparkline_has_dots_for_what_is_not_interpretable_and_gaps_for_what_is_not_defined(
-    values, silent, drawn
+def test_a_course_has_dots_for_what_is_not_interpretable_and_gaps_for_what_is_not_defined(
+    read, values, silent, drawn
 ):
-    values = np.array(values, float)
-    assert sparkline(values, np.array(silent), np.nanmin(values), np.nanmax(values)) == drawn
+    rows = [
+        row("zero_shot/x", "top1", value, epoch=epoch, interpretable=epoch not in silent)
+        for epoch, value in enumerate(values)
+    ]
+    (shown,) = numbers_frame(read(rows))["course"]
+    assert shown.startswith(drawn)
+    assert len(shown) == min(len(values), 40)
 
 
 def test_each_run_and_benchmark_has_a_line_for_each_main_metric(study, read, lines):
@@ -67,20 +72,20 @@ def test_a_last_revision_that_means_nothing_gives_no_interval(read, lines):
 
 def test_filters_show_one_benchmark_or_every_number_of_a_metric(study, read):
     both = read([*study(), *study(dataset="cue_conflict")])
-    only = numbers_frame(both, benchmark="shape_bias/cue_conflict")
+    only = numbers_frame(both, ["shape_bias/cue_conflict"])
     assert set(only["benchmark"]) == {"shape_bias/cue_conflict"}
-    levels = numbers_frame(both, metric="chance_corrected_drop", benchmark="noise/procedural")["metric"]
+    levels = numbers_frame(both, ["noise/procedural"], "chance_corrected_drop")["metric"]
     assert sum("sigma" in metric for metric in levels) == len(set(levels)) > 1
-    assert len(numbers_frame(both, everything=True)) > len(numbers_frame(both)) > len(only)
+    assert len(numbers_frame(both, metric="all")) > len(numbers_frame(both)) > len(only)
     with pytest.raises(UnknownNameError, match="Did you mean 'shape_bias/cue_conflict'"):
-        numbers_frame(both, benchmark="shape_bias/cue_conflicts")
+        numbers_frame(both, ["shape_bias/cue_conflicts"])
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "latex"])
 def test_a_file_has_a_row_for_each_number_and_no_markup_of_names(study, read, tmp_path, form):
     name = "me/a|b_$x^2$ \\input{x} <b>"
     table, output = read(study(name)), tmp_path / "numbers"
-    print_numbers(table, ["shape_bias/procedural", "noise/procedural"], form, output)
+    print_results(table, ["shape_bias/procedural", "noise/procedural"], form=form, output=output)
     text = output.read_text(encoding="utf-8")
     frame = numbers_frame(table)
     shown = frame[frame["benchmark"].isin(["shape_bias/procedural", "noise/procedural"])]

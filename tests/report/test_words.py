@@ -13,6 +13,11 @@ from hf_clipdyn.report import headline, read_study, summarize
 from hf_clipdyn.report.words import crossings, verdict_sentences
 from hf_clipdyn.results.cells import CellStore
 
+DESCRIBED = (
+    "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+    "(n = 1,000) at epoch-005."
+)
+
 
 @pytest.fixture
 def say(read):
@@ -28,10 +33,8 @@ def say(read):
 def test_ends_and_crossing_are_given_with_their_intervals(study, say):
     first = say(study())[0]
     assert first == (
-        "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
-        "(n = 1,000) at epoch-005. "
-        "It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each side). "
-        "Not interpretable: epoch-000."
+        f"{DESCRIBED} It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each "
+        "side). Not interpretable: epoch-000."
     )
 
 
@@ -104,15 +107,12 @@ def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(stu
         "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
     )
     assert sentences[1] == "Not testable here: claims 1 and 6 by prompts (No people judged)."
-    assert sentences[2].startswith("Shape bias on the embedded world (synthetic): from")
+    assert sentences[2].startswith(DESCRIBED)
 
 
 def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(study, read):
     control = made(1, (0.2, 0.05), (0.4, 0.1))
-    assert headline(judged(read(study()), control)) == (
-        "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
-        "(n = 1,000) at epoch-005."
-    )
+    assert headline(judged(read(study()), control)) == DESCRIBED
     evident = made(5, (0.2, 0.05))
     assert headline(judged(read(study()), control, evident)).startswith(
         "Claim 5 by prompts, Sensitivity to noise falls (synthetic images): holds."

@@ -1,7 +1,7 @@
 """Which revisions fail on the same images: error consistency of each with each, and with every person."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.metrics.error_consistency import pair_statistics
-from hf_clipdyn.report.answers import MOST_RUNS, RunAnswers, key_of, related
+from hf_clipdyn.report.answers import RunAnswers, related
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.courses import Course, evenly
 from hf_clipdyn.report.panel import Map, Panel, Scale
@@ -27,29 +27,26 @@ class Agreement(Chart):
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
         """A map for each number and run: from the trials, or what the table alone says."""
-        return list(_panels(study))
-
-
-def _panels(study: Study) -> Iterator[Panel]:
-    for _, numbers, answered in related(study, ErrorConsistency, "kappa"):
-        for run in study.runs[:MOST_RUNS]:
-            for key, course in numbers.items():
-                answers = answered.get(run, {}).get(key)
-                kappa = of_answers(answers) if answers else _of_table(study, run, course)
-                if kappa.empty:
-                    continue
-                values, (rows, columns) = kappa.to_numpy(np.float64, copy=True), kappa.shape
-                np.fill_diagonal(values, np.nan)
-                rules = (columns - 1,) if rows > columns else ()
-                yield study.planner.of_run(
-                    course,
-                    run,
-                    main=run == study.runs[0] and key == next(iter(numbers)),
-                    form="map",
-                    cells=Map(values=values[None], bar="kappa (0: chance)", neutral=0.0, rules=rules),
-                    x=Scale(title="revision", names=tuple(kappa.columns)),
-                    y=Scale(names=tuple(kappa.index)),
-                )
+        found = list[Panel]()
+        for _, run, courses, answers in related(study, ErrorConsistency, "kappa"):
+            of_run = [course for course in courses if course.run == run]
+            kappa = of_answers(answers) if answers else _of_table(study, of_run)
+            if kappa.empty:
+                continue
+            values, (rows, columns) = kappa.to_numpy(np.float64, copy=True), kappa.shape
+            np.fill_diagonal(values, np.nan)
+            rules = (columns - 1,) if rows > columns else ()
+            panel = study.planner.of_run(
+                courses[0],
+                run,
+                main=courses[0].benchmark not in {panel.benchmark for panel in found},
+                form="map",
+                cells=Map(values=values[None], bar="kappa (0: chance)", neutral=0.0, rules=rules),
+                x=Scale(title="revision", names=tuple(kappa.columns)),
+                y=Scale(names=tuple(kappa.index)),
+            )
+            found.append(panel)
+        return found
 
 
 def of_answers(answers: RunAnswers) -> pd.DataFrame:
@@ -64,23 +61,19 @@ def of_answers(answers: RunAnswers) -> pd.DataFrame:
     return pd.DataFrame(np.stack(columns, axis=1), index=[*names, *answers.people], columns=names)
 
 
-def _of_table(study: Study, run: str, course: Course) -> pd.DataFrame:
+def _of_table(study: Study, courses: Sequence[Course]) -> pd.DataFrame:
     """As `of_answers`, of the pairs that the table has: with the revision before, the last one, and each person."""
-    planner, same = study.planner, key_of(course)
-    alike = planner.values[course.benchmark][course.metric]
-    members = [one for one in alike if one.run == run and key_of(one) == same]
-    points = {one: planner.points(one) for one in members}
-    every = sorted((point for own in points.values() for point in own), key=lambda point: point.order)
-    names = list(dict.fromkeys(point.revision for point in every))
-    sorts = {one: json.loads(one.settings or "{}").get(SORT, "") for one in members}
-    people = sorted(one.reference for one in members if sorts[one] == "people" and one.reference != _MEAN)
+    sorts = {course: json.loads(course.settings or "{}").get(SORT, "") for course in courses}
+    people = sorted(
+        one.reference for one, sort in sorts.items() if sort == "people" and one.reference != _MEAN
+    )
+    every = [(course, point) for course in courses for point in study.planner.points(course)]
+    names = list(dict.fromkeys(point.revision for _, point in sorted(every, key=lambda of: of[1].order)))
     kappa = pd.DataFrame(np.nan, index=[*names, *people], columns=names)
-    for one, own in points.items():
-        for point in own:
-            before = names[: names.index(point.revision)][-1:]
-            others = {"previous": before, "last": names[-1:], "people": {one.reference}.intersection(people)}
-            for other in others.get(sorts[one], ()):
-                kappa.loc[other, point.revision] = point.value
-                if other in names:
-                    kappa.loc[point.revision, other] = point.value
+    for course, point in every:
+        before, known = names[: names.index(point.revision)][-1:], {course.reference}.intersection(people)
+        for other in {"previous": before, "last": names[-1:], "people": known}.get(sorts[course], ()):
+            kappa.loc[other, point.revision] = point.value
+    of_revisions = kappa.loc[names]
+    kappa.loc[names] = of_revisions.fillna(of_revisions.T)
     return kappa

@@ -2,8 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -13,11 +12,10 @@ import pandas as pd
 from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.metrics.scores import interval, mean, over
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.gallery import Gallery
-from hf_clipdyn.report.lines import mean_and_half
+from hf_clipdyn.report.lines import CONFIDENCE, mean_and_half
 from hf_clipdyn.report.page.views import class_names, class_title, kind_cells, read_gallery, spread_cells
-from hf_clipdyn.report.panel import Floats, Ints, Level, Map, Panel, Row, Scale
+from hf_clipdyn.report.panel import Floats, Level, Map, Panel, Row, Scale
 from hf_clipdyn.report.study import Study
 
 _MOST_CLASSES, _MOST_WAYS, _MOST_RUNS = 24, 2, 3
@@ -41,49 +39,52 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     last = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
     if not last:
         return
-    dataset, first = str(cells["dataset"].iloc[0]), last[0]
-    classes = _Classes.of(last, class_names(dataset, kind.schemas))
+    first, dataset, people = last[0], str(cells["dataset"].iloc[0]), _by_observer(last[0])
+    classes, names = _classes(last), class_names(dataset, kind.schemas)
+    titles = tuple(class_title(one, names) for one in classes)
     cues, ways = list(_cues(first)), list(first.answers)[:_MOST_WAYS]
-    most = _MOST_COUNTS // (len(ways) * len(cues) * len(classes.titles) ** 2)
-    decided: dict[tuple[str, str], dict[int, pd.DataFrame]] = defaultdict(
-        dict
-    )  # by run and way, at each stop
-    clusters: dict[str, pd.DataFrame | None] = {}
+    most = _MOST_COUNTS // (len(ways) * len(cues) * len(classes) ** 2)
+    decided = defaultdict[tuple[str, str], dict[int, pd.DataFrame]](dict)  # by run and way, at each stop
+    clusters = dict[str, pd.DataFrame | None]()
     for cell, gallery in _galleries(study, kind, spread_cells(cells, max(2, most))):
-        run, stop = str(cell.run), study.planner.stop_of(str(cell.run), str(cell.revision))
-        clusters[run] = gallery.clusters
+        clusters[cell.run] = gallery.clusters
         for way in ways:
-            decided[run, way][stop] = _decided(gallery, gallery.answers[way])
-    several, people = len(clusters) > 1, _by_observer(first)
+            stop = study.planner.stop_of(cell.run, cell.revision)
+            decided[cell.run, way][stop] = _decided(gallery, gallery.answers[way])
     if people:
         decided["", _PEOPLE] = {-1: _decided(first, pd.concat(list(people.values())))}
-    place = place_words(study.planner.words, kind.name, dataset)
+    several, place = len(clusters) > 1, study.planner.place_words(kind.name, dataset)
     about: Any = {"benchmark": f"{kind.name}/{dataset}"}
     for ((run, way), at), cue in product(decided.items(), cues):
-        values = np.stack([classes.matrix(each[cue], each[""]) for each in at.values()])
-        of_run = {"run": run} if several and run else {}
+        values = np.stack([_matrix(classes, each[cue], each[""]) for each in at.values()])
+        of_run, bar = (
+            {"run": run} if several and run else {},
+            f"share of the {'images' if run else 'answers'}",
+        )
         yield Panel(
             title=f"{'answers' if run else 'answers of human observers'} for each {cue}",
             place=", ".join([place, *of_run.values()]),
             form="map",
-            cells=Map(
-                values=values,
-                frames=tuple(at) if run else (),
-                bar=f"share of the {'images' if run else 'answers'}",
-            ),
-            x=Scale(title="answer", names=(*classes.titles, "any other")),
-            y=Scale(title=cue, names=tuple(classes.titles)),
+            cells=Map(values=values, frames=tuple(at) if run else (), bar=bar),
+            x=Scale(title="answer", names=(*titles, "any other")),
+            y=Scale(title=cue, names=titles),
             choices={"by": cue, "asked": way, **of_run},
             **about,
         )
     chosen = [way for way in ways if way in first.choosing and len(cues) > 1]
     if chosen:
-        level, rows = study.planner.confidence_level, list[Row]()
-        for run in clusters:
-            shares = classes.shares(list(decided[run, chosen[0]].values())[-1], clusters[run], level)
+        rows = list[Row]()
+        level = next(iter(study.results.rows["confidence_level"].dropna()), CONFIDENCE)
+        for run, drawn in clusters.items():
+            shares = _shares(classes, [*decided[run, chosen[0]].values()][-1], drawn, level)
             series, group = run if several else "last revision", study.planner.group_of[run]
-            rows += classes.rows(shares, [()] * len(shares), series=series, place=group.place)
-        rows += _rows_of_people(classes, first, level) if people else ()
+            rows += _rows(titles, shares, {}, series=series, place=group.place)
+        if people:
+            of_person = {name: _decided(first, answers) for name, answers in people.items()}
+            own = {name: _shares(classes, each, None, level)[:, 0] for name, each in of_person.items()}
+            middle, half = mean_and_half(np.stack(list(own.values())), level)
+            ends = np.stack([middle, np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)], axis=1)
+            rows += _rows(titles, ends, own, series=_PEOPLE, place=-1)
         yield Panel(
             title=f"decisions for the {cues[0]}, not the {cues[1]}, by class",
             place=place,
@@ -94,23 +95,6 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
             choices={"asked": chosen[0]},
             **about,
         )
-
-
-def _rows_of_people(classes: "_Classes", gallery: Gallery, level: float) -> list[Row]:
-    """By class the mean of the observers' shares with Student's interval over them, and beside it each observer."""
-    decided = {name: _decided(gallery, answers) for name, answers in _by_observer(gallery).items()}
-    shares = {name: classes.shares(own, None, level)[:, 0] for name, own in decided.items()}
-    middle, half = mean_and_half(np.stack(list(shares.values())), level)
-    ends = np.stack([middle, np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)], axis=1)
-    beside = [
-        tuple(
-            Level(title=name, height=float(own[at]), role="human")
-            for name, own in shares.items()
-            if math.isfinite(own[at])
-        )
-        for at in range(len(middle))
-    ]
-    return classes.rows(ends, beside, series=_PEOPLE, place=-1)
 
 
 def _galleries(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> list[tuple[Any, Gallery]]:
@@ -137,59 +121,49 @@ def _decided(gallery: Gallery, answers: "pd.Series[Any]") -> pd.DataFrame:
     return sides if len(cues) < 2 else sides[(sides.iloc[:, 0] != sides.iloc[:, 1]).to_numpy(bool)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Classes:
-    """The classes that are shown: as in the trials, and in words."""
+def _classes(last: Sequence[Gallery]) -> pd.Index:
+    """All classes if they are few, else those with most wrong decisions from or to them."""
+    cues = [cue.astype(object) for gallery in last for cue in _cues(gallery).values()]
+    every: pd.Index = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
+    if len(every) > _MOST_CLASSES:
+        sides = [_decided(gallery, next(iter(gallery.answers.values()))) for gallery in last]
+        wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
+        counts = wrong.value_counts().reindex(every, fill_value=0)
+        every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
+    return every
 
-    chosen: pd.Index
-    titles: list[str]
 
-    @classmethod
-    def of(cls, last: Sequence[Gallery], names: Sequence[str]) -> "_Classes":
-        """All classes if they are few, else those with most wrong decisions from or to them."""
-        cues = [cue.astype(object) for gallery in last for cue in _cues(gallery).values()]
-        every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
-        if len(every) > _MOST_CLASSES:
-            sides = [_decided(gallery, next(iter(gallery.answers.values()))) for gallery in last]
-            wrong = pd.concat([side[side.iloc[:, 0] != side[""]].iloc[:, [0, -1]].stack() for side in sides])
-            counts = wrong.value_counts().reindex(every, fill_value=0)
-            every = pd.Index(sorted(counts.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]))
-        return cls(every, [class_title(one, names) for one in every])
+def _matrix(classes: pd.Index, truth: "pd.Series[Any]", decided: "pd.Series[Any]") -> Floats:
+    """By true class, the share of each answer and of all others, (classes, classes + 1); NaN without an image."""
+    counts = np.zeros((len(classes) + 1, len(classes) + 1))
+    np.add.at(counts, tuple(classes.get_indexer(pd.Index(values)) for values in (truth, decided)), 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((counts / counts.sum(axis=1, keepdims=True))[:-1])
 
-    def codes(self, values: "pd.Series[Any]") -> Ints:
-        """Positions among the chosen; that of any other answer, or none, is their number."""
-        places = self.chosen.get_indexer(pd.Index(values))
-        return np.where(places < 0, len(self.chosen), places).astype(np.int64)
 
-    def matrix(self, truth: "pd.Series[Any]", decided: "pd.Series[Any]") -> Floats:
-        """By true class, the share of each answer, (classes, classes + 1); NaN without an image."""
-        n = len(self.chosen)
-        counts = np.zeros((n + 1, n + 1))
-        np.add.at(counts, (self.codes(truth), self.codes(decided)), 1)
-        with np.errstate(invalid="ignore"):
-            return np.asarray((counts / counts.sum(axis=1, keepdims=True))[:n])
+def _shares(classes: pd.Index, decided: pd.DataFrame, clusters: pd.DataFrame | None, level: float) -> Floats:
+    """By class of the truth, the share of decisions for it among those for it or the lure, and its interval."""
+    truth, lure, answers = (decided.iloc[:, at] for at in range(3))
+    right, either = answers == truth, (answers == truth) | (answers == lure)
+    drawn = None if clusters is None else clusters.reindex(decided.index)
+    found = np.full((len(classes), 3), np.nan)
+    for name, row in zip(classes, found, strict=True):
+        own = ((truth == name) & either).to_numpy(bool)
+        if own.any():
+            score = mean(right[own], "count")
+            for groups in (None if drawn is None else drawn[own].to_numpy(str), None):
+                influence = over(np.asarray(score.influence), groups)
+                row[:] = score.value, *interval(score.value, influence, score.scale, level)
+                if np.isfinite(row).all():  # else there are no two clusters of each kind: over images
+                    break
+    return found
 
-    def shares(self, decided: pd.DataFrame, clusters: pd.DataFrame | None, level: float) -> Floats:
-        """By class of the truth, the share of decisions for it among those for it or the lure, and its interval."""
-        truth, lure, answers = (decided.iloc[:, at] for at in range(3))
-        right, either = answers == truth, (answers == truth) | (answers == lure)
-        drawn = None if clusters is None else clusters.reindex(decided.index)
-        found = np.full((len(self.chosen), 3), np.nan)
-        for name, row in zip(self.chosen, found, strict=True):
-            own = ((truth == name) & either).to_numpy(bool)
-            if own.any():
-                score = mean(right[own], "count")
-                for groups in (None if drawn is None else drawn[own].to_numpy(str), None):
-                    influence = over(np.asarray(score.influence), groups)
-                    row[:] = score.value, *interval(score.value, influence, score.scale, level)
-                    if np.isfinite(row).all():  # else there are no two clusters of each kind: over images
-                        break
-        return found
 
-    def rows(self, shares: Floats, beside: Sequence[tuple[Level, ...]], **given: Any) -> list[Row]:
-        """A row for each class, from its share with the ends of its interval."""
-        named = zip(self.titles, shares.tolist(), beside, strict=True)
-        return [
-            Row(label=title, value=value, low=low, high=high, beside=levels, **given)
-            for title, (value, low, high), levels in named
-        ]
+def _rows(
+    titles: Sequence[str], shares: Floats, observers: Mapping[str, Floats], **given: Any
+) -> Iterator[Row]:
+    """A row for each class, from its share with the ends of its interval; beside it the share of each observer."""
+    for at, (title, (value, low, high)) in enumerate(zip(titles, shares.tolist(), strict=True)):
+        known = {name: float(own[at]) for name, own in observers.items() if math.isfinite(own[at])}
+        beside = tuple(Level(title=name, height=share, role="human") for name, share in known.items())
+        yield Row(label=title, value=value, low=low, high=high, beside=beside, **given)

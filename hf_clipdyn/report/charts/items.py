@@ -1,6 +1,6 @@
 """Which images are learned when: each image by revision, the ones that are right most often first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,18 +28,13 @@ class Items(Chart):
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
         """A map for each number and run whose trials are there."""
-        return list(_panels(study))
-
-
-def _panels(study: Study) -> Iterator[Panel]:
-    for kind, numbers, answered in related(study, LearningOrder, "learned"):
-        names = class_names(next(iter(numbers.values())).dataset, kind.schemas) if answered else ()
-        for run, of_run in answered.items():
-            for key, answers in of_run.items():
-                main = run == next(iter(answered)) and key == next(iter(of_run))
-                yield study.planner.of_run(
-                    numbers[key], run, main=main, form="map", **learned(answers, names)
-                )
+        found = list[Panel]()
+        for kind, run, (course, *_), answers in related(study, LearningOrder, "learned"):
+            if answers:
+                shown = learned(answers, class_names(course.dataset, kind.schemas))
+                main = course.benchmark not in {panel.benchmark for panel in found}
+                found.append(study.planner.of_run(course, run, main=main, form="map", **shown))
+        return found
 
 
 def learned(answers: RunAnswers, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -55,24 +50,20 @@ def learned(answers: RunAnswers, names: Sequence[str] = ()) -> dict[str, Any]:
     first = np.where(first, first, revisions + 1)
     seen = np.arange(1, revisions + 1)[:, None] >= first
     states = np.where(right, _RIGHT, np.where(seen, _FORGOTTEN, _WRONG))
-    people = (
-        mean_and_half(np.stack([*answers.people.values()]))[0] if answers.people else np.full(items, np.nan)
-    )
     shown = np.lexsort((first, -right.mean(axis=0)))[evenly(items, _MOST_ITEMS)]
-    margin = people[shown] if np.isfinite(people[shown]).any() else None
+    people = mean_and_half(np.stack([*answers.people.values()]))[0][shown] if answers.people else np.array([])
     never, expected = (~right.any(axis=0)).sum(), order.facts["never_learned_expected"][0] * items
     some = f"{len(shown):,} of {items:,}" if len(shown) < items else f"{items:,}"
     labels = zip(answers.item[shown].tolist(), answers.label[shown].tolist(), strict=True)
+    labelled = tuple(f"{item}: {class_title(at, names)}" for item, at in labels)
     return {
         "cells": Map(
             values=states.T[shown].astype(np.float64)[None],
             states=_STATES,
-            margin=margin,
+            margin=people if np.isfinite(people).any() else None,
             margin_title="observers right",
         ),
         "x": Scale(title="revision", names=tuple(answers.revisions)),
-        "y": Scale(
-            title=f"{some} images", names=tuple(f"{item}: {class_title(at, names)}" for item, at in labels)
-        ),
+        "y": Scale(title=f"{some} images", names=labelled),
         "note": f"{never:,} of {items:,} never right, {expected:,.0f} expected",
     }

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from hf_clipdyn.errors import counted
-from hf_clipdyn.report.courses import place_words
 from hf_clipdyn.report.panel import Panel, Row, interval_words
 from hf_clipdyn.report.plotly import figure, row_words
 from hf_clipdyn.report.study import Study
@@ -77,7 +76,8 @@ def chips(study: Study) -> Iterator[tuple[str, str]]:
     proxies = [pair for pair in study.measured if words.kind(pair[0]).proxy]
     if proxies:
         named = (
-            f"{words.kind(kind).title}: {place_words(words, kind, dataset)}" for kind, dataset in proxies
+            f"{words.kind(kind).title}: {study.planner.place_words(kind, dataset)}"
+            for kind, dataset in proxies
         )
         yield "proxy", f"Some benchmarks are proxies: {'; '.join(named)}. {_PROXY}"
     if study.over_training and len(study.runs) == 1:
