@@ -136,6 +136,7 @@ def shares_below(values: "pd.Series[Any]") -> "pd.Series[Any]":
 # --- what was asked, by kind -------------------------------------------------------------------------------------
 
 _CLASS: Any = {"titles": {"truth": "class"}, "check": ("label",)}
+_EXEMPLARS = ["shape_exemplar", "texture_exemplar"]
 _DISTANCE = "rank of the model's distance among all pairs"
 _PAIR = (Picture("reference", "reference"), Picture("distorted", "distorted"))
 
@@ -216,7 +217,7 @@ def _cued(trials: pd.DataFrame) -> Gallery:
         check=("image_id", "shape", "texture"),
         choosing=rows.loc[rows["cue"].isna(), "way"].unique().tolist(),
         observers=_of_people(trials),
-        clusters=rows.drop_duplicates("item").set_index("item")[["shape_exemplar", "texture_exemplar"]],
+        clusters=rows.drop_duplicates("item").set_index("item")[_EXEMPLARS],
     )
 
 
@@ -332,27 +333,33 @@ class Exhibit(NamedTuple):
     """How trials become a gallery, and the names of the columns that this needs beside ``item``."""
 
     gallery: Callable[[pd.DataFrame], Gallery]
-    columns: str
+    columns: Sequence[str]
 
 
 MAYBE = ("protocol", "condition", "map")
 """Columns of the trials that are read where they are there."""
-DECISIONS = Exhibit(_decided, "label decision")
+DECISIONS = Exhibit(_decided, ("label", "decision"))
 """Of any other kind."""
 EXHIBITS: Mapping[str, Exhibit] = {
-    "classification": Exhibit(_classified, "protocol decision observer subset image_id category"),
-    "distortion": Exhibit(_distorted, "distance reference_id distortion level"),
-    "jnd": Exhibit(_seen, "probe distance value same subset"),
-    "label_distribution": Exhibit(_most_probable, "cosines counts label"),
-    "noise": Exhibit(_corrupted, "decision condition level label"),
-    "odd_one_out": Exhibit(_odd, "asked probe similarity choice object_0 object_1 object_2"),
-    "quality": Exhibit(_rated, "probe distance value higher_is_better reference_id distortion score"),
-    "retrieval": Exhibit(_retrieved, "modality embedding row"),
-    "saliency": Exhibit(_looked, "smoothed subset layer probe nss cc image_id"),
-    "shape_bias": Exhibit(
-        _cued, "protocol decision observer cue image_id shape texture shape_exemplar texture_exemplar"
+    "classification": Exhibit(
+        _classified, ("protocol", "decision", "observer", "subset", "image_id", "category")
     ),
-    "similarity": Exhibit(_nearer, "probe distance value_0 value_1 judgement subset"),
-    "zero_shot": Exhibit(_first, "ranking label"),
+    "distortion": Exhibit(_distorted, ("distance", "reference_id", "distortion", "level")),
+    "jnd": Exhibit(_seen, ("probe", "distance", "value", "same", "subset")),
+    "label_distribution": Exhibit(_most_probable, ("cosines", "counts", "label")),
+    "noise": Exhibit(_corrupted, ("decision", "condition", "level", "label")),
+    "odd_one_out": Exhibit(
+        _odd, ("asked", "probe", "similarity", "choice", "object_0", "object_1", "object_2")
+    ),
+    "quality": Exhibit(
+        _rated, ("probe", "distance", "value", "higher_is_better", "reference_id", "distortion", "score")
+    ),
+    "retrieval": Exhibit(_retrieved, ("modality", "embedding", "row")),
+    "saliency": Exhibit(_looked, ("smoothed", "subset", "layer", "probe", "nss", "cc", "image_id")),
+    "shape_bias": Exhibit(
+        _cued, ("protocol", "decision", "observer", "cue", "image_id", "shape", "texture", *_EXEMPLARS)
+    ),
+    "similarity": Exhibit(_nearer, ("probe", "distance", "value_0", "value_1", "judgement", "subset")),
+    "zero_shot": Exhibit(_first, ("ranking", "label")),
 }
 """By the name of the kind."""

@@ -57,7 +57,7 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
 
 def _read(study: Study, exhibit: Exhibit, cell: Any) -> Gallery | None:
     """None without trials, where they lack a column that is needed, or if nothing was asked about single stimuli."""
-    needed = ["item", *exhibit.columns.split()]
+    needed = ["item", *exhibit.columns]
     trials = study.trials.of(str(cell.cell), [*needed, *MAYBE])
     if trials is None or trials.empty or not set(needed) <= set(trials):
         return None
