@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import zlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +24,7 @@ from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import evidence, front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page.payload import Packed, anchor, payload, story
+from hf_clipdyn.report.page.payload import anchor, payload, story
 from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import HUES, THEME, twins
@@ -137,12 +139,11 @@ def render(
 
     known = charts()
     panels = {name: chart.panels(study) for name, chart in known.items()}
-    first_screen, put = story(study.planner), Packed()
+    first_screen = story(study.planner)
     named = {known[name].title: own for name, own in panels.items()}
-    data = payload(study.planner, named, first_screen, put)
+    data = payload(study.planner, named, first_screen)
     shown = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs) or {}
     data["parts"] = {"stimuli": shown} | ({"tryit": try_it} if try_it else {})
-    put(data)
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
@@ -168,7 +169,7 @@ def render(
         version=__version__,
         theme={name: twins(colour) for name, colour in {**THEME, **_HUES}.items()},
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
-        json=_verbatim(_json(put.values)),
+        data_text=_deflated(data),
         library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
         study=study,
@@ -207,15 +208,13 @@ def _program(try_it: str) -> str:
     """The program's files inside the scope of one function; that of the models in its own, before the last."""
     *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
     joined = "\n".join([*texts, f"{{\n{try_it}\n}}" if try_it else "", last])
-    return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
+    return f'(async () => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
 
 
-def _json(data: Any) -> str:
-    """JSON that may stand inside a script element: no sign in it can end the element or a line of a script."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII: one byte a sign in memory
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+def _deflated(data: Any) -> str:
+    """JSON, deflated, in base 64: none of its signs means anything in HTML."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return b64encode(zlib.compress(text.encode())).decode()
 
 
 def _script(text: str) -> str:
