@@ -31,50 +31,7 @@ from hf_clipdyn.report.style import COLOURS, SHADES, look
 
 Trace = dict[str, Any]
 
-_FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif'
 _SMALL = {"color": "@grey", "size": 11}
-_AXIS = {
-    "gridcolor": "@grid",
-    "linecolor": "@edge",
-    "tickcolor": "@edge",
-    "zeroline": False,
-    "automargin": True,
-    "tickfont": {"color": "@grey", "size": 11.5},
-    "title": {"font": {"color": "@grey", "size": 12}, "standoff": 8},
-}
-TEMPLATE: Trace = {
-    "data": {"scatter": [{"hovertemplate": "%{text}<extra></extra>"}]},
-    "layout": {
-        "autosize": False,
-        "margin": {"l": 8, "r": 12, "t": 10, "b": 8, "pad": 4},
-        "paper_bgcolor": "#0000",
-        "plot_bgcolor": "#0000",
-        "font": {"family": _FONT, "size": 12, "color": "@ink"},
-        "hovermode": "closest",
-        "hoverdistance": 30,
-        "hoverlabel": {
-            "bgcolor": "@paper",
-            "bordercolor": "@edge",
-            "align": "left",
-            "namelength": -1,
-            "font": {"family": _FONT, "size": 12.5, "color": "@ink"},
-        },
-        "legend": {
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-            "font": {"size": 12},
-            "itemdoubleclick": False,
-        },
-        "xaxis": {**_AXIS, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
-        "yaxis": _AXIS,
-    },
-}
-"""What all charts share, in Plotly's words."""
-
 _MANY = 60  # points of a line without markers
 _LONGEST_NAME, _LONGEST_TICK = 42, 16
 _MOST_TICKS = 12

@@ -3,10 +3,12 @@
 Of a line over training the page needs no x: it looks them up by run and stop, on the axis that its reader chooses.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.courses import FACETS, RAMPS, Group
 from hf_clipdyn.report.panel import Panel, Scale
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import TEMPLATE, axis, figure, safe, short
+from hf_clipdyn.report.plotly import axis, figure, safe, short
 from hf_clipdyn.report.style import COLOURS, HUES, look
 
+_TEMPLATE = Path(__file__).with_name("template.json")
+"""What all charts share, in Plotly's words."""
 _CLOCKS = {
     "epoch": ("epoch", "epoch"),
     "step": ("training steps", "step"),
@@ -82,7 +86,7 @@ def payload(
             "axes": axes,
             "axis": next((name for name in preferred if name in axes), "order"),
             "colours": COLOURS,
-            "template": TEMPLATE,
+            "template": json.loads(_TEMPLATE.read_text(encoding="utf-8")),
         },
         "runs": [_run(run, planner) for run in planner.group_of],
         "groups": [_group(group, planner.groups) for group in planner.groups],

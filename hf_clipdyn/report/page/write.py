@@ -30,15 +30,16 @@ from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import HUES, THEME, twins
 
 _HUES = {f"hue-{at}": hue for at, hue in enumerate(HUES)}
-_ASKED = {"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly, "words": words}
-"""Modules that the template asks for words and tables, by their name there."""
+_ASKED = {
+    **{"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly},
+    **{"provenance": provenance, "tables": tables, "words": words, "anchor": anchor, "counted": counted},
+}
+"""What the template asks for words and tables, by its name there."""
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-"""A comment of the program with lines of its own; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
 
@@ -100,8 +101,11 @@ def write_report(
     page = output / "index.html"
     check_output(page, "a page of hf_clipdyn", _is_page)
     output.mkdir(parents=True, exist_ok=True)
-    # What cannot be read stops here, before the figures.
-    encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
+    encoders = None
+    if try_it:  # it reads models, which needs torch; what cannot be read stops here, before the figures
+        from hf_clipdyn.report.tryit.part import payload as tryit_payload
+
+        encoders = tryit_payload(study, stimuli=stimuli, data_dirs=data_dirs, store=store)
     look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
     look |= figure_choice or {}
     # A wrong style stops here.
@@ -109,12 +113,6 @@ def write_report(
     text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
     write_atomically(page, text)
     return page
-
-
-def _encoders(study: Study, **options: Any) -> dict[str, Any] | None:
-    from hf_clipdyn.report.tryit.part import payload as encoders  # it reads models, which needs torch
-
-    return encoders(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -150,8 +148,7 @@ def render(
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.globals |= {**_ASKED, "provenance": provenance, "tables": tables}
-    environment.globals |= {"anchor": anchor, "counted": counted}
+    environment.globals |= _ASKED
     environment.tests["finite"] = math.isfinite
     runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
     several = counted(len(study.runs), "run" if study.over_training else "model")
@@ -208,7 +205,7 @@ def _program(try_it: str) -> str:
     """The program's files inside the scope of one function; that of the models in its own, before the last."""
     *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
     joined = "\n".join([*texts, f"{{\n{try_it}\n}}" if try_it else "", last])
-    return f'(async () => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
+    return f'(async () => {{\n"use strict";\n{joined}}})();'
 
 
 def _deflated(data: Any) -> str:

@@ -48,31 +48,30 @@ function sight({ role, run, group, of }, off, { only, behind }) {
 // of training the last at or before the slider counts, else its first; some others are thin beside it.
 function tracesOf(panel, options) {
   const off = hiddenNames();
-  const [lines, frames] = [[], new Map()];
-  for (const line of panel.lines) {
-    const [owner, seen] = [line.run || line.group, sight(line, off, options)];
-    const counts = line.role === "value" && seen === "on" && line.frame >= 0;
-    if (counts && (line.frame <= stop() || !frames.has(owner))) frames.set(owner, line.frame);
-    lines.push({ ...line, owner, seen });
+  const lines = panel.lines.map((line) =>
+    ({ ...line, owner: line.run || line.group, seen: sight(line, off, options) }));
+  const courses = lines.filter(({ role, seen }) => role === "value" && seen === "on");
+  const frames = new Map();
+  for (const { owner, frame } of courses) {
+    if (frame >= 0 && (frame <= stop() || !frames.has(owner))) frames.set(owner, frame);
   }
   for (const line of lines) line.now = line.frame < 0 || frames.get(line.owner) === line.frame;
-  const every = [...new Set(lines.map(({ frame }) => frame))].filter((frame) => frame >= 0).reverse();
-  const beside = new Set(every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0));
-  const thin = ({ role, frame }) => role === "value" && frames.size < 2 && beside.has(frame);
-  const main = lines.filter(({ role, seen, now }) => role === "value" && seen === "on" && now);
+  const every = [...frames.size === 1 ? new Set(courses.map(({ frame }) => frame)) : []].reverse();
+  const beside = every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0);
+  const main = courses.filter(({ now }) => now);
   const style = {
-    panel,
     bands: main.length <= MOST_BANDS,
     legend: panel.form === "lines" && new Set(main.map(({ name }) => name)).size > 1,
     dense: options.small && main.length > MOST_LABELLED,
   };
-  const shown = lines.filter((line) => line.seen && (line.now || thin(line)));
+  const shown = lines.filter(({ role, seen, now, frame }) =>
+    seen && (now || (role === "value" && beside.includes(frame))));
   shown.sort((a, b) => a.now - b.now); // the slider's curve lies over the others
-  return [...shown.flatMap((line) => traced(line, style)), ...panel.data.map((trace) => toned(trace))];
+  return [...shown.flatMap((line) => traced(line, panel, style)), ...toned(panel.data)];
 }
 
 // A line as traces: its interval, its course, hollow marks, and crosses at the foot; a reference or a row alone.
-function traced(line, { panel, bands, legend, dense }) {
+function traced(line, panel, { bands, legend, dense }) {
   const { owner, role, seen, now, path, at, y, usable, heights, look } = line;
   const places = panel.training && (xAxis().of[owner] ?? []);
   const x = places ? at.map((t) => places[t]) : line.x;
