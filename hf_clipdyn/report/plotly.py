@@ -35,8 +35,9 @@ _SMALL = {"color": "@grey", "size": 11}
 _MANY = 60  # points of a line without markers
 _LONGEST_NAME, _LONGEST_TICK = 42, 16
 _MOST_TICKS = 12
+_WORDS = ("label", "run", "group", "role", "frame", "notes")
 _COLUMNS = ("y", "low", "high", "usable", "at", "n", "n_clusters")
-"""Of a line, what the page takes as numbers."""
+"""Of a line, what the page takes as it is, and as numbers."""
 
 
 def safe(text: object) -> str:
@@ -85,9 +86,11 @@ def _lines(panel: Panel) -> dict[str, Any]:
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
     }
-    names = [[level.height, safe(level_words(level)), _tone(level.role)] for level in panel.levels]
-    references = [line for line in panel.lines if line.role != "value" and line.frame < 0]
-    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
+    names = [[level.height, level_words(level), _tone(level.role)] for level in panel.levels]
+    references = [
+        line for line in panel.lines if line.role != "value" and line.frame < 0 and np.isfinite(line.y).any()
+    ]
+    names += [[short(line.y[np.isfinite(line.y)])[-1], line.label, _tone(line.role)] for line in references]
     return {"lines": lines, "layout": layout, "names": names}
 
 
@@ -98,18 +101,9 @@ def _numbers(scale: Scale, line: Line, of: str = "") -> dict[str, Any]:
     ``path``: the points in order, see `Line.path`.
     """
     x, where = _along(scale, tuple(line.x.tolist()))
-    words = {"name": line.label, "run": line.run, "group": line.group, "of": of, "role": line.role}
     numbers = {name: short(getattr(line, name)) for name in _COLUMNS}
-    path = line.path(scale).tolist()
-    return {
-        **words,
-        "frame": line.frame,
-        "notes": line.notes,
-        "x": x,
-        "where": where,
-        **numbers,
-        "path": path,
-    }
+    places = {"x": x, "where": where, "path": line.path(scale).tolist()}
+    return {**{name: getattr(line, name) for name in _WORDS}, "of": of, **numbers, **places}
 
 
 @lru_cache
@@ -169,10 +163,9 @@ def axis(scale: Scale, low: float, high: float, places: Floats | None = None) ->
     if 0 < len(ticks) <= _MOST_TICKS and (scale.log or math.isfinite(scale.beyond)):
         names = [f"{tick:.4g}" for tick in ticks]
     elif scale.log:
-        clear = [
-            tick for tick in log_ticks(10.0**low, 10.0**high) if not abs(math.log(tick / scale.beyond)) < 1
-        ]
-        ticks = np.unique([*clear, *([scale.beyond] if math.isfinite(scale.beyond) else [])])
+        ticks = np.array(log_ticks(10.0**low, 10.0**high))
+        if math.isfinite(scale.beyond):
+            ticks = np.union1d(ticks, scale.beyond)
         names = list(map(brief, ticks))
     else:
         return found
@@ -186,12 +179,7 @@ def _named_ticks(names: Sequence[str], longest: int) -> dict[str, Any]:
 
 
 def _across(scale: Scale, places: Floats) -> tuple[float, float]:
-    if scale.limits:
-        return scale.limits
-    known = _scaled(scale, [places])
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    margin = 0.04 * (high - low or 1.0)
-    return low - margin, high + margin
+    return scale.limits or _with_margin(_scaled(scale, [places]), 0.04)
 
 
 def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tuple[float, float]:
@@ -200,20 +188,21 @@ def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tupl
     A wide interval, as over two seeds, adds at most half the span of the values; numbers that say nothing add nothing.
     """
     if scale.limits and not scale.log:
-        margin = 0.03 * (scale.limits[1] - scale.limits[0])
-        return scale.limits[0] - margin, scale.limits[1] + margin
+        return _with_margin(np.array(scale.limits), 0.03)
     every = [part for line in lines for part in (line, *line.seeds)]
     usable = [part.y[part.usable] for part in every]
     values = usable if any(len(part) for part in usable) else [part.y for part in every]
     known = _scaled(scale, [*values, np.array([level.height for level in levels])])
     if not len(known):
         return (-1.0, 1.0) if scale.log else (0.0, 1.0)
-    low, high = float(known.min()), float(known.max())
-    reach = (high - low or abs(high) or 1.0) / 2
+    reach = (np.ptp(known) or abs(known.max()) or 1.0) / 2
     ends = _scaled(scale, [end[line.usable] for line in lines for end in (line.low, line.high)])
-    ends = np.clip(ends, low - reach, high + reach)
-    low, high = float(min([low, *ends])), float(max([high, *ends]))
-    margin = 0.08 * (high - low or abs(high) or 1.0)
+    return _with_margin(np.append(known, np.clip(ends, known.min() - reach, known.max() + reach)), 0.08)
+
+
+def _with_margin(known: Floats, share: float) -> tuple[float, float]:
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    margin = share * (high - low or abs(high) or 1.0)
     return low - margin, high + margin
 
 
@@ -234,11 +223,6 @@ def _level(level: Level, way: str = "y") -> Trace:
 def level_words(level: Level) -> str:
     """A level with its height."""
     return f"{level.title} {level.height:.3g}"
-
-
-def _beside(line: Line) -> list[Any]:
-    last = np.flatnonzero(np.isfinite(line.y))[-1]
-    return [float(f"{line.y[last]:.5g}"), safe(line.label), _tone(line.role)]
 
 
 # ---------------------------------------------------------------- rows

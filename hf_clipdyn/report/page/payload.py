@@ -48,7 +48,7 @@ _CLEAN = ("", "none")
 _SAME = ("texts", "probe", "layer", "subset", "parameter", "setup")
 _SELECTS = ("metric", "over", *FACETS[1:], "setup", "run")
 """The selects of a benchmark in their order; those of plug-ins come after them."""
-_TAKEN = ("title", "form", "metric", "benchmark", "choices", "alt", "ramp")
+_TAKEN = ("title", "form", "metric", "benchmark", "choices", "alt", "ramp", "hide")
 """What the program needs of a panel as it is."""
 
 
@@ -176,10 +176,9 @@ def _axes(planner: Planner) -> dict[str, Any]:
     found = {}
     for name, (title, column) in _CLOCKS.items():
         known = planner.clocks[column].dropna()
-        moves = len(known) and known.groupby(level=0).nunique().max() > 1
-        if name == "logsteps":
-            moves = planner.log and logarithmic == name
-        if len(known) and (name == usual or (moves and name != "order")):
+        moves = name != "order" and known.groupby(level=0).nunique().max() > 1
+        wanted = planner.log and logarithmic == name if name == "logsteps" else moves
+        if len(known) and (name == usual or wanted):
             found[name] = _axis(title, known, len(planner.stops), log=name.startswith("log"))
     if "order" in found:
         longest = max(planner.groups, key=lambda group: len(planner.clocks.loc[group.runs[0]])).runs[0]
@@ -191,15 +190,17 @@ def _axes(planner: Planner) -> dict[str, Any]:
 
 
 def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> dict[str, Any]:
-    untrained = float(known[known > 0].min()) / 3 if log else math.nan  # where 0 stands on a logarithmic axis
-    scale = Scale(title=title, log=log, beyond=untrained)
+    first, last = float(known[known > 0].min() if log else known.min()), float(known.max())
+    scale = Scale(title=title, log=log, beyond=first / 3 if log and (known == 0).any() else math.nan)
+    if log:
+        ends = {"range": [math.log10(first / 3.9), math.log10(last * 1.3)]}
+        layout = axis(scale, math.log10(first * 0.97), math.log10(last * 1.1)) | ends
+    else:
+        margin = 0.035 * (last - first or 1.0)
+        layout = axis(scale, first - margin, last + margin)
     places = pd.Series(scale.places(np.asarray(known, np.float64)), known.index)
     by_stop = places.unstack().reindex(columns=range(n_stops))
-    first, last = float(places.min()), float(places.max())
-    margin = 0.035 * (last - first or 1.0)
-    ends = (math.log10(first / 1.3), math.log10(last * 1.3)) if log else (first - margin, last + margin)
-    of = {name: short(own) for name, own in by_stop.iterrows()}
-    return {"title": title, "of": of, "layout": axis(scale, *ends)}
+    return {"title": title, "of": {name: short(own) for name, own in by_stop.iterrows()}, "layout": layout}
 
 
 def _metrics(planner: Planner) -> Iterator[dict[str, Any]]:

@@ -61,7 +61,7 @@ function tracesOf(panel, options) {
   const main = courses.filter(({ now }) => now);
   const style = {
     bands: main.length <= MOST_BANDS,
-    legend: panel.form === "lines" && new Set(main.map(({ name }) => name)).size > 1,
+    legend: panel.form === "lines" && new Set(main.map(({ label }) => label)).size > 1,
     dense: options.small && main.length > MOST_LABELLED,
   };
   const shown = lines.filter(({ role, seen, now, frame }) =>
@@ -80,7 +80,7 @@ function traced(line, panel, { bands, legend, dense }) {
   const trace = (kind, points, up, style) => ({
     ...toned(style),
     meta: { ...line, kind, x, drawn },
-    name: escape(line.name), // no name of a run is a colour
+    name: escape(line.label), // no name of a run is a colour
     x: taken(x, points),
     y: up,
     text: points.map((i) => (i < 0 ? "" : hoverWords(line, i))),
@@ -145,7 +145,7 @@ function whereWords({ run, at, where, frame }, i) {
 }
 
 function hoverWords(line, i) {
-  return `<b>${escape(line.name)}</b><br>${escape(pointWords(line, i))}<br>${escape(whereWords(line, i))}`;
+  return `<b>${escape(line.label)}</b><br>${escape(pointWords(line, i))}<br>${escape(whereWords(line, i))}`;
 }
 
 // ---------------------------------------------------------------- drawing
@@ -254,15 +254,15 @@ function marksOf(slot, traces, panel, small) {
   const now = stop();
   const lines = panel.training || panel.crossed ? traces.filter(({ meta: { kind, seen, path } }) =>
     kind === "line" && (seen === "on" || seen === "behind") && path.length > 1) : [];
-  const rings = lines.flatMap(({ meta: { at, x, drawn, name }, line }) => {
+  const rings = lines.flatMap(({ meta: { at, x, drawn, label }, line }) => {
     const i = at.findLastIndex((t) => t >= 0 && t <= now);
-    const ring = { x: x[i], y: drawn[i], colour: line.color, name };
+    const ring = { x: x[i], y: drawn[i], colour: line.color, label };
     return ring.x == null || ring.y == null ? [] : [ring];
   });
   const many = rings.length > MOST_LABELLED;
-  const title = ({ y, name }) => `${small && rings.length > 1 ? `${cut(name, 18)} ` : ""}${brief(y)}`;
+  const title = ({ y, label }) => `${small && rings.length > 1 ? `${cut(label, 18)} ` : ""}${brief(y)}`;
   const values = many ? [] : rings.map((ring) => ({ ...ring, text: title(ring), bold: true }));
-  const names = panel.names.map(([y, text, colour]) => ({ y, text: plain(text), colour: toned(colour) }));
+  const names = panel.names.map(([y, text, colour]) => ({ y, text, colour: toned(colour) }));
   const column = panel.form === "map" && !panel.frames ? columnNow(panel.places.x) : -1;
   return {
     verticals: panel.training ? [placeNow()] : panel.thresholds.map(atSlider),

@@ -211,9 +211,8 @@ function brief(given) {
 function count(given) { return given.toLocaleString("en-GB"); }
 function cut(text, letters) { return text.length > letters ? `${text.slice(0, letters - 1)}…` : text; }
 
-// A text for Plotly, as `safe` of plotly.py writes it, and back.
+// A text for Plotly, as `safe` of plotly.py writes it.
 function escape(text) { return String(text).replace(/[&<>"'%@$]/g, (sign) => `&#${sign.charCodeAt(0)};`); }
-function plain(text) { return text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code)); }
 
 // An element: attributes by name (`on…`: a listener), then children; texts are never read as HTML.
 function h(tag, attributes, ...children) { return fill(document.createElement(tag), attributes, children); }

@@ -165,7 +165,7 @@ function fillReadout(aside, { words }, panel, slot) {
     const earlier = revision && revision !== revisionOf(meta.run, stop()) ? ` (${revision})` : "";
     const swatch = h("i", { class: "swatch", style: `background:${line.color}` });
     const read = i < 0 ? "no revision so early" : pointWords(meta, i) + earlier;
-    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.name), h("td", {}, read));
+    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.label), h("td", {}, read));
   });
   const table = h("table", {}, h("caption", {}, `At ${DATA.meta.stops[stop()]}`), h("tbody", {}, rows));
   aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...(rows.length ? [table] : []));
@@ -203,9 +203,9 @@ function scatterOf(a, b) {
     const none = at.map(() => null);
     const said = at.map((_, i) => `${value(x[i])} across, ${value(y[i])} up`);
     const points = { at, x, y, said, path: [...at.keys()], usable: at.map(() => 1), n: none, low: none, high: none };
-    return { name, run: name, group, role: "value", of: "", frame: -1, notes: [], look, ...points };
+    return { label: name, run: name, group, role: "value", of: "", frame: -1, notes: [], look, ...points };
   });
-  const last = lines.slice(0, 8).map(({ name, said }) => `${name}: ${said.at(-1) ?? "not both measured"}`);
+  const last = lines.slice(0, 8).map(({ label, said }) => `${label}: ${said.at(-1) ?? "not both measured"}`);
   const layout = { xaxis: { ...a.layout, showgrid: true }, yaxis: b.layout };
   const title = `${b.title} against ${a.title}`;
   const alt = `${title}. ${last.join("; ")}.`;

@@ -32,7 +32,7 @@ function rowsOf(slot) {
   if (form === "map") return [["row", ...across], ...traces[0].z.map((row, i) => [up[i], ...row])];
   const shown = traces.filter(({ meta: { kind, seen } }) => ["line", "rows"].includes(kind) && seen === "on");
   const rows = shown.flatMap(({ meta }) =>
-    meta.y.map((_, i) => [meta.name, whereWords(meta, i), meta.x[i], ...pointCells(meta, i)]));
+    meta.y.map((_, i) => [meta.label, whereWords(meta, i), meta.x[i], ...pointCells(meta, i)]));
   return [["series", "place", "x", ...POINT], ...rows];
 }
 
@@ -47,7 +47,7 @@ function allRows() {
       const run = RUNS.get(line.run);
       line.y.forEach((_, i) => {
         const step = run?.steps[run.stops.indexOf(line.at[i])];
-        const place = [...names.map((name) => choices[name]), line.run, whereWords(line, i), step, line.name];
+        const place = [...names.map((name) => choices[name]), line.run, whereWords(line, i), step, line.label];
         rows.push([benchmark, ...place, ...pointCells(line, i)]);
       });
     }
