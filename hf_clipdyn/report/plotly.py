@@ -60,10 +60,12 @@ def figure(panel: Panel) -> dict[str, Any]:
     return {"lines": [], "data": [], "names": [], **drawn}
 
 
-def short(numbers: Any) -> list[float | int | None]:
+def short(numbers: Any) -> list[float | None]:
     """Whole numbers, and five significant digits of others; None for what JSON does not have."""
+    if numbers.dtype.kind != "f":
+        return list((numbers * 1).tolist())
     return [
-        None if not math.isfinite(number) else int(number) if number % 1 == 0 else float(f"{number:.5g}")
+        None if not math.isfinite(number) else number if number % 1 == 0 else float(f"{number:.5g}")
         for number in numbers.tolist()
     ]
 
@@ -100,16 +102,17 @@ def _numbers(scale: Scale, line: Line, of: str = "") -> dict[str, Any]:
     ``of``: ``mean``, the ``seed`` of one, or nothing; ``where``: the places in words; ``at``: stops of the slider;
     ``path``: the points in order, see `Line.path`.
     """
-    x, where = _along(scale, tuple(line.x.tolist()))
+    words = {name: getattr(line, name) for name in _WORDS}
     numbers = {name: short(getattr(line, name)) for name in _COLUMNS}
-    places = {"x": x, "where": where, "path": line.path(scale).tolist()}
-    return {**{name: getattr(line, name) for name in _WORDS}, "of": of, **numbers, **places}
+    return words | {"of": of} | numbers | _along(scale, tuple(line.x.tolist()), min(line.frame, 0))
 
 
 @lru_cache
-def _along(scale: Scale, numbers: tuple[float, ...]) -> tuple[list[float | int | None], list[str]]:
-    """Where numbers lie, and the same in words; the lines of a benchmark share them."""
-    return short(scale.places(np.array(numbers))), list(map(scale.words, numbers))
+def _along(scale: Scale, numbers: tuple[float, ...], frame: int) -> dict[str, Any]:
+    """Where numbers lie, in words too, and their path; the lines of a benchmark share them."""
+    x = np.array(numbers)
+    path = Line.plain(x, x, label="", frame=frame).path(scale)
+    return {"x": short(scale.places(x)), "where": list(map(scale.words, numbers)), "path": path.tolist()}
 
 
 def _colour(panel: Panel, line: Line, steps: int) -> str:
