@@ -420,7 +420,7 @@ class Study:
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
             origin = origin_words(study.results.origins, study.judge, study.claims_file)
-            said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
+            said = [render(study.verdicts), "", origin, "", f"Verdicts: {verdicts}"]
         look: Any = {"stimuli": self.stimuli, "style": self.style, "title": self.file.title or None}
         page = write_report(study, self.folder / _REPORT, data_dirs=self._all_data_dirs(), **look)
         study.influences.write(results)

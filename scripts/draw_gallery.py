@@ -31,7 +31,7 @@ PATIENCE = 120_000  # milliseconds, on a busy machine
 
 FIGURES = {
     "demo": """
-        summary agreement gap items shape-bias-procedural zero-shot-procedural noise-procedural
+        summary agreement items shape-bias-procedural zero-shot-procedural noise-procedural
         psychophysics-procedural distortion-procedural decodability-procedural geometry-procedural
         cue-learning-shape-bias-procedural error-consistency-shape-bias-procedural
         learning-order-zero-shot-procedural representation-change-geometry-procedural weights-procedural
@@ -73,7 +73,6 @@ SCREENS = {
     "stimuli": Screen(place="#stimuli"),
     "confusion": Screen(place='[data-view="Decisions by class"]'),
     "categories": Screen(place='[data-view="Decisions by class: class by class"]'),
-    "psychometric": Screen(place='[data-view="Response over contrast"]'),
     "models": Screen(report="classifier"),
 }
 OPEN_TABS = """async (place) => {

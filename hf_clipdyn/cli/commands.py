@@ -185,7 +185,7 @@ class Report(_OfTables):
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
         if study.verdicts:
-            print(f"\n{render(study.verdicts, study.arm_effects)}")
+            print(f"\n{render(study.verdicts)}")
         print(f"\nThe page is {page}.")
 
     def _numbers(self, study: Any) -> None:
@@ -200,7 +200,7 @@ class Report(_OfTables):
         if self.output is not None:
             verdicts.check_verdicts(self.output)
         origin = origin_words(study.results.origins, study.judge, self.claims)
-        print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
+        print(f"{verdicts.render(study.verdicts)}\n\n{origin}")
         if self.output is not None:
             facts = verdicts.provenance(study.results.origins, study.claims)
             verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)

@@ -120,7 +120,7 @@ def _read_attention(
             start += step
             step = max(1, _ATTENTION_BYTES // sum(attention[0].nbytes for attention in features.attentions))
     except ModelError as error:
-        for probe in _ATTENTION_PROBES.intersection(probes):
+        for probe in [probe for probe in probes if probe in _ATTENTION_PROBES]:
             result.unavailable[probe.removesuffix("_layers"), None] = str(error)
         return
     result.maps |= _concatenated(parts)

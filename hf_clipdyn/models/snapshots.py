@@ -106,8 +106,11 @@ def weight_files(folder: Path) -> list[Path]:
         path = folder / name
         if path.is_file() and path.suffix == ".json":
             with naming(path, ModelError):
-                files = [folder / name for name in set(json.loads(path.read_bytes())["weight_map"].values())]
-                return sorted(files, key=lambda file: (file.stat(), file.name)[1])
+                shards = set(json.loads(path.read_bytes())["weight_map"].values())
+                files = [folder / name for name in sorted(shards)]
+                for file in files:
+                    file.stat()  # an error if it is missing
+                return files
         if path.is_file():
             return [path]
     raise ModelError(f"{folder} has no weights: expected model.safetensors.")

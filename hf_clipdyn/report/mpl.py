@@ -42,7 +42,6 @@ from hf_clipdyn.report.style import (
     HUMAN,
     MARKERS,
     PAPER,
-    SHADES,
     STROKES,
     cycle_colour,
     look,
@@ -128,15 +127,12 @@ def _draw_line(panel: Panel, line: Line, ax: "Axes", *, band: bool) -> list[Name
         return []
     if line.role != "value":
         ax.plot(*_stretches([line], panel.x), **style, zorder=2)
-        known = line.drawn[line.usable & (line.frame < 0)]  # a curve's own mark needs no name
+        known = line.drawn[line.usable]
         return [Name(line.label, float(known[-1]), style["color"])] if len(known) else []
     thin = {"color": style["color"], "linewidth": THIN, "alpha": 0.45, "zorder": 2.5}
     if line.seeds and not panel.ramp:
         ax.plot(*_stretches(line.seeds, panel.x), **thin)
     x, y = _stretches([line], panel.x)
-    if line.shade is not None and panel.shade:
-        _draw_shaded(panel.shade, line, panel.x.places(line.x), ax)
-        style |= {"color": GREY, "linewidth": THIN, "marker": ""}
     every = max(1, len(x) // (_SEED_MARKERS if line.seeds else _MOST_MARKERS))
     ax.plot(x, y, label=line.label, markevery=every, markeredgewidth=0, zorder=3, **style)
     _draw_intervals(line, panel.x.places(line.x), style["color"], ax, band=band)
@@ -181,18 +177,6 @@ def _draw_marks(line: Line, panel: Panel, ax: "Axes", marker: str) -> None:
 def _hollow(marker: str) -> dict[str, Any]:
     edge = {"markeredgecolor": GREY, "markeredgewidth": 1.2}
     return {"linestyle": "none", "marker": marker, "markerfacecolor": mpl.rcParams["axes.facecolor"], **edge}
-
-
-def _draw_shaded(scale: Scale, line: Line, x: Floats, ax: "Axes") -> None:
-    """Points in the colours of a third number, with the bar of the panel."""
-    assert line.shade is not None
-    colours, known = LinearSegmentedColormap.from_list("shades", SHADES), line.usable & np.isfinite(x)
-    norm = Normalize(*(scale.limits or (float(np.nanmin(line.shade)), float(np.nanmax(line.shade)))))
-    points = ax.scatter(
-        x[known], line.y[known], c=line.shade[known], cmap=colours, norm=norm, s=16, linewidths=0, zorder=3.5
-    )
-    if not any(child.get_label() == "<colorbar>" for child in ax.figure.axes):
-        _add_bar(ax, points, scale.label)
 
 
 def _draw_level(level: Level, ax: "Axes", *, across: bool = True) -> Name:

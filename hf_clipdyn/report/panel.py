@@ -87,7 +87,6 @@ class Line:
             behind the others.
         frame: the only stop of the slider at which the line is shown; -1 for a line that is always shown.
         seeds: of a mean, the lines of its runs. "One line each" shows these, "mean" them thin behind it.
-        shade: a number for each point that colours it, on `Panel.shade`; None for the colour of the line.
     """
 
     label: str
@@ -106,7 +105,6 @@ class Line:
     role: Role = "value"
     frame: int = -1
     seeds: tuple["Line", ...] = ()
-    shade: Floats | None = None
 
     @classmethod
     def plain(cls, x: Floats, y: Floats, **given: Any) -> "Line":
@@ -258,7 +256,6 @@ class Panel:
         levels: values that give the panel its scale.
         spans: stretches of the x axis.
         ramp: the lines are steps of one quantity, dark to light, instead of runs.
-        shade: what `Line.shade` says; None for nothing.
         hide: whether what is not interpretable is drawn nowhere instead of hollow.
         benchmark: ``kind/dataset``; empty for a panel of no benchmark.
         metric: its name in the table.
@@ -279,7 +276,6 @@ class Panel:
     levels: tuple[Level, ...] = ()
     spans: tuple[Span, ...] = ()
     ramp: bool = False
-    shade: Scale | None = None
     hide: bool = False
     benchmark: str = ""
     metric: str = ""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.lines import at_points, line_of
+from hf_clipdyn.report.lines import line_of
 from hf_clipdyn.report.panel import (
     NOT_INTERPRETABLE,
     Floats,
@@ -89,9 +89,7 @@ def _lines(panel: Panel) -> dict[str, Any]:
         "shapes": [_level(level) for level in panel.levels],
     }
     names = [[level.height, level_words(level), _tone(level.role)] for level in panel.levels]
-    references = [
-        line for line in panel.lines if line.role != "value" and line.frame < 0 and np.isfinite(line.y).any()
-    ]
+    references = [line for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
     names += [[short(line.y[np.isfinite(line.y)])[-1], line.label, _tone(line.role)] for line in references]
     return {"lines": lines, "layout": layout, "names": names}
 
@@ -134,10 +132,7 @@ def _look(panel: Panel, line: Line, colour: str) -> Trace:
         return {"mode": "lines", "line": {"color": colour, **stroke}}
     drawn, n = look(max(line.place, 0)), len(line.y)
     dash, symbol = ("solid", "circle") if panel.ramp or line.place < 0 else (drawn.dash, drawn.symbol)
-    marker: Trace = {"color": colour, "size": 6, "symbol": symbol}
-    if line.shade is not None and panel.shade is not None:
-        marker |= {"color": short(at_points(line.shade, line.path(panel.x))), "size": 8}
-        marker |= {"colorscale": _spread("shade"), "colorbar": _bar(panel.shade.label)}
+    marker = {"color": colour, "size": 6, "symbol": symbol}
     mode = "lines" if n > _MANY else "lines+markers" if n > 1 else "markers"
     return {"mode": mode, "line": {"color": colour, "width": 2, "dash": dash}, "marker": marker}
 

@@ -17,7 +17,7 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.errors import Errors
-from hf_clipdyn.statistics.judge import ArmEffect, Judge, Verdict
+from hf_clipdyn.statistics.judge import Judge, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +56,6 @@ class Study:
         if self.whole:
             return self.whole.verdicts
         return self.judge.verdicts() if self.judge else []
-
-    @cached_property
-    def arm_effects(self) -> list[ArmEffect]:
-        """What each arm changes beside the main arm, described."""
-        return self.judge.arm_effects() if self.judge else []
 
     @cached_property
     def trials(self) -> KeptTrials:

@@ -24,9 +24,8 @@ from hf_clipdyn.report.courses import Course, Point, split_by
 from hf_clipdyn.report.panel import NOT_DEFINED, NOT_INTERPRETABLE
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import estimate_words, interval_words, json_words
+from hf_clipdyn.report.words import interval_words, json_words
 from hf_clipdyn.results.terms import bare
-from hf_clipdyn.statistics.judge import CONFIDENCE
 
 COURSE_SIGNS = "▁▂▃▄▅▆▇█·"
 _DIGITS = str.maketrans(COURSE_SIGNS, "12345678.")
@@ -180,17 +179,3 @@ def origin_table(study: Study) -> Table:
     if note := scored_earlier(cells, study.trials):
         rows.append(("intervals", note))
     return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
-
-
-def arms_table(study: Study) -> Table:
-    """What each arm changes beside the main arm: a row for each arm, a column for each number and window."""
-    effects = {(effect.arm, effect.endpoint, effect.window): effect for effect in study.arm_effects}
-    columns = dict.fromkeys((endpoint, window) for _, endpoint, window in effects)
-    arms = dict.fromkeys(arm for arm, _, _ in effects)
-    terms = {endpoint: study.results.words.term(endpoint.kind, endpoint.metric) for endpoint, _ in columns}
-    words = {key: estimate_words(effect.effect) for key, effect in effects.items()}
-    return Table(
-        f"Arms minus the main arm, by paired seeds: described, not tested ({100 * CONFIDENCE:g} % intervals)",
-        ("arm", *(f"{terms[endpoint].title}, {window}" for endpoint, window in columns)),
-        tuple((arm, *(words.get((arm, *column), "not measured") for column in columns)) for arm in arms),
-    )

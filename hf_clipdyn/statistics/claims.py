@@ -129,10 +129,6 @@ class Part(_Model):
     arms: Annotated[dict[_Text, float], Field(min_length=1)] = {"": 1.0}
     smallest_effect: Annotated[float, Field(gt=0)]
 
-    def but(self, **changes: Any) -> Self:
-        """A copy with these values."""
-        return self.model_copy(update=changes)
-
 
 class Claim(_Model):
     """A claim with its test: it holds if all parts hold.

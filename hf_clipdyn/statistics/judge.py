@@ -20,7 +20,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -32,7 +31,7 @@ from hf_clipdyn.metrics.influence import weighted_sum
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.table import CLOCKS, Table
 from hf_clipdyn.revisions.names import epoch_of, step_of
-from hf_clipdyn.statistics.claims import Claim, Claims, Endpoint, Gate, Part, Window
+from hf_clipdyn.statistics.claims import Claim, Claims, Gate, Part, Window
 from hf_clipdyn.statistics.contrasts import Estimate, RunValue, combine, weighted
 from hf_clipdyn.statistics.errors import Errors
 
@@ -48,8 +47,6 @@ Word = Literal[
 NO_VERDICT: tuple[Word, ...] = ("not testable here", "gate failed")
 """The words that judge nothing."""
 NOT_HERE, GATE_FAILED = NO_VERDICT
-CONFIDENCE = 0.95
-"""Of the interval of each effect of an arm: a description is not corrected for the number of arms."""
 
 _DECIDING: tuple[Word, ...] = (
     "contradicted",
@@ -111,23 +108,6 @@ class Verdict:
     def is_tested(self) -> bool:
         """Whether the table gives an estimate."""
         return any(math.isfinite(part.estimate.value) for part in self.parts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmEffect:
-    """The mean of an endpoint over a window, in an arm and in the main arm: it is described, and never tested.
-
-    Attributes:
-        arm, endpoint, window: what was measured where.
-        main: mean of the main arm, over the runs that have a partner.
-        effect: the arm minus the main arm, paired by scale and seed; its runs are the pairs.
-    """
-
-    arm: str
-    endpoint: Endpoint
-    window: str
-    main: float
-    effect: Estimate
 
 
 class _Measured(NamedTuple):
@@ -358,36 +338,6 @@ class Judge:
         empty = [f"the arm {arm!r}" if arm else "the main arm" for arm, side in sides.items() if not side]
         cause = f"no run of {empty[0]} counts" if empty else "no scale and seed has runs of all arms"
         return Estimate(confidence=confidence, cause=cause)
-
-    def arm_effects(self) -> list[ArmEffect]:
-        """What each arm changes in the endpoints of the claims, over the windows of trained revisions.
-
-        Left out are a window in which the number is undefined for every arm, and an arm that shares no scale and seed
-        with the main arm.
-
-        Returns:
-            By endpoint, window and arm, in the order of the file and of the table.
-        """
-        arms = [arm for arm in self.counted["arm"].unique() if arm]
-        names = dict.fromkeys(part.endpoint for claim in self.claims.claims for part in claim.parts)
-        windows = [name for name, window in self.claims.windows.items() if not window.untrained]
-        described: list[ArmEffect] = []
-        for name, window in product(names, windows):
-            mean = Part(title=window, endpoint=name, weights={window: 1.0}, smallest_effect=1.0)
-            effects = [
-                ArmEffect(
-                    arm=arm,
-                    endpoint=self.claims.endpoints[name],
-                    window=window,
-                    # Of the runs that have a partner.
-                    main=self.estimate(mean.but(arms={"": 1.0, arm: 0.0}), CONFIDENCE).value,
-                    effect=self.estimate(mean.but(arms={arm: 1.0, "": -1.0}), CONFIDENCE),
-                )
-                for arm in arms
-            ]
-            if any(math.isfinite(one.effect.value) for one in effects):
-                described += [one for one in effects if one.effect.runs]
-        return described
 
     # --- gates and words ---
 

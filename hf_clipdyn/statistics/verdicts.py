@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +19,7 @@ from hf_clipdyn.results.table import load
 from hf_clipdyn.statistics.claims import Claims, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Error, Estimate
 from hf_clipdyn.statistics.errors import Errors
-from hf_clipdyn.statistics.judge import CONFIDENCE, ArmEffect, GateResult, Judge, JudgedPart, Verdict
+from hf_clipdyn.statistics.judge import GateResult, Judge, JudgedPart, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +195,9 @@ def all_passed(gates: Sequence[GateResult]) -> bool | None:
     return False if False in passed else True if passed and None not in passed else None
 
 
-def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
-    """Verdicts for the terminal, with contrasts, gates and notes; then the effects of arms."""
-    lines = [line for verdict in judged for line in _claim_lines(verdict)]
-    return "\n".join(map(printable, [*lines, *_arm_lines(effects)]))
+def render(judged: Sequence[Verdict]) -> str:
+    """Verdicts for the terminal, with contrasts, gates and notes."""
+    return "\n".join(printable(line) for verdict in judged for line in _claim_lines(verdict))
 
 
 def _claim_lines(verdict: Verdict) -> Iterator[str]:
@@ -227,18 +225,3 @@ def _part_words(part: JudgedPart) -> str:
 def _value(estimate: Estimate) -> str:
     interval = "" if math.isnan(estimate.ci_low) else f" [{estimate.ci_low:+.3f}, {estimate.ci_high:+.3f}]"
     return f"{estimate.value:+.3f}{interval}"
-
-
-def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
-    """A heading for each endpoint and window, and under it a line for each arm."""
-    if not effects:
-        return []
-    level = f"{100 * CONFIDENCE:g} %"
-    lines = ["", f"Arms minus the main arm, by paired seeds: described, not tested ({level} intervals)"]
-    width = max(len(one.arm) for one in effects)
-    for (endpoint, window), members in groupby(effects, lambda one: (one.endpoint, one.window)):
-        lines.append(f"{endpoint.benchmark} {endpoint.metric}, {window}")
-        for one in members:
-            pairs = f"{counted(one.effect.n_seeds, 'pair')}; main {one.main:.3f}"
-            lines.append(f"    {one.arm.ljust(width)}  {_value(one.effect)}  ({one.effect.cause or pairs})")
-    return lines

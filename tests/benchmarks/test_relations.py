@@ -272,7 +272,7 @@ def test_a_layer_has_the_similarity_of_the_images_that_both_revisions_have():
     first, second = layered(0), layered(100)
     fewer = seen("geometry", second.trials().query("item != 5"), second.cell.samples_seen)
     found = {one.layer: one for one, _ in RepresentationChange.relate(first, fewer, 0)}
-    assert found.keys() == {0, 1, 2}
+    assert list(found) == [0, 1, 2]  # in the order of the trials, in every process
     items = np.delete(np.arange(60), 5)
     for layer, one in found.items():
         vectors = [

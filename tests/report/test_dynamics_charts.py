@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import Noise, Planted, Run, ramp, write_study
-from result_rows import course
 
 from hf_clipdyn.benchmarks.answers import answers_of, stack
-from hf_clipdyn.benchmarks.kinds.geometry import Geometry
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.report import read_study
@@ -17,9 +15,7 @@ from hf_clipdyn.report.answers import RunAnswers
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.charts.agreement import of_answers
 from hf_clipdyn.report.charts.items import learned
-from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 
 RUN = Run(scale="tiny", seed=10, planted=Planted(accuracy=ramp(0.2, 0.9)))
@@ -63,7 +59,7 @@ def panel_of(study, name, benchmark):
 
 def test_a_table_without_relations_has_none_of_these_charts(unrelated):
     study = read_study(unrelated)
-    assert not any(charts()[name].panels(study) for name in ("agreement", "gap", "items"))
+    assert not any(charts()[name].panels(study) for name in ("agreement", "items"))
 
 
 def test_the_matrix_has_the_kappa_of_each_pair_of_revisions(study):
@@ -118,17 +114,3 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
 def trials(right):
     labels = np.arange(len(right))
     return pd.DataFrame({"item": labels, "label": labels, "decision": np.where(right, labels, labels + 1)})
-
-
-def test_the_gap_is_drawn_against_uniformity_in_the_colours_of_the_logit_scale(read):
-    words = Vocabulary(kinds={"geometry": Geometry.terms})
-    numbers = {"gap": [0.1, 0.2, 0.4], "uniformity_image": [-1, -2, -2.5]}
-    rows = [one for name, values in numbers.items() for one in course("geometry/x", name, values)]
-    assert not charts()["gap"].panels(read(rows, vocabulary=words))
-    rows += course("geometry/x", "logit_scale", [14, 20, 50], role="diagnostic")
-    with figure_style(printed=True):
-        cell, bar = charts()["gap"].draw(read(rows, vocabulary=words), 7.0).axes
-    x, y = np.transpose(cell.collections[0].get_offsets())
-    assert (x.tolist(), y.tolist()) == (numbers["uniformity_image"], numbers["gap"])
-    assert cell.collections[0].get_array().tolist() == [14, 20, 50]
-    assert "logit" in bar.get_ylabel()

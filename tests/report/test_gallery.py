@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted_study import psychophysics_trials
 
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.metrics.fixation_maps import KEPT_MAP, kept_map
-from hf_clipdyn.report.charts.psychometric import curves
 from hf_clipdyn.report.gallery import NOT_SHOWN, read, shares_below
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study
@@ -34,20 +32,6 @@ def test_a_kind_of_a_plug_in_with_decisions_has_a_gallery_and_others_lack_a_colu
     assert gallery.observers is None, "only some kinds have answers of people"
     with pytest.raises(KeyError):
         read(Brightness, trials.drop(columns="decision"))
-
-
-def test_the_curves_of_psychophysics_are_means_over_exemplars():
-    trials = psychophysics_trials(1)
-    found = {key: curve for (key, _), curve in curves(trials).items() if curve.reference == "pixels"}
-    assert found
-    shown = trials[trials["distance"] == "rmse"]
-    for (condition, level, parameter), curve in found.items():
-        rows = shown[(shown["test"] == condition) & (shown["criterion"] == parameter)]
-        criterion = rows.loc[rows["is_criterion"], "value"].mean()
-        own = rows[~rows["is_criterion"] & (rows["level"] == level)]
-        means = own.groupby("contrast")["value"].mean()
-        assert curve.contrasts == pytest.approx(means.index)
-        assert curve.responses == pytest.approx(means.to_numpy() / criterion)
 
 
 def test_a_kept_map_of_a_size_that_no_grid_divides_keeps_its_total():

@@ -84,18 +84,6 @@ def test_which_cue_decided_is_there_class_by_class_beside_people(opened):
     assert len(model["x"]) == 4
 
 
-def test_responses_over_contrast_have_the_slider_s_curve_among_thin_ones_and_people(opened):
-    place = "psychophysics-procedural-response-over-contrast"
-    page = opened(place, t=1)
-    traces = drawn(page, place)
-    frames = {one["meta"]["frame"]: one for one in traces if one["meta"]["kind"] == "line"}
-    assert [frame for frame, one in frames.items() if one["meta"]["now"]] == [1]
-    assert sorted(frame for frame, one in frames.items() if one["opacity"] == 0.75) == [0, 2, 3]
-    (people,) = [one for one in traces if one["name"] == "human observers"]
-    assert len(set(people["x"])) == 1, "the contrast that people need"
-    assert "epoch-001" in frames[1]["text"][0]
-
-
 def test_thresholds_over_the_mask_are_curves_beside_people_s(opened):
     place = "psychophysics-procedural-explorer"
     of = "psychophysics/procedural"

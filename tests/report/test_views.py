@@ -1,4 +1,4 @@
-"""The matrices and curves that are read from trials: they are the table's numbers."""
+"""The matrices that are read from trials: they are the table's numbers."""
 
 from dataclasses import replace
 
@@ -7,10 +7,7 @@ import pytest
 from planted_study import EPOCHS, cue_conflict_trials, write_study
 from result_rows import pick
 
-from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.metrics.psychophysics import iso_response_contrast
 from hf_clipdyn.report.charts.decisions import Decisions
-from hf_clipdyn.report.charts.psychometric import Psychometric
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -83,24 +80,6 @@ def test_the_shares_of_the_classes_are_those_of_the_trials_with_the_mean_of_peop
             assert row.high - row.low > 0.1, "few exemplars leave a wide interval"
 
 
-def test_without_trials_there_are_no_decisions_and_no_curves(planted):
+def test_without_trials_there_are_no_decisions(planted):
     alone = replace(planted, results=replace(planted.results, files=()))
     assert not Decisions.panels(alone)
-    assert not Psychometric.panels(alone)
-
-
-def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
-    rows = pick(planted.results.rows, metric="contrast", role="value", variant="cosine", probe="projection")
-    expected = rows[np.isfinite(rows["value"])]["value"].tolist()
-    reached = []
-    for panel in Psychometric.panels(planted):
-        assert panel.metric in Psychophysics.terms.terms
-        shown = [line for line in panel.lines if line.role == "value"]
-        assert len(shown) == EPOCHS
-        own = {line.frame: float(iso_response_contrast(line.x, line.y, 1.0)) for line in shown}
-        marks = {line.frame: line.x[0] for line in panel.lines if line.role == "baseline" and line.frame >= 0}
-        assert marks == pytest.approx({stop: one for stop, one in own.items() if np.isfinite(one)})
-        reached += own.values()
-    known = [one for one in reached if np.isfinite(one)]
-    np.testing.assert_allclose(sorted(known), sorted(expected), rtol=0.003)
-    assert len(known) > 20

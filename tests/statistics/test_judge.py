@@ -311,15 +311,6 @@ def test_arms_are_weighted_by_paired_scales_and_seeds() -> None:
         assert (verdict.word, verdict.cause) == ("not testable here", f"rise: {cause}")
 
 
-def test_what_arms_change_is_described_by_pairs() -> None:
-    rows = [*seeds(table_of_seeds(0.6, 0.62, 0.64)), *seeds(table_of_seeds(0.2, 0.28), arm="hard")]
-    early, late = judge(rows, plan()).arm_effects()
-    assert (early.window, late.window, late.arm) == ("early", "late", "hard")
-    assert late.effect.value == pytest.approx(0.95 * (0.24 - 0.61))
-    assert late.main == pytest.approx(0.1 + 0.95 * 0.61)
-    assert (late.effect.n_seeds, late.effect.confidence) == (2, 0.95)
-
-
 # --- a planted study, from its trials to the command ---------------------------------------------------------------
 
 _TRUE = Planted(

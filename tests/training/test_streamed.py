@@ -199,19 +199,21 @@ def test_nothing_is_shown_twice_after_resuming_and_at_most_a_buffer_a_worker_nev
         resumed.load_state(tmp_path, 0)
         rest = _numbers(resumed.batches(2, step))
         assert len(rest) == 24 - step
-        # The pass ends when each worker has read its shards to the end; what it skipped comes in the next one.
-        lost = 120 - len(before) - len(_first_pass(rest, before))
-        assert lost <= (10 + 2 * 2) * max(1, count)
+        # Workers give batches in turn, and one may begin its next pass before the other has ended this one.
+        workers, shown = max(1, count), set(before)
+        for worker in range(workers):
+            shown |= _until_repeated(rest[worker::workers], before)
+        assert 120 - len(shown) <= (10 + 2 * 2) * workers
 
 
-def _first_pass(rest: list[list[int]], before: list[int]) -> set[int]:
-    """What is shown until the first sample comes again, which must be after all others were skipped or shown."""
+def _until_repeated(rest: list[list[int]], before: list[int]) -> set[int]:
+    """What a worker shows until a sample comes again: then its next pass has begun."""
     shown = set(before)
     for number in _flat(rest):
         if number in shown:
             break
         shown.add(number)
-    return shown - set(before)
+    return shown
 
 
 def test_a_stream_resumes_with_the_workers_of_its_checkpoint(tars: Path, tmp_path: Path) -> None:
@@ -286,11 +288,11 @@ def test_rows_without_a_caption_or_with_an_overlong_one_are_skipped_and_counted(
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_sample_that_cannot_be_decoded_is_counted_and_another_one_is_shown(tars: Path, count: int) -> None:
     _write_tar(tars / "00002.tar", range(17, 27), broken=[20])
-    source = _source(tars, count=count, samples_per_epoch=60)
+    source = _source(tars, count=count, samples_per_epoch=160)  # each worker reads its shards at least once
     shown = _flat(_numbers(source.batches(1)))
-    assert (len(shown), len(set(shown))) == (60, 60)
-    assert 20 not in shown
-    assert source.skipped == 1
+    assert len(shown) == 160
+    assert set(shown) == {*range(77)} - {20}
+    assert source.skipped >= 1
 
 
 # --- whole runs ----------------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ class RepresentationChange(Relation):
         """The similarity of each layer, with the jackknife over images."""
         del seed
         first, second = (_layers(revision) for revision in (a, b))
-        for key in first.keys() & second.keys():
+        # In the order of the trials: that of a set differs from process to process.
+        for key in [key for key in first if key in second]:
             items = first[key].index.intersection(second[key].index)
             if len(items) < _FEWEST:
                 score = Score(np.nan, n=len(items), cause=f"they have {len(items)} images in common")

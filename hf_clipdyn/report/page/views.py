@@ -1,9 +1,8 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
 _LONGEST_NAME = 100  # letters of a class
-
-T = TypeVar("T")
 
 
 def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
@@ -56,31 +53,20 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
         return study.galleries[cell.cell]
     is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
     hidden = is_earlier or kind.name in NOT_SHOWN
-    gallery = None if hidden else read_trials(study, cell, partial(read, kind), *columns_of(kind))
+    gallery = None if hidden else _read(study, kind, cell)
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
 
 
-def read_trials(
-    study: Study,
-    cell: Any,
-    content: Callable[[pd.DataFrame], T],
-    needed: Sequence[str],
-    more: Sequence[str] = (),
-) -> T | None:
-    """What a function makes of these columns of the trials of a cell, and of ``more`` as far as they are there.
-
-    None without trials, or where they lack a column that is needed.
-
-    Raises:
-        EvaluationError: the function stumbles over what stands in them.
-    """
+def _read(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
+    """None without trials, or where they lack a column that is needed."""
+    needed, more = columns_of(kind)
     trials = study.trials.of(str(cell.cell), [*needed, *more])
     if trials is None or trials.empty or not set(needed) <= set(trials):
         return None
     try:
-        return content(trials)
+        return read(kind, trials)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
             f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
