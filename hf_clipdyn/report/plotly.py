@@ -6,25 +6,24 @@ text of a table passes through `safe`, since Plotly reads a few tags and fills i
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.lines import at_points, line_of
+from hf_clipdyn.report.lines import line_of
 from hf_clipdyn.report.panel import (
     NOT_INTERPRETABLE,
     Floats,
-    Ints,
     Level,
     Line,
     Map,
     Panel,
     Row,
     Scale,
+    brief,
     interval_words,
     log_ticks,
 )
@@ -32,54 +31,13 @@ from hf_clipdyn.report.style import COLOURS, SHADES, look
 
 Trace = dict[str, Any]
 
-_FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif'
 _SMALL = {"color": "@grey", "size": 11}
-_AXIS = {
-    "gridcolor": "@grid",
-    "linecolor": "@edge",
-    "tickcolor": "@edge",
-    "zeroline": False,
-    "automargin": True,
-    "tickfont": {"color": "@grey", "size": 11.5},
-    "title": {"font": {"color": "@grey", "size": 12}, "standoff": 8},
-}
-TEMPLATE: Trace = {
-    "data": {"scatter": [{"hovertemplate": "%{text}<extra></extra>"}]},
-    "layout": {
-        "autosize": False,
-        "margin": {"l": 8, "r": 12, "t": 10, "b": 8, "pad": 4},
-        "paper_bgcolor": "#0000",
-        "plot_bgcolor": "#0000",
-        "font": {"family": _FONT, "size": 12, "color": "@ink"},
-        "hovermode": "closest",
-        "hoverdistance": 30,
-        "hoverlabel": {
-            "bgcolor": "@paper",
-            "bordercolor": "@edge",
-            "align": "left",
-            "namelength": -1,
-            "font": {"family": _FONT, "size": 12.5, "color": "@ink"},
-        },
-        "legend": {
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-            "font": {"size": 12},
-            "itemdoubleclick": False,
-        },
-        "xaxis": {**_AXIS, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
-        "yaxis": _AXIS,
-    },
-}
-"""What all charts share, in Plotly's words."""
-
 _MANY = 60  # points of a line without markers
-_FOOT = 0.035  # height of a cross, as a share
 _LONGEST_NAME, _LONGEST_TICK = 42, 16
 _MOST_TICKS = 12
+_WORDS = ("label", "run", "group", "role", "frame", "notes")
+_COLUMNS = ("y", "low", "high", "usable", "at", "n", "n_clusters")
+"""Of a line, what the page takes as it is, and as numbers."""
 
 
 def safe(text: object) -> str:
@@ -91,86 +49,68 @@ def figure(panel: Panel) -> dict[str, Any]:
     """A panel in Plotly's words, ready for `json.dumps`.
 
     Returns:
-        - ``lines``: the numbers, see `_numbers`; of ``rows`` a line for each series.
-        - ``data``: traces, with ``meta``: ``kind`` (line, band, hollow, missing, reference, rows, map, margin), the
-          place of its ``line``, and ``points``, the places of its points in that, -1 for a gap. The page adds x (from
-          the axis of training) and the words at the pointer.
+        - ``lines``: numbers and look of each, see `_numbers`; the page makes traces of those that it shows. Of ``rows``
+          a line for each series.
+        - ``data``: further traces, with their ``kind`` (reference, map, margin) in ``meta``.
         - ``layout``; ``names``: of what is beside the axes, (height, text, colour).
         - of a map ``places``, the names along x and y; ``frames``, (stop of the slider, values) if it has several; and
           ``causes``, (row, column, words) of what is not defined.
     """
     drawn = {"lines": _lines, "rows": _rows, "map": _map}[panel.form](panel)
-    return {"lines": [], "names": [], **drawn}
+    return {"lines": [], "data": [], "names": [], **drawn}
 
 
-def short(numbers: Floats) -> list[float | None]:
-    """Five significant digits; None for what JSON does not have."""
-    return [float(f"{number:.5g}") if math.isfinite(number) else None for number in numbers.tolist()]
+def short(numbers: Any) -> list[float | None]:
+    """Whole numbers, and five significant digits of others; None for what JSON does not have."""
+    if numbers.dtype.kind != "f":
+        return list((numbers * 1).tolist())
+    return [
+        None if not math.isfinite(number) else number if number % 1 == 0 else float(f"{number:.5g}")
+        for number in numbers.tolist()
+    ]
 
 
 # ---------------------------------------------------------------- lines
 
 
 def _lines(panel: Panel) -> dict[str, Any]:
-    parts = [
-        (part, line, of)
+    steps = max((line.place for line in panel.lines), default=0)
+    lines = [
+        _numbers(panel.x, part, of) | {"look": _look(panel, part, _colour(panel, line, steps))}
         for line in panel.lines
         for part, of in [*((seed, "seed") for seed in line.seeds), (line, "mean" if line.seeds else "")]
-    ]
-    steps = max((line.place for line in panel.lines), default=0)
-    colours = [_colour(panel, line, steps) for _, line, _ in parts]
-    data = [
-        trace | {"meta": trace["meta"] | {"line": at}, "name": safe(part.label)}
-        for at, ((part, _, of), colour) in enumerate(zip(parts, colours, strict=True))
-        for trace in _traces(panel, part, colour, of)
     ]
     places = np.concatenate([panel.x.places(line.x) for line in panel.lines] or [np.array([])])
     named = np.concatenate([panel.x.places(line.x) for line in panel.values] or [places])
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, places), named),
-        "yaxis": _axis(panel.y, *_range(panel.y, panel.lines, panel.levels)),
+        "xaxis": axis(panel.x, *_across(panel.x, places), named),
+        "yaxis": axis(panel.y, *_range(panel.y, panel.lines, panel.levels)),
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         "shapes": [_level(level) for level in panel.levels],
     }
-    names = [[level.height, safe(level_words(level)), _tone(level.role)] for level in panel.levels]
-    references = [line for line in panel.lines if line.role != "value"]
-    names += [_beside(line) for line in references if np.isfinite(line.y).any()]
-    lines = [_numbers(panel.x, part, of) for part, _, of in parts]
-    return {"lines": lines, "data": data, "layout": layout, "names": names}
+    names = [[level.height, level_words(level), _tone(level.role)] for level in panel.levels]
+    references = [line for line in panel.lines if line.role != "value" and np.isfinite(line.y).any()]
+    names += [[short(line.y[np.isfinite(line.y)])[-1], line.label, _tone(line.role)] for line in references]
+    return {"lines": lines, "layout": layout, "names": names}
 
 
-def _numbers(scale: Scale, line: Line, of: str) -> dict[str, Any]:
+def _numbers(scale: Scale, line: Line, of: str = "") -> dict[str, Any]:
     """The points of a line: what the page says of them, at the pointer, beside the chart, in tables and in CSV.
 
-    ``of``: ``mean``, the ``seed`` of one, or nothing; ``where``: the places in words; ``at``: stops of the slider.
+    ``of``: ``mean``, the ``seed`` of one, or nothing; ``where``: the places in words; ``at``: stops of the slider;
+    ``path``: the points in order, see `Line.path`.
     """
-    given: dict[str, Any] = {
-        "run": line.run,
-        "group": line.group,
-        "of": of,
-        "role": line.role,
-        "notes": list(line.notes),
-    }
-    given |= {"frame": line.frame} if line.frame >= 0 else {}
-    ends = np.isfinite(line.low).any() or np.isfinite(line.high).any()
-    x, where = _along(scale, tuple(line.x.tolist()))
-    given |= {"low": short(line.low), "high": short(line.high)} if ends else {}
-    return {name: value for name, value in given.items() if value not in ("", [])} | {
-        "name": line.label,
-        "at": line.at.tolist(),
-        "x": x,
-        "where": where,
-        "y": short(line.y),
-        "usable": line.usable.astype(int).tolist(),
-        "n": line.n.tolist(),
-        "clusters": line.n_clusters.tolist(),
-    }
+    words = {name: getattr(line, name) for name in _WORDS}
+    numbers = {name: short(getattr(line, name)) for name in _COLUMNS}
+    return words | {"of": of} | numbers | _along(scale, tuple(line.x.tolist()), min(line.frame, 0))
 
 
 @lru_cache
-def _along(scale: Scale, numbers: tuple[float, ...]) -> tuple[list[float | None], list[str]]:
-    """Where numbers lie, and the same in words; the lines of a benchmark share them."""
-    return short(scale.places(np.array(numbers))), list(map(scale.words, numbers))
+def _along(scale: Scale, numbers: tuple[float, ...], frame: int) -> dict[str, Any]:
+    """Where numbers lie, in words too, and their path; the lines of a benchmark share them."""
+    x = np.array(numbers)
+    path = Line.plain(x, x, label="", frame=frame).path(scale)
+    return {"x": short(scale.places(x)), "where": list(map(scale.words, numbers)), "path": path.tolist()}
 
 
 def _colour(panel: Panel, line: Line, steps: int) -> str:
@@ -185,56 +125,16 @@ def _tone(role: str) -> str:
     return "@human" if role == "human" else "@grey"
 
 
-def _traces(panel: Panel, line: Line, colour: str, of: str) -> Iterator[Trace]:
-    """A line with its interval, hollow marks, and crosses at the foot; a reference alone."""
+def _look(panel: Panel, line: Line, colour: str) -> Trace:
+    """How a line is drawn, as a part of its trace."""
     if line.role != "value":
-        human = line.role == "human"
-        stroke = {"width": 3 if human else 1.2, "dash": "solid" if human else "dot"}
-        every = np.arange(len(line.y))
-        yield _trace("reference", every, line.drawn, mode="lines", line={"color": colour, **stroke})
-        return
-    order = line.path(panel.x)
-    if of != "seed" and np.isfinite(line.low).any():
-        yield _band(line, order, colour)
-    yield _course(panel, line, order, colour)
-    ring = {"size": 7, "line": {"color": "@grey", "width": 1.4}}
-    hollow, missing = np.flatnonzero(line.hollow & (not panel.hide)), np.flatnonzero(line.undefined)
-    if len(hollow):
-        yield _trace("hollow", hollow, line.y, mode="markers", marker={"color": "@paper", **ring})
-    if len(missing):
-        marker = {"color": "@grey", "symbol": "x-thin", **ring}
-        foot = np.full(len(line.y), _FOOT)
-        yield _trace("missing", missing, foot, mode="markers", yaxis="y2", marker=marker)
-
-
-def _trace(kind: str, points: Ints, y: Floats, **given: Any) -> Trace:
-    return {"meta": {"kind": kind, "points": points.tolist()}, "y": short(at_points(y, points)), **given}
-
-
-def _course(panel: Panel, line: Line, order: Ints, colour: str) -> Trace:
-    drawn, n = look(max(line.place, 0)), int((order >= 0).sum())
+        stroke = {"width": 3, "dash": "solid"} if line.role == "human" else {"width": 1.2, "dash": "dot"}
+        return {"mode": "lines", "line": {"color": colour, **stroke}}
+    drawn, n = look(max(line.place, 0)), len(line.y)
     dash, symbol = ("solid", "circle") if panel.ramp or line.place < 0 else (drawn.dash, drawn.symbol)
+    marker = {"color": colour, "size": 6, "symbol": symbol}
     mode = "lines" if n > _MANY else "lines+markers" if n > 1 else "markers"
-    marker: Trace = {"color": colour, "size": 6, "symbol": symbol}
-    stroke = {"color": colour, "width": 2, "dash": dash}
-    return _trace("line", order, line.drawn, mode=mode, line=stroke, marker=marker)
-
-
-def _band(line: Line, order: Ints, colour: str) -> Trace:
-    """The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar.
-
-    Its meta says which of its points are upper ends; the page takes the numbers from the line.
-    """
-    whole = line.usable & np.isfinite(line.low) & np.isfinite(line.high)
-    points, upper = list[int](), list[int]()
-    for known, group in groupby(order.tolist(), key=lambda at: at >= 0 and bool(whole[at])):
-        stretch = list(group)
-        if known:
-            points += [*stretch, *stretch[::-1], -1]
-            upper += [1] * len(stretch) + [0] * (len(stretch) + 1)
-    edge = {"color": f"{colour} .3", "width": 0.8}
-    fill = {"fill": "toself", "fillcolor": f"{colour} .14", "hoverinfo": "skip", "line": edge}
-    return {"meta": {"kind": "band", "points": points[:-1], "upper": upper[:-1]}, "mode": "lines", **fill}
+    return {"mode": mode, "line": {"color": colour, "width": 2, "dash": dash}, "marker": marker}
 
 
 def _spread(name: str) -> list[list[Any]]:
@@ -251,21 +151,24 @@ def _bar(title: str, **given: Any) -> Trace:
 # ---------------------------------------------------------------- axes
 
 
-def _axis(scale: Scale, low: float, high: float, places: Floats | None = None) -> dict[str, Any]:
-    """An axis between two places, which are logarithms if it is logarithmic."""
+def axis(scale: Scale, low: float, high: float, places: Floats | None = None) -> dict[str, Any]:
+    """An axis between two places, which are logarithms if it is logarithmic; few ``places`` are named each."""
     found: dict[str, Any] = {"title": {"text": safe(scale.label)}, "type": "log" if scale.log else "linear"}
     found["range"] = short(np.array([high, low] if scale.descending else [low, high]))
     if scale.names:
         return found | _named_ticks(scale.names, _LONGEST_NAME)
-    known = np.unique(places[np.isfinite(places)]) if places is not None else np.array([])
-    if (scale.log or math.isfinite(scale.beyond)) and 0 < len(known) <= _MOST_TICKS:
-        ticks = known.tolist()
+    ticks: Any = np.unique(places[np.isfinite(places)]) if places is not None else np.array([])
+    if 0 < len(ticks) <= _MOST_TICKS and (scale.log or math.isfinite(scale.beyond)):
+        names = [f"{tick:.4g}" for tick in ticks]
     elif scale.log:
-        ticks = log_ticks(10.0**low, 10.0**high)
+        ticks = np.array(log_ticks(10.0**low, 10.0**high))
+        if math.isfinite(scale.beyond):
+            ticks = np.union1d(ticks, scale.beyond)
+        names = list(map(brief, ticks))
     else:
         return found
-    names = [scale.beyond_name if tick == scale.beyond else f"{tick:.4g}" for tick in ticks]
-    return found | {"tickvals": short(np.array(ticks)), "ticktext": names}
+    shown = np.where(ticks == scale.beyond, scale.beyond_name, names)
+    return found | {"tickvals": short(ticks), "ticktext": shown.tolist()}
 
 
 def _named_ticks(names: Sequence[str], longest: int) -> dict[str, Any]:
@@ -274,12 +177,7 @@ def _named_ticks(names: Sequence[str], longest: int) -> dict[str, Any]:
 
 
 def _across(scale: Scale, places: Floats) -> tuple[float, float]:
-    if scale.limits:
-        return scale.limits
-    known = _scaled(scale, [places])
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    margin = 0.04 * (high - low or 1.0)
-    return low - margin, high + margin
+    return scale.limits or _with_margin(_scaled(scale, [places]), 0.04)
 
 
 def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tuple[float, float]:
@@ -288,20 +186,21 @@ def _range(scale: Scale, lines: Sequence[Line], levels: Sequence[Level]) -> tupl
     A wide interval, as over two seeds, adds at most half the span of the values; numbers that say nothing add nothing.
     """
     if scale.limits and not scale.log:
-        margin = 0.03 * (scale.limits[1] - scale.limits[0])
-        return scale.limits[0] - margin, scale.limits[1] + margin
+        return _with_margin(np.array(scale.limits), 0.03)
     every = [part for line in lines for part in (line, *line.seeds)]
     usable = [part.y[part.usable] for part in every]
     values = usable if any(len(part) for part in usable) else [part.y for part in every]
     known = _scaled(scale, [*values, np.array([level.height for level in levels])])
     if not len(known):
         return (-1.0, 1.0) if scale.log else (0.0, 1.0)
-    low, high = float(known.min()), float(known.max())
-    reach = (high - low or abs(high) or 1.0) / 2
+    reach = (np.ptp(known) or abs(known.max()) or 1.0) / 2
     ends = _scaled(scale, [end[line.usable] for line in lines for end in (line.low, line.high)])
-    ends = np.clip(ends, low - reach, high + reach)
-    low, high = float(min([low, *ends])), float(max([high, *ends]))
-    margin = 0.08 * (high - low or abs(high) or 1.0)
+    return _with_margin(np.append(known, np.clip(ends, known.min() - reach, known.max() + reach)), 0.08)
+
+
+def _with_margin(known: Floats, share: float) -> tuple[float, float]:
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    margin = share * (high - low or abs(high) or 1.0)
     return low - margin, high + margin
 
 
@@ -324,11 +223,6 @@ def level_words(level: Level) -> str:
     return f"{level.title} {level.height:.3g}"
 
 
-def _beside(line: Line) -> list[Any]:
-    last = np.flatnonzero(np.isfinite(line.y))[-1]
-    return [float(f"{line.y[last]:.5g}"), safe(line.label), _tone(line.role)]
-
-
 # ---------------------------------------------------------------- rows
 
 
@@ -337,7 +231,7 @@ def _rows(panel: Panel) -> dict[str, Any]:
     series = list(dict.fromkeys(row.series for row in panel.rows))
     gap = 0.8 / len(series) if series else 0.0
     texts = [textwrap.wrap(label, _LONGEST_NAME) or [""] for label in labels]
-    lines = max(map(len, texts), default=1)
+    tall = max(map(len, texts), default=1)
 
     def height(row: Row) -> float:
         return labels.index(row.label) + gap * (series.index(row.series) - (len(series) - 1) / 2)
@@ -346,66 +240,51 @@ def _rows(panel: Panel) -> dict[str, Any]:
     levels = [level.height for level in (*panel.levels, *(level for level, _ in beside))]
     places = np.array([end for row in panel.rows for end in (row.value, row.low, row.high)] + levels, float)
     layout = {
-        "xaxis": _axis(panel.x, *_across(panel.x, places)),
-        "yaxis": _axis(Scale(), len(labels) - 0.4, -0.6)
+        "xaxis": axis(panel.x, *_across(panel.x, places)),
+        "yaxis": axis(Scale(), len(labels) - 0.4, -0.6)
         | {"showgrid": False, "tickvals": list(range(len(labels)))}
         | {"ticktext": ["<br>".join(map(safe, text)) for text in texts]},
         "shapes": [_level(level, "x") for level in panel.levels],
         "annotations": [_note(panel.x, level) for level in panel.levels],
         "margin": {"t": 26 if panel.levels else 10},  # above the axes, for the names of levels
-        "height": 90 + max(26, 10 + 15 * lines) * len(labels) * max(1, len(series) // 2),
+        "height": 90 + max(26, 10 + 15 * tall) * len(labels) * max(1, len(series) // 2),
     }
-    numbers, data = [], []
-    for at, name in enumerate(series):
-        own = [row for row in panel.rows if row.series == name]
-        line = line_of(own, list(map(height, own)), label=name, run=name or own[0].label)
-        numbers.append(_numbers_of_rows(own, line))
-        data.append(_intervals(own, line, at))
-    return {"lines": numbers, "data": [*data, *_ticks_beside(beside)], "layout": layout}
+    by_series = {name: [row for row in panel.rows if row.series == name] for name in series}
+    lines = [_series(name, rows, list(map(height, rows))) for name, rows in by_series.items()]
+    return {"lines": lines, "data": [_ticks_beside(beside)] if beside else [], "layout": layout}
 
 
-def _numbers_of_rows(rows: Sequence[Row], line: Line) -> dict[str, Any]:
-    """As `_numbers`; ``said``: the words of a row in place of its numbers, where they differ."""
-    numbers = _numbers(Scale(), line, "") | {"where": [row.label for row in rows]}
-    said = [row.words for row in rows]
-    kept = {name: value for name, value in numbers.items() if name not in ("at", "x", "role")}
-    return kept | ({"said": said} if any(said) else {})
-
-
-def _intervals(rows: Sequence[Row], line: Line, at: int) -> Trace:
-    colours = [f"@{row_hue(row).replace('-', ' ')}" for row in rows]
+def _series(name: str, rows: Sequence[Row], heights: Sequence[float]) -> dict[str, Any]:
+    """Rows as points of one line; ``said``: the words of a row in place of its numbers, where they differ."""
+    line = line_of(rows, heights, label=name, run=name or rows[0].label)
+    numbers, colours = _numbers(Scale(), line), [f"@{row_hue(row).replace('-', ' ')}" for row in rows]
+    bars = {"type": "data", "symmetric": False, "color": colours[0], "thickness": 1.6, "width": 0}
     arms = {"array": short(line.high - line.y), "arrayminus": short(line.y - line.low)}
     fills = [colour if row.usable else "@paper" for row, colour in zip(rows, colours, strict=True)]
-    return {
-        "meta": {"kind": "rows", "line": at, "points": list(range(len(rows)))},
-        "mode": "markers",
-        "cliponaxis": False,  # what lies beyond the axis stands whole at its end
-        "name": safe(line.label),
-        "x": short(line.y),
-        "y": [round(height, 3) for height in line.x.tolist()],
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            **arms,
-            "color": colours[0],
-            "thickness": 1.6,
-            "width": 0,
+    return numbers | {
+        "x": numbers["y"],
+        "where": [row.label for row in rows],
+        "said": [row.words for row in rows],
+        "heights": [round(height, 3) for height in heights],
+        "look": {
+            "mode": "markers",
+            "cliponaxis": False,  # what lies beyond the axis stands whole at its end
+            "error_x": bars | arms,
+            "marker": {"size": 9, "color": fills, "line": {"color": colours, "width": 1.6}},
         },
-        "marker": {"size": 9, "color": fills, "line": {"color": colours, "width": 1.6}},
     }
 
 
-def _ticks_beside(beside: Sequence[tuple[Level, float]]) -> Iterator[Trace]:
+def _ticks_beside(beside: Sequence[tuple[Level, float]]) -> Trace:
     colours = [_tone(level.role) for level, _ in beside]
-    if beside:
-        yield {
-            "meta": {"kind": "reference"},
-            "mode": "markers",
-            "x": [level.height for level, _ in beside],
-            "y": [place for _, place in beside],
-            "text": [safe(level_words(level)) for level, _ in beside],
-            "marker": {"symbol": "line-ns-open", "size": 12, "color": colours},
-        }
+    return {
+        "meta": {"kind": "reference"},
+        "mode": "markers",
+        "x": [level.height for level, _ in beside],
+        "y": [place for _, place in beside],
+        "text": [safe(level_words(level)) for level, _ in beside],
+        "marker": {"symbol": "line-ns-open", "size": 12, "color": colours},
+    }
 
 
 def _note(scale: Scale, level: Level) -> Trace:

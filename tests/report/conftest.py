@@ -56,6 +56,8 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
                 ),
             )
             page.goto(path.as_uri() + (f"#{fragment}" if fragment else ""))
+            if script:
+                page.locator("html.drawn").wait_for()  # the program unpacks its data first
             return page
 
         yield open_page

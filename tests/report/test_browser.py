@@ -6,6 +6,7 @@ import pytest
 from in_browser import choose
 from result_rows import row, write_rows
 
+from hf_clipdyn.benchmarks.registry import parse_benchmark, vocabulary
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.write import render
 
@@ -391,12 +392,18 @@ def test_tab_reaches_the_skip_link_first_and_the_benchmarks_before_the_evidence(
     assert page.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
 
 
-def test_a_span_that_nobody_measured_is_a_gap(browse, read):
-    rows = [row("zero_shot/cifar10", "top1", 0.1 * epoch, 0.02, epoch=epoch) for epoch in (0, 1, 2, 3, 9)]
-    page = browse(render(read(rows)))
+def test_a_span_that_nobody_measured_is_a_gap_and_what_a_kind_hides_has_no_mark(browse, tmp_path):
+    epochs = (0, 1, 2, 3, 9)
+    rows = [row("zero_shot/cifar10", "top1", 0.1 * epoch, 0.02, epoch=epoch) for epoch in epochs]
+    kappa = "classification/model_vs_human", "error_consistency"
+    rows += [row(*kappa, 0.1 * epoch, 0.02, epoch=epoch, interpretable=epoch > 1) for epoch in epochs]
+    words = vocabulary(map(parse_benchmark, ("zero_shot/cifar10", "classification/model_vs_human")))
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet", words))))
     (line,) = _chart(page, "#zero-shot-cifar10 .chart")["lines"]
     assert line["x"] == [0, 1, 2, 3, None, 9]
     assert line["y"][4] is None
+    hidden = _chart(page, "#classification-model-vs-human .chart")
+    assert (hidden["lines"][0]["y"][:2], hidden["marks"]) == ([None, None], [])
 
 
 def _labels_overlap(page):

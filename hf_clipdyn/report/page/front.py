@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from hf_clipdyn.errors import counted
 from hf_clipdyn.report.panel import Panel, Row, interval_words
-from hf_clipdyn.report.plotly import figure, row_words
+from hf_clipdyn.report.plotly import row_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import find, headline, joined, limits, listed
 from hf_clipdyn.results.terms import bare
@@ -96,9 +97,8 @@ def row_of(panel: Panel, model: str) -> Row | None:
     return next((row for row in panel.rows if row.label == model), None)
 
 
-def dots(panel: Panel, row: Row) -> list[float | None]:
-    """Where the value of a row and the ends of its interval are on the scale of its panel, in pixels."""
-    axis = figure(panel)["layout"]["xaxis"]
+def dots(axis: Mapping[str, Any], row: Row) -> list[float | None]:
+    """Where the value of a row and the ends of its interval are on an axis of Plotly, in pixels."""
     low, high = axis["range"]
     numbers = np.array([row.value, row.low, row.high], float)
     with np.errstate(divide="ignore", invalid="ignore"):

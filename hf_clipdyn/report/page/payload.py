@@ -3,10 +3,12 @@
 Of a line over training the page needs no x: it looks them up by run and stop, on the axis that its reader chooses.
 """
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ import pandas as pd
 
 from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.courses import FACETS, RAMPS, Group
-from hf_clipdyn.report.panel import Floats, Panel, brief, log_ticks
+from hf_clipdyn.report.panel import Panel, Scale
 from hf_clipdyn.report.planning import Planner
-from hf_clipdyn.report.plotly import TEMPLATE, figure, safe, short
+from hf_clipdyn.report.plotly import axis, figure, safe, short
 from hf_clipdyn.report.style import COLOURS, HUES, look
 
+_TEMPLATE = Path(__file__).with_name("template.json")
+"""What all charts share, in Plotly's words."""
 _CLOCKS = {
     "epoch": ("epoch", "epoch"),
     "step": ("training steps", "step"),
@@ -44,7 +48,7 @@ _CLEAN = ("", "none")
 _SAME = ("texts", "probe", "layer", "subset", "parameter", "setup")
 _SELECTS = ("metric", "over", *FACETS[1:], "setup", "run")
 """The selects of a benchmark in their order; those of plug-ins come after them."""
-_TAKEN = ("title", "form", "metric", "benchmark", "choices", "alt", "ramp")
+_TAKEN = ("title", "form", "metric", "benchmark", "choices", "alt", "ramp", "hide")
 """What the program needs of a panel as it is."""
 
 
@@ -52,7 +56,6 @@ def payload(
     planner: Planner,
     charts: Mapping[str, Sequence[Panel]],
     first_screen: Sequence[Panel],
-    put: Callable[[Any], Any] = lambda given: given,
 ) -> dict[str, Any]:
     """What the program draws: ``meta``, ``runs``, ``groups``, ``benchmarks``, ``charts``, ``metrics``, ``overview``.
 
@@ -63,7 +66,6 @@ def payload(
         planner: of the table.
         charts: by title, panels beside those of the planner; those of a benchmark are views of it.
         first_screen: see `story`.
-        put: what becomes of each panel, such as `Packed`.
 
     Returns:
         Built-in types only, without NaN, ready for `json.dumps`.
@@ -75,7 +77,7 @@ def payload(
     others = [name for name in views if name not in planner.benchmarks]
 
     def drawn(name: str) -> list[dict[str, Any]]:
-        return [_view(name, *of, panels, planner, put) for of, panels in views[name].items() if panels]
+        return [_view(name, *of, panels, planner) for of, panels in views[name].items() if panels]
 
     return {
         "meta": {
@@ -84,66 +86,20 @@ def payload(
             "axes": axes,
             "axis": next((name for name in preferred if name in axes), "order"),
             "colours": COLOURS,
-            "template": TEMPLATE,
+            "template": json.loads(_TEMPLATE.read_text(encoding="utf-8")),
         },
         "runs": [_run(run, planner) for run in planner.group_of],
         "groups": [_group(group, planner.groups) for group in planner.groups],
         "benchmarks": [{**_benchmark(name, planner), "views": drawn(name)} for name in planner.benchmarks],
         "charts": [{"anchor": anchor(name), "title": name, "views": drawn(name)} for name in others],
         "metrics": list(_metrics(planner)),
-        "overview": [put(_panel(panel, planner)) for panel in first_screen],
+        "overview": [_panel(panel, planner) for panel in first_screen],
     }
 
 
 def anchor(benchmark: str) -> str:
     """The id of a benchmark's section."""
     return re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-") or "benchmark"
-
-
-class Packed:
-    """Values of which each stands once in ``values``; the last one that was given is the last one there.
-
-    What stands for a value is a text ``$12``, its place. A list is one of such texts and numbers; an object is a list
-    that begins with ``#3``, the place of the list of its names. `unpacked` of core.js turns it back.
-    """
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._places: dict[str, _Place] = {}
-        self._texts: dict[str, _Place] = {}
-
-    def __call__(self, given: Any) -> Any:
-        if type(given) is str:  # nine of ten calls: the same words again and again
-            if given not in self._texts:
-                self._texts[given] = self._place(given)
-            return self._texts[given]
-        if isinstance(given, dict):
-            return self._placed(["#" + self(list(given))[1:], *map(self, given.values())])
-        if isinstance(given, list | tuple):
-            numbers = _NUMBERS.issuperset(map(type, given))  # the long lists hold nothing else
-            return self._placed(
-                list(given) if numbers else [one if type(one) in _NUMBERS else self(one) for one in given]
-            )
-        return given
-
-    def _placed(self, whole: list[Any]) -> "_Place":
-        key = repr(whole)  # a third of the time of JSON
-        if key not in self._places:
-            self._places[key] = self._place(whole)
-        return self._places[key]
-
-    def _place(self, whole: Any) -> "_Place":
-        self.values.append(whole)
-        return _Place(f"${len(self.values) - 1}")
-
-
-_NUMBERS = frozenset((int, float, type(None), bool))
-
-
-class _Place(str):
-    """A text that stands for a value already."""
-
-    __slots__ = ()
 
 
 # ---------------------------------------------------------------- the first screen
@@ -201,7 +157,7 @@ def _run(name: str, planner: Planner) -> dict[str, Any]:
         "group": planner.group_of[name].title,
         "revisions": own["revision"].tolist(),
         "stops": own.index.tolist(),
-        "steps": _plain(own["step"]),
+        "steps": short(own["step"]),
     }
 
 
@@ -220,10 +176,9 @@ def _axes(planner: Planner) -> dict[str, Any]:
     found = {}
     for name, (title, column) in _CLOCKS.items():
         known = planner.clocks[column].dropna()
-        moves = len(known) and known.groupby(level=0).nunique().max() > 1
-        if name == "logsteps":
-            moves = planner.log and logarithmic == name
-        if len(known) and (name == usual or (moves and name != "order")):
+        moves = name != "order" and known.groupby(level=0).nunique().max() > 1
+        wanted = planner.log and logarithmic == name if name == "logsteps" else moves
+        if len(known) and (name == usual or wanted):
             found[name] = _axis(title, known, len(planner.stops), log=name.startswith("log"))
     if "order" in found:
         longest = max(planner.groups, key=lambda group: len(planner.clocks.loc[group.runs[0]])).runs[0]
@@ -236,25 +191,16 @@ def _axes(planner: Planner) -> dict[str, Any]:
 
 def _axis(title: str, known: "pd.Series[float]", n_stops: int, *, log: bool) -> dict[str, Any]:
     first, last = float(known[known > 0].min() if log else known.min()), float(known.max())
-    margin, untrained = 0.035 * (last - first or 1.0), first / 3  # where 0 stands on a logarithmic axis
-    layout: dict[str, Any] = {"title": {"text": safe(title)}, "type": "log" if log else "linear"}
-    layout["range"] = [first - margin, last + margin]
+    scale = Scale(title=title, log=log, beyond=first / 3 if log and (known == 0).any() else math.nan)
     if log:
-        ticks = log_ticks(first * 0.97, last * 1.1)
-        zero = [untrained] if (known == 0).any() else []
-        layout["range"] = [math.log10(untrained / 1.3), math.log10(last * 1.3)]
-        layout |= {"tickvals": [*zero, *ticks], "ticktext": [*("0" for _ in zero), *map(brief, ticks)]}
-    shown = known.where(known > 0, untrained) if log else known
-    by_stop = shown.unstack().reindex(columns=range(n_stops))
-    return {"title": title, "of": {name: _plain(own) for name, own in by_stop.iterrows()}, "layout": layout}
-
-
-def _plain(numbers: "pd.Series[float] | Floats") -> list[float | int | None]:
-    """Six significant digits, whole numbers without a point; None for what JSON does not have."""
-    return [
-        None if not math.isfinite(number) else int(number) if number.is_integer() else float(f"{number:.6g}")
-        for number in numbers.tolist()
-    ]
+        ends = {"range": [math.log10(first / 3.9), math.log10(last * 1.3)]}
+        layout = axis(scale, math.log10(first * 0.97), math.log10(last * 1.1)) | ends
+    else:
+        margin = 0.035 * (last - first or 1.0)
+        layout = axis(scale, first - margin, last + margin)
+    places = pd.Series(scale.places(np.asarray(known, np.float64)), known.index)
+    by_stop = places.unstack().reindex(columns=range(n_stops))
+    return {"title": title, "of": {name: short(own) for name, own in by_stop.iterrows()}, "layout": layout}
 
 
 def _metrics(planner: Planner) -> Iterator[dict[str, Any]]:
@@ -339,17 +285,16 @@ def _meaning(term: Any) -> Iterator[str]:
         yield "Higher is better." if term.better == "high" else "Lower is better."
 
 
-def _view(
-    name: str, section: str, title: str, panels: Sequence[Panel], planner: Planner, put: Callable[[Any], Any]
-) -> dict[str, Any]:
+def _view(name: str, section: str, title: str, panels: Sequence[Panel], planner: Planner) -> dict[str, Any]:
+    drawn = [_panel(panel, planner) for panel in panels]
     return {
         "id": f"{anchor(name)}-{anchor(title) if title else 'explorer'}",
         "key": f"{name}.{title}" if title else name,
         "title": title,
         "section": section,
         "selects": dict(_selects(panels)),
-        "height": figure(panels[0])["layout"].get("height", 420),
-        "panels": [put(_panel(panel, planner)) for panel in panels],
+        "height": drawn[0]["layout"].get("height", 420),
+        "panels": drawn,
     }
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import zlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,22 +24,23 @@ from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import evidence, front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page.payload import Packed, anchor, payload, story
+from hf_clipdyn.report.page.payload import anchor, payload, story
 from hf_clipdyn.report.page.pictures import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import COLOURS
 
 _THEME = {name: COLOURS[name][0] for name in ("paper", "ink", "grey", "grid", "edge", "human")}
 _THEME |= {f"hue-{at}": pair for at, pair in enumerate(COLOURS["hue"])}
-_ASKED = {"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly, "words": words}
-"""Modules that the template asks for words and tables, by their name there."""
+_ASKED = {
+    **{"claims": claims_words, "evidence": evidence, "front": front, "plotly": plotly},
+    **{"provenance": provenance, "tables": tables, "words": words, "anchor": anchor, "counted": counted},
+}
+"""What the template asks for words and tables, by its name there."""
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
 """The program's files in their order."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-"""A comment of the program with lines of its own; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
 
@@ -99,8 +102,11 @@ def write_report(
     page = output / "index.html"
     check_output(page, "a page of hf_clipdyn", _is_page)
     output.mkdir(parents=True, exist_ok=True)
-    # What cannot be read stops here, before the figures.
-    encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
+    encoders = None
+    if try_it:  # it reads models, which needs torch; what cannot be read stops here, before the figures
+        from hf_clipdyn.report.tryit.part import payload as tryit_payload
+
+        encoders = tryit_payload(study, stimuli=stimuli, data_dirs=data_dirs, store=store)
     look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
     look |= figure_choice or {}
     # A wrong style stops here.
@@ -108,12 +114,6 @@ def write_report(
     text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
     write_atomically(page, text)
     return page
-
-
-def _encoders(study: Study, **options: Any) -> dict[str, Any] | None:
-    from hf_clipdyn.report.tryit.part import payload as encoders  # it reads models, which needs torch
-
-    return encoders(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -138,20 +138,18 @@ def render(
 
     known = charts()
     panels = {name: chart.panels(study) for name, chart in known.items()}
-    first_screen, put = story(study.planner), Packed()
+    first_screen = story(study.planner)
     named = {known[name].title: own for name, own in panels.items()}
-    data = payload(study.planner, named, first_screen, put)
+    data = payload(study.planner, named, first_screen)
     shown = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs) or {}
     data["parts"] = {"stimuli": shown} | ({"tryit": try_it} if try_it else {})
-    put(data)
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.globals |= {**_ASKED, "provenance": provenance, "tables": tables}
-    environment.globals |= {"anchor": anchor, "counted": counted}
+    environment.globals |= _ASKED
     environment.tests["finite"] = math.isfinite
     runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
     several = counted(len(study.runs), "run" if study.over_training else "model")
@@ -169,7 +167,7 @@ def render(
         version=__version__,
         theme=_THEME,
         style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
-        json=_verbatim(_json(put.values)),
+        data_text=_deflated(data),
         library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
         study=study,
@@ -208,15 +206,13 @@ def _program(try_it: str) -> str:
     """The program's files inside the scope of one function; that of the models in its own, before the last."""
     *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
     joined = "\n".join([*texts, f"{{\n{try_it}\n}}" if try_it else "", last])
-    return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
+    return f'(async () => {{\n"use strict";\n{joined}}})();'
 
 
-def _json(data: Any) -> str:
-    """JSON that may stand inside a script element: no sign in it can end the element or a line of a script."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII: one byte a sign in memory
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+def _deflated(data: Any) -> str:
+    """JSON, deflated, in base 64: none of its signs means anything in HTML."""
+    packed = zlib.compress(json.dumps(data, allow_nan=False, separators=(",", ":")).encode(), level=4)
+    return b64encode(packed).decode()  # level 6 takes twice the time for 8 % less
 
 
 def _script(text: str) -> str:

@@ -6,6 +6,7 @@ const coarse = matchMedia("(pointer: coarse)");
 const MOST_BANDS = 4;
 const MOST_LABELLED = 6;
 const MOST_FRAMES = 14; // curves beside the slider's
+const FOOT = 0.035; // height of a cross, as a share
 let printing = false; // paper is white
 
 // Names of colours as colours of the theme ("@hue 1 .15": with an opacity), in whatever they stand.
@@ -32,10 +33,10 @@ function axisOf(name) { return DATA.meta.axes[name] ?? DATA.metrics.find(({ key 
 
 // ---------------------------------------------------------------- what is in sight
 
-// Whether a trace is drawn: "on", "thin", "behind", "off" (its runs are switched off), or "" (others stand
+// Whether a line is drawn: "on", "thin", "behind", "off" (its runs are switched off), or "" (others stand
 // for it). Where some seeds of a mean are off, the others stand alone: their mean is not the study's.
-function sight({ kind, run, group, of }, off, { only, behind }) {
-  if (kind === "reference" || kind === "map" || kind === "margin") return "on";
+function sight({ role, run, group, of }, off, { only, behind }) {
+  if (role !== "value") return "on";
   if (only && only !== group) return behind === group && of !== "seed" ? "behind" : "";
   const apart = seedsAs() === "each" || GROUPS.get(group)?.runs.some((name) => off.has(name));
   if (of === "mean") return apart ? "" : "on";
@@ -43,75 +44,108 @@ function sight({ kind, run, group, of }, off, { only, behind }) {
   return off.has(run) ? "off" : "on";
 }
 
-// The traces of a panel that are in sight, with the numbers of their lines as `meta`. Of a run or group with frames
-// in the order of training the last at or before the slider counts, else its first.
+// The traces of a panel that are in sight, each with its line as `meta`. Of a run or group with frames in the order
+// of training the last at or before the slider counts, else its first; some others are thin beside it.
 function tracesOf(panel, options) {
   const off = hiddenNames();
+  const lines = panel.lines.map((line) =>
+    ({ ...line, owner: line.run || line.group, seen: sight(line, off, options) }));
+  const courses = lines.filter(({ role, seen }) => role === "value" && seen === "on");
   const frames = new Map();
-  const all = panel.data.map((trace) => {
-    const meta = { ...panel.lines[trace.meta.line], ...trace.meta };
-    return { ...trace, meta: { ...meta, owner: meta.run ?? meta.group, seen: sight(meta, off, options) } };
-  });
-  for (const { meta: { frame, kind, seen, owner } } of all) {
-    const counts = kind === "line" && seen === "on" && frame !== undefined;
-    if (counts && (frame <= stop() || !frames.has(owner))) frames.set(owner, frame);
+  for (const { owner, frame } of courses) {
+    if (frame >= 0 && (frame <= stop() || !frames.has(owner))) frames.set(owner, frame);
   }
-  for (const { meta } of all) meta.now = meta.frame === undefined || frames.get(meta.owner) === meta.frame;
-  const every = [...new Set(all.map(({ meta }) => meta.frame))].filter((frame) => frame !== undefined).reverse();
-  const beside = new Set(every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0));
-  const lines = all.filter(({ meta }) => meta.kind === "line" && meta.seen === "on" && meta.now);
-  const shown = all.filter(({ meta: { kind, seen, now, frame } }) => {
-    if (!seen || (kind !== "line" && seen !== "on")) return false;
-    if (kind === "band") return now && lines.length <= MOST_BANDS;
-    return now || (kind === "line" && frames.size < 2 && beside.has(frame));
-  });
-  const legend = new Set(lines.map(({ name }) => name)).size > 1;
-  const dense = options.small && lines.length > MOST_LABELLED;
-  shown.sort((a, b) => a.meta.now - b.meta.now); // the slider's curve lies over the others
-  return shown.map((trace) => {
-    const own = { ...trace, ...dressed(trace, panel, { dense, legend }), ...filled(trace, panel) };
-    return { ...toned(own), meta: trace.meta, text: own.text }; // no name of a run is a colour
-  });
+  for (const line of lines) line.now = line.frame < 0 || frames.get(line.owner) === line.frame;
+  const every = [...frames.size === 1 ? new Set(courses.map(({ frame }) => frame)) : []].reverse();
+  const beside = every.filter((_, i) => i % Math.ceil(every.length / MOST_FRAMES) === 0);
+  const main = courses.filter(({ now }) => now);
+  const style = {
+    bands: main.length <= MOST_BANDS,
+    legend: panel.form === "lines" && new Set(main.map(({ label }) => label)).size > 1,
+    dense: options.small && main.length > MOST_LABELLED,
+  };
+  const shown = lines.filter(({ role, seen, now, frame }) =>
+    seen && (now || (role === "value" && beside.includes(frame))));
+  shown.sort((a, b) => a.now - b.now); // the slider's curve lies over the others
+  return [...shown.flatMap((line) => traced(line, panel, style)), ...toned(panel.data)];
 }
 
-// How Plotly draws a trace now.
-function dressed({ line, meta: { kind, seen, now, frame } }, panel, { dense, legend }) {
-  const isLine = kind === "line";
+// A line as traces: its interval, its course, hollow marks, and crosses at the foot; a reference or a row alone.
+function traced(line, panel, { bands, legend, dense }) {
+  const { owner, role, seen, now, path, at, y, usable, heights, look } = line;
+  const places = panel.training && (xAxis().of[owner] ?? []);
+  const x = places ? at.map((t) => places[t]) : line.x;
+  const drawn = y.map((each, i) => (usable[i] ? each : null));
+  const taken = (numbers, points) => points.map((i) => numbers[i] ?? null);
+  const trace = (kind, points, up, style) => ({
+    ...toned(style),
+    meta: { ...line, kind, x, drawn },
+    name: escape(line.label), // no name of a run is a colour
+    x: taken(x, points),
+    y: up,
+    text: points.map((i) => (i < 0 ? "" : hoverWords(line, i))),
+    showlegend: kind === "line" && now && (seen === "off" || (seen === "on" && legend)),
+  });
+  const every = [...y.keys()];
+  if (role !== "value") return [trace("reference", every, drawn, look)];
+  if (heights) return seen === "on" ? [trace("rows", every, heights, look)] : [];
+  const course = trace("line", path, taken(drawn, path), { ...look, ...dressed(line, panel, dense) });
+  if (seen !== "on" || !now) return [course];
+  const ring = { size: 7, line: { color: "@grey", width: 1.4 } };
+  const marks = { mode: "markers", marker: { color: "@paper", ...ring } };
+  const crosses = { mode: "markers", yaxis: "y2", marker: { color: "@grey", symbol: "x-thin", ...ring } };
+  const hollow = every.filter((i) => !panel.hide && !usable[i] && y[i] !== null);
+  const missing = every.filter((i) => y[i] === null);
+  return [
+    bands && trace("band", ...band(line)),
+    course,
+    trace("hollow", hollow, taken(y, hollow), marks),
+    trace("missing", missing, missing.map(() => FOOT), crosses),
+  ].filter((part) => part === course || part.x?.length);
+}
+
+// The interval along neighbours that are usable, a polygon each; a lonely point becomes a bar.
+function band({ of, path, usable, low, high, look: { line: { color } } }) {
+  const [points, ends] = [[], []];
+  let stretch = [];
+  for (const i of of === "seed" ? [] : [...path, -1]) {
+    if (usable[i] && low[i] !== null && high[i] !== null) {
+      stretch.push(i);
+    } else if (stretch.length) {
+      const back = [...stretch].reverse();
+      points.push(...stretch, ...back, -1);
+      ends.push(...stretch.map((at) => high[at]), ...back.map((at) => low[at]), null);
+      stretch = [];
+    }
+  }
+  const line = { color: `${color} .3`, width: 0.8 };
+  return [points, ends, { mode: "lines", fill: "toself", fillcolor: `${color} .14`, hoverinfo: "skip", line }];
+}
+
+// How Plotly draws the course of a line now, where that differs from its look.
+function dressed({ seen, now, frame, look: { line } }, { ramp }, dense) {
   const [, opacity, width, color] = [
     [!now, 0.75, 1.3],
     [seen === "thin", 0.4, 0.8],
     [seen === "behind", 1, 1.2, "@grey"],
-    [isLine && frame !== undefined, 1, 3.4, panel.ramp && "@hue 0"],
-    [isLine && dense, 1, 2],
+    [frame >= 0, 1, 3.4, ramp && "@hue 0"],
+    [dense, 1, 2],
   ].find(([applies]) => applies) ?? [];
   return {
     ...(width && seen !== "off" && { mode: "lines", opacity, line: { ...line, width, ...(color && { color }) } }),
     ...(seen === "off" && { visible: "legendonly" }),
     ...(seen === "thin" && { hoverinfo: "skip" }),
-    showlegend: isLine && now && (seen === "off" || (seen === "on" && legend)),
-  };
-}
-
-// x of a line over training on the axis that is chosen, and the words at the pointer.
-function filled({ meta }, panel) {
-  if (!meta.points) return {};
-  const places = panel.training ? xAxis().of[meta.owner] ?? [] : [];
-  const x = panel.training ? meta.at.map((t) => places[t]) : meta.x;
-  return {
-    ...(x && { x: meta.points.map((i) => x[i] ?? null) }),
-    ...(meta.upper && { y: meta.points.map((i, at) => (meta.upper[at] ? meta.high : meta.low)[i] ?? null) }),
-    text: meta.points.map((i) => (i < 0 ? "" : hoverWords(meta, i))),
   };
 }
 
 // Where a point is: a revision, or a place of another axis and its revision.
 function whereWords({ run, at, where, frame }, i) {
-  const revision = where && frame === undefined ? "" : revisionOf(run, at[i]);
+  const revision = where && frame < 0 ? "" : revisionOf(run, at[i]);
   return [where?.[i], revision].filter(Boolean).join(", ");
 }
 
 function hoverWords(line, i) {
-  return `<b>${escape(line.name)}</b><br>${escape(pointWords(line, i))}<br>${escape(whereWords(line, i))}`;
+  return `<b>${escape(line.label)}</b><br>${escape(pointWords(line, i))}<br>${escape(whereWords(line, i))}`;
 }
 
 // ---------------------------------------------------------------- drawing
@@ -145,7 +179,7 @@ function draw(slot, drawing) {
   slot.on("plotly_legendclick", ({ curveNumber, data }) => {
     const { run, group } = data[curveNumber].meta;
     const runs = run ? [run] : GROUPS.get(group)?.runs ?? [];
-    if (!runs.length || new Set(data.map(({ meta }) => meta.run ?? meta.group)).size < 2) return true;
+    if (!runs.length || new Set(data.map(({ meta }) => meta.owner)).size < 2) return true;
     showRuns(runs, runs.every((name) => hiddenNames().has(name)));
     return false;
   });
@@ -218,17 +252,17 @@ const LETTER = 11; // pixels
 // Vertical lines, frames, rings and labels over a chart: all that a step of the slider costs.
 function marksOf(slot, traces, panel, small) {
   const now = stop();
-  const lines = panel.training || panel.path ? traces.filter(({ meta: { kind, seen, points } }) =>
-    kind === "line" && (seen === "on" || seen === "behind") && points.length > 1) : [];
-  const rings = lines.flatMap(({ meta, x, y, line, name }) => {
-    const i = meta.points.findLastIndex((point) => meta.at[point] >= 0 && meta.at[point] <= now);
-    const ring = { x: x[i], y: y[i], colour: line.color, name: plain(name) };
-    return ring.x == null || ring.y === null ? [] : [ring];
+  const lines = panel.training || panel.crossed ? traces.filter(({ meta: { kind, seen, path } }) =>
+    kind === "line" && (seen === "on" || seen === "behind") && path.length > 1) : [];
+  const rings = lines.flatMap(({ meta: { at, x, drawn, label }, line }) => {
+    const i = at.findLastIndex((t) => t >= 0 && t <= now);
+    const ring = { x: x[i], y: drawn[i], colour: line.color, label };
+    return ring.x == null || ring.y == null ? [] : [ring];
   });
   const many = rings.length > MOST_LABELLED;
-  const title = ({ y, name }) => `${small && rings.length > 1 ? `${cut(name, 18)} ` : ""}${brief(y)}`;
+  const title = ({ y, label }) => `${small && rings.length > 1 ? `${cut(label, 18)} ` : ""}${brief(y)}`;
   const values = many ? [] : rings.map((ring) => ({ ...ring, text: title(ring), bold: true }));
-  const names = panel.names.map(([y, text, colour]) => ({ y, text: plain(text), colour: toned(colour) }));
+  const names = panel.names.map(([y, text, colour]) => ({ y, text, colour: toned(colour) }));
   const column = panel.form === "map" && !panel.frames ? columnNow(panel.places.x) : -1;
   return {
     verticals: panel.training ? [placeNow()] : panel.thresholds.map(atSlider),

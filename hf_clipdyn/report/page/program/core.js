@@ -1,22 +1,15 @@
 // The ground of the page: its data, the state in the address, and small helpers. Python planned every chart
 // and wrote the page's structure (payload.py, page.html.jinja); the program selects, scrubs and draws.
 
-const DATA = unpacked(JSON.parse(document.getElementById("data").textContent));
+const DATA = await inflated(document.getElementById("data").textContent);
 const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));
 const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
 
-// Puts values where they are named: "$12" is a value, a list that begins with "#3" an object with the names
-// that stand there (`Packed` of payload.py).
-function unpacked(values) {
-  const known = [];
-  const whole = (given) => {
-    if (typeof given === "string") return known[given.slice(1)];
-    if (!Array.isArray(given)) return given;
-    if (typeof given[0] !== "string" || given[0][0] !== "#") return given.map(whole);
-    return Object.fromEntries(known[given[0].slice(1)].map((name, i) => [name, whole(given[i + 1])]));
-  };
-  for (const shared of values) known.push(typeof shared === "string" ? shared : whole(shared));
-  return known.at(-1);
+// The value of a JSON text that is deflated, in base 64.
+async function inflated(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
 }
 
 // ---------------------------------------------------------------- state
@@ -198,15 +191,15 @@ function withInterval(v, low, high) {
 }
 
 // A point of a line: value, interval, n, clusters, and what is wrong with it (plotly.py, `_numbers`).
-function pointWords({ of, y, low, high, usable, n, clusters, notes, said }, i) {
+function pointWords({ of, y, low, high, usable, n, n_clusters: clusters, notes, said }, i) {
   if (said?.[i]) return said[i];
-  const note = notes?.[i] ?? "";
+  const note = notes[i] ?? "";
   if (y[i] === null) return `not defined: ${note || "no cause was recorded"}`;
   const many = clusters[i] && clusters[i] !== n[i] ? ` in ${count(clusters[i])} clusters` : "";
   const seeds = n[i] > 1 ? `mean of ${n[i]} seeds, 95 % interval over the seeds` : "one seed";
   const counted = of === "mean" ? seeds : n[i] ? `n = ${count(n[i])}${many}` : "";
   const silent = usable[i] ? "" : "not interpretable";
-  return [withInterval(y[i], low?.[i], high?.[i]), counted, silent, note].filter(Boolean).join(", ");
+  return [withInterval(y[i], low[i], high[i]), counted, silent, note].filter(Boolean).join(", ");
 }
 
 // A value beside a line: two decimals, more for small ones.
@@ -218,9 +211,8 @@ function brief(given) {
 function count(given) { return given.toLocaleString("en-GB"); }
 function cut(text, letters) { return text.length > letters ? `${text.slice(0, letters - 1)}…` : text; }
 
-// A text for Plotly, as `safe` of plotly.py writes it, and back.
+// A text for Plotly, as `safe` of plotly.py writes it.
 function escape(text) { return String(text).replace(/[&<>"'%@$]/g, (sign) => `&#${sign.charCodeAt(0)};`); }
-function plain(text) { return text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code)); }
 
 // An element: attributes by name (`on…`: a listener), then children; texts are never read as HTML.
 function h(tag, attributes, ...children) { return fill(document.createElement(tag), attributes, children); }

@@ -165,7 +165,7 @@ function fillReadout(aside, { words }, panel, slot) {
     const earlier = revision && revision !== revisionOf(meta.run, stop()) ? ` (${revision})` : "";
     const swatch = h("i", { class: "swatch", style: `background:${line.color}` });
     const read = i < 0 ? "no revision so early" : pointWords(meta, i) + earlier;
-    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.name), h("td", {}, read));
+    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.label), h("td", {}, read));
   });
   const table = h("table", {}, h("caption", {}, `At ${DATA.meta.stops[stop()]}`), h("tbody", {}, rows));
   aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...(rows.length ? [table] : []));
@@ -184,33 +184,30 @@ function mountScatter() {
 
 function scatterOf(a, b) {
   const lines = DATA.runs.map(({ name, group }) => {
-    const at = [...(a.of[name] ?? []).keys()].filter((t) => a.of[name][t] !== null && b.of[name]?.[t] != null);
-    const [x, y] = [a, b].map(({ of }) => at.map((t) => of[name][t]));
-    const said = at.map((_, i) => `${value(x[i])} across, ${value(y[i])} up`);
-    return { name, run: name, group, at, x, y, said, usable: at.map(() => 1), n: at.map(() => 0) };
-  });
-  const data = lines.map(({ name, group, at, y }, line) => {
     const color = `@hue ${GROUPS.get(group).hue}`;
+    const at = [...(a.of[name] ?? []).keys()].filter((t) => a.of[name][t] !== null && b.of[name]?.[t] != null);
     const alone = at.length < 2;
+    const [x, y] = [a, b].map(({ of }) => at.map((t) => of[name][t]));
     const bars = ({ of, low, high }) => ({
       type: "data", symmetric: false, thickness: 1, width: 0, color: `${color} .3`,
       array: at.map((t) => (high[name][t] ?? of[name][t]) - of[name][t]),
       arrayminus: at.map((t) => of[name][t] - (low[name][t] ?? of[name][t])),
     });
-    return {
-      meta: { kind: "line", line, points: [...at.keys()] },
-      name: escape(name),
-      y,
+    const look = {
       mode: alone ? "markers" : "lines+markers",
       line: { color, width: 1.5 },
       marker: { color, size: alone ? 10 : 5 },
       error_x: bars(a),
       error_y: bars(b),
     };
+    const none = at.map(() => null);
+    const said = at.map((_, i) => `${value(x[i])} across, ${value(y[i])} up`);
+    const points = { at, x, y, said, path: [...at.keys()], usable: at.map(() => 1), n: none, low: none, high: none };
+    return { label: name, run: name, group, role: "value", of: "", frame: -1, notes: [], look, ...points };
   });
-  const last = lines.slice(0, 8).map(({ name, said }) => `${name}: ${said.at(-1) ?? "not both measured"}`);
+  const last = lines.slice(0, 8).map(({ label, said }) => `${label}: ${said.at(-1) ?? "not both measured"}`);
   const layout = { xaxis: { ...a.layout, showgrid: true }, yaxis: b.layout };
   const title = `${b.title} against ${a.title}`;
   const alt = `${title}. ${last.join("; ")}.`;
-  return { form: "lines", path: true, title, alt, lines, data, names: [], thresholds: [], layout };
+  return { form: "lines", crossed: true, title, alt, lines, data: [], names: [], thresholds: [], layout };
 }

@@ -19,7 +19,7 @@ const POINT = ["value", "ci_low", "ci_high", "n", "interpretable", "note"];
 
 // A point of a line as cells under the headings `POINT`.
 function pointCells({ y, low, high, n, usable, notes }, i) {
-  return [y[i], low?.[i], high?.[i], n[i], y[i] === null ? "" : Boolean(usable[i]), notes?.[i]];
+  return [y[i], low[i], high[i], n[i], y[i] === null ? "" : Boolean(usable[i]), notes[i]];
 }
 
 // The numbers of a chart, or the texts of a table, under their headings.
@@ -31,10 +31,8 @@ function rowsOf(slot) {
   const { traces, panel: { form, places: { x: across, y: up } = {} } } = slot.drawn;
   if (form === "map") return [["row", ...across], ...traces[0].z.map((row, i) => [up[i], ...row])];
   const shown = traces.filter(({ meta: { kind, seen } }) => ["line", "rows"].includes(kind) && seen === "on");
-  const rows = shown.flatMap(({ x, meta }) => {
-    const places = new Map(meta.points.map((i, at) => [i, x[at]]));
-    return meta.y.map((_, i) => [meta.name, whereWords(meta, i), places.get(i), ...pointCells(meta, i)]);
-  });
+  const rows = shown.flatMap(({ meta }) =>
+    meta.y.map((_, i) => [meta.label, whereWords(meta, i), meta.x[i], ...pointCells(meta, i)]));
   return [["series", "place", "x", ...POINT], ...rows];
 }
 
@@ -48,8 +46,8 @@ function allRows() {
     for (const line of lines.filter(({ of }) => of !== "mean")) {
       const run = RUNS.get(line.run);
       line.y.forEach((_, i) => {
-        const step = run?.steps[run.stops.indexOf(line.at?.[i])];
-        const place = [...names.map((name) => choices[name]), line.run, whereWords(line, i), step, line.name];
+        const step = run?.steps[run.stops.indexOf(line.at[i])];
+        const place = [...names.map((name) => choices[name]), line.run, whereWords(line, i), step, line.label];
         rows.push([benchmark, ...place, ...pointCells(line, i)]);
       });
     }
