@@ -156,7 +156,7 @@ def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path, cli
     baselines = {("baselines", "saliency osie", 70), ("baselines", "unknown", 30)}
     assert found == baselines | {("unfinished", "baselines", 10)}
     said = clipdyn("cache", "--cache_dir", tmp_path, "--delete", "baselines")[1]
-    assert "Deleted: 2 entries, 100 B." in said
+    assert "Deleted: 2 entries, 100 bytes." in said
     assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
