@@ -2,7 +2,7 @@
 
     python tests/goldens/write_lists.py
 
-numbers.tsv       what tells one number of results.parquet from another, by kind, and whether version 0.4 keeps it
+numbers.tsv       what tells one number of results.parquet from another, by kind
 public_names.txt  the public names of Python with their signatures, and the commands with their options
 options.json      the default of each option
 
@@ -42,19 +42,11 @@ COLUMNS = [
 """What tells numbers of a kind apart; each kind has one data set in the goldens."""
 
 
-def numbers(table: Path = HERE / "results.parquet") -> list[str]:
-    """The lines of `numbers.tsv`, below a line of titles, sorted. A number that it does not have yet stays."""
-    rows, known = pd.read_parquet(table, columns=COLUMNS), fates()
-    lines = {tuple(map(_text, row)) for row in rows.itertuples(index=False)}
-    titles = "\t".join([*COLUMNS, "in 0.4"])
-    return [titles, *sorted("\t".join([*line, known.get(line, "stays")]) for line in lines)]
-
-
-@cache
-def fates() -> dict[tuple[str, ...], str]:
-    """What `numbers.tsv` says: "stays", "goes", or "doubtful" where the scope of version 0.4 can be read either way."""
-    lines = (HERE / "numbers.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return {tuple(line): fate for *line, fate in (line.split("\t") for line in lines)}
+def numbers() -> list[str]:
+    """The lines of `numbers.tsv`, below a line of titles, sorted."""
+    rows = pd.read_parquet(HERE / "results.parquet", columns=COLUMNS)
+    lines = {"\t".join(map(_text, row)) for row in rows.itertuples(index=False)}
+    return ["\t".join(COLUMNS), *sorted(lines)]
 
 
 def _text(value: Any) -> str:
