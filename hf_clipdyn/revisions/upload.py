@@ -97,7 +97,7 @@ class Hub(HubRun):
         there = self.manifest({MAIN: MAIN})
         if there.run_id != run_id and (there.run_id or any(map(is_weights, self.files(MAIN)))):
             raise PublishError(
-                f"{self.where} has another run, or weights that no run of this package published: name another."
+                f"{self.where} has the revisions of another run, or weights of other origin: name another repository."
             )
         return there.revisions
 
