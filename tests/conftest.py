@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 import forked  # noqa: E402
 from hub_server.fixtures import hub  # noqa: E402, F401
 from in_browser import chromium  # noqa: E402
+from planted import planted  # noqa: E402, F401
 from skips import complete  # noqa: E402
 from study_rows import read, study, write  # noqa: E402, F401
 

@@ -6,11 +6,12 @@ revisions of all seeds are shown the same items, so what is hard about an item i
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from kept_cells import keep
 from made_trials import gratings
 from numpy.typing import NDArray
@@ -256,3 +257,17 @@ def _answers(latent: Floats, share: float, rng: np.random.Generator) -> NDArray[
     """Which items are answered in one way, as often as ``share`` in the mean over all items that could be drawn."""
     own = np.sqrt(_COMMON) * latent + np.sqrt(1 - _COMMON) * rng.normal(size=len(latent))
     return np.asarray(own < stats.norm.ppf(np.clip(share, 0.001, 0.999)))
+
+
+_TRUE = Planted(drop=turn(0.6, 0.35), bias=turn(0.2, 0.85), accuracy=turn(0.5, 0.9, 0.1))
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scales of three seeds, a tuning seed and an arm. The claims by prompts are true. Tests only read it."""
+    without_drop = replace(_TRUE, drop=constant(0.0))
+    runs = [Run(scale="tiny", seed=seed, planted=_TRUE) for seed in (0, 10, 11, 12)]
+    runs += [Run(scale="small", seed=seed, planted=_TRUE) for seed in (10, 11, 12)]
+    runs += [Run(scale="tiny", seed=seed, planted=without_drop, arm="noise") for seed in (10, 11, 12)]
+    path = tmp_path_factory.mktemp("study") / "results.parquet"
+    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=Noise(seed=0.003, checkpoint=0.003))

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from made_tables import PLAN, RISE, judge, plan
-from planted import Noise, Planted, Run, constant, turn, write_study
 from result_rows import course, row
 
 import hf_clipdyn
@@ -262,28 +261,10 @@ def test_only_the_registered_scale_counts() -> None:
 
 # --- a planted study, from its trials to the command ---------------------------------------------------------------
 
-_TRUE = Planted(
-    drop=turn(0.6, 0.35),
-    bias=turn(0.2, 0.85),
-    accuracy=turn(0.5, 0.9, 0.1),
-)
-_NOISE_ARM = replace(_TRUE, drop=constant(0.0))
-
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic study in which the claims by prompts are true, as a table with trials; not to be changed."""
-    runs = [Run(scale="tiny", seed=seed, planted=_TRUE) for seed in (0, 10, 11, 12)]
-    runs += [Run(scale="small", seed=seed, planted=_TRUE) for seed in (10, 11, 12)]
-    runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
-    quiet = Noise(seed=0.003, checkpoint=0.003)
-    path = tmp_path_factory.mktemp("study") / "results.parquet"
-    return write_study(path, runs, shares=(0.0, 0.15, 1.0), noise=quiet)
-
-
-@pytest.fixture(scope="session")
-def verdicts(study: Path) -> Mapping[str, Verdict]:
-    return verdicts_of(load(study))
+def verdicts(planted: Path) -> Mapping[str, Verdict]:
+    return verdicts_of(load(planted))
 
 
 def verdicts_of(table: Table) -> dict[str, Verdict]:
@@ -291,12 +272,12 @@ def verdicts_of(table: Table) -> dict[str, Verdict]:
 
 
 def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
-    study: Path, tmp_path: Path
+    planted: Path, tmp_path: Path
 ) -> None:
-    asked = Judge(load(study), read_claims(EMBEDDED))
+    asked = Judge(load(planted), read_claims(EMBEDDED))
     wanted = verdict_table(asked.verdicts)
     copy = tmp_path / "results.parquet"
-    shutil.copy(study, copy)
+    shutil.copy(planted, copy)
     asked.errors.write(copy)
     found = verdict_table(verdicts_of(load(copy)).values())
     pd.testing.assert_frame_equal(found, wanted, rtol=1e-12)
@@ -304,11 +285,13 @@ def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
     assert "no trials beside the table" in str(verdict_table(verdicts_of(load(copy)).values()).to_dict())
 
 
-def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path: Path, clipdyn: Any) -> None:
-    table = hf_clipdyn.verdicts(study, EMBEDDED, show_progress=False)
+def test_the_public_function_and_the_command_give_the_same(
+    planted: Path, tmp_path: Path, clipdyn: Any
+) -> None:
+    table = hf_clipdyn.verdicts(planted, EMBEDDED, show_progress=False)
     output = tmp_path / "verdicts.parquet"
     options = ("--print", "verdicts", "--claims", EMBEDDED, "--output", output, "--quiet")
-    code, printed, error = clipdyn("report", study, *options)
+    code, printed, error = clipdyn("report", planted, *options)
     assert code == 0, error
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
     assert pq.read_schema(output).equals(SCHEMA)
@@ -320,7 +303,7 @@ def test_the_public_function_and_the_command_give_the_same(study: Path, tmp_path
     ):
         assert re.search(line, printed)
     for words in (["--claims", tmp_path / "absent.yaml"], ["--claims", EMBEDDED, "--output", tmp_path], []):
-        code, _, error = clipdyn("report", study, "--print", "verdicts", "--quiet", *words)
+        code, _, error = clipdyn("report", planted, "--print", "verdicts", "--quiet", *words)
         assert code != 0
         assert error.startswith("clipdyn: error: ")
         assert error.count("\n") == 1
