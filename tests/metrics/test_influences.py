@@ -110,7 +110,7 @@ CASES: dict[str, Case] = {
         lambda *given: observer_agreement(*given[:2], conditions=given[2]),
         (TABLE, MODEL, CONDITIONS),
         within=0.05,
-        names=("accuracy", "accuracy_difference", "kappa", "kappa_all_agree"),
+        names=("accuracy", "accuracy_difference", "kappa", "kappa_min", "kappa_max", "kappa_all_agree"),
     ),
     "opinions": Case(
         of_groups(iqa_correlation), (DISTANCES, OPINIONS, REFERENCES), names=("krcc", "plcc"), groups=REFERENCES
