@@ -37,6 +37,9 @@ def test_every_level_equals_a_loop_with_scikit_learn(rows):
         corrected = (clean - accuracy) / (clean - chance)
         assert result[f"chance_corrected_drop_at_{sigma}"].value == pytest.approx(corrected)
     assert result["area"].value == pytest.approx(auc(LEVELS, expected) / LEVELS[-1])
+    fewest = sigmas < LEVELS[-1]
+    of_two = noise_robustness(predictions[fewest], references[fewest], sigmas[fewest], n_classes=1000)
+    assert of_two["area"].value == pytest.approx(np.mean(expected[:2]))
     assert result.facts["n_per_sigma"] == [int((sigmas == s).sum()) for s in LEVELS]
     assert result.facts["n"] == len(rows)
 
