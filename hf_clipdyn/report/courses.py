@@ -422,7 +422,7 @@ class Courses:
         return self.detail(course, FACETS[:3])
 
     def special(self, course: Course) -> str:
-        """In words, how it differs from the projection's number over all untouched images."""
+        """In words, how it differs from the projection's number over all untouched images, with its own texts."""
         return self.detail(course, SPECIAL)
 
     def name(self, course: Course) -> str:

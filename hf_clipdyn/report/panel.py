@@ -74,13 +74,13 @@ class Line:
     Attributes:
         label: its name in legends, beside its end, and in the words of its points.
         run: name of the run; empty for a mean over seeds and for what belongs to no run.
-        group: title of the runs that differ in their seed only, see `hf_clipdyn.report.planning.Group`.
+        group: title of the runs that differ in their seed only, see `hf_clipdyn.report.courses.Group`.
         x: places on the default clock of the study, levels, or values of another metric; NaN without a place.
         y: NaN where the number is undefined: a cross at the foot.
         low, high: ends of the intervals; NaN if there are none.
         usable: whether the number is defined and interpretable; else it is hollow and interrupts the line.
         at: the stop of the slider at which each point was measured, -1 without one. Other clocks and metrics are looked
-            up by run (or group) and stop, see `hf_clipdyn.report.planning.clocks`.
+            up by run (or group) and stop, see `hf_clipdyn.report.courses.Courses.clocks`.
         n, n_clusters: items behind each number, and clusters of items; of a mean, seeds and 0.
         notes: causes and cautions, empty for most; either one for each point or none at all.
         place: of its colour, stroke and marker in the palette; its step if the panel is a ramp; negative for grey,

@@ -99,9 +99,8 @@ class Planner(Courses):
         """One number of every run, the first of several; or a line for each value of a facet, of one group of runs."""
         if facet:
             steps = split_by(members, attrgetter(facet)).values()
-            lines = [
-                replace(self.group_lines(own)[0], label=self.facet_words(own[0], facet)) for own in steps
-            ]
+            named = ((self.facet_words(own[0], facet), self.group_lines(own)[0]) for own in steps)
+            lines = [replace(line, label=label) for label, line in named]
         else:
             members = [course for course in members if course_key(course) == course_key(members[0])]
             lines = self.group_lines(members)
@@ -150,12 +149,10 @@ class Planner(Courses):
                 for column, at in enumerate(own)
                 if at >= 0 and not line.usable[at]
             }
-            drawn = [at_points(line.drawn, own) for line, own in zip(lines, points, strict=True)]
-            of: Any = {"values": np.stack(drawn)[None], "bar": bar, "neutral": term.neutral}
+            drawn = np.stack([at_points(line.drawn, own) for line, own in zip(lines, points, strict=True)])
+            cells = Map(values=drawn[None], bar=bar, neutral=term.neutral, first_up=True, causes=causes)
             x = Scale(title="revision", names=tuple(self.stop_names[stop] for stop in stops))
-            panel = self._filled(
-                members, "layer", x, form="map", cells=Map(**of, first_up=True, causes=causes)
-            )
+            panel = self._filled(members, "layer", x, form="map", cells=cells)
             which = {"run": group} if len(by_group) > 1 else {}
             yield replace(
                 panel,
@@ -235,10 +232,8 @@ class Planner(Courses):
         for member in members:
             for declared, other in self.references_of(member):
                 height = self.constant(other)
-                key = course_key(other) if height is None else height
-                found[declared.title, _ROLES.get(other.role, "baseline"), key].append(
-                    (member, declared, other)
-                )
+                key = declared.title, _role(other), course_key(other) if height is None else height
+                found[key].append((member, declared, other))
         return found
 
     def _references(self, members: Sequence[Course], *, curves: bool) -> tuple[list[Level], list[Line]]:
@@ -292,12 +287,13 @@ class Planner(Courses):
             lines = {level: (self.line(course), -1) for level, course in points.items()}
             course = next(iter(points.values()))
             label = ", ".join(filter(None, [title, self.detail(course, ["parameter"]) if several else ""]))
-            role = _ROLES.get(course.role, "baseline")
-            yield replace(self.line(course), label=label, role=role, place=-1, **_across(lines))
+            yield replace(self.line(course), label=label, role=_role(course), place=-1, **_across(lines))
 
 
-_ROLES: Mapping[str, Role] = {"human": "human", "chance": "chance", "null": "chance"}
-"""What a reference is in a panel, by its role in the table; any other is a baseline."""
+def _role(course: Course) -> Role:
+    """What a reference is in a panel."""
+    roles: Mapping[str, Role] = {"human": "human", "chance": "chance", "null": "chance"}
+    return roles.get(course.role, "baseline")
 
 
 def _values(course: Course, names: Sequence[str]) -> tuple[Any, ...]:

@@ -46,10 +46,8 @@ def methods(study: Study) -> str:
     planner = study.planner
     counts: dict[str, dict[str, float]] = defaultdict(dict)  # by data set and title of the kind
     for course in (course for course in planner.courses if course.role == "value"):
-        largest, title = (
-            counts[planner.place_words(course.kind, course.dataset)],
-            planner.words.kind(course.kind).title,
-        )
+        largest = counts[planner.place_words(course.kind, course.dataset)]
+        title = planner.words.kind(course.kind).title
         largest[title] = max(largest.get(title, 0), *planner.column(course, "n").tolist())
     measured = "; ".join(
         f"on {dataset}, {'; '.join(f'{title.lower()} (n = {n:,.0f})' for title, n in largest.items())}"

@@ -130,7 +130,7 @@ def read_study(
         The rows of all runs, with their panels and verdicts.
 
     Raises:
-        ConfigError: a file does not exist or is not a table of results.
+        ConfigError: a file does not exist, or is not a table of results or a file of claims.
         EvaluationError: the tables have no rows.
 
     Examples:

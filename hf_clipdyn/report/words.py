@@ -211,12 +211,9 @@ def _description(course: Course, study: Study) -> str:
     usable = [point for point in points if point.usable]
     if not usable:
         where = "its only revision" if len(points) == 1 else f"any of {len(points)} revisions"
-        silent = any(point.defined for point in points)
-        return (
-            f"{NOT_INTERPRETABLE} at {where}."
-            if silent
-            else f"{NOT_DEFINED} at {where} ({points[-1].cause})."
-        )
+        if any(point.defined for point in points):
+            return f"{NOT_INTERPRETABLE} at {where}."
+        return f"{NOT_DEFINED} at {where} ({points[-1].cause})."
     hollow = listed([point.revision for point in points if point.defined and not point.usable])
     people = planner.people(course) if points[-1].usable else None
     sentences = [

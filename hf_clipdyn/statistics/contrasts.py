@@ -18,8 +18,8 @@ holds with the sum of 1 / (K² n_k) in place of 1 / n.
 
 Each error has a quantile of Student's t of its own: half-width² = t²(seeds) s² / n + t²(clusters - 1) V_shared, with
 the sum of the n_k - 1 as the degrees of freedom of the seeds. At a nominal 98.3 %, with three or five seeds, this
-covers 98.5 to 99.6 % (200,000 simulated studies each). With ``one_t`` both have
-that of the seeds, which is right where seeds dominate and too wide where items do.
+covers 98.5 to 99.6 % (200,000 simulated studies each). With ``one_t`` both have that of the seeds, which is right where
+seeds dominate and too wide where items do.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,17 +64,17 @@ def of_answers(answers: RunAnswers) -> pd.DataFrame:
 
 def _of_table(study: Study, courses: Sequence[Course]) -> pd.DataFrame:
     """As `of_answers`, of the pairs that the table has: with the revision before, the last one, and each person."""
+    planner = study.planner
     sorts = {course: json.loads(course.settings or "{}").get(SORT, "") for course in courses}
-    people = sorted(
-        one.reference for one, sort in sorts.items() if sort == "people" and one.reference != _MEAN
-    )
-    every = [(course, point) for course in courses for point in study.planner.points(course)]
-    names = list(dict.fromkeys(point.revision for _, point in sorted(every, key=lambda of: of[1].order)))
-    kappa = pd.DataFrame(np.nan, index=[*names, *people], columns=names)
-    for course, point in every:
-        before, known = names[: names.index(point.revision)][-1:], {course.reference}.intersection(people)
-        for other in {"previous": before, "last": names[-1:], "people": known}.get(sorts[course], ()):
-            kappa.loc[other, point.revision] = point.value
-    of_revisions = kappa.loc[names]
-    kappa.loc[names] = of_revisions.fillna(of_revisions.T)
-    return kappa
+    known = {course.reference for course, sort in sorts.items() if sort == "people"}
+    points = {point.revision: point.order for course in courses for point in planner.points(course)}
+    names, people = sorted(points, key=points.__getitem__), sorted(known - {_MEAN})
+    kappa = np.full((len(names) + len(people) + 1, len(names)), np.nan)  # the last row is that of no pair
+    for course, sort in sorts.items():
+        at = pd.Index(names).get_indexer(pd.Index(planner.column(course, "revision")))
+        person = len(names) + people.index(course.reference) if course.reference in people else -1
+        rows: Any = {"previous": at - 1, "last": len(names) - 1, "people": person}
+        kappa[rows.get(sort, -1), at] = planner.column(course, "value")
+    of_revisions = kappa[: len(names)]
+    kappa[: len(names)] = np.where(np.isnan(of_revisions), of_revisions.T, of_revisions)
+    return pd.DataFrame(kappa[:-1], index=[*names, *people], columns=names)

@@ -57,10 +57,8 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     about: Any = {"benchmark": f"{kind.name}/{dataset}"}
     for ((run, way), at), cue in product(decided.items(), cues):
         values = np.stack([_matrix(classes, each[cue], each[""]) for each in at.values()])
-        of_run, bar = (
-            {"run": run} if several and run else {},
-            f"share of the {'images' if run else 'answers'}",
-        )
+        of_run = {"run": run} if several and run else {}
+        bar = f"share of the {'images' if run else 'answers'}"
         yield Panel(
             title=f"{'answers' if run else 'answers of human observers'} for each {cue}",
             place=", ".join([place, *of_run.values()]),
