@@ -73,8 +73,8 @@ class Store(OnDisk):
         for name in sorted(names - self._rows.keys(), key=natural_key, reverse=True):
             if name not in self._rows:
                 with suppress(FileNotFoundError, RevisionError):
-                    for row in read_manifest(self.folder / name).revisions:
-                        self._rows.setdefault(row.name, row)
+                    rows = {row.name: row for row in read_manifest(self.folder / name).revisions}
+                    self._rows.update(rows | self._rows if name in rows else {})  # as they were read first
         known = names & self._rows.keys()
         self.broken = names - known
         return sorted((self._rows[name] for name in known), key=Row.order)
