@@ -24,13 +24,7 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import (
-    ConfigError,
-    PublishError,
-    RevisionError,
-    RevisionNotFoundError,
-    naming,
-)
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError, naming
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
 from hf_clipdyn.hub import valid_repo_name
 from hf_clipdyn.models.snapshots import model_files
