@@ -183,15 +183,12 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
                 "a step": Epochs(of, 1, bf16=bf16),
                 "open_clip": open_clips_step(of, bf16),
             }
+            pairs = [("a step", "open_clip")]
             if options.compile:
                 calls["a compiled step"] = Epochs(of, 1, bf16=bf16, torch_compile=True)
                 calls["open_clip, compiled"] = open_clips_step(of, bf16, compiles=True)
+                pairs += [("a compiled step", peer) for peer in calls if peer != "a compiled step"]
             taken = in_turn(calls, options.rounds)
-            pairs = [("a step", "open_clip")]
-            if options.compile:
-                pairs += [
-                    ("a compiled step", peer) for peer in ("open_clip", "open_clip, compiled", "a step")
-                ]
             for work, peer in pairs:
                 title = f"{work} in {'bfloat16' if bf16 else 'float32'}, `{options.scale}`"
                 yield row(title, peer, taken[work], taken[peer])

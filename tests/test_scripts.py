@@ -80,7 +80,7 @@ def test_the_quick_bench_is_one_table_of_all_parts() -> None:
     compared = " ".join(line.split(" | ")[1] for line in rows)
     for peer in (
         *("open_clip", "a Trainer's defaults", "one by one", "in batches", "bare forward passes"),
-        *("SciPy", "scikit-learn", "pandas", "a bare interpreter", "what they read"),
+        *("SciPy", "scikit-learn", "pandas", "a bare interpreter", "at sample 10^3", "what they read"),
     ):
         assert peer in compared
 

@@ -231,7 +231,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
             else:
                 config = config.but(force=False) if config.force else config  # what was forced is done
                 seen, last, said = seen | published, time.monotonic(), ""
-                names = from_main_process(config.series.planned())
+                names = from_main_process(config.series.planned)
                 if names and names[-1] in {name for name, _ in seen}:
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
                     return results

@@ -78,7 +78,7 @@ class Published(Series):
         refs = self.refs()
         manifest = self.manifest(refs)
         main = refs.pop(MAIN, "")
-        self._planned = manifest.planned
+        self.planned = manifest.planned
         if manifest is NO_MANIFEST:
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}

@@ -66,6 +66,7 @@ class Series(ABC):
         where: name and location, for messages.
         on_disk: whether the files are on this machine, so that reading them needs no download.
         processor: the files of a processor for revisions that have none.
+        planned: names of all revisions that the run will have, as the last `revisions` saw them; empty if unknown.
 
     Examples:
         >>> from hf_clipdyn.revisions import open_series
@@ -79,7 +80,7 @@ class Series(ABC):
     where: str
     on_disk: bool = True
     processor: Mapping[str, Path] = {}
-    _planned: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
 
     @abstractmethod
     def revisions(self) -> list[Revision]:
@@ -111,10 +112,6 @@ class Series(ABC):
             RevisionNotFoundError: it is no longer there.
             RevisionError: it cannot be fetched, or contains no model.
         """
-
-    def planned(self) -> tuple[str, ...]:
-        """The names of all revisions that the run will have, as the last `revisions` saw them; empty if unknown."""
-        return self._planned
 
     def together(self, revision: Revision, files: Mapping[str, Path]) -> Path:
         """One folder with these files of a revision and a processor; of links to them if they lie in several."""

@@ -24,13 +24,7 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import (
-    ConfigError,
-    PublishError,
-    RevisionError,
-    RevisionNotFoundError,
-    naming,
-)
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError, naming
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
 from hf_clipdyn.hub import valid_repo_name
 from hf_clipdyn.models.snapshots import model_files
@@ -73,8 +67,8 @@ class Store(OnDisk):
         for name in sorted(names - self._rows.keys(), key=natural_key, reverse=True):
             if name not in self._rows:
                 with suppress(FileNotFoundError, RevisionError):
-                    for row in read_manifest(self.folder / name).revisions:
-                        self._rows.setdefault(row.name, row)
+                    rows = {row.name: row for row in read_manifest(self.folder / name).revisions}
+                    self._rows.update(rows | self._rows if name in rows else {})  # as they were read first
         known = names & self._rows.keys()
         self.broken = names - known
         return sorted((self._rows[name] for name in known), key=Row.order)

@@ -191,7 +191,7 @@ class _Checks:
         """Check the files of one revision."""
         row, weights = self.rows.get(name), self.weights[name]
         yield from self._of_own_manifest(name)
-        if row is None and self.rows:
+        if row is None and self.manifest is not NO_MANIFEST:
             yield Finding(name, "not-in-manifest", "It exists, but the manifest has no row for it.")
         if not weights.paths:
             yield Finding(name, "no-weights", "The revision has no weights.")
@@ -223,8 +223,9 @@ class _Checks:
             if self.rows:
                 yield Finding(name, "moved-branch", "The revision has no manifest.")
             return
+        content = self.place.read(self.refs[name], MANIFEST_FILE)  # an error here is no fault of the branch
         try:
-            own = Manifest.loads(self.place.read(self.refs[name], MANIFEST_FILE), name)
+            own = Manifest.loads(content, name)
         except RevisionError as error:
             yield Finding(name, "unreadable-manifest", str(error))
             return

@@ -1,7 +1,6 @@
 """Pages of the commands."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -38,12 +37,9 @@ def command_pages() -> list[Page]:
 def _command(name: str, printed: list[str], **example: str) -> Page:
     command: type[Options] = command_class(name)
     fields = command.option_fields()
-    listed = {key: one for key, one in fields.items() if key in command.positional}
-    listed |= {
-        key: one
-        for key, one in fields.items()
-        if key not in listed and (name != "evaluate" or key not in EvaluationConfig.option_fields())
-    }
+    listed = {key: fields[key] for key in command.positional}
+    measured = EvaluationConfig.option_fields() if name == "evaluate" else {}
+    listed |= {key: one for key, one in fields.items() if key not in measured}
     arguments = [key.upper() + "..." * (form_of(fields[key]) == "values") for key in command.positional]
     needed = [
         f"--{key} {metavar_of(one)}"
@@ -81,14 +77,14 @@ def _example(output: str, command: str, prints: str = "", ran: str = "", not_run
 
 def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]:
     """The options of each group, in the order of the help; first those in no group."""
-    groups: dict[str, list[tuple[str, str, str]]] = {"": []}
+    groups: dict[str, list[str]] = {"": []}
     title = ""
     for key, one in listed.items():
         title = one.title or title
         groups.setdefault(title, []).append(_row(command, key, one))
     if command.file_help:
-        groups[""].append((_code("--config FILE"), command.file_help, ""))
-    return [part for name, rows in groups.items() for part in (name and f"### {name}", _options(rows))]
+        groups[""].append(plain(f"`--config FILE`: {command.file_help}"))
+    return [part for name, rows in groups.items() for part in (name and f"### {name}", bullets(rows))]
 
 
 def option_list(options: type[Options], prefix: str = "") -> str:
@@ -100,19 +96,11 @@ def option_list(options: type[Options], prefix: str = "") -> str:
             for key in map(name_of, options.model_fields, options.model_fields.values())
             if key in own and key not in options.positional
         }
-    rows = [_row(options, key, one, prefix) for key, one in own.items()]
-    return _options(rows) if rows else ""
+    return bullets(_row(options, key, one, prefix) for key, one in own.items())
 
 
-def _options(rows: Iterable[tuple[str, str, str]]) -> str:
-    return bullets(
-        plain(f"{usage}: {meaning}" + (f" Default: {default}." if default else ""))
-        for usage, meaning, default in rows
-    )
-
-
-def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -> tuple[str, str, str]:
-    metavar = metavar_of(field)
+def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -> str:
+    metavar, default = metavar_of(field), default_of(field)
     if key in options.positional:
         usage = _code(key.upper() + "..." * (form_of(field) == "values"))
     else:
@@ -121,11 +109,8 @@ def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -
         also += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
         usage = ", ".join([usage, *map(_code, also)])
     limits = "; ".join(limits_of(field)) if metavar != "N" else ""  # `--help` has those of whole numbers
-    return (
-        usage,
-        line(field.description or "") + (f" {limits.capitalize()}." if limits else ""),
-        default_of(field),
-    )
+    meaning = f"{usage}: {field.description or ''}" + (f" {limits.capitalize()}." if limits else "")
+    return plain(meaning + (f" Default: {default}." if default else ""))
 
 
 def _code(text: str) -> str:

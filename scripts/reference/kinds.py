@@ -50,7 +50,8 @@ def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
 
 def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     terms = kind.terms
-    details = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n\n")[2]
+    # What is above it is explained by hand.
+    trials = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("Trials: ")[2]
     return [
         f"## Reference of `{kind.name}`",
         summary_of(kind),
@@ -60,42 +61,31 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         *section("Values of columns:", _names(terms, "conditions" in kind.settings.model_fields)),
         _references(terms),
         *section("Options:", option_list(kind.settings, f"{kind.name}_")),
-        *_trials(details),
+        f"Columns of the trials: {trials}",
     ]
 
 
 def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
-    known = [f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation)]
-    pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
-    facts = [
-        f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
-        f"Pairs: {pairs}.",
-    ]
+    known = ", ".join(f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation))
+    pairs = _listed(relation.pairs) or "the whole run"
     return [
         f"## Reference of `{name}`",
         summary_of(relation),
-        " ".join(facts),
+        f"Reads: {known or 'the safetensors of the repository'}. Pairs: {pairs}.",
         "Metrics:",
         _metrics(relation.terms),
         _references(relation.terms),
     ]
 
 
-def _trials(details: str) -> list[str]:
-    """What a kind's docstring lists from `Trials:` on; what is above it is explained by hand."""
-    return [f"Columns of the trials: {details.partition('Trials: ')[2]}"]
-
-
 def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
-    fits = [f"[`{name}`](../../reference/data-sets.md#{name})" for name in fitting(kind)]
+    fits = ", ".join(f"[`{name}`](../../reference/data-sets.md#{name})" for name in fitting(kind))
     text = "needed" if kind.needs_text else "not needed"
     if kind.needs_text and kind.classes.__func__ is not Kind.classes.__func__:
         text = "needed, or the head of a classifier that has the classes"
     clusters = " and ".join(f"`{one}`" for one in kind.clusters)
     return [
-        f"Data sets: {', '.join(fits)}."
-        if fits
-        else f"Data sets: none is needed, it shows {kind.terms.draws}.",
+        f"Data sets: {fits or f'none is needed, it shows {kind.terms.draws}'}.",
         f"Text encoder: {text}.",
         f"Intervals: over {clusters}.",
         *_axis("level", kind.terms.level),

@@ -114,6 +114,7 @@ FAULTS: dict[str, tuple[Plant, set[tuple[str, str]]]] = {
         _rows(lambda rows: rows.pop(1)),
         {("epoch-001", "not-in-manifest")} | _gaps(1),
     ),
+    "all rows deleted": (_rows(list.clear), {(f"epoch-{at:03d}", "not-in-manifest") for at in range(4)}),
     "gap": (_gap, _gaps(1)),
     "a thousand gaps": (
         _rows(lambda rows: rows.append(rows[3] | {"name": "epoch-1000", "epoch": 1000, "step": 10**6})),

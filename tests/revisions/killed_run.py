@@ -1,4 +1,4 @@
-"""A publishing process that the tests kill: `killed_run.py FOLDER EPOCHS [hub] [TOKEN]`.
+"""A publishing process that the tests kill: `killed_run.py FOLDER EPOCHS [TOKEN]`.
 
 The weights are made with NumPy, so that no torch need be loaded and the process is soon at work.
 """
@@ -18,8 +18,8 @@ from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 
 def main() -> None:
-    folder, epochs, push_to_hub = Path(sys.argv[1]), int(sys.argv[2]), "hub" in sys.argv[3:]
-    token = sys.argv[4] if len(sys.argv) > 4 else None
+    folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
+    token = sys.argv[3] if len(sys.argv) > 3 else None
     if "HF_DEBUG" in os.environ:
         logging.basicConfig(level=logging.DEBUG)
 
@@ -30,9 +30,7 @@ def main() -> None:
 
     hub.FIRST_PAUSE, hub.LONGEST_PAUSE = 0.02, 0.1
     card = CardFacts("me/run")
-    publisher = Publisher(
-        folder / "run", "me/run", card=card, recipe_hash="r", push_to_hub=push_to_hub, token=token
-    )
+    publisher = Publisher(folder / "run", "me/run", card=card, recipe_hash="r", push_to_hub=True, token=token)
     print("at work", flush=True)
     with publisher:
         for epoch in range(epochs):

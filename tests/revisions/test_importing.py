@@ -12,7 +12,7 @@ from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model, save_c
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.open_clip import clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.revisions.verify import verify
@@ -152,14 +152,18 @@ def test_checkpoints_are_converted_with_two_at_a_time_on_the_disk(tmp_path: Path
         if suffix == ".safetensors":
             save_file(read_state_dict(file), file.with_suffix(suffix))
             file.unlink()
+    (tmp_path / f"epoch_4{suffix}").write_bytes(b"no weights")
     series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    first, second, third = series.revisions()
+    first, second, third, broken = series.revisions()
     folders = [series.fetch(first), series.fetch(second)]
     assert series.fetch(first) == folders[0]
     written = (folders[0] / "model.safetensors").stat().st_mtime_ns
     folders.append(series.fetch(third))
     assert [folder.exists() for folder in folders] == [True, False, True], "the first was used last"
     assert (series.fetch(first) / "model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(ModelError, match="epoch_4"):
+        series.fetch(broken)
+    assert (series.fetch(third) / "model.safetensors").is_file(), "it made room for the broken one"
     expected = from_open_clip(read_state_dict(tmp_path / f"epoch_3{suffix}"), clip_config_of(CONFIG))
     found = load_file(folders[2] / "model.safetensors")
     assert found.keys() == expected.state_dict().keys()

@@ -38,24 +38,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _start(folder: Path, epochs: int, *options: str, **env: str) -> subprocess.Popen[str]:
+def _start(folder: Path, epochs: int, hub: HubServer) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), str(epochs), *options],
+        [sys.executable, str(SCRIPT), str(folder), str(epochs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "HF_HOME": str(folder / "home"), **env},
+        env={**os.environ, "HF_HOME": str(folder / "home"), **hub.env},
     )
     assert process.stdout is not None
     while (line := process.stdout.readline()) and "at work" not in line:
         pass
     return process
-
-
-def _run_whole(folder: Path, epochs: int, *options: str, **env: str) -> None:
-    process = _start(folder, epochs, *options, **env)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
 
 
 def _killed(process: subprocess.Popen[str], after: float) -> bool:
@@ -76,29 +70,26 @@ def _whole_so_far(name: str | Path) -> None:
     assert not {finding.kind for finding in report.findings} & NEVER, report.render()
 
 
-def _kill_until_done(folder: Path, epochs: int, kills: int, seed: int, hub: HubServer | None) -> int:
+def _kill_until_done(folder: Path, epochs: int, kills: int, seed: int, hub: HubServer) -> int:
     """Kill and restart, spread over the time that a whole run takes; then let it finish."""
     moments = random.Random(seed)
-    env = hub.env if hub is not None else {}
-    options = ["hub"] if hub is not None else []
     killed = 0
     for _ in range(kills):
-        process = _start(folder, epochs, *options, **env)
-        killed += _killed(process, moments.uniform(0.0, 0.6))
+        killed += _killed(_start(folder, epochs, hub), moments.uniform(0.0, 0.6))
         _whole_so_far(folder / "run")
-        if hub is not None:
-            _whole_so_far("me/run")
-    _run_whole(folder, epochs, *options, **env)
+        _whole_so_far("me/run")
+    process = _start(folder, epochs, hub)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
     names = tuple(epoch_name(epoch) for epoch in range(epochs))
-    for name in [folder / "run", *(["me/run"] if hub is not None else [])]:
+    for name in (folder / "run", "me/run"):
         report = verify(name, deep=True)
         assert report.revisions == names
         assert report.findings == (), report.render()
-    if hub is not None:
-        repo = hub.repo("me/run")
-        titles = [commit.title for commit in reversed(repo.history(repo.branches["main"]))]
-        assert titles == ["initial commit", *(f"Publish {name}" for name in names)]
-        assert sorted(repo.branches) == [*names, "main"]
+    repo = hub.repo("me/run")
+    titles = [commit.title for commit in reversed(repo.history(repo.branches["main"]))]
+    assert titles == ["initial commit", *(f"Publish {name}" for name in names)]
+    assert sorted(repo.branches) == [*names, "main"]
     return killed
 
 

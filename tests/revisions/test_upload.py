@@ -220,7 +220,7 @@ def test_the_token_appears_in_no_output_and_no_file(tmp_path: Path, hub: HubServ
     (tmp_path / "common").mkdir()
     script, printed = Path(__file__).with_name("killed_run.py"), ""
     for token in (secret, "hf_wrong_" + secret, secret):
-        words = [sys.executable, script, tmp_path, "1", "hub", token]
+        words = [sys.executable, script, tmp_path, "1", token]
         done = subprocess.run(
             list(map(str, words)), env=env, capture_output=True, text=True, timeout=300, check=False
         )

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from faults import FAULTS, WEIGHTS, change, file_of
+from hub_server.faults import Fault
 from hub_server.server import HubServer
 from hub_server.state import File
 from huggingface_hub import HfApi, constants
 
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.verify import verify
 
 
@@ -23,6 +25,12 @@ def test_each_planted_fault_on_the_hub_is_found_and_nothing_else(suite: HubServe
     plant, expected = FAULTS[fault]
     plant(suite)
     assert _found("me/run") == expected
+
+
+def test_a_manifest_that_the_hub_does_not_give_is_an_error_and_no_damage(suite: HubServer) -> None:
+    suite.plant("resolve-get", Fault(status=403), nth=2, times=100)
+    with pytest.raises(RevisionError, match="does not exist, lacks this revision"):
+        verify("me/run")
 
 
 def test_a_tokenizer_whose_last_call_padded_or_truncated_is_not_another_one(suite: HubServer) -> None:
@@ -88,6 +96,13 @@ def test_each_fault_of_a_folder_is_found(suite: HubServer, tmp_path: Path, fault
     (folder / file).unlink() if spoilt is None else (folder / file).write_bytes(spoilt)
     assert _found(tmp_path, deep=True) == {("epoch-001", kind) for kind in kinds}
     assert _found(tmp_path) == {("epoch-001", kind) for kind in kinds - {"wrong-content"}}
+
+
+def test_the_folder_of_another_run_is_found_and_changes_no_row(tmp_path: Path, publish, trained) -> None:
+    publish(range(2))
+    publish(range(2), folder=tmp_path / "theirs", models=lambda epoch: trained(epoch + 50))
+    shutil.copytree(tmp_path / "theirs" / "revisions" / "epoch-001", tmp_path / "revisions" / "other")
+    assert _found(tmp_path, deep=True) == {("other", "other-run"), ("other", "not-in-manifest")}
 
 
 def test_of_a_pushed_run_both_places_are_checked_and_a_folder_may_be_deleted_after_its_upload(
