@@ -92,6 +92,7 @@ def write_figures(
 
     Raises:
         UnknownNameError: a format, width, benchmark, metric or x axis does not exist.
+        ConfigError: no panel has ``x`` as its axis.
     """
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         check_known(what, names, known)
@@ -175,6 +176,8 @@ def plan_figures(
             name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
             names[name] += 1
             figures[name if names[name] == 1 else f"{name}-{names[name]}"] = shown
+    if x and not figures:
+        raise ConfigError(f"No figure can have {x} as its x axis: choose another axis or metric.")
     return figures
 
 
@@ -182,15 +185,14 @@ def _measured(planner: Planner, benchmarks: Sequence[str], metric: str) -> dict[
     """The panels that are asked for, by benchmark; an error if one does not exist, or none has the metric."""
     known = planner.benchmarks
     check_known("benchmark", benchmarks, {*known, *(name.split("/")[0] for name in known)})
-    found = {
-        name: chosen
+    asked = {
+        name: panels
         for name, panels in known.items()
         if not benchmarks or not {name, name.split("/")[0]}.isdisjoint(benchmarks)
-        if (chosen := _chosen(planner, panels, metric))
     }
-    if metric and not found:
-        raise UnknownNameError("metric", metric, {one.metric for panels in known.values() for one in panels})
-    return found
+    if metric:
+        check_known("metric", [metric], {one.metric for panels in asked.values() for one in panels})
+    return {name: chosen for name, panels in asked.items() if (chosen := _chosen(planner, panels, metric))}
 
 
 def _chosen(planner: Planner, panels: Sequence[Panel], metric: str) -> list[Panel]:

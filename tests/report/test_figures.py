@@ -134,6 +134,8 @@ def test_benchmarks_metric_and_x_choose_the_panels(two_metrics):
     for wrong in ({"benchmarks": ["zero_shot/z"]}, {"metric": "top9"}, {"x": "top9"}):
         with pytest.raises(UnknownNameError):
             plan_figures(two_metrics, **wrong)
+    with pytest.raises(ConfigError, match="x axis"):
+        plan_figures(two_metrics, metric="top1", x="top1")
 
 
 def test_plot_draws_a_metric_over_training_or_against_another_one(two_metrics):

@@ -142,9 +142,9 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     if album is not None:
         for run, stops in album.stops.items():
             for way in album.gallery.answers:
-                album.answers[run, way], album.maps[run, way] = (
-                    pd.DataFrame(kept[run, way], album.items, list(stops)) for kept in (answers, maps)
-                )
+                album.answers[run, way] = pd.DataFrame(answers[run, way], album.items, list(stops))
+            for way in album.gallery.maps:
+                album.maps[run, way] = pd.DataFrame(maps[run, way], album.items, list(stops))
     return album
 
 
@@ -201,7 +201,7 @@ def _part(album: _Album, pictures: Pictures, ways: Sequence[str], items: pd.Inde
             "revisions": list(stops),
             "stops": list(stops.values()),
             "answers": [words.encoded(album.answers[run, way].loc[items]) for way in ways],
-            "maps": [maps_sheet(album.maps[run, way].loc[items]) for way in ways],
+            "maps": [maps_sheet(album.maps[run, way].loc[items]) for way in ways if gallery.maps],
         }
         for run, stops in album.stops.items()
     }

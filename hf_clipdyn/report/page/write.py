@@ -19,7 +19,7 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import counted
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import claims as claims_words
-from hf_clipdyn.report import plotly, provenance, tables, tryit, words
+from hf_clipdyn.report import plotly, provenance, tables, words
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import evidence, front
@@ -37,7 +37,8 @@ _ASKED = {
 }
 """What the template asks for words and tables, by its name there."""
 _PROGRAM = ("core.js", "charts.js", "tools.js", "parts.js", "stimuli.js", "start.js")
-"""The program's files in their order."""
+_TRY_IT = ("model.js", "map.js", "tryit.js")
+"""The files of the program and of its part for "Try it", in their order."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
@@ -166,10 +167,10 @@ def render(
         name=title or (study.runs[0] if len(study.runs) == 1 else several),
         version=__version__,
         theme=_THEME,
-        style=_verbatim(_text("page.css") + (tryit.style() if try_it else "")),
+        style=_verbatim(_text("page/page.css") + (_text("tryit/tryit.css") if try_it else "")),
         data_text=_deflated(data),
-        library=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program(tryit.program() if try_it else ""))),
+        library=_verbatim(_script(_text("page/vendor/plotly-cartesian.min.js"))),
+        program=_verbatim(_script(_program(try_it=bool(try_it)))),
         study=study,
         data=data,
         axes=axes | {metric["key"]: metric["title"] for metric in metrics if metric["main"]},
@@ -198,14 +199,15 @@ def _seeds(study: Study) -> dict[int, list[str]]:
 
 
 def _text(name: str) -> str:
-    """A file of this folder."""
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    """A file of the report's folders."""
+    return (files("hf_clipdyn.report") / name).read_text(encoding="utf-8")
 
 
-def _program(try_it: str) -> str:
-    """The program's files inside the scope of one function; that of the models in its own, before the last."""
-    *texts, last = (_text(f"program/{name}") for name in _PROGRAM)
-    joined = "\n".join([*texts, f"{{\n{try_it}\n}}" if try_it else "", last])
+def _program(*, try_it: bool) -> str:
+    """The program's files inside the scope of one function; those of "Try it" in their own, before the last."""
+    *texts, last = (_text(f"page/program/{name}") for name in _PROGRAM)
+    models = "\n".join(_text(f"tryit/{name}") for name in _TRY_IT)
+    joined = "\n".join([*texts, f"{{\n{models}\n}}" if try_it else "", last])
     return f'(async () => {{\n"use strict";\n{joined}}})();'
 
 
@@ -223,7 +225,7 @@ def _script(text: str) -> str:
 def _verbatim(text: str) -> Any:
     from markupsafe import Markup
 
-    # Safe: files of this package, and JSON without the signs of HTML.
+    # Safe: files of this package.
     return Markup(text)  # noqa: S704
 
 

@@ -5,7 +5,7 @@
 
 const PER_PAGE = 12;
 const PER_PAGE_OF_MAPS = 8;
-const FIRST_LETTER = 48; // of answers, see `Shown.encoded`
+const FIRST_LETTER = 48; // of answers, see `Words.encoded`
 const STIMULI = DATA.parts.stimuli;
 
 // Of several benchmarks, the holder of the one that is chosen is in sight.
@@ -113,7 +113,7 @@ function viewOf(part, run, way = 0) {
   return { part, rows, now, maps: maps[way], names, revision: names[now] };
 }
 
-// Whether a stimulus passes a filter of `Shown.described`.
+// Whether a stimulus passes one of `Words.filters`.
 function passes({ now, before, never, changed, agreed }, view, item) {
   const kinds = view.rows[item].map(({ kind }) => kind);
   return (!now || now.includes(kinds[view.now]))
