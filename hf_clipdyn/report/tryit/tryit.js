@@ -16,7 +16,7 @@ live(holder, [], () => {
 
 function mountTryIt(element, part) {
   const towers = new Map();
-  const texts = readHalves(part.texts);
+  const texts = readFloats(part.texts);
   const view = { part, picked: [], answers: [], scores: null, asked: 0 };
   const seen = within(".tryit-seen");
   const board = drawingBoard(ask);
@@ -101,8 +101,8 @@ function answerSentence({ part, picked, scores }, at) {
 // Checkboxes of the classes, of many those that were picked, and a field for the name of one of them.
 function mountPicker(view, changed) {
   const { classes } = view.part;
-  const places = ["[type=text]", "button", "[role=status]"];
-  const [field, button, said] = places.map((place) => within(`.tryit-picker > ${place}`));
+  const form = within(".tryit-picker");
+  const [field, said] = ["[type=text]", "[role=status]"].map((place) => form.querySelector(place));
   const boxes = [...holder.querySelectorAll(".tryit-classes input")];
   const known = () => [...boxes.keys()].filter((name) => boxes[name].checked);
   view.picked = known();
@@ -115,7 +115,8 @@ function mountPicker(view, changed) {
     box.closest("label").hidden = boxes.length > MOST_CLASSES && !box.checked;
     changed();
   };
-  const add = () => {
+  const add = (event) => {
+    event.preventDefault();
     const wanted = field.value.trim();
     const box = boxes[classes.findIndex(({ name, text }) => [name, text].some((known) => same(known, wanted)))];
     if (box) {
@@ -128,8 +129,7 @@ function mountPicker(view, changed) {
   };
   const same = (text, other) => text.toLowerCase() === other.toLowerCase();
   boxes.forEach((box) => box.addEventListener("change", () => pick(box)));
-  field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
-  button.addEventListener("click", add);
+  form.addEventListener("submit", add);
 }
 
 // ---------------------------------------------------------------- the image
@@ -139,7 +139,6 @@ function drawingBoard(given) {
   const places = [".tryit-board", "[type=file]", "[type=color]", ".tryit-tools [type=range]", ".tryit-said"];
   const [canvas, file, colour, size, said] = places.map(within);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  let from = null;
   const hand = () => given(context.getImageData(0, 0, DRAWN_SIDE, DRAWN_SIDE));
   const fillWith = (shade) => {
     context.fillStyle = shade;
@@ -179,28 +178,22 @@ function drawingBoard(given) {
     open(event.dataTransfer.files[0]);
   }
 
-  function place({ clientX, clientY }) {
-    const { left, top, width } = canvas.getBoundingClientRect();
-    return [clientX - left, clientY - top].map((at) => (at * DRAWN_SIDE) / width);
-  }
-
-  function stroke(event) {
-    if (!from) return;
-    const to = place(event);
-    Object.assign(context, { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round" });
-    context.stroke(new Path2D(`M${from}L${to}`));
-    from = to;
+  function place({ offsetX, offsetY }) {
+    return [offsetX, offsetY].map((at) => (at * DRAWN_SIDE) / canvas.clientWidth);
   }
 
   function begin(event) {
     canvas.setPointerCapture(event.pointerId);
-    from = place(event);
+    const brush = { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round", lineJoin: "round" };
+    Object.assign(context, brush).beginPath();
+    context.moveTo(...place(event));
     stroke(event);
   }
 
-  function finish() {
-    if (from) hand();
-    from = null;
+  function stroke(event) {
+    if (!canvas.hasPointerCapture(event.pointerId)) return;
+    context.lineTo(...place(event));
+    context.stroke();
   }
 
   const paint = (shade) => {
@@ -211,7 +204,7 @@ function drawingBoard(given) {
   const onclick = { file: () => file.click(), clear, fill: () => paint(colour.value) };
   for (const [name, task] of Object.entries(onclick)) within(`[data-do=${name}]`).addEventListener("click", task);
   file.addEventListener("change", () => open(file.files[0]));
-  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish });
+  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onlostpointercapture: hand });
   fill(canvas, { ondragover: (event) => event.preventDefault(), ondrop: drop });
   return { take, clear };
 }
