@@ -57,7 +57,7 @@ function mountGlance() {
   if (table) mountModels(table);
 }
 
-// Models without training, a row each: a heading sorts them, a select shows paired differences.
+// Models without training, a row each: a heading sorts them.
 function mountModels(table) {
   const [heads, rows] = [[...table.tHead.rows[0].cells], [...table.tBodies[0].rows]];
   // "2d" is by the third column, the greatest first; usual is the first column of values.
@@ -70,7 +70,7 @@ function mountModels(table) {
     const [column, down] = sorted();
     if (target.closest("button")) state.set("sort", `${at}${(at === column ? !down : at > 0) ? "d" : "a"}`);
   });
-  live(table, ["hidden", "sort", "against"], () => {
+  live(table, ["hidden", "sort"], () => {
     const [column, down] = sorted();
     const off = hiddenNames();
     const key = ({ cells }) => cells[column].dataset.value ?? "";
@@ -80,9 +80,6 @@ function mountModels(table) {
     table.tBodies[0].replaceChildren(...wanted);
     heads.forEach((head) => head.removeAttribute("aria-sort"));
     heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
-    for (const words of document.querySelectorAll("[data-minus]")) {
-      words.hidden = words.dataset.minus !== chosen("against");
-    }
   });
 }
 
@@ -90,33 +87,6 @@ function mountModels(table) {
 
 const VIEWS = [...DATA.benchmarks, ...DATA.charts].flatMap(({ views, words = {} }) =>
   views.map((view) => ({ ...view, words })));
-
-// Tabs, one for each benchmark; the key of their row holds the chosen one in the address.
-function mountTabs() {
-  for (const bar of document.querySelectorAll("[role=tablist]")) {
-    const tabs = [...bar.children];
-    const { key } = bar.dataset;
-    const anchor = (tab) => tab.getAttribute("aria-controls");
-    const choose = (tab) => state.set(key, tab === tabs[0] ? null : anchor(tab));
-    bar.addEventListener("click", ({ target }) => tabs.includes(target) && choose(target));
-    bar.addEventListener("keydown", (event) => {
-      const at = tabs.indexOf(event.target);
-      const next = { ArrowLeft: at - 1, ArrowRight: (at + 1) % tabs.length, Home: 0, End: -1 }[event.key];
-      if (next === undefined) return;
-      event.preventDefault();
-      choose(tabs.at(next));
-      tabs.at(next).focus();
-    });
-    state.watch([key], () => {
-      const now = tabs.find((tab) => anchor(tab) === state.get(key)) ?? tabs[0];
-      for (const tab of tabs) {
-        tab.setAttribute("aria-selected", String(tab === now));
-        tab.tabIndex = tab === now ? 0 : -1;
-        document.getElementById(anchor(tab)).hidden = tab !== now;
-      }
-    });
-  }
-}
 
 // A view: a figure whose selects choose one of its panels, with words and numbers beside it.
 function mountView(view) {
@@ -126,7 +96,8 @@ function mountView(view) {
   const [caption, aside, details, slot] = places.map((place) => element.querySelector(place));
   const fillTable = () => {
     if (!details.open || !slot.drawn) return;
-    details.lastElementChild.replaceChildren(tableOf(slot.drawn.panel.title, rowsOf(slot)));
+    const [headings, ...rows] = rowsOf(slot);
+    details.lastElementChild.replaceChildren(tableOf(slot.drawn.panel.title, rows, headings));
   };
   const then = (panel) => {
     caption.textContent = panel.title;
@@ -165,10 +136,10 @@ function fillReadout(aside, { words }, panel, slot) {
     const earlier = revision && revision !== revisionOf(meta.run, stop()) ? ` (${revision})` : "";
     const swatch = h("i", { class: "swatch", style: `background:${line.color}` });
     const read = i < 0 ? "no revision so early" : pointWords(meta, i) + earlier;
-    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.label), h("td", {}, read));
+    return [[swatch, meta.label], read];
   });
-  const table = h("table", {}, h("caption", {}, `At ${DATA.meta.stops[stop()]}`), h("tbody", {}, rows));
-  aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...(rows.length ? [table] : []));
+  const table = rows.length ? [tableOf(`At ${DATA.meta.stops[stop()]}`, rows)] : [];
+  aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...table);
   mountItems(aside, panel, slot);
 }
 

@@ -7,17 +7,18 @@ mountChoices();
 mountTools();
 mountBar();
 mountGlance();
-mountStimuli();
-mountTabs();
+document.querySelectorAll("[data-view=stimuli]").forEach(mountStimuli);
+document.querySelectorAll("#changed").forEach(mountChanged);
 VIEWS.forEach(mountView);
 mountScatter();
 mountLinks();
 
 // Brings a place into sight: opens what hides it, and stays there while charts above it are drawn.
 function goTo(goal) {
-  for (let panel = goal.closest("[role=tabpanel]"); panel?.hidden; panel = null) {
-    document.getElementById(panel.getAttribute("aria-labelledby")).click();
-    panel.hidden = false;
+  const part = goal.closest("[data-of][hidden]");
+  if (part) {
+    state.set(part.dataset.of, part.dataset.option);
+    part.hidden = false;
   }
   for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) {
     fold.open = true;
@@ -51,11 +52,7 @@ function mountLinks() {
   };
   addEventListener("hashchange", asked);
   asked();
-  let resting = 0;
-  addEventListener("scroll", () => {
-    clearTimeout(resting);
-    resting = setTimeout(() => { if (scrollY !== landed) state.set("at", placeInSight()); }, 250);
-  }, { passive: true });
+  addEventListener("scrollend", () => { if (scrollY !== landed) state.set("at", placeInSight()); });
 }
 
 // The last section, fold or view above the upper third of the screen; null at the top of the page.

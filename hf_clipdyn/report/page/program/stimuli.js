@@ -8,18 +8,7 @@ const PER_PAGE_OF_MAPS = 8;
 const FIRST_LETTER = 48; // of answers, see `Shown.encoded`
 const STIMULI = DATA.parts.stimuli;
 
-// Of several benchmarks, the holder of the one that is chosen is in sight.
-function mountStimuli() {
-  const holders = [...document.querySelectorAll("[data-stimuli-of]")];
-  state.watch(["stimuli"], () => {
-    for (const holder of holders) holder.hidden = holder.dataset.stimuliOf !== chosen("stimuli");
-  });
-  document.querySelectorAll("[data-view=stimuli]").forEach(mountBrowser);
-  const changed = document.getElementById("changed");
-  if (changed) mountChanged(changed.querySelector("ul"), STIMULI[changed.dataset.benchmark]);
-}
-
-function mountBrowser(element) {
+function mountStimuli(element) {
   const part = STIMULI[element.dataset.name];
   const key = (choice) => `${element.dataset.name}.stimuli-${choice}`;
   const places = ["[aria-live]", ".stimuli", ".pager", ".pager > span"];
@@ -59,7 +48,8 @@ function mountBrowser(element) {
 }
 
 // The stimuli of the first screen: those that follow the course of the answers most cleanly.
-function mountChanged(list, part) {
+function mountChanged({ dataset: { benchmark }, lastElementChild: list }) {
+  const part = STIMULI[benchmark];
   const { run, items } = part.follows;
   const render = () => {
     const view = viewOf(part, run);
