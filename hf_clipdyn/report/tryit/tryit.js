@@ -32,7 +32,7 @@ function mountTryIt(element, part) {
     seen.nextElementSibling.textContent = `${words} (attention rollout).`;
     seen.setAttribute("aria-label", words);
     const answer = view.answers[at];
-    if (answer) drawAttention(seen.getContext("2d"), part.size, view.levels, answer.attention);
+    if (answer) drawAttention(seen.children, part.size, view.levels, answer.attention);
     showMap(at, answer?.vector);
   };
 
@@ -204,25 +204,21 @@ function drawingBoard(given) {
   const onclick = { file: () => file.click(), clear, fill: () => paint(colour.value) };
   for (const [name, task] of Object.entries(onclick)) within(`[data-do=${name}]`).addEventListener("click", task);
   file.addEventListener("change", () => open(file.files[0]));
-  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onlostpointercapture: hand });
-  fill(canvas, { ondragover: (event) => event.preventDefault(), ondrop: drop });
+  const drawn = { onpointerdown: begin, onpointermove: stroke, onlostpointercapture: hand };
+  fill(canvas, { ...drawn, ondragover: drop, ondrop: drop });
   return { take, clear };
 }
 
-// The model's input, darker where attention is low.
-function drawAttention(context, { image, patch }, levels, attention) {
-  const grid = image / patch;
+// The model's input, and a veil over it that is darker where attention is low.
+function drawAttention([input, veil], { image, patch }, levels, attention) {
   const peak = Math.max(...attention) || 1;
-  const paint = (side, colour) => {
+  const paint = (canvas, side, colour) => {
     const pixels = new ImageData(side, side);
     for (let i = 0; i < side * side; i += 1) pixels.data.set(colour(i), 4 * i);
-    const small = h("canvas", { width: side, height: side });
-    small.getContext("2d").putImageData(pixels, 0, 0);
-    context.imageSmoothingEnabled = side === grid;
-    context.drawImage(small, 0, 0, DRAWN_SIDE, DRAWN_SIDE);
+    fill(canvas, { width: side, height: side }).getContext("2d").putImageData(pixels, 0, 0);
   };
-  paint(image, (i) => [...levels.subarray(3 * i, 3 * i + 3), 255]);
-  paint(grid, (i) => [8, 8, 24, Math.round(215 * (1 - (attention[i] / peak) ** 0.7))]);
+  paint(input, image, (i) => [...levels.subarray(3 * i, 3 * i + 3), 255]);
+  paint(veil, image / patch, (i) => [8, 8, 24, Math.round(215 * (1 - (attention[i] / peak) ** 0.7))]);
 }
 
 // ---------------------------------------------------------------- the charts

@@ -13,11 +13,15 @@ const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
 const state = (() => {
   const watchers = [];
   const changed = new Set();
-  let [held, writing] = [null, 0];
+  let [held, writing] = [new URLSearchParams(), 0];
 
+  // Reads the address, and says what changed. A link has a place alone, and leaves the choices as they are.
   function read() {
-    const text = location.hash.slice(1); // a place alone, as in a link from elsewhere, has no key
-    held = new URLSearchParams(text.includes("=") || !text ? text : `at=${text}`);
+    const text = location.hash.slice(1);
+    const alone = text && !text.includes("=");
+    if (alone) held.set("at", text);
+    else held = new URLSearchParams(text);
+    return alone ? "at" : "*";
   }
 
   function write() {
@@ -42,13 +46,12 @@ const state = (() => {
     changed.add(key);
   }
 
-  const all = () => notify("*");
   read();
   addEventListener("hashchange", () => {
-    read();
-    all();
+    notify(read());
+    write();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => notify("*"));
   return {
     get: (key, fallback = null) => held.get(key) ?? fallback,
     // Sets a text; null or undefined forgets the key.

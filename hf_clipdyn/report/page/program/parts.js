@@ -2,23 +2,19 @@
 
 // ---------------------------------------------------------------- bar
 
-function mountBar() {
-  if (document.getElementById("training")) mountSlider();
-  for (const box of document.querySelectorAll("#bar [data-runs]")) {
-    const runs = JSON.parse(box.dataset.runs);
-    box.addEventListener("change", () => showRuns(runs, box.checked));
-    state.watch(["hidden"], () => {
-      const off = hiddenNames();
-      box.checked = runs.some((name) => !off.has(name));
-      box.indeterminate = box.checked && runs.some((name) => off.has(name));
-    });
-  }
+function mountSwitch(box) {
+  const runs = JSON.parse(box.dataset.runs);
+  box.addEventListener("change", () => showRuns(runs, box.checked));
+  state.watch(["hidden"], () => {
+    const off = hiddenNames();
+    box.checked = runs.some((name) => !off.has(name));
+    box.indeterminate = box.checked && runs.some((name) => off.has(name));
+  });
 }
 
-function mountSlider() {
+function mountSlider(element) {
   const { stops, untrained } = DATA.meta;
-  const [input, output] = ["training", "training-at"].map((id) => document.getElementById(id));
-  const play = document.querySelector("#bar .play");
+  const [play, input, output] = [".play", "input", "output"].map((place) => element.querySelector(place));
   let timer = 0;
   const run = (on) => {
     clearInterval(timer);
@@ -27,8 +23,8 @@ function mountSlider() {
     play.setAttribute("aria-label", on ? "Stop" : "Play");
   };
   const step = () => {
-    if (stop() < stops.length - 1) setStop(stop() + 1);
-    else run(false);
+    if (stop() === stops.length - 1) run(false);
+    setStop(stop() + 1);
   };
   play.addEventListener("click", () => {
     if (!timer && stop() === stops.length - 1) setStop(0);
@@ -47,14 +43,10 @@ function mountSlider() {
 
 // ---------------------------------------------------------------- first screen
 
-function mountGlance() {
-  for (const figure of document.querySelectorAll("#overview figure[id]")) {
-    const { shown, only, behind } = figure.dataset;
-    const panel = () => DATA.overview[Number(shown ?? chosen("glance"))];
-    chart(figure, { panel, keys: ["glance"], small: true, only, behind });
-  }
-  const table = document.querySelector("table.models");
-  if (table) mountModels(table);
+function mountGlance(figure) {
+  const { shown, only, behind } = figure.dataset;
+  const panel = () => DATA.overview[Number(shown ?? chosen("glance"))];
+  chart(figure, { panel, keys: ["glance"], small: true, only, behind });
 }
 
 // Models without training, a row each: a heading sorts them.
@@ -78,8 +70,8 @@ function mountModels(table) {
     const wanted = rows.filter(({ dataset }) => !off.has(dataset.run));
     wanted.sort((a, b) => (key(a) === "") - (key(b) === "") || order(key(a), key(b)));
     table.tBodies[0].replaceChildren(...wanted);
-    heads.forEach((head) => head.removeAttribute("aria-sort"));
-    heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
+    const way = down ? "descending" : "ascending";
+    heads.forEach((head, at) => head.setAttribute("aria-sort", at === column ? way : "none"));
   });
 }
 
@@ -146,9 +138,7 @@ function fillReadout(aside, { words }, panel, slot) {
 // ---------------------------------------------------------------- evidence
 
 // Any two metrics against each other: paths over training, dots for models. They describe.
-function mountScatter() {
-  const figure = document.getElementById("scatter-chart");
-  if (!figure) return;
+function mountScatter(figure) {
   const keys = ["scatter.x", "scatter.y"];
   chart(figure, { keys, panel: () => scatterOf(...keys.map((key) => axisOf(chosen(key)))) });
 }

@@ -118,6 +118,8 @@ function changes({ rows }, item) {
   return given.filter((answer, i) => i > 0 && answer !== given[i - 1]).length;
 }
 
+function numbersOf(row) { return row.flatMap(({ number }) => number ?? []); }
+
 // An order of stimuli; those without a score come last.
 function orderBy(name, view) {
   const { part: { items: { id, people, share } }, rows, now } = view;
@@ -129,10 +131,7 @@ function orderBy(name, view) {
     share: (item) => share[item],
     high: number,
     low: (item) => -number(item),
-    span(item) {
-      const known = rows[item].map((answer) => answer.number).filter((each) => each !== undefined);
-      return Math.max(...known) - Math.min(...known);
-    },
+    span: (item) => Math.max(...numbersOf(rows[item])) - Math.min(...numbersOf(rows[item])),
     people: (item) => Math.abs(number(item) - (people[item] ?? NaN)),
   }[name];
   const rank = (item) => (Number.isFinite(score(item)) ? score(item) : -Infinity);
@@ -159,7 +158,7 @@ const AT_SLIDER = ", at the slider";
 
 // The answers in the order of training; the slider's is marked. The arrow keys move the slider.
 function strip({ part, rows, names, now, maps }, item) {
-  const all = rows.flatMap((row) => row.map(({ number }) => number)).filter((number) => number !== undefined);
+  const all = rows.flatMap(numbersOf);
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const cells = rows[item].map(({ words, sign, kind, number }, column) => {
     const inside = maps ? h("span", { class: "tile" }, mapped(maps, item, column, "alone"))
