@@ -12,8 +12,7 @@ function readTower(part, at) {
   for (const [name, kind, rows, columns] of part.tensors) {
     const own = factors.subarray(0, rows); // a vector, or the factors of the rows of a matrix
     const matrix = columns && codes.subarray(0, rows * columns);
-    tower[name] ??= {};
-    tower[name][kind] = matrix ? Float32Array.from(matrix, (code, i) => code * own[Math.floor(i / columns)]) : own;
+    (tower[name] ??= {})[kind] = matrix ? Float32Array.from(matrix, (code, i) => code * own[Math.floor(i / columns)]) : own;
     factors = factors.subarray(rows);
     codes = codes.subarray(matrix?.length ?? 0);
   }

@@ -236,8 +236,7 @@ function drawLines(slot, { part, picked, scores }, name, now) {
   const rings = traces.filter(({ y }) => y.length)
     .map(({ x, y, line }) => ({ x: x[now], y: y[now], colour: line.color, small: true }));
   const range = name === "probability" ? [-0.03, 1.03] : undefined;
-  const title = { text: escape(part.axis) };
-  const layout = { xaxis: { title }, yaxis: { range, nticks: 5 }, showlegend: true };
+  const layout = { xaxis: { title: { text: escape(part.axis) } }, yaxis: { range, nticks: 5 }, showlegend: true };
   const alt = `${name} of ${picked.map((of) => part.classes[of].name).join(", ")} over training`;
   const marks = () => ({ verticals: [part.places[now]], frames: [], rings, labels: [] });
   draw(slot, { traces, layout, alt, height: 250, marks });

@@ -70,8 +70,8 @@ function mountModels(table) {
     const wanted = rows.filter(({ dataset }) => !off.has(dataset.run));
     wanted.sort((a, b) => (key(a) === "") - (key(b) === "") || order(key(a), key(b)));
     table.tBodies[0].replaceChildren(...wanted);
-    const way = down ? "descending" : "ascending";
-    heads.forEach((head, at) => head.setAttribute("aria-sort", at === column ? way : "none"));
+    heads.forEach((head) => head.removeAttribute("aria-sort"));
+    heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
   });
 }
 

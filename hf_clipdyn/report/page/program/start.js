@@ -48,7 +48,11 @@ function mountLinks() {
   };
   addEventListener("hashchange", asked);
   asked();
-  addEventListener("scrollend", () => { if (scrollY !== landed) state.set("at", placeInSight()); });
+  let resting = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(resting);
+    resting = setTimeout(() => { if (scrollY !== landed) state.set("at", placeInSight()); }, 250);
+  }, { passive: true });
 }
 
 // The last section, fold or view above the upper third of the screen; null at the top of the page.

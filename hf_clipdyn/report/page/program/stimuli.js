@@ -31,8 +31,7 @@ function mountStimuli(element) {
     const focused = list.contains(document.activeElement) && document.activeElement.closest("li[data-item]");
     list.classList.toggle("with-maps", Boolean(view.maps));
     list.replaceChildren(...shown.map((item) => stimulus(view, item)));
-    const again = focused && list.querySelector(`[data-item="${focused.dataset.item}"] .strip`);
-    if (again) again.focus({ preventScroll: true });
+    if (focused) list.querySelector(`[data-item="${focused.dataset.item}"] .strip`)?.focus({ preventScroll: true });
     const among = kept.length === part.shown ? "" : ` that pass the filter, of ${count(part.shown)}`;
     const range = `${first + 1} to ${first + shown.length} of ${count(kept.length)}${among}`;
     found.textContent = kept.length ? `${range}. Marked: ${view.revision}.`
