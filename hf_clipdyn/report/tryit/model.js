@@ -11,10 +11,10 @@ function readTower(part, at) {
   const tower = {};
   for (const [name, kind, rows, columns] of part.tensors) {
     const own = factors.subarray(0, rows); // a vector, or the factors of the rows of a matrix
-    const matrix = columns && codes.subarray(0, rows * columns);
-    (tower[name] ??= {})[kind] = matrix ? Float32Array.from(matrix, (code, i) => code * own[Math.floor(i / columns)]) : own;
+    const whole = columns && codes.subarray(0, rows * columns);
+    (tower[name] ??= {})[kind] = whole ? Float32Array.from(whole, (code, i) => code * own[Math.floor(i / columns)]) : own;
     factors = factors.subarray(rows);
-    codes = codes.subarray(matrix?.length ?? 0);
+    codes = codes.subarray(whole?.length ?? 0);
   }
   return tower;
 }
