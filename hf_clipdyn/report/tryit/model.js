@@ -12,7 +12,8 @@ function readTower(part, at) {
   for (const [name, kind, rows, columns] of part.tensors) {
     const own = factors.subarray(0, rows); // a vector, or the factors of the rows of a matrix
     const whole = columns && codes.subarray(0, rows * columns);
-    (tower[name] ??= {})[kind] = whole ? Float32Array.from(whole, (code, i) => code * own[Math.floor(i / columns)]) : own;
+    const weights = whole ? Float32Array.from(whole, (code, i) => code * own[Math.floor(i / columns)]) : own;
+    (tower[name] ??= {})[kind] = weights;
     factors = factors.subarray(rows);
     codes = codes.subarray(whole?.length ?? 0);
   }
