@@ -50,7 +50,7 @@ def _show(page, place):
           const element = document.querySelector(place);
           const panel = element.closest(".benchmark[hidden]");
           if (panel) document.getElementById(`tab-${panel.id}`).click();
-          requestAnimationFrame(() => requestAnimationFrame(() => element.scrollIntoView()));
+          requestAnimationFrame(() => requestAnimationFrame(() => element.scrollIntoView({behavior: "instant"})));
         }""",
         place,
     )
