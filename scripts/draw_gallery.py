@@ -77,7 +77,7 @@ SCREENS = {
 }
 OPEN_TABS = """async (place) => {
   const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  for (const tab of document.querySelectorAll("[role=tab]")) {
+  for (const tab of document.querySelectorAll(".tabs input")) {
     if (document.querySelector(place)?.checkVisibility()) break;
     tab.click();
     await frame();

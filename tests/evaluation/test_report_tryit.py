@@ -149,7 +149,7 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(table, store):
 def test_revisions_that_do_not_fit_are_left_out_evenly(revisions, monkeypatch, caplog):
     with revisions.encoder("epoch-002") as encoder:
         tower = Tower.of(encoder)
-    size = len(tower.codes) + len(tower.halves)
+    size = len(tower.codes) + len(tower.factors)
     monkeypatch.setattr(tryit, "MOST_BYTES", int(2.5 * size / 0.95))
     assert tryit._affordable(revisions) == ["epoch-000", "epoch-002"]
     monkeypatch.setattr(tryit, "MOST_BYTES", int(1.5 * size))

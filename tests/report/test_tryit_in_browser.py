@@ -106,7 +106,7 @@ def test_an_example_is_answered_at_every_epoch_and_the_slider_moves_all(tried):
     assert status(page).startswith("epoch-000: ")
     assert page.evaluate(moved) != before
     assert "the star is your image" in page.locator(".tryit-map").get_attribute("aria-label")
-    assert "epoch-000" in page.locator(".tryit canvas").last.get_attribute("aria-label")
+    assert "epoch-000" in page.locator(".tryit-seen").get_attribute("aria-label")
 
 
 def test_an_image_is_dropped_or_drawn_and_what_is_no_image_is_said(tried):

@@ -182,7 +182,7 @@ def test_models_of_one_revision_are_rows_that_can_be_sorted_with_their_paired_di
     rows = page.locator("#overview tbody tr")
     assert [line.split()[0] for line in rows.all_inner_texts()] == ["me/a", "me/b"]
     page.locator("#overview").get_by_label("Paired differences from").select_option("me/a")
-    until(page, "document.querySelector('#overview [data-minus=\"me/a\"]:not([hidden])')")
+    until(page, "document.querySelector('#overview [data-option=\"me/a\"]:not([hidden])')")
     words = page.locator("#overview .difference:visible").all_inner_texts()
     assert words
     assert all(" minus me/a" in one and ", p = " in one for one in words)

@@ -21,8 +21,8 @@ from hf_clipdyn.report.planning import Planner
 from hf_clipdyn.report.plotly import axis, figure, safe, short
 from hf_clipdyn.report.style import COLOURS, HUES, look
 
-_TEMPLATE = Path(__file__).with_name("template.json")
-"""What all charts share, in Plotly's words."""
+_LOOK = Path(__file__).with_name("look.json")
+"""In Plotly's words, what all charts share (``template``), and the marks of points that are not on a line."""
 _CLOCKS = {
     "epoch": ("epoch", "epoch"),
     "step": ("training steps", "step"),
@@ -86,7 +86,7 @@ def payload(
             "axes": axes,
             "axis": next((name for name in preferred if name in axes), "order"),
             "colours": COLOURS,
-            "template": json.loads(_TEMPLATE.read_text(encoding="utf-8")),
+            **json.loads(_LOOK.read_text(encoding="utf-8")),
         },
         "runs": [_run(run, planner) for run in planner.group_of],
         "groups": [_group(group, planner.groups) for group in planner.groups],

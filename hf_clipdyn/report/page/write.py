@@ -229,8 +229,8 @@ def _verbatim(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
-def _images(study: Study, drawn: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
+def _images(study: Study, drawn: Mapping[str, bytes]) -> list[tuple[str, str, str]]:
+    """The overview and the figure of the claims for browsers without a script: name, address and words."""
     images = page_figures(study, drawn)
     tested = [verdict for verdict in study.verdicts if verdict.is_tested]
     claims = (f"{one.claim.number} {one.claim.title}: {one.word}." for one in tested)
@@ -238,7 +238,7 @@ def _images(study: Study, drawn: Mapping[str, bytes]) -> list[tuple[str, str]]:
         "summary": ["The study at a glance.", *(panel.alt for panel in study.planner.glance)],
         "claims": ["The contrasts of the claims, in units of the smallest effect δ.", *claims],
     }
-    return [(_address(images[name]), " ".join(words[name])) for name in words if name in images]
+    return [(name, _address(images[name]), " ".join(words[name])) for name in words if name in images]
 
 
 def _address(drawn: bytes) -> str:

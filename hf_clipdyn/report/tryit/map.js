@@ -9,8 +9,8 @@ function embeddingMap(part) {
   const { map } = part;
   const points = new Int8Array(readBytes(map.points).buffer);
   const stimuli = points.length / 2 / part.revisions.length;
-  const onto = readHalves(map.onto);
-  const places = [".tryit-map", ".tryit-legend", ".tryit-space > .quiet"];
+  const onto = readFloats(map.onto);
+  const places = [".tryit-map", ".tryit-legend", ".tryit-space > .quiet > span"];
   const [drawing, legend, caption] = places.map((place) => document.querySelector(place));
   const marks = Array.from({ length: stimuli }, () => svg("path"));
   const star = svg("path", { d: MAP_STAR, "stroke-width": 1.5 });
@@ -57,10 +57,8 @@ function embeddingMap(part) {
     if (vector) put(star, projected(vector, at));
     const yours = vector ? "; the star is your image" : "";
     const share = `${Math.round(100 * map.shares[at])} % of the variance of their embeddings`;
-    const words = `${stimuli} stimuli at ${part.revisions[at]}${yours}. The plane shows ${share}.`;
-    caption.textContent = `${words} Each revision is turned onto the next one (orthogonal Procrustes),`
-      + " because training may turn the whole space without changing an answer.";
-    drawing.setAttribute("aria-label", words);
+    caption.textContent = `${stimuli} stimuli at ${part.revisions[at]}${yours}. The plane shows ${share}.`;
+    drawing.setAttribute("aria-label", caption.textContent);
   }
 
   state.watch(["tryit.cue"], paint);

@@ -2,35 +2,23 @@
 
 function readBytes(text) { return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)); }
 
-function readHalves(text) {
-  const codes = new Uint16Array(readBytes(text).buffer);
-  return Float32Array.from(codes, (code) => {
-    const [exponent, fraction] = [(code >> 10) & 31, code & 1023];
-    const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
-    return code & 32768 ? -size : size;
-  });
-}
+function readFloats(text) { return new Float32Array(readBytes(text).buffer); }
 
-// The tensors of a revision by their names in the model, in the order in which tower.py wrote them.
+// The parts of a revision by name, each with its weight and bias, in the order in which tower.py wrote them.
 function readTower(part, at) {
   let codes = new Int8Array(readBytes(part.codes[at]).buffer);
-  let halves = readHalves(part.halves[at]);
+  let factors = readFloats(part.factors[at]);
   const tower = {};
-  for (const [name, rows, columns] of part.tensors) {
-    const own = halves.subarray(0, rows); // a vector, or the factors of the rows of a matrix
-    halves = halves.subarray(rows);
-    tower[name] = own;
-    if (columns) {
-      const matrix = codes.subarray(0, rows * columns);
-      tower[name] = Float32Array.from(matrix, (code, i) => code * own[Math.floor(i / columns)]);
-      codes = codes.subarray(rows * columns);
-    }
+  for (const [name, kind, rows, columns] of part.tensors) {
+    const own = factors.subarray(0, rows); // a vector, or the factors of the rows of a matrix
+    const whole = columns && codes.subarray(0, rows * columns);
+    const weights = whole ? Float32Array.from(whole, (code, i) => code * own[Math.floor(i / columns)]) : own;
+    (tower[name] ??= {})[kind] = weights;
+    factors = factors.subarray(rows);
+    codes = codes.subarray(whole?.length ?? 0);
   }
   return tower;
 }
-
-// Weight and bias of a part of the tower.
-function own(tower, name) { return { weight: tower[`${name}.weight`], bias: tower[`${name}.bias`] }; }
 
 // ---------------------------------------------------------------- images
 
@@ -115,7 +103,7 @@ function normed(x, n, { weight, bias }, eps) {
 function attended(x, n, tower, layer, heads) {
   const width = x.length / n;
   const each = width / heads;
-  const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, own(tower, `${layer}.self_attn.${name}_proj`)));
+  const [q, k, v] = ["q", "k", "v"].map((name) => linear(x, n, tower[`${layer}.self_attn.${name}_proj`]));
   const [mixed, mean] = [new Float32Array(n * width), new Float32Array(n * n)];
   for (let start = 0; start < width; start += each) {
     for (let row = 0; row < n; row += 1) {
@@ -131,7 +119,7 @@ function attended(x, n, tower, layer, heads) {
       });
     }
   }
-  return { mixed: linear(mixed, n, own(tower, `${layer}.self_attn.out_proj`)), mean };
+  return { mixed: linear(mixed, n, tower[`${layer}.self_attn.out_proj`]), mean };
 }
 
 // The error function to 2e-7 (Abramowitz and Stegun 7.1.26).
@@ -151,19 +139,16 @@ const ACTIVATIONS = {
 function tokens(tower, part, levels) {
   const { image, patch, width } = part.size;
   const [grid, area] = [image / patch, patch * patch];
-  const { weight: positions } = own(tower, "vision_model.embeddings.position_embedding");
-  const patches = new Float32Array(image * image * 3);
-  for (let pixel = 0; pixel < image * image; pixel += 1) {
-    const [row, column] = [Math.floor(pixel / image), pixel % image];
-    const place = Math.floor(row / patch) * grid + Math.floor(column / patch);
-    const at = place * 3 * area + (row % patch) * patch + (column % patch);
-    for (let c = 0; c < 3; c += 1) {
-      patches[at + c * area] = (levels[3 * pixel + c] - part.mean[c]) / part.deviation[c];
-    }
-  }
+  const patches = new Float32Array(levels.length).map((_, at) => {
+    const [place, c, inside] = [Math.floor(at / (3 * area)), Math.floor(at / area) % 3, at % area];
+    const row = Math.floor(place / grid) * patch + Math.floor(inside / patch);
+    const column = (place % grid) * patch + (inside % patch);
+    return (levels[3 * (row * image + column) + c] - part.mean[c]) / part.deviation[c];
+  });
   const x = new Float32Array((grid * grid + 1) * width);
-  x.set(tower["vision_model.embeddings.class_embedding"]);
-  x.set(linear(patches, grid * grid, own(tower, "vision_model.embeddings.patch_embedding")), width);
+  x.set(tower["vision_model.embeddings"].class_embedding);
+  x.set(linear(patches, grid * grid, tower["vision_model.embeddings.patch_embedding"]), width);
+  const positions = tower["vision_model.embeddings.position_embedding"].weight;
   return x.map((value, i) => value + positions[i]);
 }
 
@@ -171,11 +156,11 @@ function embed(tower, part, levels) {
   const { heads, eps, width, activation, layers } = part.size;
   let x = tokens(tower, part, levels);
   const n = x.length / width;
-  x = normed(x, n, own(tower, "vision_model.pre_layrnorm"), eps);
+  x = normed(x, n, tower["vision_model.pre_layrnorm"], eps);
   const means = [];
   for (let i = 0; i < layers; i += 1) {
     const layer = `vision_model.encoder.layers.${i}`;
-    const of = (name) => own(tower, `${layer}.${name}`);
+    const of = (name) => tower[`${layer}.${name}`];
     const { mixed, mean } = attended(normed(x, n, of("layer_norm1"), eps), n, tower, layer, heads);
     means.push(mean);
     x = x.map((value, at) => value + mixed[at]);
@@ -183,8 +168,8 @@ function embed(tower, part, levels) {
     const added = linear(hidden, n, of("mlp.fc2"));
     x = x.map((value, at) => value + added[at]);
   }
-  const pooled = normed(x.subarray(0, width), 1, own(tower, "vision_model.post_layernorm"), eps);
-  const vector = linear(pooled, 1, own(tower, "visual_projection"));
+  const pooled = normed(x.subarray(0, width), 1, tower["vision_model.post_layernorm"], eps);
+  const vector = linear(pooled, 1, tower.visual_projection);
   const length = Math.hypot(...vector) || 1;
   return { vector: vector.map((value) => value / length), attention: rolledOut(means, n) };
 }

@@ -60,7 +60,7 @@ def payload(
         - ``revisions`` (names) and their ``stops`` of the slider, ``axis`` and ``places`` (of the revisions),
           ``leftOut`` (their number).
         - ``size``: of the tower; ``mean`` and ``deviation`` in grey levels; ``scales``: logit scales of the revisions.
-        - ``codes`` and ``halves``: the tensors of each revision, see `Tower`.
+        - ``codes`` and ``factors``: the tensors of each revision, see `Tower`.
         - ``classes``: ``name`` and ``text`` of each; ``texts``: unit vectors, (revisions, classes, d).
         - ``agreement``: in how many of ``asked`` answers the rounded models choose as the exact ones do.
         - ``examples``: ``title`` and ``uri`` of images; ``map``: see `_map`, and the class of each stimulus by cue.
@@ -130,7 +130,7 @@ def _affordable(model: LoadedRevisions) -> list[str]:
     """Names of the revisions that fit, evenly spaced; none if not even two do."""
     with model.encoder(model.names[-1]) as encoder:
         tower = Tower.of(encoder)
-    size = len(tower.codes) + len(tower.halves)
+    size = len(tower.codes) + len(tower.factors)
     most = int(0.95 * MOST_BYTES / size)
     if most < min(2, len(model.names)):
         _log.warning(
@@ -145,7 +145,7 @@ def _read(
     model: LoadedRevisions, names: Sequence[str], images: Sequence[Image.Image], texts: Sequence[str]
 ) -> dict[str, Any]:
     """The towers, text vectors and logit scales of the revisions, and what they make of the stimuli."""
-    part: dict[str, Any] = {"codes": [], "halves": [], "scales": [], "embeddings": []}
+    part: dict[str, Any] = {"codes": [], "factors": [], "scales": [], "embeddings": []}
     vectors, equal, seen = [], 0, dict[str, NDArray[np.uint8]]()
     for name in names:
         with model.encoder(name) as encoder:
@@ -160,12 +160,12 @@ def _read(
             chosen, again = (similarity(one, of_texts).argmax(axis=1) for one in (exact, rounded))
             equal += int((chosen == again).sum())
             part["codes"].append(tower.codes)
-            part["halves"].append(tower.halves)
+            part["factors"].append(tower.factors)
             part["scales"].append(round(encoder.logit_scale, 4))
             part["embeddings"].append(unit(exact))
             vectors.append(of_texts)
             part |= tower.described
-    part["texts"] = encoded(np.stack(vectors).astype("<f2").tobytes())
+    part["texts"] = encoded(np.stack(vectors).astype("<f2").astype("<f4").tobytes())
     return part | {"agreement": equal, "asked": len(names) * len(images)}
 
 
@@ -177,7 +177,7 @@ def _map(embeddings: Sequence[Floats]) -> dict[str, Any]:
 
     Returns:
         - ``points``: (revisions, stimuli, 2) int8; times ``unit`` they are coordinates.
-        - ``onto``: of each revision (d, 2) and two more numbers, float16: a unit vector times the first, minus the
+        - ``onto``: of each revision (d, 2) and two more numbers, float32: a unit vector times the first, minus the
           others, lies in the plane.
         - ``shares``: of the embeddings' variance that the plane shows, by revision.
     """
@@ -196,7 +196,7 @@ def _map(embeddings: Sequence[Floats]) -> dict[str, Any]:
     return {
         "points": encoded(np.rint(points / step).astype(np.int8).tobytes()),
         "unit": step,
-        "onto": encoded(np.stack(onto).astype("<f2").tobytes()),
+        "onto": encoded(np.stack(onto).astype("<f2").astype("<f4").tobytes()),
         "shares": [round(float(share), 3) for share in shares],
     }
 

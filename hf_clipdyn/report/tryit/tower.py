@@ -25,16 +25,17 @@ class Tower:
     """The vision tower and projection of a `CLIPModel`.
 
     Attributes:
-        described: ``size``; ``mean`` and ``deviation`` of the channels, in grey levels; ``tensors``: name and shape of
-            each, in their order.
+        described: ``size``; ``mean`` and ``deviation`` of the channels, in grey levels; ``tensors``: part of the model,
+            kind and shape of each, in their order.
         codes: all matrices as int8, row by row, in base64.
-        halves: as float16, little-endian, in base64: of each matrix the factor of each of its rows, and the vectors.
+        factors: as float32, little-endian, in base64: of each matrix the factor of each of its rows, and the vectors;
+            all are values of float16, whose last bytes compress to nothing.
         rounded: by name, the weights that these make.
     """
 
     described: dict[str, Any]
     codes: str
-    halves: str
+    factors: str
     rounded: dict[str, NDArray[np.float32]]
 
     @classmethod
@@ -44,19 +45,19 @@ class Tower:
         Raises:
             ConfigError: the model is not a CLIP, or its images are prepared in another way.
         """
-        described, codes, halves, rounded = _described(encoder), b"", b"", {}
+        described, codes, numbers, rounded = _described(encoder), b"", b"", {}
         for name, tensor in _tensors(encoder.model).items():
             values = np.asarray(tensor.detach().float().cpu())
-            described["tensors"].append([name, *values.shape])
+            part, _, kind = name.rpartition(".")
+            described["tensors"].append([part, kind, *values.shape])
             if values.ndim > 1:
                 whole, factors = _rounded(values)
                 codes += whole.tobytes()
-                halves += factors.tobytes()
-                rounded[name] = whole * factors.astype(np.float32)[:, None]
+                rounded[name] = whole * factors[:, None]
             else:
-                halves += values.astype("<f2").tobytes()
-                rounded[name] = values.astype("<f2").astype(np.float32)
-        return cls(described, encoded(codes), encoded(halves), rounded)
+                rounded[name] = factors = values.astype("<f2").astype("<f4")
+            numbers += factors.tobytes()
+        return cls(described, encoded(codes), encoded(numbers), rounded)
 
     @contextmanager
     @torch.no_grad()
@@ -113,8 +114,8 @@ def _tensors(model: Any) -> dict[str, torch.Tensor]:
     return {name: own.flatten(1) if own.ndim > 1 else own for name, own in named}
 
 
-def _rounded(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+def _rounded(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A matrix as whole numbers from -127 to 127, and the factor of each row, which is not 0."""
     smallest = np.finfo(np.float16).smallest_subnormal
-    factors = np.maximum((np.abs(values).max(axis=1) / 127).astype("<f2"), smallest)
-    return np.clip(np.rint(values / factors.astype(np.float32)[:, None]), -127, 127).astype(np.int8), factors
+    factors = np.maximum((np.abs(values).max(axis=1) / 127).astype("<f2"), smallest).astype("<f4")
+    return np.clip(np.rint(values / factors[:, None]), -127, 127).astype(np.int8), factors

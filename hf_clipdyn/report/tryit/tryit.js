@@ -16,7 +16,7 @@ live(holder, [], () => {
 
 function mountTryIt(element, part) {
   const towers = new Map();
-  const texts = readHalves(part.texts);
+  const texts = readFloats(part.texts);
   const view = { part, picked: [], answers: [], scores: null, asked: 0 };
   const seen = within(".tryit-seen");
   const board = drawingBoard(ask);
@@ -32,7 +32,7 @@ function mountTryIt(element, part) {
     seen.nextElementSibling.textContent = `${words} (attention rollout).`;
     seen.setAttribute("aria-label", words);
     const answer = view.answers[at];
-    if (answer) drawAttention(seen.getContext("2d"), part.size, view.levels, answer.attention);
+    if (answer) drawAttention(seen.children, part.size, view.levels, answer.attention);
     showMap(at, answer?.vector);
   };
 
@@ -101,8 +101,8 @@ function answerSentence({ part, picked, scores }, at) {
 // Checkboxes of the classes, of many those that were picked, and a field for the name of one of them.
 function mountPicker(view, changed) {
   const { classes } = view.part;
-  const places = ["[type=text]", "button", "[role=status]"];
-  const [field, button, said] = places.map((place) => within(`.tryit-picker > ${place}`));
+  const form = within(".tryit-picker");
+  const [field, said] = ["[type=text]", "[role=status]"].map((place) => form.querySelector(place));
   const boxes = [...holder.querySelectorAll(".tryit-classes input")];
   const known = () => [...boxes.keys()].filter((name) => boxes[name].checked);
   view.picked = known();
@@ -115,7 +115,8 @@ function mountPicker(view, changed) {
     box.closest("label").hidden = boxes.length > MOST_CLASSES && !box.checked;
     changed();
   };
-  const add = () => {
+  const add = (event) => {
+    event.preventDefault();
     const wanted = field.value.trim();
     const box = boxes[classes.findIndex(({ name, text }) => [name, text].some((known) => same(known, wanted)))];
     if (box) {
@@ -128,8 +129,7 @@ function mountPicker(view, changed) {
   };
   const same = (text, other) => text.toLowerCase() === other.toLowerCase();
   boxes.forEach((box) => box.addEventListener("change", () => pick(box)));
-  field.addEventListener("keydown", ({ key }) => { if (key === "Enter") add(); });
-  button.addEventListener("click", add);
+  form.addEventListener("submit", add);
 }
 
 // ---------------------------------------------------------------- the image
@@ -139,7 +139,6 @@ function drawingBoard(given) {
   const places = [".tryit-board", "[type=file]", "[type=color]", ".tryit-tools [type=range]", ".tryit-said"];
   const [canvas, file, colour, size, said] = places.map(within);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  let from = null;
   const hand = () => given(context.getImageData(0, 0, DRAWN_SIDE, DRAWN_SIDE));
   const fillWith = (shade) => {
     context.fillStyle = shade;
@@ -179,28 +178,22 @@ function drawingBoard(given) {
     open(event.dataTransfer.files[0]);
   }
 
-  function place({ clientX, clientY }) {
-    const { left, top, width } = canvas.getBoundingClientRect();
-    return [clientX - left, clientY - top].map((at) => (at * DRAWN_SIDE) / width);
-  }
-
-  function stroke(event) {
-    if (!from) return;
-    const to = place(event);
-    Object.assign(context, { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round" });
-    context.stroke(new Path2D(`M${from}L${to}`));
-    from = to;
+  function place({ offsetX, offsetY }) {
+    return [offsetX, offsetY].map((at) => (at * DRAWN_SIDE) / canvas.clientWidth);
   }
 
   function begin(event) {
     canvas.setPointerCapture(event.pointerId);
-    from = place(event);
+    const brush = { strokeStyle: colour.value, lineWidth: Number(size.value), lineCap: "round", lineJoin: "round" };
+    Object.assign(context, brush).beginPath();
+    context.moveTo(...place(event));
     stroke(event);
   }
 
-  function finish() {
-    if (from) hand();
-    from = null;
+  function stroke(event) {
+    if (!canvas.hasPointerCapture(event.pointerId)) return;
+    context.lineTo(...place(event));
+    context.stroke();
   }
 
   const paint = (shade) => {
@@ -211,25 +204,21 @@ function drawingBoard(given) {
   const onclick = { file: () => file.click(), clear, fill: () => paint(colour.value) };
   for (const [name, task] of Object.entries(onclick)) within(`[data-do=${name}]`).addEventListener("click", task);
   file.addEventListener("change", () => open(file.files[0]));
-  fill(canvas, { onpointerdown: begin, onpointermove: stroke, onpointerup: finish, onpointercancel: finish });
-  fill(canvas, { ondragover: (event) => event.preventDefault(), ondrop: drop });
+  const drawn = { onpointerdown: begin, onpointermove: stroke, onlostpointercapture: hand };
+  fill(canvas, { ...drawn, ondragover: drop, ondrop: drop });
   return { take, clear };
 }
 
-// The model's input, darker where attention is low.
-function drawAttention(context, { image, patch }, levels, attention) {
-  const grid = image / patch;
+// The model's input, and a veil over it that is darker where attention is low.
+function drawAttention([input, veil], { image, patch }, levels, attention) {
   const peak = Math.max(...attention) || 1;
-  const paint = (side, colour) => {
+  const paint = (canvas, side, colour) => {
     const pixels = new ImageData(side, side);
     for (let i = 0; i < side * side; i += 1) pixels.data.set(colour(i), 4 * i);
-    const small = h("canvas", { width: side, height: side });
-    small.getContext("2d").putImageData(pixels, 0, 0);
-    context.imageSmoothingEnabled = side === grid;
-    context.drawImage(small, 0, 0, DRAWN_SIDE, DRAWN_SIDE);
+    fill(canvas, { width: side, height: side }).getContext("2d").putImageData(pixels, 0, 0);
   };
-  paint(image, (i) => [...levels.subarray(3 * i, 3 * i + 3), 255]);
-  paint(grid, (i) => [8, 8, 24, Math.round(215 * (1 - (attention[i] / peak) ** 0.7))]);
+  paint(input, image, (i) => [...levels.subarray(3 * i, 3 * i + 3), 255]);
+  paint(veil, image / patch, (i) => [8, 8, 24, Math.round(215 * (1 - (attention[i] / peak) ** 0.7))]);
 }
 
 // ---------------------------------------------------------------- the charts
@@ -247,8 +236,7 @@ function drawLines(slot, { part, picked, scores }, name, now) {
   const rings = traces.filter(({ y }) => y.length)
     .map(({ x, y, line }) => ({ x: x[now], y: y[now], colour: line.color, small: true }));
   const range = name === "probability" ? [-0.03, 1.03] : undefined;
-  const title = { text: escape(part.axis) };
-  const layout = { xaxis: { title }, yaxis: { range, nticks: 5 }, showlegend: true };
+  const layout = { xaxis: { title: { text: escape(part.axis) } }, yaxis: { range, nticks: 5 }, showlegend: true };
   const alt = `${name} of ${picked.map((of) => part.classes[of].name).join(", ")} over training`;
   const marks = () => ({ verticals: [part.places[now]], frames: [], rings, labels: [] });
   draw(slot, { traces, layout, alt, height: 250, marks });

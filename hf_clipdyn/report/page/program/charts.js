@@ -6,7 +6,6 @@ const coarse = matchMedia("(pointer: coarse)");
 const MOST_BANDS = 4;
 const MOST_LABELLED = 6;
 const MOST_FRAMES = 14; // curves beside the slider's
-const FOOT = 0.035; // height of a cross, as a share
 let printing = false; // paper is white
 
 // Names of colours as colours of the theme ("@hue 1 .15": with an opacity), in whatever they stand.
@@ -91,16 +90,14 @@ function traced(line, panel, { bands, legend, dense }) {
   if (heights) return seen === "on" ? [trace("rows", every, heights, look)] : [];
   const course = trace("line", path, taken(drawn, path), { ...look, ...dressed(line, panel, dense) });
   if (seen !== "on" || !now) return [course];
-  const ring = { size: 7, line: { color: "@grey", width: 1.4 } };
-  const marks = { mode: "markers", marker: { color: "@paper", ...ring } };
-  const crosses = { mode: "markers", yaxis: "y2", marker: { color: "@grey", symbol: "x-thin", ...ring } };
+  const { marks } = DATA.meta;
   const hollow = every.filter((i) => !panel.hide && !usable[i] && y[i] !== null);
   const missing = every.filter((i) => y[i] === null);
   return [
     bands && trace("band", ...band(line)),
     course,
-    trace("hollow", hollow, taken(y, hollow), marks),
-    trace("missing", missing, missing.map(() => FOOT), crosses),
+    trace("hollow", hollow, taken(y, hollow), marks.hollow),
+    trace("missing", missing, undefined, marks.missing),
   ].filter((part) => part === course || part.x?.length);
 }
 
@@ -124,18 +121,14 @@ function band({ of, path, usable, low, high, look: { line: { color } } }) {
 
 // How Plotly draws the course of a line now, where that differs from its look.
 function dressed({ seen, now, frame, look: { line } }, { ramp }, dense) {
-  const [, opacity, width, color] = [
-    [!now, 0.75, 1.3],
-    [seen === "thin", 0.4, 0.8],
-    [seen === "behind", 1, 1.2, "@grey"],
-    [frame >= 0, 1, 3.4, ramp && "@hue 0"],
-    [dense, 1, 2],
-  ].find(([applies]) => applies) ?? [];
-  return {
-    ...(width && seen !== "off" && { mode: "lines", opacity, line: { ...line, width, ...(color && { color }) } }),
-    ...(seen === "off" && { visible: "legendonly" }),
-    ...(seen === "thin" && { hoverinfo: "skip" }),
-  };
+  const as = (opacity, width, color = line.color) => ({ mode: "lines", opacity, line: { ...line, width, color } });
+  const silent = seen === "thin" ? { hoverinfo: "skip" } : {};
+  if (seen === "off") return { visible: "legendonly" };
+  if (!now) return { ...as(0.75, 1.3), ...silent };
+  if (seen === "thin") return { ...as(0.4, 0.8), ...silent };
+  if (seen === "behind") return as(1, 1.2, "@grey");
+  if (frame >= 0) return as(1, 3.4, ramp ? "@hue 0" : line.color);
+  return dense ? as(1, 2) : {};
 }
 
 // Where a point is: a revision, or a place of another axis and its revision.

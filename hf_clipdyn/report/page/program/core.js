@@ -1,16 +1,11 @@
 // The ground of the page: its data, the state in the address, and small helpers. Python planned every chart
 // and wrote the page's structure (payload.py, page.html.jinja); the program selects, scrubs and draws.
 
-const DATA = await inflated(document.getElementById("data").textContent);
+const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (sign) => sign.charCodeAt(0));
+const inflated = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+const DATA = await new Response(inflated).json();
 const RUNS = new Map(DATA.runs.map((run) => [run.name, run]));
 const GROUPS = new Map(DATA.groups.map((group) => [group.title, group]));
-
-// The value of a JSON text that is deflated, in base 64.
-async function inflated(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).json();
-}
 
 // ---------------------------------------------------------------- state
 
@@ -18,11 +13,15 @@ async function inflated(text) {
 const state = (() => {
   const watchers = [];
   const changed = new Set();
-  let [held, writing] = [null, 0];
+  let [held, writing] = [new URLSearchParams(), 0];
 
+  // Reads the address, and says what changed. A link has a place alone, and leaves the choices as they are.
   function read() {
-    const text = location.hash.slice(1); // a place alone, as in a link from elsewhere, has no key
-    held = new URLSearchParams(text.includes("=") || !text ? text : `at=${text}`);
+    const text = location.hash.slice(1);
+    const alone = text && !text.includes("=");
+    if (alone) held.set("at", text);
+    else held = new URLSearchParams(text);
+    return alone ? "at" : "*";
   }
 
   function write() {
@@ -47,13 +46,12 @@ const state = (() => {
     changed.add(key);
   }
 
-  const all = () => notify("*");
   read();
   addEventListener("hashchange", () => {
-    read();
-    all();
+    notify(read());
+    write();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => notify("*"));
   return {
     get: (key, fallback = null) => held.get(key) ?? fallback,
     // Sets a text; null or undefined forgets the key.
@@ -101,19 +99,17 @@ function live(element, keys, render, move = null) {
 
 // ---------------------------------------------------------------- choices
 
-// The selects of the page by the key of their choice; the first option is the usual one unless one is marked.
-const boxes = new Map([...document.querySelectorAll("select[data-key]")].map((box) => [box.dataset.key, box]));
+// The selects and rows of tabs by the key of their choice; the first option is the usual one unless one is marked.
+const boxes = new Map([...document.querySelectorAll("[data-key]")].map((box) => [box.dataset.key, box]));
 
-function usualOf({ options }) {
-  return ([...options].find(({ defaultSelected }) => defaultSelected) ?? options[0]).value;
-}
+function usualOf(box) { return box.querySelector("[selected]") ?? box.querySelector("option, input"); }
 
-// What is chosen by a key: what the address says, if the select offers it.
-function chosen(key) {
-  const box = boxes.get(key);
-  if (!box) return undefined;
-  return [...box.options].some(({ value: name }) => name === state.get(key)) ? state.get(key) : usualOf(box);
+// The option that the address says, if it is offered, and its value.
+function optionOf(key) {
+  const options = [...boxes.get(key).querySelectorAll("option, input")];
+  return options.find(({ value: name }) => name === state.get(key)) ?? usualOf(boxes.get(key));
 }
+function chosen(key) { return boxes.has(key) ? optionOf(key).value : undefined; }
 
 // Offers texts in a select, which is hidden if there is one alone.
 function offer(key, names, usual) {
@@ -125,14 +121,21 @@ function offer(key, names, usual) {
 
 function mountChoices() {
   document.addEventListener("change", ({ target }) => {
-    const { key } = target.dataset;
-    if (key) state.set(key, target.value === usualOf(target) ? null : target.value);
+    const box = target.closest("[data-key]");
+    if (box) state.set(box.dataset.key, target.value === usualOf(box).value ? null : target.value);
   });
   for (const more of document.querySelectorAll(".more > input")) {
     const beside = [...more.closest(".controls").querySelectorAll("select")];
     more.checked = beside.some(({ dataset }) => state.get(dataset.key) !== null);
   }
-  state.watch(["*"], () => boxes.forEach((box, key) => { box.value = chosen(key); }));
+  const parts = document.querySelectorAll("[data-of]"); // each in sight with one option of a choice
+  state.watch(["*"], () => {
+    for (const key of boxes.keys()) {
+      const option = optionOf(key);
+      option[option.type === "radio" ? "checked" : "selected"] = true;
+    }
+    for (const part of parts) part.hidden = part.dataset.option !== chosen(part.dataset.of);
+  });
 }
 
 // ---------------------------------------------------------------- training
@@ -228,8 +231,8 @@ function fill(element, attributes = {}, children = []) {
   return element;
 }
 
-// A table of texts: the first row has the headings, the first cell of the others names them.
-function tableOf(caption, [headings, ...rows]) {
+// A table: the first cell of a row names it.
+function tableOf(caption, rows, headings = []) {
   const row = ([first, ...cells]) =>
     h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)));
   const head = h("tr", {}, headings.map((title) => h("th", { scope: "col" }, title)));

@@ -2,23 +2,19 @@
 
 // ---------------------------------------------------------------- bar
 
-function mountBar() {
-  if (document.getElementById("training")) mountSlider();
-  for (const box of document.querySelectorAll("#bar [data-runs]")) {
-    const runs = JSON.parse(box.dataset.runs);
-    box.addEventListener("change", () => showRuns(runs, box.checked));
-    state.watch(["hidden"], () => {
-      const off = hiddenNames();
-      box.checked = runs.some((name) => !off.has(name));
-      box.indeterminate = box.checked && runs.some((name) => off.has(name));
-    });
-  }
+function mountSwitch(box) {
+  const runs = JSON.parse(box.dataset.runs);
+  box.addEventListener("change", () => showRuns(runs, box.checked));
+  state.watch(["hidden"], () => {
+    const off = hiddenNames();
+    box.checked = runs.some((name) => !off.has(name));
+    box.indeterminate = box.checked && runs.some((name) => off.has(name));
+  });
 }
 
-function mountSlider() {
+function mountSlider(element) {
   const { stops, untrained } = DATA.meta;
-  const [input, output] = ["training", "training-at"].map((id) => document.getElementById(id));
-  const play = document.querySelector("#bar .play");
+  const [play, input, output] = [".play", "input", "output"].map((place) => element.querySelector(place));
   let timer = 0;
   const run = (on) => {
     clearInterval(timer);
@@ -27,8 +23,8 @@ function mountSlider() {
     play.setAttribute("aria-label", on ? "Stop" : "Play");
   };
   const step = () => {
-    if (stop() < stops.length - 1) setStop(stop() + 1);
-    else run(false);
+    if (stop() === stops.length - 1) run(false);
+    setStop(stop() + 1);
   };
   play.addEventListener("click", () => {
     if (!timer && stop() === stops.length - 1) setStop(0);
@@ -47,17 +43,13 @@ function mountSlider() {
 
 // ---------------------------------------------------------------- first screen
 
-function mountGlance() {
-  for (const figure of document.querySelectorAll("#overview figure[id]")) {
-    const { shown, only, behind } = figure.dataset;
-    const panel = () => DATA.overview[Number(shown ?? chosen("glance"))];
-    chart(figure, { panel, keys: ["glance"], small: true, only, behind });
-  }
-  const table = document.querySelector("table.models");
-  if (table) mountModels(table);
+function mountGlance(figure) {
+  const { shown, only, behind } = figure.dataset;
+  const panel = () => DATA.overview[Number(shown ?? chosen("glance"))];
+  chart(figure, { panel, keys: ["glance"], small: true, only, behind });
 }
 
-// Models without training, a row each: a heading sorts them, a select shows paired differences.
+// Models without training, a row each: a heading sorts them.
 function mountModels(table) {
   const [heads, rows] = [[...table.tHead.rows[0].cells], [...table.tBodies[0].rows]];
   // "2d" is by the third column, the greatest first; usual is the first column of values.
@@ -70,7 +62,7 @@ function mountModels(table) {
     const [column, down] = sorted();
     if (target.closest("button")) state.set("sort", `${at}${(at === column ? !down : at > 0) ? "d" : "a"}`);
   });
-  live(table, ["hidden", "sort", "against"], () => {
+  live(table, ["hidden", "sort"], () => {
     const [column, down] = sorted();
     const off = hiddenNames();
     const key = ({ cells }) => cells[column].dataset.value ?? "";
@@ -80,9 +72,6 @@ function mountModels(table) {
     table.tBodies[0].replaceChildren(...wanted);
     heads.forEach((head) => head.removeAttribute("aria-sort"));
     heads[column].setAttribute("aria-sort", down ? "descending" : "ascending");
-    for (const words of document.querySelectorAll("[data-minus]")) {
-      words.hidden = words.dataset.minus !== chosen("against");
-    }
   });
 }
 
@@ -90,33 +79,6 @@ function mountModels(table) {
 
 const VIEWS = [...DATA.benchmarks, ...DATA.charts].flatMap(({ views, words = {} }) =>
   views.map((view) => ({ ...view, words })));
-
-// Tabs, one for each benchmark; the key of their row holds the chosen one in the address.
-function mountTabs() {
-  for (const bar of document.querySelectorAll("[role=tablist]")) {
-    const tabs = [...bar.children];
-    const { key } = bar.dataset;
-    const anchor = (tab) => tab.getAttribute("aria-controls");
-    const choose = (tab) => state.set(key, tab === tabs[0] ? null : anchor(tab));
-    bar.addEventListener("click", ({ target }) => tabs.includes(target) && choose(target));
-    bar.addEventListener("keydown", (event) => {
-      const at = tabs.indexOf(event.target);
-      const next = { ArrowLeft: at - 1, ArrowRight: (at + 1) % tabs.length, Home: 0, End: -1 }[event.key];
-      if (next === undefined) return;
-      event.preventDefault();
-      choose(tabs.at(next));
-      tabs.at(next).focus();
-    });
-    state.watch([key], () => {
-      const now = tabs.find((tab) => anchor(tab) === state.get(key)) ?? tabs[0];
-      for (const tab of tabs) {
-        tab.setAttribute("aria-selected", String(tab === now));
-        tab.tabIndex = tab === now ? 0 : -1;
-        document.getElementById(anchor(tab)).hidden = tab !== now;
-      }
-    });
-  }
-}
 
 // A view: a figure whose selects choose one of its panels, with words and numbers beside it.
 function mountView(view) {
@@ -126,7 +88,8 @@ function mountView(view) {
   const [caption, aside, details, slot] = places.map((place) => element.querySelector(place));
   const fillTable = () => {
     if (!details.open || !slot.drawn) return;
-    details.lastElementChild.replaceChildren(tableOf(slot.drawn.panel.title, rowsOf(slot)));
+    const [headings, ...rows] = rowsOf(slot);
+    details.lastElementChild.replaceChildren(tableOf(slot.drawn.panel.title, rows, headings));
   };
   const then = (panel) => {
     caption.textContent = panel.title;
@@ -165,19 +128,17 @@ function fillReadout(aside, { words }, panel, slot) {
     const earlier = revision && revision !== revisionOf(meta.run, stop()) ? ` (${revision})` : "";
     const swatch = h("i", { class: "swatch", style: `background:${line.color}` });
     const read = i < 0 ? "no revision so early" : pointWords(meta, i) + earlier;
-    return h("tr", {}, h("th", { scope: "row" }, swatch, meta.label), h("td", {}, read));
+    return [[swatch, meta.label], read];
   });
-  const table = h("table", {}, h("caption", {}, `At ${DATA.meta.stops[stop()]}`), h("tbody", {}, rows));
-  aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...(rows.length ? [table] : []));
+  const table = rows.length ? [tableOf(`At ${DATA.meta.stops[stop()]}`, rows)] : [];
+  aside.replaceChildren(...said.map((text) => h("p", {}, text)), ...table);
   mountItems(aside, panel, slot);
 }
 
 // ---------------------------------------------------------------- evidence
 
 // Any two metrics against each other: paths over training, dots for models. They describe.
-function mountScatter() {
-  const figure = document.getElementById("scatter-chart");
-  if (!figure) return;
+function mountScatter(figure) {
   const keys = ["scatter.x", "scatter.y"];
   chart(figure, { keys, panel: () => scatterOf(...keys.map((key) => axisOf(chosen(key)))) });
 }

@@ -5,19 +5,25 @@ let landed = null; // where a link scrolled to: its goal stays the place, also w
 document.documentElement.classList.add("drawn");
 mountChoices();
 mountTools();
-mountBar();
-mountGlance();
-mountStimuli();
-mountTabs();
+const MOUNTS = {
+  ".slider": mountSlider,
+  "#bar [data-runs]": mountSwitch,
+  "#overview figure[id]": mountGlance,
+  "table.models": mountModels,
+  "#changed": mountChanged,
+  "[data-view=stimuli]": mountStimuli,
+  "#scatter-chart": mountScatter,
+};
+for (const [place, mount] of Object.entries(MOUNTS)) document.querySelectorAll(place).forEach((part) => mount(part));
 VIEWS.forEach(mountView);
-mountScatter();
 mountLinks();
 
 // Brings a place into sight: opens what hides it, and stays there while charts above it are drawn.
 function goTo(goal) {
-  for (let panel = goal.closest("[role=tabpanel]"); panel?.hidden; panel = null) {
-    document.getElementById(panel.getAttribute("aria-labelledby")).click();
-    panel.hidden = false;
+  const part = goal.closest("[data-of][hidden]");
+  if (part) {
+    state.set(part.dataset.of, part.dataset.option);
+    part.hidden = false;
   }
   for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) {
     fold.open = true;
@@ -34,17 +40,8 @@ function goTo(goal) {
   }
 }
 
-// Links within the page scroll, and leave the choices in the address alone; the address also keeps the place.
+// The page goes where its address says, and the address keeps the place in sight.
 function mountLinks() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.('a[href^="#"]');
-    const goal = link && document.getElementById(link.hash.slice(1));
-    if (!goal) return;
-    event.preventDefault();
-    state.set("at", goal.id);
-    goTo(goal);
-    (goal.querySelector(":scope > h2, :scope > h3, :scope > summary") ?? goal).focus({ preventScroll: true });
-  });
   const asked = () => {
     const goal = document.getElementById(state.get("at", ""));
     if (goal) goTo(goal);
@@ -65,6 +62,7 @@ function placeInSight() {
   return scrollY < 40 ? null : [...places].findLast(above)?.id ?? null;
 }
 
+let unfolded = [];
 addEventListener("beforeprint", () => setPaper(true));
 addEventListener("afterprint", () => setPaper(false));
 
@@ -72,9 +70,7 @@ addEventListener("afterprint", () => setPaper(false));
 function setPaper(on) {
   printing = on;
   document.documentElement.classList.toggle("printing", on);
-  for (const fold of document.querySelectorAll(on ? ".fold:not([open])" : ".fold.printed")) {
-    fold.classList.toggle("printed", on);
-    fold.open = on;
-  }
+  if (on) unfolded = document.querySelectorAll(".fold:not([open])");
+  for (const fold of unfolded) fold.open = on;
   if (on || dark.matches) everyLive.forEach((show) => show(dark.matches));
 }

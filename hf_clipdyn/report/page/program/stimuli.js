@@ -8,18 +8,7 @@ const PER_PAGE_OF_MAPS = 8;
 const FIRST_LETTER = 48; // of answers, see `Words.encoded`
 const STIMULI = DATA.parts.stimuli;
 
-// Of several benchmarks, the holder of the one that is chosen is in sight.
-function mountStimuli() {
-  const holders = [...document.querySelectorAll("[data-stimuli-of]")];
-  state.watch(["stimuli"], () => {
-    for (const holder of holders) holder.hidden = holder.dataset.stimuliOf !== chosen("stimuli");
-  });
-  document.querySelectorAll("[data-view=stimuli]").forEach(mountBrowser);
-  const changed = document.getElementById("changed");
-  if (changed) mountChanged(changed.querySelector("ul"), STIMULI[changed.dataset.benchmark]);
-}
-
-function mountBrowser(element) {
+function mountStimuli(element) {
   const part = STIMULI[element.dataset.name];
   const key = (choice) => `${element.dataset.name}.stimuli-${choice}`;
   const places = ["[aria-live]", ".stimuli", ".pager", ".pager > span"];
@@ -42,8 +31,7 @@ function mountBrowser(element) {
     const focused = list.contains(document.activeElement) && document.activeElement.closest("li[data-item]");
     list.classList.toggle("with-maps", Boolean(view.maps));
     list.replaceChildren(...shown.map((item) => stimulus(view, item)));
-    const again = focused && list.querySelector(`[data-item="${focused.dataset.item}"] .strip`);
-    if (again) again.focus({ preventScroll: true });
+    if (focused) list.querySelector(`[data-item="${focused.dataset.item}"] .strip`)?.focus({ preventScroll: true });
     const among = kept.length === part.shown ? "" : ` that pass the filter, of ${count(part.shown)}`;
     const range = `${first + 1} to ${first + shown.length} of ${count(kept.length)}${among}`;
     found.textContent = kept.length ? `${range}. Marked: ${view.revision}.`
@@ -59,7 +47,8 @@ function mountBrowser(element) {
 }
 
 // The stimuli of the first screen: those that follow the course of the answers most cleanly.
-function mountChanged(list, part) {
+function mountChanged({ dataset: { benchmark }, lastElementChild: list }) {
+  const part = STIMULI[benchmark];
   const { run, items } = part.follows;
   const render = () => {
     const view = viewOf(part, run);
@@ -128,6 +117,8 @@ function changes({ rows }, item) {
   return given.filter((answer, i) => i > 0 && answer !== given[i - 1]).length;
 }
 
+function numbersOf(row) { return row.flatMap(({ number }) => number ?? []); }
+
 // An order of stimuli; those without a score come last.
 function orderBy(name, view) {
   const { part: { items: { id, people, share } }, rows, now } = view;
@@ -139,10 +130,7 @@ function orderBy(name, view) {
     share: (item) => share[item],
     high: number,
     low: (item) => -number(item),
-    span(item) {
-      const known = rows[item].map((answer) => answer.number).filter((each) => each !== undefined);
-      return Math.max(...known) - Math.min(...known);
-    },
+    span: (item) => Math.max(...numbersOf(rows[item])) - Math.min(...numbersOf(rows[item])),
     people: (item) => Math.abs(number(item) - (people[item] ?? NaN)),
   }[name];
   const rank = (item) => (Number.isFinite(score(item)) ? score(item) : -Infinity);
@@ -169,7 +157,7 @@ const AT_SLIDER = ", at the slider";
 
 // The answers in the order of training; the slider's is marked. The arrow keys move the slider.
 function strip({ part, rows, names, now, maps }, item) {
-  const all = rows.flatMap((row) => row.map(({ number }) => number)).filter((number) => number !== undefined);
+  const all = rows.flatMap(numbersOf);
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const cells = rows[item].map(({ words, sign, kind, number }, column) => {
     const inside = maps ? h("span", { class: "tile" }, mapped(maps, item, column, "alone"))

@@ -59,8 +59,7 @@ async function pictureOf(slot) {
   const { width, height } = slot.drawn;
   const uri = await Plotly.toImage(slot, { format: "svg", width, height });
   const drawn = decodeURIComponent(uri.slice(uri.indexOf(",") + 1));
-  const marks = [...slot.querySelector(":scope > .marks").children];
-  const over = marks.map((part) => new XMLSerializer().serializeToString(part)).join("");
+  const over = new XMLSerializer().serializeToString(slot.querySelector(":scope > .marks"));
   return drawn.replace(/<\/svg>\s*$/, `<g font-family="sans-serif">${over}</g></svg>`);
 }
 
@@ -83,9 +82,8 @@ const TAKEN = {
   data: () => save("numbers.csv", "text/csv", csv(allRows())),
   figures() {
     const text = document.querySelector("#glance noscript").textContent;
-    const images = [...new DOMParser().parseFromString(text, "text/html").images];
-    const names = ["summary.svg", "claims.svg"];
-    images.forEach(({ src: href }, i) => h("a", { href, download: names[i] }).click());
+    const { images } = new DOMParser().parseFromString(text, "text/html");
+    for (const { src: href, dataset: { name } } of images) h("a", { href, download: `${name}.svg` }).click();
   },
 };
 
