@@ -1,4 +1,4 @@
-// Charts: what Python wrote as traces and layout, drawn in the colours of the theme. Here runs are switched,
+// Charts: the lines that Python wrote, as traces in the colours of the theme. Here runs are switched,
 // x is looked up by revision, a frame is chosen, and the slider's marks are laid over the chart as SVG.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -25,9 +25,7 @@ function goTo(goal) {
     state.set(part.dataset.of, part.dataset.option);
     part.hidden = false;
   }
-  for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) {
-    fold.open = true;
-  }
+  for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   const watcher = new ResizeObserver(() => {
     goal.scrollIntoView({ behavior: "instant" });
     landed = scrollY;
