@@ -1,7 +1,8 @@
 """The committed tables as `load` reads them: the rows, names and orders that the reader of version 0.3 gave.
 
 ``golden/tables.json`` has what that reader gave: for some files, read together, the number of rows and courses, the
-runs in their order, and a hash of all rows. The demo's table was made later: what is kept of it was read by `load`.
+runs in their order, and a hash of all rows. The tables of the demo and of the goldens were made later: what is kept of
+them was read by `load`.
 """
 
 import hashlib

@@ -169,7 +169,7 @@ def test_another_run_is_refused_and_one_that_went_on_elsewhere_is_said_to_differ
     api = HfApi(token=WRITE_TOKEN)
     api.create_repo("me/theirs")
     api.upload_file(path_or_fileobj=b"", path_in_repo="model.safetensors", repo_id="me/theirs")
-    for repo_id, said in (("me/run", "another run"), ("me/theirs", "that no run of this package published")):
+    for repo_id, said in (("me/run", "another run"), ("me/theirs", "of other origin")):
         with pytest.raises(RevisionError, match=said):
             publish(range(2), push_to_hub=True, folder=tmp_path / "other", repo_id=repo_id)
         shutil.rmtree(tmp_path / "other")

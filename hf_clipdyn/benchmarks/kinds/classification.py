@@ -186,9 +186,10 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     @classmethod
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The answers to each subset, in the conditions that the official summary counts."""
-        from hf_clipdyn.benchmarks.classification_scores import is_summarised
+        from hf_clipdyn.benchmarks.classification_scores import ASKED, HUMAN, is_summarised
 
-        for subset, rows in trials[is_summarised(trials)].groupby("subset", sort=False):
+        asked = trials[is_summarised(trials) & trials["protocol"].isin([*ASKED, HUMAN])]
+        for subset, rows in asked.groupby("subset", sort=False):
             key = {"metric": "accuracy", "subset": str(subset), "condition": ""}
             yield from cls.answers_by_protocol(rows, "category", **key)
 
