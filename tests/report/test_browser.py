@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from in_browser import choose
+from in_browser import choose, until
 from result_rows import row, write_rows
 
 from hf_clipdyn.benchmarks.registry import parse_benchmark, vocabulary
@@ -423,7 +423,7 @@ def test_many_groups_have_a_chart_each_with_labels_that_do_not_overlap(browse, p
     page.wait_for_selector("#overview .main-svg")
     assert page.locator("#overview figure").count() == 5
     second = "document.querySelectorAll('#overview .chart')[1]"
-    page.wait_for_function(f"() => {second}?.data")
+    until(page, f"{second}?.data")
     assert (
         page.evaluate(
             f"{second}.data.filter(({{meta}}) => meta.kind === 'line' && meta.seen !== 'thin').length"

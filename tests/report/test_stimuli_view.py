@@ -96,7 +96,7 @@ def opened(browse, site):
     def show(**options):
         page = browse(site, **options)
         page.locator(VIEW).scroll_into_view_if_needed()
-        page.wait_for_function(f"""() => document.querySelector("{VIEW} [aria-live]")?.textContent""")
+        until(page, f"""document.querySelector("{VIEW} [aria-live]")?.textContent""")
         return page
 
     return show
@@ -104,9 +104,10 @@ def opened(browse, site):
 
 def _wait(page, ids):
     wanted = str(ids).replace(" ", "")
-    page.wait_for_function(
-        f"""() => JSON.stringify([...document.querySelectorAll("{VIEW} .strip")]
-            .map(one => Number(one.ariaLabel.split(" ")[3])).sort()) === "{wanted}" """
+    until(
+        page,
+        f"""JSON.stringify([...document.querySelectorAll("{VIEW} .strip")]
+            .map(one => Number(one.ariaLabel.split(" ")[3])).sort()) === "{wanted}" """,
     )
 
 
@@ -151,7 +152,7 @@ def test_filters_run_and_class_change_what_is_shown_and_the_fragment_keeps_them(
     page = opened()
     choose(page, VIEW, Show="to-truth")
     _wait(page, [0, 1])
-    page.wait_for_function("() => location.hash.includes('stimuli-filter=to-truth')")
+    until(page, "location.hash.includes('stimuli-filter=to-truth')")
     again = opened(fragment=page.evaluate("location.hash.slice(1)"))
     _wait(again, [0, 1])
     assert again.locator(VIEW).get_by_label("Show", exact=True).input_value() == "to-truth"
@@ -199,7 +200,7 @@ def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_st
     )
     strip = page.locator("#changed .strip").first.element_handle()
     page.locator("#training").fill("0")
-    page.wait_for_function(f"() => {first}.startsWith('epoch-000')")
+    until(page, f"{first}.startsWith('epoch-000')")
     assert strip.evaluate("one => one.isConnected"), "the mark moves in the strip that is there"
     page.locator("#changed a").click()
     until(page, "location.hash.includes('at=stimuli')")
