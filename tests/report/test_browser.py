@@ -225,8 +225,9 @@ def _top(page, place):
 def test_an_address_with_a_place_alone_lands_there(browse, seeds_page):
     """As a link from elsewhere has it."""
     page = browse(seeds_page, fragment="evidence")
-    page.wait_for_timeout(1200)
-    assert 0 <= _top(page, "#evidence") <= 120
+    until(page, "Math.abs(document.querySelector('#evidence').getBoundingClientRect().top - 60) <= 60")
+    page.wait_for_timeout(1500)
+    assert 0 <= _top(page, "#evidence") <= 120, "and it stays there while charts are drawn"
 
 
 @pytest.mark.slow

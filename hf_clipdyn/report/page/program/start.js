@@ -32,7 +32,7 @@ function goTo(goal) {
   });
   watcher.observe(document.body);
   const leave = () => watcher.disconnect();
-  setTimeout(leave, 700);
+  setTimeout(leave, 1500); // a slow machine draws its charts for a second
   for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) {
     addEventListener(kind, leave, { once: true, passive: true });
   }
