@@ -186,7 +186,8 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     @classmethod
     def answers(cls, trials: "pd.DataFrame") -> "Iterator[Answers]":
         """The answers to each subset, in the conditions that the official summary counts."""
-        from hf_clipdyn.benchmarks.classification_scores import ASKED, HUMAN, is_summarised
+        from hf_clipdyn.benchmarks.classification_scores import is_summarised
+        from hf_clipdyn.benchmarks.shape_scores import ASKED, HUMAN
 
         asked = trials[is_summarised(trials) & trials["protocol"].isin([*ASKED, HUMAN])]
         for subset, rows in asked.groupby("subset", sort=False):
