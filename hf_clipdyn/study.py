@@ -317,12 +317,12 @@ class Study:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError("A study runs in one process: call it without a launcher, with --shard.")
         members = in_shard(self.members, shard)
-        missing = [member for member in members if member.lacks()]
+        missing = [(member, lacking) for member in members if (lacking := member.lacks())]
         lines = [f"Missing of {counted(len(members), 'member')}:"] if missing else ["Nothing is missing."]
-        lines += [f"  {member.name}: {member.lacks()}" for member in missing]
+        lines += [f"  {member.name}: {lacking}" for member, lacking in missing]
         _log.info("\n".join([*lines, *(self._shards(len(missing)) if shard is None else [])]))
         failed = []
-        for number, member in enumerate(missing, 1):
+        for number, (member, _) in enumerate(missing, 1):
             began = time.monotonic()
             _log.info(f"{member.name} begins, {number} of {len(missing)}.")
             try:

@@ -16,9 +16,9 @@ def images_at_once(pixels: int) -> int:
     """How many images of that many pixels a CPU shows to a model in one forward pass.
 
     The activations of a larger batch of a small model are too large for the allocator to keep: it requests new pages
-    from the system in every layer, which takes half of the time. Those of a convolutional model leave the processor's
-    caches: at 224 pixels, an image of a batch of 32 takes 2.7 times (EfficientNet-Lite0) or 1.3 times (ResNet-18) as
-    long as one of a batch of 4. ViT-B/32 is as fast either way.
+    from the system in every layer, which takes half of the time. A convolutional model's do not fit into the caches of
+    the processor: at 224 pixels, an image of a batch of 32 takes 2.7 times (EfficientNet-Lite0) or 1.3 times
+    (ResNet-18) as long as one of a batch of 4. ViT-B/32 is as fast either way.
     """
     fewest, most = _AT_ONCE
     return min(max(_PIXELS_AT_ONCE // max(pixels, 1), fewest), most)

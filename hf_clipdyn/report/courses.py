@@ -471,8 +471,8 @@ def course_key(course: Course, *left_out: str) -> tuple[Any, ...]:
 def split_by(given: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     """Courses or others by a key, in the order of the first of each."""
     groups: dict[Any, list[T]] = defaultdict(list)
-    for one in given:
-        groups[key(one)].append(one)
+    for member in given:
+        groups[key(member)].append(member)
     return groups
 
 

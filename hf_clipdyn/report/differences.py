@@ -77,7 +77,7 @@ def difference_table(study: Study, rows: pd.DataFrame, correction: Correction) -
     family = family.assign(ci_low=family["ci_low_simultaneous"], ci_high=family["ci_high_simultaneous"])
     columns = family[list(NUMBER_KEY)].astype(object)
     keys: Any = columns.where(columns.notna(), None).to_dict("records")
-    # The words of a number follow from its key; the points are those of another number of the benchmark.
+    # Any number of the benchmark serves: the words follow from the key that replaces its own.
     alike = {(one.run, one.kind, one.dataset, one.texts): one for one in planner.courses}
     cells, references = [], dict[str, None]()
     row: Any

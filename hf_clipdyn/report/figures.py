@@ -196,7 +196,7 @@ def _measured(planner: Planner, benchmarks: Sequence[str], metric: str) -> dict[
 
 
 def _chosen(planner: Planner, panels: Sequence[Panel], metric: str) -> list[Panel]:
-    """The main panels of a benchmark, or those of a metric: over training, and over its levels."""
+    """The main panels of a benchmark, or the panels of a metric over training and over its levels."""
     if not metric:
         return [
             panel for panel in panels if panel.main and not (planner.over_training and panel.form == "rows")

@@ -1,7 +1,7 @@
 """What the trials of a kind show of each stimulus: by kind a function of `EXHIBITS`, from trials to a `Gallery`.
 
 The trials say all of it: which picture a row is about, the answers of the model and of people, and what is right.
-Those of a plug-in's kind are shown if they have the columns ``item``, ``label`` and ``decision``.
+Trials of a plug-in's kind are shown if they have the columns ``item``, ``label`` and ``decision``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,8 +59,8 @@ class Gallery:
         answers, maps: series by item, by the title of the way; the first way is shown at first.
         facts: by item, what does not depend on the revision, as far as it is known: ``truth``, the right answer;
             ``lure``, the answer that another cue suggests; ``people``, the answer of most people or their mean value,
-            and ``share``, that of the people who gave it; ``group``, what stimuli are filtered by if not by their right
-            answer; ``looked``, a map of where people looked.
+            and ``share``, the share of people who gave it; ``group``, what stimuli are filtered by if not by their
+            right answer; ``looked``, a map of where people looked.
         identity: by item, what must be the same in two revisions that saw the same stimuli.
 
     Raises:
@@ -102,7 +102,7 @@ class Gallery:
 
     @cached_property
     def right(self) -> str:
-        """The fact that is the right answer; among pictures, that of most people. Empty for values."""
+        """The fact that is the right answer; among pictures, what most people chose. Empty for values."""
         name = {"class": "truth", "picture": "people", "value": ""}[self.answer]
         return name if name in self.facts else ""
 

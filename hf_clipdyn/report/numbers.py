@@ -44,7 +44,7 @@ def print_results(
         output: a file in this form; default: print it.
 
     Raises:
-        UnknownNameError: there is no number of a benchmark, or of this metric.
+        UnknownNameError: the table has no such benchmark, or no such metric.
         OSError: the file cannot be written.
 
     Examples:

@@ -50,7 +50,7 @@ def _described(study: Study) -> list[Course]:
     polar = [own for own in values if planner.term(own[0]).poles]
     of_runs = [course for own in polar for course in sorted(own) if course.texts == "own"]
     described = dict.fromkeys([*of_runs, *chain.from_iterable(planner.overview_numbers())])
-    # Those of which there is nothing to say are the last.
+    # Numbers without anything to say come last.
     return sorted(described, key=lambda course: not planner.column(course, "usable").any())
 
 

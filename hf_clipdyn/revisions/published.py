@@ -83,8 +83,8 @@ class Published(Series):
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
         files = in_parallel(self.files, set(refs.values()))
-        found = [_described(name, commit, files[commit], manifest) for name, commit in refs.items()]
-        return sorted(found, key=lambda revision: training_order(revision.name, revision.step))
+        listed = [_described(name, commit, files[commit], manifest) for name, commit in refs.items()]
+        return sorted(listed, key=lambda revision: training_order(revision.name, revision.step))
 
 
 def _described(name: str, commit: str, files: Listing, manifest: Manifest) -> Revision:

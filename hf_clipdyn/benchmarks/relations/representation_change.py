@@ -51,7 +51,7 @@ class RepresentationChange(Relation):
         """The similarity of each layer, with the jackknife over images."""
         del seed
         first, second = (_layers(revision) for revision in (a, b))
-        # In the order of the trials: that of a set differs from process to process.
+        # The order of the trials; a set would have another order in each process.
         for key in [key for key in first if key in second]:
             items = first[key].index.intersection(second[key].index)
             if len(items) < _FEWEST:

@@ -28,7 +28,7 @@ class Agreement(Chart):
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
         """A map for each number and run: from the trials, or what the table alone says."""
-        found = list[Panel]()
+        panels = list[Panel]()
         for _, run, courses, answers in related(study, ErrorConsistency, "kappa"):
             of_run = [course for course in courses if course.run == run]
             kappa = of_answers(answers) if answers else _of_table(study, of_run)
@@ -40,14 +40,14 @@ class Agreement(Chart):
             panel = study.planner.of_run(
                 courses[0],
                 run,
-                main=courses[0].benchmark not in {panel.benchmark for panel in found},
+                main=courses[0].benchmark not in {panel.benchmark for panel in panels},
                 form="map",
                 cells=Map(values=values[None], bar="kappa (0: chance)", neutral=0.0, rules=rules),
                 x=Scale(title="revision", names=tuple(kappa.columns)),
                 y=Scale(names=tuple(kappa.index)),
             )
-            found.append(panel)
-        return found
+            panels.append(panel)
+        return panels
 
 
 def of_answers(answers: RunAnswers) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def _of_table(study: Study, courses: Sequence[Course]) -> pd.DataFrame:
     known = {course.reference for course, sort in sorts.items() if sort == "people"}
     points = {point.revision: point.order for course in courses for point in planner.points(course)}
     names, people = sorted(points, key=points.__getitem__), sorted(known - {_MEAN})
-    kappa = np.full((len(names) + len(people) + 1, len(names)), np.nan)  # the last row is that of no pair
+    kappa = np.full((len(names) + len(people) + 1, len(names)), np.nan)  # the last row takes what is no pair
     for course, sort in sorts.items():
         at = pd.Index(names).get_indexer(pd.Index(planner.column(course, "revision")))
         person = len(names) + people.index(course.reference) if course.reference in people else -1

@@ -41,7 +41,7 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
         return
     first, dataset, people = last[0], str(cells["dataset"].iloc[0]), _by_observer(last[0])
     classes, names = _classes(last), class_names(dataset, kind.schemas)
-    titles = tuple(class_title(one, names) for one in classes)
+    titles = tuple(class_title(key, names) for key in classes)
     cues, ways = list(_cues(first)), list(first.answers)[:_MOST_WAYS]
     most = _MOST_COUNTS // (len(ways) * len(cues) * len(classes) ** 2)
     decided = defaultdict[tuple[str, str], dict[int, pd.DataFrame]](dict)  # by run and way, at each stop
@@ -56,7 +56,7 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
     several, place = len(clusters) > 1, study.planner.place_words(kind.name, dataset)
     about: Any = {"benchmark": f"{kind.name}/{dataset}"}
     for ((run, way), at), cue in product(decided.items(), cues):
-        values = np.stack([_matrix(classes, each[cue], each[""]) for each in at.values()])
+        values = np.stack([_matrix(classes, decisions[cue], decisions[""]) for decisions in at.values()])
         of_run = {"run": run} if several and run else {}
         bar = f"share of the {'images' if run else 'answers'}"
         yield Panel(
@@ -79,7 +79,9 @@ def _panels(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> Iterato
             rows += _rows(titles, shares, {}, series=series, place=group.place)
         if people:
             of_person = {name: _decided(first, answers) for name, answers in people.items()}
-            own = {name: _shares(classes, each, None, level)[:, 0] for name, each in of_person.items()}
+            own = {
+                name: _shares(classes, decisions, None, level)[:, 0] for name, decisions in of_person.items()
+            }
             middle, half = mean_and_half(np.stack(list(own.values())), level)
             ends = np.stack([middle, np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)], axis=1)
             rows += _rows(titles, ends, own, series=_PEOPLE, place=-1)
@@ -144,17 +146,17 @@ def _shares(classes: pd.Index, decided: pd.DataFrame, clusters: pd.DataFrame | N
     truth, lure, answers = (decided.iloc[:, at] for at in range(3))
     right, either = answers == truth, (answers == truth) | (answers == lure)
     drawn = None if clusters is None else clusters.reindex(decided.index)
-    found = np.full((len(classes), 3), np.nan)
-    for name, row in zip(classes, found, strict=True):
+    shares = np.full((len(classes), 3), np.nan)
+    for name, row in zip(classes, shares, strict=True):
         own = ((truth == name) & either).to_numpy(bool)
         if own.any():
             score = mean(right[own], "count")
             for groups in (None if drawn is None else drawn[own].to_numpy(str), None):
                 influence = over(np.asarray(score.influence), groups)
                 row[:] = score.value, *interval(score.value, influence, score.scale, level)
-                if np.isfinite(row).all():  # else there are no two clusters of each kind: over images
+                if np.isfinite(row).all():  # with fewer than two clusters, count images instead
                     break
-    return found
+    return shares
 
 
 def _rows(

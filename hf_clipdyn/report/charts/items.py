@@ -28,13 +28,13 @@ class Items(Chart):
     @classmethod
     def panels(cls, study: Study) -> Sequence[Panel]:
         """A map for each number and run whose trials are there."""
-        found = list[Panel]()
+        panels = list[Panel]()
         for kind, run, (course, *_), answers in related(study, LearningOrder, "learned"):
             if answers:
                 shown = learned(answers, class_names(course.dataset, kind.schemas))
-                main = course.benchmark not in {panel.benchmark for panel in found}
-                found.append(study.planner.of_run(course, run, main=main, form="map", **shown))
-        return found
+                main = course.benchmark not in {panel.benchmark for panel in panels}
+                panels.append(study.planner.of_run(course, run, main=main, form="map", **shown))
+        return panels
 
 
 def learned(answers: RunAnswers, names: Sequence[str] = ()) -> dict[str, Any]:

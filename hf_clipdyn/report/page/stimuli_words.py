@@ -19,7 +19,7 @@ class Words:
     """Some stimuli of a gallery in words.
 
     Attributes:
-        facts: those of the gallery, of these stimuli.
+        facts: the gallery's facts about these stimuli.
         said: each distinct answer in its words, with the sign and the verdict on it: ``truth``, ``lure``, ``other``,
             ``tie`` or ``none``.
     """
@@ -100,7 +100,7 @@ class Words:
             yield "constant", "answer never changed", {"changed": False}
 
     def orders(self, group: str) -> dict[str, str]:
-        """The orders of stimuli by key; those of different ``group`` may take turns."""
+        """The orders of stimuli by key; stimuli of different ``group`` may take turns."""
         mixed = f"each {group} in turn" if group else "answers that change first"
         found = {"mixed": mixed, "item": "as in the data set"}
         if self.gallery.answer != "value":

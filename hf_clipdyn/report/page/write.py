@@ -204,7 +204,7 @@ def _text(name: str) -> str:
 
 
 def _program(*, try_it: bool) -> str:
-    """The program's files inside the scope of one function; those of "Try it" in their own, before the last."""
+    """The program's files in the scope of one function. "Try it" has a scope of its own, before the last file."""
     *texts, last = (_text(f"page/program/{name}") for name in _PROGRAM)
     models = "\n".join(_text(f"tryit/{name}") for name in _TRY_IT)
     joined = "\n".join([*texts, f"{{\n{models}\n}}" if try_it else "", last])
