@@ -419,7 +419,7 @@ def _card(part: Study, run: str, figure: str, results_dataset: str | None) -> st
 def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
     """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
     run = run_beside(repo_id, tables)
-    is_here = run is not None and run.names() and run.manifest().hub is None
+    is_here = run is not None and run.names() and not run.manifest().pushed
     return f"{run.where}/{revision}" if run is not None and is_here else None
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, StringConstraints
 
 MAIN = "main"  # the branch with the newest revision
+CHECKPOINT = "last-checkpoint"  # the branch with a run's last checkpoint, which is no revision
 Name = str | os.PathLike[str]  # `owner/name`, a folder, or `open_clip:MODEL@PLACE`
 OPEN_CLIP = "open_clip:"  # start of the name of open_clip's checkpoints
 

@@ -18,7 +18,7 @@ from hf_clipdyn.hub import PATIENCE, persistently, reason, status_of
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest
-from hf_clipdyn.revisions.names import MAIN, epoch_of, training_order
+from hf_clipdyn.revisions.names import CHECKPOINT, MAIN, epoch_of, training_order
 from hf_clipdyn.revisions.records import FileRecord, Listing, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
 
@@ -83,11 +83,12 @@ class Published(Series):
             refs = {**self.tags, **refs}
             refs |= {} if main in ("", *refs.values()) else {MAIN: main}
         files = in_parallel(self.files, set(refs.values()))
-        listed = [_described(name, commit, files[commit], manifest) for name, commit in refs.items()]
+        listed = [described(name, commit, files[commit], manifest) for name, commit in refs.items()]
         return sorted(listed, key=lambda revision: training_order(revision.name, revision.step))
 
 
-def _described(name: str, commit: str, files: Listing, manifest: Manifest) -> Revision:
+def described(name: str, commit: str, files: Listing, manifest: Manifest) -> Revision:
+    """A revision with what its files and the record of its run say."""
     weights, row = weights_of(files), manifest.row(name)
     facts = {"epoch": epoch_of(name)} | manifest.model_dump(include=OF_RUN)
     facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
@@ -191,7 +192,7 @@ class HubRun(Published):
     def refs(self) -> dict[str, str]:
         found = ask(partial(self.api.list_repo_refs, self.repo_id), self.where)
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
-        return {ref.name: ref.target_commit for ref in found.branches}
+        return {ref.name: ref.target_commit for ref in found.branches if ref.name != CHECKPOINT}
 
     def files(self, commit: str) -> Listing:
         where: dict[str, Any] = {"revision": commit, "repo_type": self.repo_type}

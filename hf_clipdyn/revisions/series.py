@@ -63,6 +63,7 @@ class Series(ABC):
 
     Attributes:
         repo_id: its name in tables of results.
+        former: the names that it had before, which tables may have.
         where: name and location, for messages.
         on_disk: whether the files are on this machine, so that reading them needs no download.
         processor: the files of a processor for revisions that have none.
@@ -78,6 +79,7 @@ class Series(ABC):
 
     repo_id: str
     where: str
+    former: tuple[str, ...] = ()
     on_disk: bool = True
     processor: Mapping[str, Path] = {}
     planned: tuple[str, ...] = ()

@@ -3,36 +3,54 @@
 ::
 
     runs/demo/revisions/
-        epoch-003/              exactly the files of the branch epoch-003 on the Hub
+        run.json                the record of the run, which alone says what belongs to it and who may see it
+        epoch-003/              the files of the branch epoch-003 on the Hub
             model.safetensors, config.json, …
             README.md
-            revisions.json      its row and those of the earlier revisions
+            revisions.json      its row and those of the earlier revisions: a copy
+        replaced/epoch-003-1a2b3c4d/    was trained again with other weights
         .epoch-004.1f2a.staging/    being written; never read, removed at the next start
         .lock                   of the process that writes
 
-A folder appears by a rename, so it is whole or absent, and it never changes afterwards.
+A folder appears by a rename, so it is whole or absent, and it never changes afterwards. The record is replaced after
+it; folders that it lacks, since a process was killed in between or was one of version 0.4, are taken over.
 """
 
+import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError, naming
-from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
+from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync, replace_durably, write_atomically
 from hf_clipdyn.hub import valid_repo_name
-from hf_clipdyn.models.snapshots import model_files
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, NO_MANIFEST, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import natural_key
-from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, OnDisk, shown_path
+from hf_clipdyn.models.snapshots import model_files, snapshot_folder
+from hf_clipdyn.options import read_yaml
+from hf_clipdyn.revisions.manifest import (
+    MANIFEST_FILE,
+    NO_MANIFEST,
+    RUN_FILE,
+    Manifest,
+    Replaced,
+    Row,
+    read_manifest,
+)
+from hf_clipdyn.revisions.names import natural_key, training_order
+from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, OnDisk, described, shown_path
 from hf_clipdyn.revisions.records import FileRecord, content_of, record_of
 from hf_clipdyn.revisions.series import Revision
+
+_log = logging.getLogger(__name__)
+REPLACED = "replaced"  # the folder of revisions that were trained again
 
 # Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
 Save = Callable[[Path], object]
@@ -45,8 +63,9 @@ class Store(OnDisk):
         run: folder of the run, which need not exist yet.
 
     Attributes:
-        broken: names of folders whose manifest cannot be read or is another's, as the last `rows` saw them. Only
-            `verify` and `repair` go on if there are any.
+        broken: names of folders that are not of this run, as the last `manifest` saw them. Only `verify` and `repair`
+            go on if there are any.
+        damage: what is wrong with `run.json`; empty if it can be read or is not there.
     """
 
     def __init__(self, run: str | Path) -> None:
@@ -54,24 +73,88 @@ class Store(OnDisk):
         self.folder = self.snapshots = self.run / "revisions"
         self.where = shown_path(self.folder)
         self.broken: set[str] = set()
-        self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
+        self._writing = RLock()  # training and the upload write the record
+        self._read: dict[Path, tuple[tuple[int, int], Manifest]] = {}
+        self._rows: dict[str, Row] = {}
         self.manifest()  # gives the name
 
     # --- what is there ---
 
+    def folders(self) -> set[str]:
+        """The names of the folders of revisions, also of broken ones."""
+        files = [path for name in (MANIFEST_FILE, WEIGHTS_FILE) for path in self.folder.glob(f"[!.]*/{name}")]
+        return {path.parent.name for path in files if path.is_file()}
+
+    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
+        """The record of the run, with the rows of folders that it lacks, or `NO_MANIFEST`."""
+        here, record = self.folders(), self._record()
+        is_new = record is NO_MANIFEST  # of version 0.4, or lost
+        unknown = here - {row.name for row in record.revisions}
+        for name in sorted(unknown, key=natural_key, reverse=True):
+            with suppress(FileNotFoundError, RevisionError):
+                copy = self._manifest_in(self.folder / name / MANIFEST_FILE)
+                row = copy.row(name)
+                if row is not None and row.sha256 in {other.sha256 for other in record.replaced}:
+                    here.discard(name)  # a killed process has not yet moved it
+                elif row is not None and record is NO_MANIFEST:
+                    record = copy
+                elif row is not None and copy.run_id == record.run_id:
+                    record = record.joined(copy.model_copy(update={"revisions": (row,)}))
+        if is_new and record is not NO_MANIFEST:
+            record = self._taken_over(record, here)
+        self._rows = {row.name: row for row in record.revisions}
+        self.broken = here - self._rows.keys()
+        self.repo_id = record.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
+        self.former = record.former
+        return record
+
+    def _record(self) -> Manifest:
+        """What `run.json` says. Of a damaged one, nobody knows who may see the run, so it is private."""
+        self.damage = ""
+        try:
+            return self._manifest_in(self.folder / RUN_FILE)
+        except FileNotFoundError:
+            pass
+        except RevisionError as error:
+            self.damage = str(error)
+        return NO_MANIFEST
+
+    def _manifest_in(self, file: Path) -> Manifest:
+        """A manifest, read again only after a change."""
+        status = file.stat()
+        stamp, (before, manifest) = (
+            (status.st_mtime_ns, status.st_size),
+            self._read.get(file, (None, NO_MANIFEST)),
+        )
+        if before != stamp:
+            manifest = Manifest.loads(file.read_bytes(), file)
+            self._read[file] = stamp, manifest
+        return manifest
+
+    def _taken_over(self, record: Manifest, here: set[str]) -> Manifest:
+        """The record of a run of version 0.4, which wrote none: of a pushed run, folders could be deleted."""
+        gone = [row.name for row in record.revisions if record.pushed and row.name not in here]
+        facts: dict[str, Any] = {"only_on_hub": {**dict.fromkeys(gone, ""), **record.only_on_hub}}
+        with suppress(OSError, ConfigError):
+            if self.damage or read_yaml(self.run / "config.yaml").get("hub_private_repo") == "true":
+                facts["private"] = True
+        return record.model_copy(update=facts)
+
+    def write(self, record: Manifest) -> None:
+        """Replace the record, at once or not at all."""
+        write_atomically(self.folder / RUN_FILE, record.dumps())
+
+    def update(self, **facts: Any) -> None:
+        """Replace facts of the record."""
+        with self._writing:
+            self.write(self.manifest().model_copy(update=facts))
+
     def rows(self) -> list[Row]:
         """The rows of the revisions whose folders are here, in training order, without the broken ones."""
-        manifests = self.folder.glob(f"[!.]*/{MANIFEST_FILE}")
-        names = {path.parent.name for path in manifests if path.is_file()}
-        # The manifest of the last revision has most rows, so few others need to be read.
-        for name in sorted(names - self._rows.keys(), key=natural_key, reverse=True):
-            if name not in self._rows:
-                with suppress(FileNotFoundError, RevisionError):
-                    rows = {row.name: row for row in read_manifest(self.folder / name).revisions}
-                    self._rows.update(rows | self._rows if name in rows else {})  # as they were read first
-        known = names & self._rows.keys()
-        self.broken = names - known
-        return sorted((self._rows[name] for name in known), key=Row.order)
+        here = self.folders()
+        if here - self._rows.keys() - self.broken or self._rows.keys() - here:
+            self.manifest()
+        return sorted((self._rows[name] for name in here & self._rows.keys()), key=Row.order)
 
     def names(self) -> list[str]:
         """The revisions whose folders are here, in training order, without the broken ones."""
@@ -84,23 +167,11 @@ class Store(OnDisk):
             RevisionError: there is one.
         """
         for name in sorted(self.broken, reverse=True):
-            read_manifest(self.folder / name)
+            with naming(self.folder / name, RevisionError):
+                read_manifest(self.folder / name)
             raise RevisionError(
-                f"{self.folder / name / MANIFEST_FILE} does not describe {name}: delete the folder."
+                f"{self.folder / name} is no revision of this run: move the folder elsewhere."
             )
-
-    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest:  # noqa: ARG002
-        """The newest manifest that can be read, with the rows of all others, or `NO_MANIFEST`.
-
-        It has the rows of deleted folders too, unless these were the newest ones.
-        """
-        manifest = NO_MANIFEST
-        for name in reversed(self.names()):
-            with suppress(RevisionError):
-                manifest = read_manifest(self.folder / name).with_rows(tuple(self._rows.values()))
-                break
-        self.repo_id = manifest.repo_id or f"local/{valid_repo_name(self.run.resolve().name)}"
-        return manifest
 
     def refs(self) -> dict[str, str]:
         names = [*self.names(), *self.broken]
@@ -117,15 +188,29 @@ class Store(OnDisk):
     def revisions(self) -> list[Revision]:
         listed = super().revisions()
         self.check_readable()
-        return [replace(revision, commit=self._commit(revision.name)) for revision in listed]
+        listed = [replace(revision, commit=self.commit(revision.name)) for revision in listed]
+        record = self.manifest()
+        for name, commit in record.only_on_hub.items():
+            if commit and (row := record.row(name)) is not None:
+                of_hub = described(name, commit, {}, record)
+                listed.append(replace(of_hub, sha256=row.sha256, size=row.size))
+        return sorted(listed, key=lambda revision: training_order(revision.name, revision.step))
 
-    def _commit(self, name: str) -> str:
+    def commit(self, name: str) -> str:
+        """What stands in place of a commit: a hash of the model files of a revision."""
         return content_of(self.folder / name, self.record)
 
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
-        if self._commit(revision.name) != revision.commit:
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        if (self.folder / revision.name).is_dir():
+            if self.commit(revision.name) != revision.commit:
+                raise self.changed()
+            return self.together(revision, model_files(self.folder / revision.name))
+        if revision.name not in self.manifest().only_on_hub:
             raise self.changed()
-        return self.together(revision, model_files(self.folder / revision.name))
+        folder = snapshot_folder(self.repo_id, revision.name, settings_only=settings_only)
+        if not settings_only and content_of(folder) != revision.commit:
+            raise self.changed()
+        return self.together(revision, model_files(folder))
 
     def files_to_send(self, name: str) -> dict[str, Path]:
         """The files of a revision by their paths in its repository, sorted.
@@ -142,24 +227,32 @@ class Store(OnDisk):
     # --- what is written ---
 
     def opened(self, run: Manifest, recipe_hash: str = "") -> Manifest:
-        """What the next revision extends: a manifest with the facts of ``run``, and the rows and the id of a run here.
+        """The record of the run that a process begins or continues; it is on the disk before the Hub is asked.
 
         Raises:
-            PublishError: the folder has a run with another recipe or another name.
+            PublishError: the folder has a run with another recipe, or one with another name that had a repository.
         """
         there = self.manifest()
         self.check_readable()
-        if there is NO_MANIFEST:
-            return run
-        for what, before, now in (
-            ("recipe", there.revisions[-1].recipe_hash, recipe_hash),
-            ("name", there.repo_id, run.repo_id),
-        ):
-            if before != now:
-                raise PublishError(
-                    f"{self.run} contains a run with another {what} ({before}, not {now}): choose another folder."
-                )
-        return run.model_copy(update={"run_id": there.run_id, "revisions": there.revisions})
+        if there is not NO_MANIFEST:
+            before = there.revisions[-1].recipe_hash if there.revisions else recipe_hash
+            if before != recipe_hash:
+                self._refuse("recipe", before, recipe_hash)
+            self.check_name(there, run)
+            run = there.continued(run)
+        self.write(run)
+        return self.manifest()
+
+    def check_name(self, there: Manifest, now: Manifest) -> None:
+        """Refuse another name, but for the first repository of a run that had only a local name."""
+        had_none = not there.pushed and (there.repo_id or "local/").startswith("local/")
+        if there.repo_id != now.repo_id and not (now.pushed and had_none):
+            self._refuse("name", there.repo_id, now.repo_id)
+
+    def _refuse(self, what: str, before: object, now: object) -> None:
+        raise PublishError(
+            f"{self.run} contains a run with another {what} ({before}, not {now}): choose another folder."
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -178,13 +271,15 @@ class Store(OnDisk):
         with held:
             for staged in self.folder.glob(".*.staging"):  # of a killed process
                 delete(staged)
+            self._move_replaced(self.manifest())
             yield
 
-    def add(self, run: Manifest, row: Row, save: Save, facts: CardFacts) -> Row:
+    def add(self, row: Row, save: Save, facts: CardFacts) -> Row:
         """Write a revision; afterwards it is on the disk, also after a power failure. One that is there is compared.
 
+        Where it differs, the earlier one and all after it are set aside, so that two trainings are never mixed.
+
         Args:
-            run: what the revision extends, from `opened`.
             row: describes the revision.
             save: writes its files.
             facts: of its README.md.
@@ -193,32 +288,82 @@ class Store(OnDisk):
             The row with the hash and the size of the weights.
 
         Raises:
-            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left. Or the run has the
-                revision with other weights, of an earlier run, which must not be mixed with this one.
+            PublishError: it cannot be written, or ``save`` writes no weights; nothing of it is left. Or the first
+                revision of the run has other weights: then it is another run.
         """
-        folder, earlier = self.folder / row.name, run.row(row.name)
-        with self.staged(row.name) as staged:
+        with self._writing, self.staged(row.name) as staged:
+            folder, run = self.folder / row.name, self.manifest()
+            earlier = run.row(row.name)
             save(staged)
             weights = staged / WEIGHTS_FILE
             if not weights.is_file():
                 raise PublishError(f"{folder} has no {WEIGHTS_FILE}: save the weights in one file.")
             # 0.8 s for a gigabyte
             row = row.model_copy(update={"sha256": file_sha256(weights), "size": weights.stat().st_size})
-            if earlier is not None and earlier.sha256 != row.sha256:
-                raise PublishError(
-                    f"{folder} has other weights, from an earlier run: continue that run, or choose another folder."
-                )
-            if earlier is not None:
-                return earlier
+            if earlier is not None and earlier.sha256 == row.sha256:
+                if folder.is_dir() or row.name in run.only_on_hub:
+                    return earlier
+                row = earlier  # somebody deleted the folder
+            elif earlier is not None:
+                if earlier == run.revisions[0]:
+                    raise PublishError(
+                        f"{folder} has other weights, from an earlier run: continue that run, or choose another folder."
+                    )
+                run = self._set_aside(run, earlier)
             (staged / CARD_FILE).write_text(revision_card(facts, **row.model_dump()), encoding="utf-8")
-            (staged / MANIFEST_FILE).write_bytes(run.with_rows((row,)).dumps())
+            run = run.with_rows((row,))
+            (staged / MANIFEST_FILE).write_bytes(run.until(row).dumps())
             follow_umask(staged)  # safetensors writes files that nobody else can read
             for path in [*staged.rglob("*"), staged]:
                 fsync(path)
             staged.rename(folder)
             fsync(self.folder)
-        self._rows[row.name] = row
+            self.write(run)
         return row
+
+    def _set_aside(self, run: Manifest, first: Row) -> Manifest:
+        """The record without a revision and those after it, whose folders get another place."""
+        later = [row for row in run.revisions if row.order() >= first.order()]
+        here = self.folders()
+        replaced = [
+            Replaced(
+                name=row.name, sha256=row.sha256, commit=self.commit(row.name) if row.name in here else ""
+            )
+            for row in later
+        ]
+        _log.warning(
+            "%s was trained again with other weights than before: %s are set aside in %s.",
+            *(first.name, ", ".join(row.name for row in later), self.folder / REPLACED),
+        )
+        kept = tuple(row for row in run.revisions if row not in later)
+        names = {row.name for row in later}
+        on_hub = {name: commit for name, commit in run.only_on_hub.items() if name not in names}
+        facts = {"revisions": kept, "only_on_hub": on_hub, "replaced": (*run.replaced, *replaced)}
+        run = run.model_copy(update=facts)
+        self.write(run)
+        self._move_replaced(run)
+        return run
+
+    def _move_replaced(self, run: Manifest) -> None:
+        names = {(row.name, row.sha256) for row in run.replaced}
+        for name in self.folders() & {name for name, _ in names}:
+            with suppress(RevisionError):
+                row = self._manifest_in(self.folder / name / MANIFEST_FILE).row(name)
+                if row is not None and (name, row.sha256) in names and run.row(name) != row:
+                    target = self.folder / REPLACED / f"{name}-{row.sha256[:8]}"
+                    target.parent.mkdir(exist_ok=True)
+                    if target.exists():
+                        delete(self.folder / name)  # the same weights were set aside before
+                    else:
+                        replace_durably(self.folder / name, target)
+
+    def leave_to_hub(self, names: Iterable[str]) -> None:
+        """Remove folders whose branches are whole; the record knows them before the first one goes."""
+        commits = {name: self.commit(name) for name in names}
+        if commits:
+            self.update(only_on_hub={**self.manifest().only_on_hub, **commits})
+        for name in commits:
+            delete(self.folder / name)
 
     @contextmanager
     def staged(self, name: str) -> Iterator[Path]:

@@ -6,33 +6,37 @@ sending stops at one that fails.
 """
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import MAIN
-from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun
-from hf_clipdyn.revisions.records import FileRecord, is_weights
+from hf_clipdyn.revisions.difference import Action, Copies, difference
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.names import CHECKPOINT, MAIN
+from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun, in_parallel
+from hf_clipdyn.revisions.records import FileRecord, Listing, is_weights, weights_of
 from hf_clipdyn.revisions.store import Save, Store
 
 _log = logging.getLogger(__name__)
 
+_SMALL = 1_000_000  # bytes of the files of a checkpoint by which it is recognised
+_SLOWEST = 125_000  # bytes per second of an upload, 1 Mbit/s
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
 
@@ -68,105 +72,138 @@ class Hub(HubRun):
     """The repository of a run on the Hub, which is written: a branch a revision, and `main` is the newest.
 
     Args:
-        store: the run on the disk.
-        repo_id: `owner/name`.
+        store: the run on the disk, whose record says which repository it is and who may see it.
         token: None for the one that `hf auth login` stored.
-        private: create the repository as a private one, and refuse a public one.
     """
 
-    def __init__(
-        self, store: Store, repo_id: str, token: str | None = None, *, private: bool = False
-    ) -> None:
-        super().__init__(repo_id, token)
-        self._store, self._is_private = store, private
+    def __init__(self, store: Store, token: str | None = None) -> None:
+        super().__init__(store.repo_id, token)
+        self._store = store
+        self._listings: dict[str, Listing] = {}
 
-    def check_run(self, run_id: str) -> tuple[Row, ...]:
-        """Create the repository. It must be as private as asked, writable, and empty or of this run.
+    def files(self, commit: str) -> Listing:
+        if commit not in self._listings:  # a commit never changes
+            self._listings[commit] = super().files(commit)
+        return self._listings[commit]
+
+    def check_run(self, record: Manifest) -> str:
+        """Create the repository if it is not there. It must be as private as asked, writable, and empty or of this run.
 
         Returns:
-            The rows of the manifest on `main`.
+            A sentence if it was created.
 
         Raises:
             ConfigError: it is public, and a private one was asked for.
             PublishError: it has other weights.
         """
-        self.api.create_repo(self.repo_id, private=self._is_private or None, exist_ok=True)
-        if self._is_private:
-            client.check_private(self.api.repo_info(self.repo_id))
+        created = ""
+        try:
+            info = self.api.repo_info(self.repo_id)
+        except RepositoryNotFoundError:
+            wish = record.private if record.private is not None else record.was_private or None
+            self.api.create_repo(self.repo_id, private=wish, exist_ok=True)
+            info = self.api.repo_info(self.repo_id)
+            created = f"{self.repo_id} was created as a {'private' if info.private else 'public'} repository."
+        if record.private:
+            client.check_private(info)
         self.api.auth_check(self.repo_id, write=True)
         there = self.manifest({MAIN: MAIN})
-        if there.run_id != run_id and (there.run_id or any(map(is_weights, self.files(MAIN)))):
+        if there.run_id != record.run_id and (
+            there.run_id or any(map(is_weights, self.files(str(info.sha))))
+        ):
             raise PublishError(
                 f"{self.where} has the revisions of another run, or weights of other origin: name another repository."
             )
-        return there.revisions
+        if bool(info.private) != record.was_private:
+            self._store.update(was_private=bool(info.private))
+        return created
 
-    def sha256(self, commit: str) -> str:
-        """The Hub's own hash of the weights of a commit; empty without weights."""
-        return self.files(commit).get(WEIGHTS_FILE, FileRecord()).sha256 or ""
+    def copies(self, record: Manifest) -> Copies:
+        """What the branches have, from metadata: their weights must be those of the rows."""
+        refs = self.refs()
+        in_parallel(self.files, set(refs.values()))
+        weights = {name: weights_of(self.files(commit)).sha256 or "" for name, commit in refs.items()}
+        rows = {row.name: row.sha256 for row in record.revisions}
+        damage = {
+            name: set() if weights[name] == rows.get(name) else {"wrong-weights"}
+            for name in refs
+            if name != MAIN
+        }
+        listed = {row.name: row.sha256 for row in self.manifest(refs).revisions}
+        return Copies(damage, weights, listed)
 
-    def publish(self, row: Row, *, moves: bool = False) -> None:
+    def publish(self, record: Manifest, row: Row) -> None:
         """Commit, compare, branch, in this order; a repeat does only what is missing.
 
         With the branch first, a failed commit would leave a branch with the weights of `main`: public suites serve
         wrong weights for that reason.
 
-        Args:
-            row: describes the revision, whose folder is sent.
-            moves: replace a branch with other contents; only `repair` does that.
-
         Raises:
-            PublishError: the branch exists with other weights, or the commit arrived changed.
+            PublishError: the commit arrived changed.
         """
         branches = self.refs()
-        if row.name in branches and not moves:
-            if self.sha256(branches[row.name]) != row.sha256:
-                raise PublishError(
-                    f"{row.name} exists in {self.where} with other weights: `clipdyn repair` would replace it."
-                )
-            return
         # If a killed process has made the commit, nothing differs, and the client answers with that commit.
-        commit = self._commit(row, f"Publish {row.name}", branches[MAIN])
+        commit = self._commit(record, row, f"Publish {row.name}", branches[MAIN])
         if row.name in branches:
             self.api.delete_branch(self.repo_id, branch=row.name)
         self.api.create_branch(self.repo_id, branch=row.name, revision=commit)
 
-    def set_main(self) -> bool:
-        """Give `main` the newest revision again if it is another one, after a late one or a repair has moved it.
+    def set_main(self, record: Manifest) -> None:
+        """Give `main` the newest revision again, after a late one or a repair has moved it. No weights travel."""
+        newest = self._store.rows()[-1]
+        self._commit(record, newest, f"Set main to {newest.name}", self.refs()[MAIN])
 
-        No weights travel. If the newest one has no folder any more, `main` stays as it is.
+    def keep(self, name: str) -> str:
+        """Give the commit of a branch a tag, so that it stays, and return the sentence that says so."""
+        old = self.refs()[name]
+        tag = f"{name}-replaced-{old[:8]}"
+        self.api.create_tag(self.repo_id, tag=tag, revision=old, exist_ok=True)
+        return f"{name} of {self.where} is moved from commit {old}, which keeps the tag {tag}."
 
-        Returns:
-            Whether anything had to be done.
-        """
-        branches = self.refs()
-        listed = self.manifest(branches).revisions
-        rows = [row for row in self._store.rows() if row.name in branches]
-        if not rows or (listed and listed[-1].order() > rows[-1].order()):
-            return False
-        newest, names = rows[-1], {row.name for row in listed}
-        if names.issuperset(row.name for row in rows) and self.sha256(branches[MAIN]) == newest.sha256:
-            return False
-        manifest = read_manifest(self._store.folder / newest.name).with_rows(tuple(rows))
-        self._commit(newest, f"Set main to {newest.name}", branches[MAIN], manifest)
-        return True
+    def push_checkpoint(self, files: Mapping[str, Path]) -> None:
+        """Replace the branch of the last checkpoint by these files, by their paths below the run's folder."""
+        refs = client.persistently(partial(self.api.list_repo_refs, self.repo_id)).branches
+        heads = {ref.name: ref.target_commit for ref in refs}
+        there = self.files(heads[CHECKPOINT]) if CHECKPOINT in heads else {}
+        small = {path: file for path, file in files.items() if file.stat().st_size < _SMALL}
+        if not files or all(path in there and there[path].describes(file) for path, file in small.items()):
+            return
+        if CHECKPOINT not in heads:
+            self.api.create_branch(self.repo_id, branch=CHECKPOINT, revision=heads[MAIN])
+            there, heads[CHECKPOINT] = self.files(heads[MAIN]), heads[MAIN]
+        with self._store.staged(CHECKPOINT) as staged:
+            for path, file in files.items():
+                (staged / path).parent.mkdir(parents=True, exist_ok=True)
+                os.link(file, staged / path)  # training may delete the checkpoint meanwhile
+            gone = there.keys() - files.keys() - {".gitattributes"}
+            operations = [CommitOperationDelete(path) for path in sorted(gone)]
+            operations += [CommitOperationAdd(path, staged / path) for path in files]
+            title, parent = "Replace the last checkpoint", heads[CHECKPOINT]
+            with library_bars(False):
+                where = {"revision": CHECKPOINT, "parent_commit": parent}
+                self.api.create_commit(self.repo_id, operations, commit_message=title, **where)
+        # Else each checkpoint of the run would take its space for ever.
+        self.api.super_squash_history(self.repo_id, branch=CHECKPOINT)
 
-    def _commit(self, row: Row, title: str, parent: str, manifest: Manifest | None = None) -> str:
-        """Commit a folder to `main`, with another manifest if one is given, and compare what arrived.
+    def _commit(self, record: Manifest, row: Row, title: str, parent: str) -> str:
+        """Commit a folder to `main`, with a copy of the record, and compare what arrived.
 
-        The weights must have the hash in their row, so they are not read again.
+        The copy has the rows of the branches. The weights must have the hash in their row, so they are not read again.
         """
         files = self._store.files_to_send(row.name)
-        changed = {CARD_FILE: self._card(row, parent)} if CARD_FILE in files else {}
-        if manifest is not None:
-            changed[MANIFEST_FILE] = manifest.dumps()
+        there = self.files(parent)
+        branches = self.refs().keys() | {row.name}
+        rows = tuple(other for other in record.revisions if other.name in branches)
+        changed = {MANIFEST_FILE: record.model_copy(update={"revisions": rows}).dumps()}
+        if CARD_FILE in files and CARD_FILE in there:
+            changed[CARD_FILE] = self._card(row, parent)
         additions = [CommitOperationAdd(path, changed.get(path, file)) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             made = self.api.create_commit(self.repo_id, additions, commit_message=title, parent_commit=parent)
         served = self.files(made.oid)
         for path, file in files.items():
-            there = served.get(path, FileRecord())
-            is_right = there.sha256 == row.sha256 if path == WEIGHTS_FILE else there.describes(file)
+            arrived = served.get(path, FileRecord())
+            is_right = arrived.sha256 == row.sha256 if path == WEIGHTS_FILE else arrived.describes(file)
             if path not in served or not (is_right or path in changed):
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where}: no branch was made."
@@ -175,34 +212,8 @@ class Hub(HubRun):
 
     def _card(self, row: Row, main: str) -> bytes:
         """The card of a revision with what others wrote into that on `main`."""
-        files, made = self.files(main), self._made_card(row.name)
-        if CARD_FILE not in files or WEIGHTS_FILE not in files:
-            return made
-        there, weights = self.read(main, CARD_FILE), files[WEIGHTS_FILE].sha256
-        on_main = [earlier.name for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
-        before = self._made_card(on_main[-1]) if on_main else b""
-        return made if there == before else carried(there, before, made)
-
-    def _made_card(self, name: str) -> bytes:
-        """The card as it was made, also of a folder that was deleted after its upload."""
-        file = self._store.folder / name / CARD_FILE
-        return file.read_bytes() if file.is_file() else self.read(name, CARD_FILE)
-
-
-def carried(written: bytes, before: bytes, made: bytes) -> bytes:
-    """What others have written on the card of `main`, with the lines of a new card.
-
-    Args:
-        written: the card on `main`.
-        before: an earlier card of this package.
-        made: the new card. The lines in which it differs from ``before`` replace those, wherever they are now.
-    """
-    old, new = before.split(b"\n"), made.split(b"\n")
-    follows: dict[bytes, bytes] = {}
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "replace" and j - i == m - k:
-            follows |= zip(old[i:j], new[k:m], strict=True)
-    return b"\n".join(follows.get(line, line) for line in written.split(b"\n"))
+        made = (self._store.folder / row.name / CARD_FILE).read_bytes()
+        return made
 
 
 def said(error: BaseException) -> str:
@@ -226,12 +237,16 @@ class Publisher:
         repo_id: `owner/name`, the run in tables of results and its repository. Default: the name of the run in the
             folder, else `local/<folder>`.
         push_to_hub: publish on the Hub. Without it nothing is sent to the Hub.
-        private: create the repository as a private one; a public one is refused.
+        private: True: the run is private, for every later command too, and a public repository is refused; False opens
+            a run that was private. Default: as it was asked before, else as the Hub's client creates a repository.
         token: token of the Hub; None for the token of `hf auth login`. It is never written.
         card: contents of the model cards; None for one without details.
         recipe_hash: hash of the recipe, if there is one; a run with another one is not continued.
         planned: the names of all revisions that will be submitted, in training order, from which a process that watches
             the run knows when it has ended; empty if unknown.
+        keep_local: remove all but the last N folders once their branches are whole on the Hub.
+        checkpoint: gives the files of the last checkpoint by their paths below ``run``; they are kept as one branch,
+            `last-checkpoint`, from which `restore` makes the run again.
         disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
@@ -264,33 +279,37 @@ class Publisher:
         repo_id: str | None = None,
         *,
         push_to_hub: bool = False,
-        private: bool = False,
+        private: bool | None = None,
         token: str | None = None,
         card: CardFacts | None = None,
         recipe_hash: str = "",
         planned: Sequence[str] = (),
+        keep_local: int | None = None,
+        checkpoint: Callable[[], Mapping[str, Path]] | None = None,
         disable: bool = False,
     ) -> None:
         if repo_id is not None:
             client.checked_repo_id(repo_id, owner=push_to_hub)
         self.store = Store(run)
         self.repo_id = self.store.repo_id if repo_id is None else repo_id
+        self.notices: list[str] = []  # what a person should know at the start
         self._facts = card or CardFacts(self.repo_id)
-        self._recipe_hash = recipe_hash
-        self._is_disabled = disable
+        self._recipe_hash, self._token, self._is_disabled = recipe_hash, token, disable
+        self._keep_local, self._checkpoint = keep_local, checkpoint
         self._hub: Hub | None = None
-        if push_to_hub and not disable:
-            self._hub = Hub(self.store, self.repo_id, token, private=private)
-        self._manifest = Manifest(
+        self._push_to_hub = push_to_hub
+        self._begun = Manifest(
             run_id=uuid4().hex,
             repo_id=self.repo_id,
-            hub=None if self._hub is None else "private" if private else "public",
+            pushed=push_to_hub,
+            private=private,
             planned=tuple(planned),
             parents=self._facts.parents,
             revisions=(),
             **{name: getattr(self._facts, name) for name in OF_RUN},
         )
-        self._settled: set[str] | None = None  # what need not be sent; None until the Hub was asked
+        self._there: set[str] = set()  # what the Hub has, or need not have, as it was seen last
+        self._is_checked = False
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
         self._is_closing = self._is_stopped = False
@@ -302,8 +321,12 @@ class Publisher:
             return self
         with ExitStack() as opened:
             opened.enter_context(self.store.locked())
-            self._manifest = self.store.opened(self._manifest, self._recipe_hash)
-            if self._hub is not None:
+            was_private = self.store.manifest().is_private
+            record = self.store.opened(self._begun, self._recipe_hash)
+            if was_private and not record.is_private:
+                self.notices.append(f"{self.repo_id} was private: from now on it may be public.")
+            if self._push_to_hub:
+                self._hub = Hub(self.store, self._token)
                 self._begin(self._hub)
             self._lock = opened.pop_all()  # an error above has released it
         return self
@@ -311,7 +334,9 @@ class Publisher:
     def _begin(self, hub: Hub) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            client.persistently(partial(self._look, hub))
+            created = client.persistently(partial(hub.check_run, self.store.manifest()))
+            self.notices += filter(None, [created])
+            self._is_checked = True
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
             if not (client.is_transient(error) and self.rows()):
@@ -337,7 +362,7 @@ class Publisher:
             self._news.clear()
             is_last = self._is_closing
             try:
-                self._send(hub, self._look(hub))
+                self._send(hub)
                 failures, self._trouble = 0, ""
             except Exception as error:  # training goes on in any case
                 if said(error) != self._trouble:
@@ -351,35 +376,43 @@ class Publisher:
                 return
             self._news.wait()
 
-    def _look(self, hub: Hub) -> set[str]:
-        """Check the repository once, and see what need not be sent again.
+    def _send(self, hub: Hub) -> None:
+        """Execute what harms nothing, oldest first; a branch with other weights ends it, since only `repair` moves it.
 
-        That is what the manifest on `main` lists. If a branch that is older than the newest one is missing, a person
-        has deleted it, unless its weights are on `main`: then a process was killed before it made the branch.
+        Raises:
+            PublishError: a branch has other weights than the folder, or a commit arrived changed.
         """
-        if self._settled is None:
-            listed, branches = hub.check_run(self._manifest.run_id), hub.refs()
-            here, on_main = {row.name: row.sha256 for row in self.rows()}, hub.sha256(branches[MAIN])
-            newest = max((row.order() for row in listed if row.name in branches), default=())
-            older = {row.name for row in listed if row.order() < newest and row.sha256 != on_main}
-            known = branches.keys() | older
-            self._settled = {row.name for row in listed if here.get(row.name) == row.sha256} & known
-        return self._settled
-
-    def _send(self, hub: Hub, settled: set[str]) -> None:
-        for row in self.store.rows():
+        if not self._is_checked:
+            hub.check_run(self.store.manifest())
+            self._is_checked = True
+        record, here = self.store.manifest(), Copies({name: set() for name in self.store.names()})
+        changes = list(difference(record, here, hub.copies(record)))
+        to_send = {change.revision for change in changes if change.action in (Action.SEND, Action.MOVE)}
+        self._there = {row.name for row in record.revisions} - to_send
+        for change in changes:
             if self._is_stopped:
                 return
-            if row.name not in settled:
-                hub.publish(row)
-                settled.add(row.name)
-        hub.set_main()
+            if change.action is Action.MOVE:
+                raise PublishError(
+                    f"{change.revision} exists in {hub.where} with other weights: `clipdyn repair` would replace it."
+                )
+            if change.action is Action.SEND and (row := record.row(change.revision)) is not None:
+                hub.publish(record, row)
+                self._there.add(row.name)
+        if any(change.action is Action.SET_MAIN for change in difference(record, here, hub.copies(record))):
+            hub.set_main(record)
+        if self._checkpoint is not None:
+            hub.push_checkpoint(self._checkpoint())
+        if self._keep_local is not None:
+            whole = hub.copies(record)
+            earlier = [row.name for row in self.store.rows()[: -self._keep_local] if whole.is_whole(row.name)]
+            self.store.leave_to_hub(earlier)
 
     # --- the loop of training ---
 
     def rows(self) -> tuple[Row, ...]:
         """The rows of the run so far, in training order, also of deleted folders."""
-        return self._manifest.revisions
+        return () if self._is_disabled else self.store.manifest().revisions
 
     def published(self) -> list[str]:
         """The revisions that need no `submit`, in training order: the run's so far, also of deleted folders."""
@@ -389,7 +422,7 @@ class Publisher:
         """The revisions that are still to be sent to the Hub, in training order."""
         if self._hub is None:
             return []
-        return [name for name in self.store.names() if name not in (self._settled or ())]
+        return [name for name in self.store.names() if name not in self._there]
 
     def submit(self, row: Row, save: Save, *, compare: bool = False) -> None:
         """Save a revision. When this returns, it is on the disk; a thread publishes it.
@@ -398,10 +431,12 @@ class Publisher:
             row: describes the revision. A name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
-            compare: check that a revision that was handed in before has the weights that ``save`` writes.
+            compare: check that a revision that was handed in before has the weights that ``save`` writes. If not, that
+                one and all after it are set aside, with a warning.
 
         Raises:
-            PublishError: it cannot be written, and nothing of it is left; or it has other weights.
+            PublishError: it cannot be written, and nothing of it is left; or it is the first one of the run, and has
+                other weights.
         """
         is_there = row.name in self.published()
         if self._is_disabled or (is_there and not compare):
@@ -411,23 +446,28 @@ class Publisher:
             "recipe_hash": self._recipe_hash,
             "versions": {package: version(package) for package in _RECORDED_PACKAGES},
         }
-        saved = self.store.add(self._manifest, row.model_copy(update=added), save, self._facts)
-        twins = [other.name for other in self.rows() if other.sha256 == saved.sha256]
+        saved = self.store.add(row.model_copy(update=added), save, self._facts)
+        twins = [
+            other.name for other in self.rows() if other.sha256 == saved.sha256 and other.name != saved.name
+        ]
         if twins and not is_there:
             same = "%s has the same weights as %s: training changed nothing between them."
             _log.warning(same, row.name, twins[0])
-        self._manifest = self._manifest.with_rows((saved,))
+        self._there.discard(saved.name)
         self._news.set()
 
-    def finish(self, patience: float = 300.0) -> Summary:
-        """Wait while revisions arrive on the Hub, and name the missing ones.
+    def finish(self, patience: float | None = None) -> Summary:
+        """Wait while revisions arrive on the Hub, and name the missing ones. Ctrl-C leaves the rest to `repair`.
 
         Args:
-            patience: seconds without a further revision after which the rest is left to the next start.
+            patience: seconds without a further revision after which the rest is left to the next start. Default: five
+                minutes, and what a revision takes at 1 Mbit/s.
         """
         self._is_closing = True
         self._news.set()
         missing, since = self.waiting(), time.monotonic()
+        if patience is None:
+            patience = 300.0 + max((row.size for row in self.rows()), default=0) / _SLOWEST
         while self._thread is not None and self._thread.is_alive() and time.monotonic() - since < patience:
             self._thread.join(0.1)
             if (now := self.waiting()) != missing:

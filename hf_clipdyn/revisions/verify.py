@@ -7,7 +7,7 @@ files are read and hashed.
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
@@ -19,10 +19,11 @@ from safetensors import SafetensorError, safe_open
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, counted, printable
 from hf_clipdyn.files import delete, file_sha256, follow_umask, write_atomically
-from hf_clipdyn.hub import persistently
+from hf_clipdyn.hub import checked_repo_id, persistently
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, architecture
-from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, NO_MANIFEST, Manifest
-from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, training_order
+from hf_clipdyn.revisions.difference import Action, Change, Copies, difference
+from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, NO_MANIFEST, RUN_FILE, Manifest
+from hf_clipdyn.revisions.names import CHECKPOINT, MAIN, Name, epoch_name, epoch_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, HubRun, Published, in_parallel
 from hf_clipdyn.revisions.records import Weights, weights_of
@@ -37,7 +38,13 @@ _NO_DAMAGE = {
     *("gap", "identical-weights", "main-not-newest", "missing-branch", "missing-folder"),
     *("no-main", "no-manifest", "not-in-manifest", "wrong-row"),
 }
-_OF_MANIFEST = {"moved-branch", "unreadable-manifest"}
+_MISSING = {
+    Action.SEND: ("missing-branch", "The Hub does not have it yet."),
+    Action.RESTORE: ("missing-branch", "The Hub had it, and its branch was deleted."),
+    Action.RETIRE: ("replaced", "The branch has the weights of a revision that was trained again since."),
+    Action.SET_MAIN: ("main-not-newest", "main on the Hub is not the newest revision, or lacks rows."),
+    Action.GAP: ("gap", "The run planned this revision, but it was never saved."),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Report:
     def render(self, *, as_json: bool = False) -> str:
         """A table with a line per revision and the findings, or JSON."""
         if as_json:
-            return json.dumps({**asdict(self), "ok": not self.findings}, indent=1)
+            return json.dumps({**asdict(self), "ok": self.is_whole}, indent=1)
         lines = []
         for name, findings in self.by_revision().items():
             lines.append(f"{name}  {', '.join(finding.kind for finding in findings) or 'ok'}")
@@ -119,23 +126,52 @@ def verify(
     series = open_series(repo_id, store, token)
     if not isinstance(series, Published):
         return Report(series.where, (), (_NO_MANIFEST,), deep)
-    is_pushed = isinstance(series, Store) and series.manifest().hub is not None
-    hub = HubRun(series.repo_id, token) if is_pushed and not constants.HF_HUB_OFFLINE else None
-    return check(series, hub, deep=deep)
+    if not isinstance(series, Store):
+        return _Checks(series, deep).report()
+    is_asked = series.manifest().pushed and not constants.HF_HUB_OFFLINE
+    return compare(series, HubRun(series.repo_id, token) if is_asked else None, deep=deep)[0]
 
 
-def check(place: Published, hub: HubRun | None = None, *, deep: bool = False) -> Report:
-    """The findings in one place, or in the folders of a run and on the Hub: what that has, folders need not have."""
-    here = _Checks(place, deep)
-    report = here.report()
-    if hub is None:
-        return report
-    served = _Checks(hub, deep).report()
-    right = {name for name, wrong in served.by_revision().items() if not wrong}
-    findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
-    findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
-    names = sorted({*report.revisions, *served.revisions}, key=here.order)
-    return Report(f"{report.where} and {served.where}", tuple(names), tuple(findings), deep)
+def compare(
+    store: Store, hub: HubRun | None, *, deep: bool, deep_hub: bool | None = None
+) -> tuple[Report, list[Change]]:
+    """What is wrong in the folders of a run and on the Hub, and what would make them equal to the record."""
+    record, here = store.manifest(), _Checks(store, deep)
+    found, names = [*here.report().findings], [*here.names]
+    where, copies, folders = store.where, None, Copies(_damage(here.names, found))
+    if store.damage:
+        found.append(
+            Finding(RUN_FILE, "unreadable-record", f"{store.damage}. `clipdyn repair` writes it again.")
+        )
+    if hub is not None:
+        there = _Checks(hub, deep if deep_hub is None else deep_hub, record)
+        served = there.report().findings
+        found += [replace(finding, message=f"On the Hub: {finding.message}") for finding in served]
+        names, where = [*dict.fromkeys((*names, *there.names))], f"{where} and {hub.where}"
+        weights = {name: weights.sha256 or "" for name, weights in there.weights.items()}
+        copies = Copies(_damage(there.names, served), weights, there.listed)
+    changes = list(difference(record, folders, copies))
+    on_disk = {*here.names}
+    for change in changes:
+        if change.action in _MISSING:
+            found.append(Finding(change.revision, *_MISSING[change.action]))
+        elif change.action in (Action.FETCH, Action.LOST) and change.revision not in on_disk:
+            is_lost = change.action is Action.LOST
+            said = "no intact copy is left." if is_lost else "`clipdyn repair` fetches it from the Hub."
+            found.append(Finding(change.revision, "missing-folder", f"The folder is not there: {said}"))
+    kinds = {(finding.revision, finding.kind) for finding in found}
+    found = [one for one in found if (one.kind, (MAIN, "no-main") in kinds) != ("main-not-newest", True)]
+    found.sort(key=lambda finding: here.order(finding.revision))
+    return Report(where, tuple(sorted(names, key=here.order)), tuple(found), deep), changes
+
+
+def _damage(names: Sequence[str], found: Sequence[Finding]) -> dict[str, set[str]]:
+    """The kinds of damage of each revision that is there."""
+    kinds: dict[str, set[str]] = {name: set() for name in names}
+    for finding in found:
+        if finding.revision in kinds and finding.kind not in _NO_DAMAGE:
+            kinds[finding.revision].add(finding.kind)
+    return kinds
 
 
 _NO_MANIFEST = Finding(
@@ -149,8 +185,10 @@ _NO_MANIFEST = Finding(
 class _Checks:
     """The checks of one place: its branches or folders, their files, and the rows of the run."""
 
-    def __init__(self, place: Published, deep: bool) -> None:
-        self.place, self.deep, self.refs = place, deep, place.refs()
+    def __init__(self, place: Published, deep: bool, record: Manifest | None = None) -> None:
+        """``record`` is that of the run, if it is known from elsewhere."""
+        self.place, self.deep, self.is_alone = place, deep, record is None and not isinstance(place, Store)
+        self.refs = place.refs()
         of_commit = in_parallel(place.files, set(self.refs.values()))
         self.files = {name: of_commit[commit] for name, commit in self.refs.items()}
         self.weights = {name: weights_of(files) for name, files in self.files.items()}
@@ -159,6 +197,8 @@ class _Checks:
             self.manifest = place.manifest(self.refs)
         except RevisionError as error:
             self.found.append(Finding(MANIFEST_FILE, "unreadable-manifest", str(error)))
+        self.listed = {row.name: row.sha256 for row in self.manifest.revisions}
+        self.manifest = record or self.manifest
         self.rows = {row.name: row for row in self.manifest.revisions}
         self.names = sorted(self.files.keys() - {MAIN}, key=self.order)
 
@@ -178,9 +218,8 @@ class _Checks:
 
     def _of_names(self) -> Iterator[Finding]:
         """Check that all revisions are there, and none twice."""
-        kind = "missing-folder" if isinstance(self.place, Store) else "missing-branch"
-        for name in self.rows.keys() - self.refs.keys():
-            yield Finding(name, kind, "The manifest has this revision, but it is not there.")
+        for name in self.rows.keys() - self.refs.keys() if self.is_alone else ():
+            yield Finding(name, "missing-branch", "The manifest has this revision, but it is not there.")
         first: dict[str, str] = {}  # the first revision with this content
         for name in self.names:
             other = first.setdefault(self.weights[name].blob or name, name)
@@ -272,6 +311,8 @@ class _Checks:
                     yield Finding(row.name, "wrong-row", f"{what} decreases from {low} to {high}.")
         if any(row.recipe_hash.startswith(IMPORTED) for row in rows):
             return  # imported runs have the gaps of their source
+        if self.manifest.planned and not self.is_alone:
+            return  # `difference` compares with what was planned
         epochs = {row.epoch for row in rows if row.epoch is not None}
         last = max(epochs, default=-1)
         # At most a hundred gaps: one absurd number must not become a billion findings.
@@ -286,7 +327,7 @@ class _Checks:
             yield Finding(MAIN, "no-main", "There is no branch main, which `from_pretrained` loads.")
         elif MANIFEST_FILE not in self.files[MAIN]:
             yield Finding(MAIN, "no-manifest", "Revisions carry a manifest, but main has none.")
-        elif self.rows:
+        elif self.rows and self.is_alone:
             *_, newest = self.rows.values()
             main, branch = self.weights[MAIN], self.weights.get(newest.name, Weights())
             # A mirror has git's ids.
@@ -298,18 +339,24 @@ def repair(
     run: str | Path,
     *,
     push_to_hub: bool = False,
+    hub_model_id: str | None = None,
+    private: bool | None = None,
+    source: str | None = None,
     token: str | None = None,
     tell: Callable[[str], None] = _log.warning,
 ) -> Report:
-    """Make the folders of a run and its branches on the Hub what its rows say.
+    """Make the folders of a run and its branches on the Hub what its record says.
 
-    What the Hub lacks is published, also what a person has deleted there. A damaged folder is fetched from the Hub. A
-    branch with other contents is moved: only this function does that, and the old commit keeps a tag. At the end `main`
-    is the newest revision again. A folder that was deleted after its upload is not fetched.
+    What the Hub lacks is published, also what a person has deleted there. A damaged or deleted folder is fetched from
+    the Hub, but for those that `keep_local` has removed. A branch with other contents is moved: only this function does
+    that, and the old commit keeps a tag. At the end `main` is the newest revision again.
 
     Args:
         run: folder of the run.
         push_to_hub: publish a run that was kept local so far.
+        hub_model_id: the repository of a run that had only a local name.
+        private: as for `Publisher`.
+        source: make the run from this repository: its record, its revisions, and its last checkpoint if there is one.
         token: token of the Hub; None for the stored one.
         tell: is called with a sentence on all that is done, and before a branch is moved; at the end, with one for
             each revision that is damaged and has no intact copy.
@@ -328,88 +375,103 @@ def repair(
     """
     store = Store(run)
     check_version(store.run)
-    manifest = store.manifest()
-    if manifest is NO_MANIFEST:
-        raise ConfigError(f"{run} is not the folder of a run: it has no revision that can be read.")
-    is_private = manifest.hub == "private"
-    hub = Hub(store, store.repo_id, token, private=is_private) if manifest.hub or push_to_hub else None
+    if hub_model_id is not None:
+        checked_repo_id(hub_model_id, owner=True)
     try:
+        if source is None and store.manifest() is NO_MANIFEST:
+            raise ConfigError(f"{run} is not the folder of a run: it has no revision that can be read.")
         with store.locked():
-            return _Repair(store, hub, manifest, tell).run()
+            if source is not None:
+                _restore(store, HubRun(source, token), tell)
+            record = store.manifest()
+            wish = {"pushed": push_to_hub or hub_model_id is not None, "private": private}
+            wish["repo_id"] = hub_model_id or store.repo_id
+            if not record.pushed and not push_to_hub:
+                wish["repo_id"] = store.repo_id
+            now = record.continued(record.model_copy(update=wish))
+            if record.is_private and not now.is_private:
+                tell(f"{store.repo_id} was private: from now on it may be public.")
+            store.check_name(record, now)
+            store.write(now)
+            store = Store(run)
+            return _repair(store, Hub(store, token) if now.pushed else None, tell)
     except ClipDynError:
         raise
     except Exception as error:
         raise PublishError(f"{run} could not be repaired: {said(error)}") from error
 
 
-@dataclass
-class _Repair:
-    """The repair of a run; ``hub`` is None if the run is not pushed."""
+def _restore(store: Store, source: HubRun, tell: Callable[[str], None]) -> None:
+    """Write the record of a run as `main` on the Hub has it, and fetch the last checkpoint if the folder has none."""
+    copy, here = source.manifest(source.refs()), store.manifest()
+    if copy is NO_MANIFEST or here.run_id not in ("", copy.run_id):
+        raise ConfigError(f"{source.where} has no run, or another one than {store.run}: name another folder.")
+    is_private = bool(source.api.repo_info(source.repo_id).private)
+    facts = {"repo_id": source.repo_id, "pushed": True, "was_private": is_private}
+    store.write(here.joined(copy).model_copy(update=facts) if here.run_id else copy.model_copy(update=facts))
+    branches = source.api.list_repo_refs(source.repo_id).branches
+    if CHECKPOINT in {branch.name for branch in branches} and not (store.run / "checkpoints").exists():
+        with store.staged(CHECKPOINT) as staged:
+            source.api.snapshot_download(source.repo_id, revision=CHECKPOINT, local_dir=staged)
+            delete(staged / ".cache")  # of the client
+            (staged / ".gitattributes").unlink(missing_ok=True)
+            follow_umask(staged)
+            for path in sorted(staged.iterdir()):
+                if not (store.run / path.name).exists():
+                    path.rename(store.run / path.name)
+        tell(f"The last checkpoint was fetched from {source.where}.")
 
-    store: Store
-    hub: Hub | None
-    manifest: Manifest
-    tell: Callable[[str], None]
 
-    def run(self) -> Report:
-        if self.hub is not None:
-            listed = persistently(partial(self.hub.check_run, self.manifest.run_id))
-            self.manifest = self.manifest.with_rows((*listed, *self.manifest.revisions))
-        damaged = _damaged(check(self.store, deep=True))
-        lost = {name for name, kinds in damaged.items() if not self._mend(name, kinds)}
-        if self.hub is not None:
-            self._send(self.hub, lost)
-        report = check(Store(self.store.run), self.hub, deep=True)
-        for name in _damaged(report):
-            self.tell(f"{name}: no intact copy is left.")
-        return report
-
-    def _mend(self, name: str, kinds: set[str]) -> bool:
-        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows, if possible."""
-        hub, row, folder = self.hub, self.manifest.row(name), self.store.folder / name
-        if row is None:
-            return False
-        commit = hub.refs().get(name) if hub else None
-        if hub and commit and hub.sha256(commit) == row.sha256:
-            persistently(partial(self._fetch, hub, commit, folder), transfers=True)
-            self.tell(f"{name} was fetched from {hub.where}.")
-            return True
-        weights = folder / WEIGHTS_FILE
-        if kinds <= _OF_MANIFEST and weights.is_file() and file_sha256(weights) == row.sha256:
-            earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
-            manifest = self.manifest.model_copy(update={"revisions": earlier})
+def _repair(store: Store, hub: Hub | None, tell: Callable[[str], None]) -> Report:
+    if hub is not None:
+        created = persistently(partial(hub.check_run, store.manifest()))
+        if created:
+            tell(created)
+    _, changes = compare(store, hub, deep=True, deep_hub=False)
+    record = store.manifest()
+    for change in changes:
+        name, folder = change.revision, store.folder / change.revision
+        row = record.row(name)
+        if change.action is Action.FETCH and hub is not None:
+            persistently(partial(_fetch, store, hub, folder), transfers=True)
+            tell(f"{name} was fetched from {hub.where}.")
+        elif change.action is Action.MEND and row is not None:  # its weights have the hash of the row
             delete(folder / MANIFEST_FILE)
-            write_atomically(folder / MANIFEST_FILE, manifest.dumps())
-            self.tell(f"{MANIFEST_FILE} of {name} was written again.")
-            return True
-        return False
+            write_atomically(folder / MANIFEST_FILE, record.until(row).dumps())
+            tell(f"{MANIFEST_FILE} of {name} was written again.")
+    if hub is not None:
+        for is_main in (False, True):  # which follows from the branches
+            for change in compare(store, hub, deep=False)[1]:
+                if (change.action is Action.SET_MAIN) == is_main:
+                    _to_hub(store, hub, change, tell)
+    report, changes = compare(store, hub, deep=True, deep_hub=False)
+    for change in changes:
+        if change.action is Action.LOST:
+            tell(f"{change.revision}: no intact copy is left.")
+    return report
 
-    def _fetch(self, hub: Hub, commit: str, folder: Path) -> None:
-        with self.store.staged(folder.name) as staged:
-            hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged / "new")
-            delete(staged / "new" / ".cache")  # of the client
-            follow_umask(staged / "new")
+
+def _fetch(store: Store, hub: Hub, folder: Path) -> None:
+    with store.staged(folder.name) as staged:
+        hub.api.snapshot_download(hub.repo_id, revision=folder.name, local_dir=staged / "new")
+        delete(staged / "new" / ".cache")  # of the client
+        follow_umask(staged / "new")
+        if folder.exists():
             folder.rename(staged / "old")
-            (staged / "new").rename(folder)
-
-    def _send(self, hub: Hub, lost: set[str]) -> None:
-        """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
-        wrong, branches = _damaged(check(hub)), hub.refs()
-        for row in self.store.rows():
-            name, old = row.name, branches.get(row.name)
-            if name in lost or (old is not None and name not in wrong):
-                continue
-            if old is not None:
-                tag = f"{name}-replaced-{old[:8]}"
-                self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
-                hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
-            persistently(partial(hub.publish, row, moves=old is not None), transfers=True)
-            self.tell(f"{name} was published to {hub.where}.")
-        if persistently(hub.set_main, transfers=True):
-            self.tell(f"main is the newest revision again in {hub.where}.")
+        (staged / "new").rename(folder)
 
 
-def _damaged(report: Report) -> dict[str, set[str]]:
-    """The kinds of damage by revision."""
-    kinds = {name: {one.kind for one in found} - _NO_DAMAGE for name, found in report.by_revision().items()}
-    return {name: damage for name, damage in kinds.items() if damage}
+def _to_hub(store: Store, hub: Hub, change: Change, tell: Callable[[str], None]) -> None:
+    """Publish what the Hub lacks, move a wrong branch, or give `main` the newest revision."""
+    name, record = change.revision, store.manifest()
+    row = record.row(name)
+    if change.action in (Action.MOVE, Action.RETIRE):
+        tell(persistently(partial(hub.keep, name)))
+    if change.action is Action.RETIRE:
+        hub.api.delete_branch(hub.repo_id, branch=name)
+    elif row is not None and change.action in (Action.SEND, Action.RESTORE, Action.MOVE):
+        persistently(partial(hub.publish, record, row), transfers=True)
+        tell(f"{name} was published to {hub.where}.")
+    elif change.action is Action.SET_MAIN:
+        persistently(partial(hub.set_main, record), transfers=True)
+        tell(f"main is the newest revision again in {hub.where}.")

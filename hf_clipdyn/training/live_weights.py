@@ -65,7 +65,7 @@ def parent_of(name: str, revision: str | None = None, folder: Path | None = None
         return Parent(cached[0], revision if cached[0] == name else None, cached[1])
     if (folder / MANIFEST_FILE).is_file():
         manifest = read_manifest(folder)
-        return None if manifest.hub is None else Parent(str(manifest.repo_id), folder.name)
+        return None if not manifest.pushed else Parent(str(manifest.repo_id), folder.name)
     return Parent(name, revision) if "/" in name and is_repo_id(name) and not folder.exists() else None
 
 
