@@ -88,7 +88,8 @@ def difference(record: Manifest, here: Copies, hub: Copies | None) -> Iterator[C
         if name not in names and (name, sha256) in replaced:
             yield Change(name, Action.RETIRE)
     available = [row for row in record.revisions if here.is_whole(row.name) or hub.is_whole(row.name)]
-    if available and here.is_whole(available[-1].name):
+    went_on_elsewhere = {*hub.listed} & {*hub.weights} - {*names} - {name for name, _ in replaced}
+    if available and here.is_whole(available[-1].name) and not went_on_elsewhere:
         lists_all = all(hub.listed.get(row.name) == row.sha256 for row in available)
         if not lists_all or hub.weights.get("main") != available[-1].sha256:
             yield Change("main", Action.SET_MAIN)

@@ -183,7 +183,8 @@ class Manifest(BaseModel):
 
     def continued(self, now: "Manifest") -> Self:
         """The record of a run that is started again with the facts of ``now``; unless it says so, nothing is opened."""
-        facts = now.model_dump(include={"repo_id", "scale", "seed", "arm", "parameters"})
+        stated = {"repo_id", "scale", "seed", "arm", "parameters"}
+        facts = now.model_dump(include=stated, exclude_defaults=True)
         facts |= {"parents": now.parents, "planned": now.planned or self.planned}
         facts |= {"pushed": self.pushed or now.pushed}
         facts |= {"private": self.private if now.private is None else now.private}

@@ -113,7 +113,7 @@ class Store(OnDisk):
         self.damage = ""
         try:
             return self._manifest_in(self.folder / RUN_FILE)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except RevisionError as error:
             self.damage = str(error)

@@ -188,15 +188,17 @@ class Hub(HubRun):
     def _commit(self, record: Manifest, row: Row, title: str, parent: str) -> str:
         """Commit a folder to `main`, with a copy of the record, and compare what arrived.
 
-        The copy has the rows of the branches. The weights must have the hash in their row, so they are not read again.
+        The copy has the rows of what was ever published, so that a deleted branch is missed. The weights must have the
+        hash in their row, so they are not read again.
         """
         files = self._store.files_to_send(row.name)
         there = self.files(parent)
-        branches = self.refs().keys() | {row.name}
-        rows = tuple(other for other in record.revisions if other.name in branches)
+        refs = self.refs()
+        known = {row.name, *refs, *(other.name for other in self.manifest(refs).revisions)}
+        rows = tuple(other for other in record.revisions if other.name in known)
         changed = {MANIFEST_FILE: record.model_copy(update={"revisions": rows}).dumps()}
         if CARD_FILE in files and CARD_FILE in there:
-            changed[CARD_FILE] = self._card(row, parent)
+            changed[CARD_FILE] = self._card(row)
         additions = [CommitOperationAdd(path, changed.get(path, file)) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             made = self.api.create_commit(self.repo_id, additions, commit_message=title, parent_commit=parent)
@@ -210,10 +212,9 @@ class Hub(HubRun):
                 )
         return str(made.oid)
 
-    def _card(self, row: Row, main: str) -> bytes:
+    def _card(self, row: Row) -> bytes:
         """The card of a revision with what others wrote into that on `main`."""
-        made = (self._store.folder / row.name / CARD_FILE).read_bytes()
-        return made
+        return (self._store.folder / row.name / CARD_FILE).read_bytes()
 
 
 def said(error: BaseException) -> str:

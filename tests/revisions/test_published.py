@@ -14,7 +14,7 @@ from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.revisions.published import HubRun
 from hf_clipdyn.revisions.store import Store
-from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.revisions.verify import repair, verify
 
 
 def test_a_foreign_suite_is_listed_by_number_with_the_hashes_that_the_hub_records(hub: HubServer) -> None:
@@ -75,22 +75,33 @@ def test_a_folder_that_changes_after_it_was_listed_is_not_the_revision_any_more(
     assert [one.name for one in series.revisions()] == ["epoch-000", "epoch-001"]
 
 
-def test_a_folder_whose_manifest_is_anothers_or_cannot_be_read_is_named_and_nothing_goes_on_without_it(
+def test_a_folder_that_is_not_of_the_run_is_named_and_nothing_goes_on_without_it(
     tmp_path: Path, publish
 ) -> None:
     publish(range(3))
     folder = tmp_path / "revisions"
     (folder / "notes").mkdir()
     shutil.copytree(folder / "epoch-000", folder / "epoch-007")
+    for goes_on in (lambda: list_revisions(tmp_path), lambda: publish(range(4))):
+        with pytest.raises(RevisionError, match="epoch-007"):
+            goes_on()
+    assert ("epoch-007", "moved-branch") in {(one.revision, one.kind) for one in verify(tmp_path).findings}
+    shutil.rmtree(folder / "epoch-007")
+    assert [one.name for one in list_revisions(tmp_path)] == ["epoch-000", "epoch-001", "epoch-002"]
+
+
+def test_a_run_whose_newest_manifest_is_damaged_goes_on_and_repair_writes_it_again(
+    tmp_path: Path, publish
+) -> None:
+    publish(range(3))
+    folder = tmp_path / "revisions"
     (folder / "epoch-002" / "revisions.json").write_text("{")
-    for name, kind in (("epoch-007", "moved-branch"), ("epoch-002", "unreadable-manifest")):
-        for goes_on in (lambda: list_revisions(tmp_path), lambda: publish(range(4))):
-            with pytest.raises(RevisionError, match=name):
-                goes_on()
-        found = {(one.revision, one.kind) for one in verify(tmp_path).findings}
-        assert (name, kind) in found
-        shutil.rmtree(folder / name)
-    assert [one.name for one in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
+    assert [(one.revision, one.kind) for one in verify(tmp_path, deep=True).findings] == [
+        ("epoch-002", "unreadable-manifest")
+    ]
+    assert publish(range(4)).published == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
+    assert repair(tmp_path).is_whole
+    assert verify(tmp_path, deep=True).findings == ()
     shutil.rmtree(folder)
     with pytest.raises(RevisionNotFoundError, match="has no revisions"):
         Store(tmp_path).refs()

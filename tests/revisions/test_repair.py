@@ -25,7 +25,7 @@ MENDED = {
     "missing branch": {"epoch-002"},
     "weights gone": {"epoch-001"},
     "other config": {"epoch-001"},
-    "wrong hash": {"epoch-001"},
+    "wrong hash": set(),
     "old main": set(),
 }
 
@@ -74,21 +74,31 @@ def test_what_is_lost_for_good_is_said(tmp_path: Path, publish, clipdyn) -> None
     folders = tmp_path / "revisions"
     (folders / "epoch-000" / WEIGHTS).unlink()
     (folders / "epoch-001" / WEIGHTS).write_bytes((folders / "epoch-002" / WEIGHTS).read_bytes())
-    for name in ("epoch-001", "epoch-002"):  # of the last one, no later one has its row
+    for name in ("epoch-001", "epoch-002"):
         (folders / name / "revisions.json").write_text("{")
     code, printed, _ = clipdyn("repair", tmp_path)
     assert code == 1
-    for name in ("epoch-000", "epoch-001", "epoch-002"):
+    for name in ("epoch-000", "epoch-001"):
         assert f"{name}: no intact copy is left." in printed
+    assert "revisions.json of epoch-002 was written again." in printed, "run.json has its row"
     assert (folders / "epoch-001" / "revisions.json").read_text() == "{"
 
 
-def test_a_branch_is_lost_if_its_folder_was_deleted_after_the_upload(
-    suite: HubServer, tmp_path: Path
+@pytest.mark.parametrize("name", ["epoch-001", "epoch-003"])
+def test_a_folder_that_a_person_deleted_is_a_finding_and_is_fetched_again(
+    suite: HubServer, tmp_path: Path, publish, name: str
 ) -> None:
+    folder = tmp_path / "revisions" / name
+    content = (folder / WEIGHTS).read_bytes()
+    shutil.rmtree(folder)
+    assert [(one.revision, one.kind) for one in verify(tmp_path).findings] == [(name, "missing-folder")]
+    assert _told(tmp_path) == [f"{name} was fetched from me/run on the Hub."]
+    assert (folder / WEIGHTS).read_bytes() == content
+    assert publish(range(5), push_to_hub=True).missing == []
+
+
+def test_a_revision_without_folder_and_with_a_wrong_branch_is_lost(suite: HubServer, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "revisions" / "epoch-001")
-    assert _told(tmp_path) == []
-    assert not (tmp_path / "revisions" / "epoch-001").exists(), "it is not fetched"
     for name in ("epoch-001", "epoch-002"):
         change(suite, name, WEIGHTS, file_of(suite, "epoch-000"))
     told = _told(tmp_path, whole=False)
@@ -96,7 +106,8 @@ def test_a_branch_is_lost_if_its_folder_was_deleted_after_the_upload(
     assert told[-1] == "epoch-001: no intact copy is left."
     del suite.repo("me/run").branches["epoch-003"]
     shutil.rmtree(tmp_path / "revisions" / "epoch-003")
-    assert _told(tmp_path, whole=False) == told[-1:], "main has a newer one"
+    lost = [f"{name}: no intact copy is left." for name in ("epoch-001", "epoch-003")]
+    assert _told(tmp_path, whole=False)[-2:] == lost
 
 
 def test_a_run_that_was_kept_local_can_be_pushed_later(

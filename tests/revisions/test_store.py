@@ -13,7 +13,7 @@ from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import Publisher, list_revisions
 from hf_clipdyn.revisions.manifest import read_manifest
 from hf_clipdyn.revisions.store import Store, space_needed
-from hf_clipdyn.revisions.verify import repair
+from hf_clipdyn.revisions.verify import repair, verify
 
 KEPT = Path(__file__).parents[1] / "kept" / "store" / "whole"
 
@@ -31,7 +31,7 @@ def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) ->
     ]
     assert len({one.sha256 for one in revisions}) == len({one.commit for one in revisions}) == 3
     manifest = read_manifest(tmp_path / "revisions" / "epoch-001")
-    assert (manifest.planned, manifest.hub) == (tuple(summary.published), None)
+    assert (manifest.planned, manifest.pushed) == (tuple(summary.published), False)
     assert [row.recipe_hash for row in manifest.revisions] == ["r1", "r1"], "its own and the earlier one"
     assert {"torch", "transformers", "hf-clipdyn"} <= manifest.revisions[0].versions.keys()
     text = (tmp_path / "revisions" / "epoch-001" / "README.md").read_text()
@@ -44,7 +44,7 @@ def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) ->
     assert ('revision="epoch-001"' in text, "synthetic" in text) == (True, True)
 
 
-def test_a_repeat_writes_nothing_and_other_weights_are_refused_where_they_are_compared(
+def test_a_repeat_writes_nothing_and_another_start_is_refused_where_it_is_compared(
     tmp_path: Path, publish, trained, record
 ) -> None:
     publish(range(2))
@@ -56,10 +56,32 @@ def test_a_repeat_writes_nothing_and_other_weights_are_refused_where_they_are_co
     publish(range(2), models=lambda epoch: trained(epoch + 50))
     with Publisher(tmp_path, recipe_hash="r1") as publisher:
         publisher.submit(record(1), trained(1), compare=True)
-        with pytest.raises(PublishError, match="epoch-001 has other weights, from an earlier run"):
-            publisher.submit(record(1), trained(51), compare=True)
+        with pytest.raises(PublishError, match="epoch-000 has other weights, from an earlier run"):
+            publisher.submit(record(0), trained(51), compare=True)
     assert written() == before
     assert not list((tmp_path / "revisions").glob(".*.staging"))
+
+
+def test_what_was_trained_again_with_other_weights_is_set_aside_with_all_that_followed(
+    tmp_path: Path, publish, trained, record, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(range(4))
+    folder, before = tmp_path / "revisions", list_revisions(tmp_path)
+    with Publisher(tmp_path, recipe_hash="r1") as publisher:
+        publisher.submit(record(2), trained(52), compare=True)
+        assert publisher.published() == ["epoch-000", "epoch-001", "epoch-002"]
+    assert "epoch-002, epoch-003 are set aside" in caplog.text
+    assert sorted(path.name for path in (folder / "replaced").iterdir()) == [
+        f"{one.name}-{one.sha256[:8]}" for one in before[2:]
+    ]
+    now = list_revisions(tmp_path)
+    assert now[:2] == before[:2]
+    assert (len(now), now[2].sha256 == before[2].sha256) == (3, False)
+    assert {(one.name, one.sha256, one.commit) for one in Store(tmp_path).manifest().replaced} == {
+        (one.name, one.sha256, one.commit) for one in before[2:]
+    }
+    assert publish(range(4)).published == [one.name for one in before]
+    assert verify(tmp_path, deep=True).is_whole
 
 
 def test_another_recipe_or_name_is_another_run_and_one_whose_folder_was_moved_keeps_its_name(
@@ -128,7 +150,7 @@ def test_what_cannot_be_written_leaves_nothing_and_is_named(tmp_path: Path, publ
         publish(range(1), models=lambda epoch: save)
     with pytest.raises(PublishError, match=r"model\.safetensors"):
         publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
-    assert [path.name for path in (tmp_path / "revisions").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "revisions").glob("*epoch*")] == []
     for name in ("other", "notes"):
         (tmp_path / name / "revisions").mkdir(parents=True)
     (tmp_path / "other" / "revisions").rmdir()

@@ -41,7 +41,7 @@ def test_a_run_is_published_to_the_hub_and_to_folders_alike_and_a_repeat_sends_w
         files = {path.name: path for path in (tmp_path / "revisions" / name).iterdir()}
         assert tree.keys() == {".gitattributes", *files}
         assert all(hub.state.content(tree[file]) == path.read_bytes() for file, path in files.items())
-    assert b'"hub": "public"' in files["revisions.json"].read_bytes()
+    assert b'"pushed": true' in files["revisions.json"].read_bytes()
     hub.seen.clear()
     assert publish(range(4), push_to_hub=True).missing == []
     assert (hub.count("commit"), hub.count("lfs-put")) == (1, 1)

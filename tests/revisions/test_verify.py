@@ -74,7 +74,7 @@ FOLDERS: dict[str, tuple[str, Callable[[bytes, Path], bytes | None], set[str]]] 
     ),
     "weights of another": (WEIGHTS, lambda _, other: other.read_bytes(), {"wrong-content"}),
     "a file removed": ("tokenizer.json", lambda *_: None, {"missing-file"}),
-    "a manifest removed": ("revisions.json", lambda *_: None, {"missing-folder"}),
+    "a manifest removed": ("revisions.json", lambda *_: None, {"moved-branch"}),
     "a manifest of another": ("revisions.json", lambda _, other: other.read_bytes(), {"moved-branch"}),
     "a manifest of another run": (
         "revisions.json",
@@ -89,8 +89,8 @@ FOLDERS: dict[str, tuple[str, Callable[[bytes, Path], bytes | None], set[str]]] 
 def test_each_fault_of_a_folder_is_found(suite: HubServer, tmp_path: Path, fault: str) -> None:
     file, spoil, kinds = FOLDERS[fault]
     suite.stop()  # and of a local run
-    for manifest in tmp_path.glob("revisions/*/revisions.json"):
-        manifest.write_bytes(manifest.read_bytes().replace(b'"hub": "public"', b'"hub": null'))
+    record = tmp_path / "revisions" / "run.json"
+    record.write_bytes(record.read_bytes().replace(b'"pushed": true', b'"pushed": false'))
     folder = tmp_path / "revisions" / "epoch-001"
     spoilt = spoil((folder / file).read_bytes(), folder.with_name("epoch-000") / file)
     (folder / file).unlink() if spoilt is None else (folder / file).write_bytes(spoilt)
@@ -105,19 +105,18 @@ def test_the_folder_of_another_run_is_found_and_changes_no_row(tmp_path: Path, p
     assert _found(tmp_path, deep=True) == {("other", "other-run"), ("other", "not-in-manifest")}
 
 
-def test_of_a_pushed_run_both_places_are_checked_and_a_folder_may_be_deleted_after_its_upload(
+def test_of_a_pushed_run_both_places_are_checked(
     suite: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("epoch-000", "epoch-001"):
-        shutil.rmtree(tmp_path / "revisions" / name)
-    assert _found(tmp_path, deep=True) == set()
+    shutil.rmtree(tmp_path / "revisions" / "epoch-000")
     FAULTS["other config"][0](suite)
     report = verify(tmp_path)
     assert [one.kind for one in report.findings] == ["missing-folder", "other-config"]
+    assert "fetches it from the Hub" in report.findings[0].message
     assert report.findings[1].message.startswith("On the Hub: config.json differs")
     assert report.revisions == ("epoch-000", "epoch-001", "epoch-002", "epoch-003")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert _found(tmp_path) == {("epoch-000", "missing-folder"), ("epoch-001", "missing-folder")}
+    assert _found(tmp_path) == {("epoch-000", "missing-folder")}
 
 
 def test_the_command_prints_a_table_or_json_and_exits_with_one_on_a_finding(
