@@ -219,7 +219,7 @@ class PublishRevisions(_StateCallback):
             card=self._card or card_facts(self._repo_id, args, model, processor),
             recipe_hash=recipe_hash(args, model),
             push_to_hub=self._push_to_hub,
-            private=bool(args.hub_private_repo if self._private is None else self._private),
+            private=args.hub_private_repo if self._private is None else self._private,
             token=self._token or args.hub_token,
         )
         _OPENED[folder] = publisher.__enter__(), state

@@ -407,7 +407,8 @@ class Revisions(_OfRepository):
 class Verify(_OfRepository):
     """Check every revision and its weights.
 
-    They are compared with the manifest of their run. The exit code is 1 on any finding.
+    They are compared with the record of their run. The exit code is 1 on any finding but `identical-weights`, which
+    may be what the run made.
     """
 
     deep: bool = False
@@ -419,14 +420,14 @@ class Verify(_OfRepository):
         with naming_runs_here([self.repo]):
             report = verify(self.repo, store=self.store, deep=self.deep)
         print(report.render(as_json=self.as_json))
-        return int(bool(report.findings))
+        return int(not report.is_whole)
 
 
 class Repair(Options):
     """Publish what is missing or wrong.
 
     What the Hub lacks is sent, a damaged folder is fetched from the Hub, and a branch with other contents is moved: its
-    old commit keeps a tag. The exit code is 1 if anything is still missing.
+    old commit keeps a tag. The exit code is 1 if anything is still missing, as in `verify`.
     """
 
     positional = ("run",)
@@ -436,12 +437,26 @@ class Repair(Options):
 
     push_to_hub: bool = PUSH
 
+    hub_model_id: str | None = None
+    """Repository of a run that had only a local name, owner/name."""
+
+    hub_private_repo: bool | None = None
+    """The run is private, for every later command too; false opens it. Default: as it was asked before."""
+
+    source: str | None = Field(None, validation_alias="from")
+    """Make the folder from this repository, owner/name: its record, revisions and last checkpoint."""
+
     quiet: bool = QUIET
 
     def __call__(self) -> int:
         from hf_clipdyn.revisions.verify import repair
 
-        report = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
+        wish: Any = {
+            "hub_model_id": self.hub_model_id,
+            "private": self.hub_private_repo,
+            "source": self.source,
+        }
+        report = repair(self.run, push_to_hub=self.push_to_hub, tell=print, **wish)
         print(report.render())
         return int(not report.is_whole)
 
@@ -488,7 +503,7 @@ class Import(Options):
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
             licence=self.license,
             push_to_hub=self.push_to_hub,
-            private=self.hub_private_repo,
+            private=self.hub_private_repo or None,
         )
         print(summary.message)
         return int(bool(summary.missing))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import SequenceMatcher
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -198,7 +199,7 @@ class Hub(HubRun):
         rows = tuple(other for other in record.revisions if other.name in known)
         changed = {MANIFEST_FILE: record.model_copy(update={"revisions": rows}).dumps()}
         if CARD_FILE in files and CARD_FILE in there:
-            changed[CARD_FILE] = self._card(row)
+            changed[CARD_FILE] = self._card(row, parent)
         additions = [CommitOperationAdd(path, changed.get(path, file)) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             made = self.api.create_commit(self.repo_id, additions, commit_message=title, parent_commit=parent)
@@ -212,9 +213,36 @@ class Hub(HubRun):
                 )
         return str(made.oid)
 
-    def _card(self, row: Row) -> bytes:
+    def _card(self, row: Row, main: str) -> bytes:
         """The card of a revision with what others wrote into that on `main`."""
-        return (self._store.folder / row.name / CARD_FILE).read_bytes()
+        files, made = self.files(main), self._made_card(row.name)
+        if CARD_FILE not in files or WEIGHTS_FILE not in files:
+            return made
+        there, weights = self.read(main, CARD_FILE), files[WEIGHTS_FILE].sha256
+        on_main = [earlier.name for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
+        before = self._made_card(on_main[-1]) if on_main else b""
+        return made if there == before else carried(there, before, made)
+
+    def _made_card(self, name: str) -> bytes:
+        """The card as it was made, also of a folder that was deleted after its upload."""
+        file = self._store.folder / name / CARD_FILE
+        return file.read_bytes() if file.is_file() else self.read(name, CARD_FILE)
+
+
+def carried(written: bytes, before: bytes, made: bytes) -> bytes:
+    """What others have written on the card of `main`, with the lines of a new card.
+
+    Args:
+        written: the card on `main`.
+        before: an earlier card of this package.
+        made: the new card. The lines in which it differs from ``before`` replace those, wherever they are now.
+    """
+    old, new = before.split(b"\n"), made.split(b"\n")
+    follows: dict[bytes, bytes] = {}
+    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "replace" and j - i == m - k:
+            follows |= zip(old[i:j], new[k:m], strict=True)
+    return b"\n".join(follows.get(line, line) for line in written.split(b"\n"))
 
 
 def said(error: BaseException) -> str:
@@ -293,7 +321,6 @@ class Publisher:
             client.checked_repo_id(repo_id, owner=push_to_hub)
         self.store = Store(run)
         self.repo_id = self.store.repo_id if repo_id is None else repo_id
-        self.notices: list[str] = []  # what a person should know at the start
         self._facts = card or CardFacts(self.repo_id)
         self._recipe_hash, self._token, self._is_disabled = recipe_hash, token, disable
         self._keep_local, self._checkpoint = keep_local, checkpoint
@@ -325,7 +352,7 @@ class Publisher:
             was_private = self.store.manifest().is_private
             record = self.store.opened(self._begun, self._recipe_hash)
             if was_private and not record.is_private:
-                self.notices.append(f"{self.repo_id} was private: from now on it may be public.")
+                _log.warning("%s was private: from now on it may be public.", self.repo_id)
             if self._push_to_hub:
                 self._hub = Hub(self.store, self._token)
                 self._begin(self._hub)
@@ -335,8 +362,8 @@ class Publisher:
     def _begin(self, hub: Hub) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            created = client.persistently(partial(hub.check_run, self.store.manifest()))
-            self.notices += filter(None, [created])
+            if created := client.persistently(partial(hub.check_run, self.store.manifest())):
+                _log.warning("%s", created)
             self._is_checked = True
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"

@@ -25,7 +25,7 @@ from hf_clipdyn.revisions.difference import Action, Change, Copies, difference
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, NO_MANIFEST, RUN_FILE, Manifest
 from hf_clipdyn.revisions.names import CHECKPOINT, MAIN, Name, epoch_name, epoch_of, training_order
 from hf_clipdyn.revisions.open import open_series
-from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, HubRun, Published, in_parallel
+from hf_clipdyn.revisions.published import CARD_FILE, HubRun, Published, in_parallel
 from hf_clipdyn.revisions.records import Weights, weights_of
 from hf_clipdyn.revisions.store import Store, check_version
 from hf_clipdyn.revisions.upload import Hub, said

@@ -54,7 +54,7 @@ from hf_clipdyn.training.model import (
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
 from hf_clipdyn.training.order import RECORD_FILE, RecordData
 
-_REVISION = r"\..*|epoch-\d+|step-\d+"
+_REVISION = r"\..*|epoch-\d+|step-\d+|replaced|run\.json"
 # What a run writes to its folder, and to each folder in it, as a pattern of names.
 _WRITTEN = {
     "revisions": _REVISION,
@@ -446,7 +446,7 @@ def publishers_of(
         cards[folder / "ema"] = replace(
             card, repo_id=average, recipe=recipe, parents=parents, relation="merge"
         )
-    hub: Any = {"push_to_hub": config.push_to_hub, "private": config.hub_private_repo}
+    hub: Any = {"push_to_hub": config.push_to_hub, "private": config.hub_private_repo or None}
     shared = {"recipe_hash": config.recipe_hash(), "planned": planned, **hub}
     return [Publisher(run, facts.repo_id, card=facts, **shared) for run, facts in cards.items()]
 
