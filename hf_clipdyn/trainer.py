@@ -143,15 +143,14 @@ class PublishRevisions(_StateCallback):
         publish: ``epoch`` for each epoch; ``log2`` for each epoch and steps 1, 2, 4 …; a list of steps ([10, 100]) for
             each epoch and these.
         card: contents of the revisions' cards. Default: what the Trainer has.
-        processor: published with the weights. Default: the Trainer's ``processing_class``. A warning appears if
-            there is neither.
+        processor: published with the weights. Default: the Trainer's ``processing_class``; it warns of neither.
         merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
             saved, this takes the memory of a second model.
 
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
-            has adapters without `merge_adapters`, is partitioned by DeepSpeed, or if something else would publish to
-            the same place.
+            has adapters without `merge_adapters`, is partitioned by DeepSpeed, or if the Trainer has ``push_to_hub``
+            or another such callback.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -192,8 +191,9 @@ class PublishRevisions(_StateCallback):
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Check the places to publish to, and log where they are."""
-        if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
-            raise ConfigError(f"The Trainer and its callback would both push to {self._repo_id}: rename one.")
+        if args.push_to_hub:
+            said = f"The Trainer's push_to_hub uploads all of {args.output_dir}, with revisions that may be private"
+            raise ConfigError(f"{said}: leave it out, and set PublishRevisions(..., push_to_hub=True).")
         save = self._save(**kwargs)
         if state.is_world_process_zero:
             self._publisher = self._opened(args, state, kwargs["model"], self.processor(**kwargs))

@@ -51,7 +51,8 @@ def open_series(
 
     Raises:
         ConfigError: it means none of these, or there is no processor.
-        RevisionNotFoundError: HF_HUB_OFFLINE is set, and the client's cache has no such repository.
+        RevisionNotFoundError: there is no such `local/NAME`, or HF_HUB_OFFLINE is set and the client's cache has no
+            such repository.
 
     Examples:
         >>> from hf_clipdyn.revisions import open_series
@@ -98,6 +99,8 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
     run = run_here(text) if text.startswith("local/") or "/" not in text else None
     if run is not None:
         return run
+    if text.startswith("local/"):
+        raise RevisionNotFoundError(f"There is no run {text} below ./runs. {runs_here()}")
     if not constants.HF_HUB_OFFLINE:
         return HubRun(text, token)
     cached = CachedRun(text, Path(constants.HF_HUB_CACHE), token)

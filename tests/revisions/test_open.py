@@ -34,9 +34,22 @@ def test_a_run_is_its_folder_or_its_local_name_below_runs(
     shutil.rmtree(tmp_path / "runs" / "demo")
     assert list_revisions("local/demo") == named, "a run of a study is found"
     (in_study / "revisions" / "epoch-001" / "revisions.json").write_text("{")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(RevisionNotFoundError, match=r"no local/none in .*Runs are in runs/study/demo"):
+    with pytest.raises(RevisionNotFoundError, match=r"no run local/none .*Runs are in runs/study/demo"):
         list_revisions("local/none")  # another run's broken manifest is nothing to this name
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_mistyped_local_name_is_refused_with_the_runs_that_exist_and_never_asked_of_the_hub(
+    tmp_path: Path, hub: HubServer, publish, monkeypatch: pytest.MonkeyPatch, clipdyn, offline: bool
+) -> None:
+    publish(range(1), folder=tmp_path / "runs" / "demo", repo_id=None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    for command in ("revisions", "verify", "evaluate"):
+        code, _, error = clipdyn(command, "local/dmeo")
+        assert (code, error.count("\n")) == (2, 1)
+        assert "There is no run local/dmeo below ./runs. Runs are in runs/demo: give such a folder." in error
+    assert not hub.seen
 
 
 def test_without_a_network_the_cache_of_the_hubs_client_is_read(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server.server import HubServer
 from torch.utils.data import IterableDataset
 from trained import REPO, Rows, equal, make_model, served, trainer
 from transformers import TrainerCallback
@@ -122,7 +123,18 @@ def test_two_that_would_publish_to_one_repository_are_refused(tmp_path: Path) ->
     callbacks = PublishRevisions(REPO), PublishRevisions("me/other")
     with pytest.raises(ConfigError, match="only one PublishRevisions"):
         trainer(tmp_path, make_model("clip"), *callbacks).train()
-    run = trainer(tmp_path, make_model("clip"), PublishRevisions(REPO, push_to_hub=True), hub_model_id=REPO)
-    run.args.push_to_hub = True  # its own beginning asks the Hub
-    with pytest.raises(ConfigError, match="both push to me/run"):
+
+
+@pytest.mark.parametrize("named", [None, "me/other", REPO])
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_trainer_that_would_upload_its_folder_with_the_revisions_is_refused(
+    tmp_path: Path, hub: HubServer, named: str | None, pushed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # of the Hub of another test
+    publish = PublishRevisions(REPO, push_to_hub=pushed, private=True)
+    run = trainer(tmp_path / "run", make_model("clip"), publish, push_to_hub=True, hub_model_id=named)
+    with pytest.raises(
+        ConfigError, match=r"push_to_hub uploads all of .*run.*PublishRevisions\(.*push_to_hub=True"
+    ):
         run.train()
+    assert {"preupload", "lfs-put", "commit"}.isdisjoint(hub.seen)
