@@ -175,7 +175,7 @@ class Store(OnDisk):
 
     def refs(self) -> dict[str, str]:
         names = [*self.names(), *self.broken]
-        if not names:
+        if not names and not self.manifest().revisions:
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return {name: name for name in names}
 

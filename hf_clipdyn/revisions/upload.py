@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
@@ -25,7 +25,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.errors import ClipDynError, PublishError, RevisionNotFoundError
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.difference import Action, Copies, difference
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
@@ -177,12 +177,18 @@ class Hub(HubRun):
                 (staged / path).parent.mkdir(parents=True, exist_ok=True)
                 os.link(file, staged / path)  # training may delete the checkpoint meanwhile
             gone = there.keys() - files.keys() - {".gitattributes"}
-            operations = [CommitOperationDelete(path) for path in sorted(gone)]
-            operations += [CommitOperationAdd(path, staged / path) for path in files]
-            title, parent = "Replace the last checkpoint", heads[CHECKPOINT]
+            operations: list[CommitOperationDelete | CommitOperationAdd] = [
+                *(CommitOperationDelete(path) for path in sorted(gone)),
+                *(CommitOperationAdd(path, staged / path) for path in files),
+            ]
             with library_bars(False):
-                where = {"revision": CHECKPOINT, "parent_commit": parent}
-                self.api.create_commit(self.repo_id, operations, commit_message=title, **where)
+                self.api.create_commit(
+                    self.repo_id,
+                    operations,
+                    commit_message="Replace the last checkpoint",
+                    revision=CHECKPOINT,
+                    parent_commit=heads[CHECKPOINT],
+                )
         # Else each checkpoint of the run would take its space for ever.
         self.api.super_squash_history(self.repo_id, branch=CHECKPOINT)
 
@@ -220,7 +226,9 @@ class Hub(HubRun):
             return made
         there, weights = self.read(main, CARD_FILE), files[WEIGHTS_FILE].sha256
         on_main = [earlier.name for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
-        before = self._made_card(on_main[-1]) if on_main else b""
+        before = b""
+        with suppress(RevisionNotFoundError):  # neither its folder nor its branch is left
+            before = self._made_card(on_main[-1]) if on_main else b""
         return made if there == before else carried(there, before, made)
 
     def _made_card(self, name: str) -> bytes:
@@ -432,8 +440,9 @@ class Publisher:
         if self._checkpoint is not None:
             hub.push_checkpoint(self._checkpoint())
         if self._keep_local is not None:
-            whole = hub.copies(record)
-            earlier = [row.name for row in self.store.rows()[: -self._keep_local] if whole.is_whole(row.name)]
+            whole, rows = hub.copies(record), self.store.rows()
+            sent = [row.name for row in rows if whole.is_whole(row.name)][:-1]  # `main` may need the last one
+            earlier = [row.name for row in rows[: -self._keep_local] if row.name in sent]
             self.store.leave_to_hub(earlier)
 
     # --- the loop of training ---

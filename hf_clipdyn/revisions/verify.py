@@ -384,10 +384,11 @@ def repair(
             if source is not None:
                 _restore(store, HubRun(source, token), tell)
             record = store.manifest()
-            wish = {"pushed": push_to_hub or hub_model_id is not None, "private": private}
-            wish["repo_id"] = hub_model_id or store.repo_id
-            if not record.pushed and not push_to_hub:
-                wish["repo_id"] = store.repo_id
+            wish = {
+                "repo_id": hub_model_id or store.repo_id,
+                "pushed": push_to_hub or hub_model_id is not None,
+                "private": private,
+            }
             now = record.continued(record.model_copy(update=wish))
             if record.is_private and not now.is_private:
                 tell(f"{store.repo_id} was private: from now on it may be public.")

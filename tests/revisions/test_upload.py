@@ -15,7 +15,8 @@ from huggingface_hub import HfApi
 
 from hf_clipdyn import hub as client
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
-from hf_clipdyn.revisions import Publisher
+from hf_clipdyn.revisions import Publisher, list_revisions
+from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.verify import repair, verify
 
 NAMES = [f"epoch-{epoch:03d}" for epoch in range(4)]
@@ -204,7 +205,7 @@ def test_the_same_weights_twice_are_published_with_a_warning_and_named_by_verify
     assert said == ["epoch-004 has the same weights as epoch-001: training changed nothing between them."]
     findings = [(one.revision, one.kind) for one in verify("me/run", deep=True).findings]
     assert findings == [("epoch-004", "identical-weights")]
-    assert clipdyn("verify", "me/run")[0] == 1
+    assert clipdyn("verify", "me/run")[0] == 0, "the same rule as in `repair`"
     before = dict(suite.repo("me/run").branches)
     assert clipdyn("repair", tmp_path)[0] == 0, "it is what the run made"
     assert suite.repo("me/run").branches == before
@@ -272,15 +273,22 @@ def test_what_a_person_wrote_on_the_card_survives_later_revisions_late_ones_and_
     assert verify("me/run", deep=True).findings == ()
 
 
-def test_the_card_of_main_follows_also_if_each_folder_is_deleted_after_its_upload(
+def test_a_bounded_disk_keeps_the_last_revisions_and_the_card_of_main_follows(
     tmp_path: Path, suite: HubServer, publish
 ) -> None:
+    before = list_revisions(tmp_path)
     _write_card(_card(suite) + "\nMine.\n")
     for epoch in (4, 5):
-        publish([epoch], push_to_hub=True)
-        for folder in (tmp_path / "revisions").glob("e*"):
-            if folder.name != f"epoch-{epoch:03d}":
-                shutil.rmtree(folder)
+        publish([epoch], push_to_hub=True, keep_local=1)
+        assert [folder.name for folder in (tmp_path / "revisions").glob("e*")] == [f"epoch-{epoch:03d}"]
     assert 'revision="epoch-005"' in _card(suite)
     assert "Mine." in _card(suite)
     assert verify(tmp_path, deep=True).findings == ()
+    told: list[str] = []
+    assert repair(tmp_path, tell=told.append).is_whole
+    assert told == [], "nothing is fetched"
+    now = list_revisions(tmp_path)
+    assert [(one.name, one.sha256, one.commit) for one in now[:4]] == [
+        (one.name, one.sha256, one.commit) for one in before
+    ], "they are read from the Hub and are the same in tables of results"
+    assert not open_series(tmp_path).fetch(now[0]).is_relative_to(tmp_path / "revisions")
