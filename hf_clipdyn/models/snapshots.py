@@ -37,6 +37,7 @@ PROCESSOR_NAMES = (
 _SETTINGS = ("config.json", ADAPTER_CONFIG, *PROCESSOR_NAMES)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", ADAPTER_WEIGHTS)
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+_MANIFEST = "revisions.json"  # names the revision when the cache is read offline
 _PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
 
 
@@ -52,7 +53,7 @@ def snapshot_folder(
         # A branch may move between two downloads.
         commit = huggingface_hub.resolve_revision(repo_id, revision=revision, token=token)
         download = partial(huggingface_hub.snapshot_download, repo_id, revision=commit, token=token)
-        folder = Path(download(allow_patterns=[*_SETTINGS, *(() if settings_only else _WEIGHTS)]))
+        folder = Path(download(allow_patterns=[*_SETTINGS, _MANIFEST, *(() if settings_only else _WEIGHTS)]))
         if not (settings_only or any(folder.glob("*model*.safetensors"))):
             # `from_pretrained` reads these too.
             folder = Path(download(allow_patterns=[*_SETTINGS, *_OLDER_WEIGHTS]))

@@ -1,5 +1,6 @@
 """Models from elsewhere: a folder, a repository of no publisher of this package, and several names in one table."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 import torch
 from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file
+from stores import publish_epochs
 from tiny_models import VISION, vision_model
 from transformers import ViTImageProcessor
 
@@ -31,6 +33,25 @@ def test_a_single_model_on_the_hub_is_one_revision_and_older_weights_are_read_wh
     assert new[["epoch", "step", "samples_seen"]].isna().all(axis=None)
     assert measure("them/old")["value"].equals(new["value"])
     assert not list(Path(constants.HF_HUB_CACHE).glob("models--them--new/snapshots/*/*.bin"))
+
+
+def test_what_was_measured_from_the_hub_is_measured_offline_from_the_cache_and_not_twice(
+    hub, zero_shot, save_model, tmp_path, monkeypatch, clipdyn, forward_passes
+):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    publish_epochs(tmp_path / "run", [0, 1], save_model, push_to_hub=True)
+    command = ["evaluate", "me/run", *zero_shot, "--quiet", "--output"]
+    assert not clipdyn(*command, tmp_path / "online.parquet")[0]
+    hub.stop()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    shutil.copytree(tmp_path / "online.cells", tmp_path / "again.cells")
+    forward_passes["images"] = 0
+    assert not clipdyn(*command, tmp_path / "again.parquet")[0]
+    assert forward_passes["images"] == 0
+    assert not clipdyn(*command, tmp_path / "offline.parquet")[0]
+    assert forward_passes["images"] > 0
+    online, offline = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("online", "offline"))
+    assert offline[(names := ["revision", "commit", "epoch", "step", "value"])].equals(online[names])
 
 
 def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_measured(
