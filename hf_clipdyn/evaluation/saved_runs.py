@@ -19,6 +19,7 @@ from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import OF_REVISION, plain_cell
+from hf_clipdyn.models.snapshots import read_weights
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import Cell, Number, columns_of
 from hf_clipdyn.results.terms import Vocabulary
@@ -136,16 +137,13 @@ class SavedRuns:
 
     def weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
         """The tensors of a revision that `weighed` has listed."""
-        from safetensors.torch import load_file
-
         series, revision = self._series[cell.repo_id, cell.revision]
-        files = sorted(series.fetch(revision).glob("*.safetensors"))
-        if not files:
+        tensors = read_weights(series.fetch(revision))
+        if not tensors:
             raise EvaluationError(
                 f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "
                 "save_pretrained, or leave out --relations weights."
             )
-        tensors = {name: value for file in files for name, value in load_file(file).items()}
         # Older versions of transformers saved buffers such as position_ids, which are not weights.
         return {name: value.float().numpy() for name, value in tensors.items() if value.is_floating_point()}
 

@@ -37,6 +37,7 @@ PROCESSOR_NAMES = (
 _SETTINGS = ("config.json", ADAPTER_CONFIG, *PROCESSOR_NAMES)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", ADAPTER_WEIGHTS)
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+_MANIFEST = "revisions.json"  # names the revision when the cache is read offline
 _PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
 
 
@@ -52,9 +53,8 @@ def snapshot_folder(
         # A branch may move between two downloads.
         commit = huggingface_hub.resolve_revision(repo_id, revision=revision, token=token)
         download = partial(huggingface_hub.snapshot_download, repo_id, revision=commit, token=token)
-        folder = Path(download(allow_patterns=[*_SETTINGS, *(() if settings_only else _WEIGHTS)]))
-        if not (settings_only or any(folder.glob("*model*.safetensors"))):
-            # `from_pretrained` reads these too.
+        folder = Path(download(allow_patterns=[*_SETTINGS, _MANIFEST, *(() if settings_only else _WEIGHTS)]))
+        if not settings_only and _patterns(folder) is _OLDER_WEIGHTS:  # `from_pretrained` reads these too
             folder = Path(download(allow_patterns=[*_SETTINGS, *_OLDER_WEIGHTS]))
     except (RevisionResolutionError, OSError, ValueError) as error:
         raise RevisionNotFoundError(
@@ -64,10 +64,14 @@ def snapshot_folder(
     return folder
 
 
+def _patterns(folder: Path) -> tuple[str, ...]:
+    """Of the weights in a folder: of the older form if there is no other; other libraries have files of other names."""
+    return _WEIGHTS if any(any(folder.glob(pattern)) for pattern in _WEIGHTS) else _OLDER_WEIGHTS
+
+
 def model_files(folder: Path) -> dict[str, Path]:
     """The files in a folder that `snapshot_folder` would download of a repository, by name."""
-    weights = _WEIGHTS if any(folder.glob("*model*.safetensors")) else _OLDER_WEIGHTS
-    paths = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
+    paths = [path for pattern in (*_SETTINGS, *_patterns(folder)) for path in folder.glob(pattern)]
     return {path.name: path for path in sorted(paths) if path.is_file()}
 
 

@@ -232,9 +232,9 @@ def load_revision(
         text, _, name = text.rpartition("@")
     series = open_series(text, store, token)
     listed = series.revisions()
-    by_name = {MAIN: listed[-1]} | {revision.name: revision for revision in listed}
+    by_name = {known: revision for revision in listed for known in (MAIN, revision.name)}
     if name not in by_name:
-        names = shorten(", ".join(by_name))
+        names = shorten(", ".join(by_name)) or "none at all"
         raise RevisionNotFoundError(f"{series.repo_id} has no revision {shown(name)}, but {names}.")
     folder = series.fetch(by_name[name])
     return read_model(folder, read_config(folder), **kwargs)

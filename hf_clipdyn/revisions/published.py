@@ -4,7 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -156,9 +156,27 @@ class CachedRun(OnDisk):
                 raise RevisionError(f"{path} does not contain a commit: delete it.")
             if (self.snapshots / commit).is_dir():  # else its files were never downloaded
                 refs[path.relative_to(root).as_posix()] = commit
+        # A download by commit writes no ref; a manifest names its weights.
+        commits = {weights_of(self.files(path.name)).sha256: path.name for path in self.snapshots.glob("*/")}
+        rows = [row for manifest in self._manifests() for row in manifest.revisions]
+        refs = {row.name: commits[row.sha256] for row in rows if row.sha256 in commits} | refs
         if not refs:
-            raise RevisionNotFoundError(f"There is no {self.where}.")
+            raise RevisionNotFoundError(
+                f"There is no {self.where}, or only commits that nothing names: download a revision by its name."
+            )
         return refs
+
+    def _manifests(self) -> list[Manifest]:
+        """Those of downloaded commits, of the run that was downloaded last; the last download is last."""
+        found = [NO_MANIFEST]
+        for path in sorted(self.snapshots.glob(f"*/{MANIFEST_FILE}"), key=lambda path: path.lstat().st_mtime):
+            with suppress(RevisionError):
+                found.append(Manifest.loads(self.read(path.parent.name, MANIFEST_FILE), path))
+        return [manifest for manifest in found if manifest.run_id == found[-1].run_id]
+
+    def manifest(self, refs: Mapping[str, str]) -> Manifest:
+        # That of `main` may have been downloaded earlier than others.
+        return max(super().manifest(refs), *self._manifests(), key=lambda manifest: len(manifest.revisions))
 
     def record(self, file: Path) -> FileRecord:
         if not file.is_symlink():

@@ -61,10 +61,47 @@ def test_without_a_network_the_cache_of_the_hubs_client_is_read(
     on_hub = list_revisions("me/run")
     suite.stop()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert list_revisions("me/run") == [on_hub[1]], "one is there"
+    assert list_revisions("me/run") == [on_hub[1], on_hub[3]], "two are there"
     expected = CLIPModel.from_pretrained(tmp_path / "revisions" / "epoch-001").state_dict()
     found = load_revision("me/run", "epoch-001").state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("downloaded", [["main"], [0, 2], ["main", 1]], ids=str)
+def test_downloads_by_commit_have_their_names_offline_and_main_is_the_newest_that_is_there(
+    tmp_path: Path, suite: HubServer, monkeypatch: pytest.MonkeyPatch, downloaded: list[str | int]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    on_hub = list_revisions("me/run")
+    expected = [on_hub[one] if isinstance(one, int) else on_hub[3] for one in downloaded]
+    for one in downloaded:
+        commit = on_hub[one].commit if isinstance(one, int) else one
+        snapshot_download("me/run", revision=commit, cache_dir=tmp_path / "cache")
+    suite.stop()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert list_revisions("me/run") == sorted(expected, key=lambda one: one.name)
+    newest = max(one.name for one in expected)
+    weights = CLIPModel.from_pretrained(tmp_path / "revisions" / newest).state_dict()
+    for loaded in (load_revision("me/run"), load_revision("me/run", newest)):
+        assert all(torch.equal(loaded.state_dict()[name], value) for name, value in weights.items())
+    with pytest.raises(RevisionNotFoundError, match="me/run has no revision 'epoch-007', but main, epoch-00"):
+        load_revision("me/run", "epoch-007")
+
+
+def test_a_cache_whose_downloads_have_no_names_says_so(
+    tmp_path: Path, suite: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    commit = list_revisions("me/run")[1].commit
+    for ignored in ("revisions.json", "model.safetensors"):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        snapshot_download("me/run", revision=commit, ignore_patterns=ignored, cache_dir=tmp_path / "cache")
+        with monkeypatch.context() as offline:
+            offline.setattr(constants, "HF_HUB_OFFLINE", True)
+            with pytest.raises(
+                RevisionNotFoundError, match=r"me/run in .*, or only commits that nothing names: "
+            ):
+                load_revision("me/run")
 
 
 def test_a_store_of_version_0_3_comes_before_a_folder_of_that_name_and_is_named_where_it_is_meant(

@@ -117,7 +117,7 @@ def test_a_cache_is_read_by_its_refs_and_no_link_out_of_it_is_followed(
         for name in ("epoch-000", "epoch-001", "main")
     ]
     stored = open_series("me/run", cache)
-    first, second = stored.revisions()
+    first, second, _ = stored.revisions()
     assert list_revisions("me/run")[:2] == [first, second]
     assert stored.fetch(second) == folders[1]
     assert {one.kind for one in verify("me/run", store=cache, deep=True).findings} == {"missing-branch"}
