@@ -1,18 +1,22 @@
 """Cards: the README.md that a revision carries, from the templates in `model_cards/`.
 
-Names of runs, files and data sets are untrusted: each value is escaped for the place where a template puts it.
+Names of runs, files and data sets are untrusted: each value is escaped for the place where a template puts it. What a
+template says stands between two marks, and `merged` replaces only that in a card that exists.
 """
 
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from huggingface_hub import CardData, DatasetCardData, ModelCardData
+import yaml
+from huggingface_hub import CardData, DatasetCardData, ModelCardData, RepoCard
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from pydantic import Field
@@ -239,3 +243,103 @@ def results_card(
     facts |= {"repo_id": repo_id, "rows": rows, "runs": runs, "trials": list(configs)[1:]}
     revisions = sum(run["revisions"] for run in runs)
     return render_card("results.md.jinja", data, title=title, revisions=revisions, **facts)
+
+
+# --- what a person wrote stays ---
+
+
+def merged(
+    there: str | None,
+    made: str,
+    before: str = "",
+    *,
+    part: str = "card",
+    keys: Iterable[str] | None = None,
+    adds: bool = False,
+) -> str | None:
+    """A card that exists, with the newest text between its two marks; all else stays, byte for byte.
+
+    In the YAML head, values of the new card replace those of the same keys, and its tags are added. If nothing changes,
+    the head stays as it is; else comments and line breaks in it are lost. A mark is a line of its own, outside of
+    fenced code.
+
+    Args:
+        there: the card that exists; None, and one without text, are filled.
+        made: the new card, with marks.
+        before: what was generated for ``there``, if that may be a card of version 0.4.0, which has no marks. They are
+            put where at least half of the lines of ``before`` are; other lines stay outside of them.
+        part: which marks: ``card``, ``trajectories`` or ``page``.
+        keys: of the head that are replaced, or removed if ``made`` lacks them; all that ``made`` has by default.
+        adds: put the marks at the end of a card that has none.
+
+    Returns:
+        The card; None if ``there`` is left alone: it has no marks and is not one of ours, a mark is missing or is there
+        twice, or its head cannot be read.
+    """
+    if not (there and there.strip("\ufeff\r\n\t ")) or there == before:
+        return made
+    bom, line = "\ufeff" * there.startswith("\ufeff"), "\r\n" if "\r\n" in there else "\n"
+    there = there.removeprefix(bom)
+    try:
+        old, new, former = (_parsed(text, line) for text in (there, made, before))
+    except (yaml.YAMLError, TypeError, ValueError):
+        return None
+    text = _with_section(
+        old.text, new.text.replace("\r\n", "\n").replace("\n", line), former.text, part, adds
+    )
+    if text is None:
+        return None
+    head, data, ours = there.removesuffix(old.text), old.data.to_dict(), new.data.to_dict()
+    if isinstance(tags := data.get("tags"), list):
+        ours["tags"] = [*tags, *[tag for tag in ours.get("tags", []) if tag not in tags]]
+    was_ours = [key for key, value in former.data.to_dict().items() if data.get(key) == value]
+    for key in [*was_ours, *ours] if keys is None else keys:
+        old.data[key] = ours.get(key)
+    if old.data.to_dict() != data:
+        old.text, head = "", ""
+        head = str(old)
+    return bom + head + text
+
+
+def _parsed(text: str, line: str) -> RepoCard:
+    """A card with its head, which is empty if there is none."""
+    return RepoCard(text if REGEX_YAML_BLOCK.search(text) else f"---{line}{line}---{line}{text}")
+
+
+def _with_section(text: str, made: str, before: str, part: str, adds: bool) -> str | None:
+    """A text with the section of ``made`` in the place of its own."""
+    if not text.strip():
+        return made
+    (start, _, opening), (_, end, closing) = _marks(made, part)
+    line = "\r\n" if "\r\n" in made else "\n"
+    empty = f"{opening}{line}{closing}{line}"
+    if not _marks(text, part):
+        text = _with_marks(text, before, empty)
+    if not _marks(text, part) and adds:
+        text += f"{line * (1 + (not text.endswith(line)))}{empty}"
+    marks = _marks(text, part)
+    if [mark for *_, mark in marks] != [opening, closing]:
+        return None
+    return f"{text[: marks[0][0]]}{made[start:end]}{text[marks[1][1] :]}"
+
+
+def _marks(text: str, part: str) -> list[tuple[int, int, str]]:
+    """Start, end and text of each mark of a part."""
+    fenced = r"^ {0,3}(?P<fence>`{3,}(?=[^`\n]*$)|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*\r?$|\Z)"
+    mark = rf"^(?P<mark><!-- (?:{part} of hf-clipdyn|end of {part}) -->)(?=[ \t]*\r?$)"
+    found = re.finditer(f"{fenced}|{mark}", text, re.DOTALL | re.MULTILINE)
+    return [(one.start(), one.end(), one["mark"]) for one in found if one["mark"]]
+
+
+def _with_marks(text: str, before: str, marks: str) -> str:
+    """A text with marks in the place of the lines of ``before``; as it is if it has less than half of them."""
+    lines, ours = text.splitlines(keepends=True), [one.rstrip("\r\n") for one in before.splitlines()]
+    matcher = SequenceMatcher(None, [one.rstrip("\r\n") for one in lines], ours, autojunk=False)
+    # An empty line separates paragraphs of a person, too.
+    blocks = [one for one in matcher.get_matching_blocks() if any(ours[one.b : one.b + one.size])]
+    if not ours or 2 * sum(one.size for one in blocks) < len(ours):
+        return text
+    largest = max(blocks, key=lambda one: one.size)
+    for one in reversed(blocks):
+        lines[one.a : one.a + one.size] = [marks] if one is largest else []
+    return "".join(lines)

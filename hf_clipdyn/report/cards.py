@@ -29,7 +29,7 @@ from huggingface_hub import CardData, EvalResult, HfApi, RepoCard
 from huggingface_hub.repocard_data import eval_results_to_model_index
 from markupsafe import Markup
 
-from hf_clipdyn.cards import render_card
+from hf_clipdyn.cards import merged, render_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
@@ -46,8 +46,6 @@ TOOL = "hf-clipdyn"
 """Marks our results in a model index."""
 
 _README, _REPORT, _INDEX = "README.md", "report", "model-index"
-_CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
-_SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
 _SPACE_KEYS = ("sdk", "app_file", "models", "datasets")
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _IMAGES, _DUAL = "image-feature-extraction", "zero-shot-image-classification"
@@ -309,12 +307,8 @@ def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] == [_FIRST_COMMIT]:
         return readme
-    existing = _readme_on_hub(api, info, "space")
-    if _SPACE_MARKS[0] not in existing.decode(errors="replace").splitlines():
-        raise ConfigError(
-            f"The Space {info.id} has other content (no {_SPACE_MARKS[0]}): name another Space, or delete that."
-        )
-    return _merged(existing, readme, f"The README.md of the Space {info.id}", _SPACE_MARKS, _SPACE_KEYS)
+    what = f"The README.md of the Space {info.id}"
+    return _merged(_readme_on_hub(api, info, "space"), readme, what, "page", _SPACE_KEYS)
 
 
 # --- what a person wrote stays ---------------------------------------------------------------------------------
@@ -328,21 +322,25 @@ def _write_card(part: Study, run: str, path: Path, figure: str, results_dataset:
 
 
 def _merged(
-    kept: bytes, card: str, what: str, marks: tuple[str, str] = _CARD_MARKS, keys: Iterable[str] = (_INDEX,)
+    kept: bytes, card: str, what: str, part: str = "trajectories", keys: Iterable[str] = (_INDEX,)
 ) -> str:
-    """An existing README.md with the section between the marks and the keys of ``card``; all else stays.
+    """An existing README.md with a part and the keys of ``card``; all else stays.
 
     Raises:
-        ConfigError: its head cannot be read; ``what`` begins the message.
+        ConfigError: its head or its marks cannot be read; ``what`` begins the message.
     """
     with naming(what, ConfigError):
-        text = kept.decode("utf-8-sig")
-        old, new = RepoCard(text), RepoCard(card)
-        for key in keys:
-            value = new.data.get(key)
-            old.data[key] = _with_results(old.data.get(key, []), value or []) if key == _INDEX else value
-        old.text = _with_section(old.text, new.text, marks, "\r\n" if "\r\n" in text else "\n")
-        return str(old)
+        text, new = kept.decode(), RepoCard(card)
+        old = RepoCard(text.removeprefix("\ufeff"))
+        if _INDEX in keys:
+            new.data[_INDEX] = _with_results(old.data.get(_INDEX, []), new.data.get(_INDEX) or [])
+    made = merged(text, str(new), part=part, keys=keys, adds=_INDEX in keys)
+    if made is None:
+        raise ConfigError(
+            f"{what} needs the lines <!-- {part} of {TOOL} --> and <!-- end of {part} --> once each, to have the text "
+            "between them replaced: correct them, or use another place."
+        )
+    return made
 
 
 def _with_results(index: Sequence[Any], ours: Sequence[Any]) -> list[Any] | None:
@@ -366,20 +364,6 @@ def _not_ours(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """A result without the metrics that we measured; other tools may have grouped them with theirs."""
     metrics = [metric for metric in item["metrics"] if (metric.get("args") or {}).get("measured_by") != TOOL]
     return [{**item, "metrics": metrics}] if metrics or not item["metrics"] else []
-
-
-def _with_section(text: str, new: str, marks: tuple[str, str], line: str) -> str:
-    """A text with the section of ``new`` between two lines in the place of its own, or at the end.
-
-    A first mark without a last one before the next first mark opens no section. ``line`` breaks lines.
-    """
-    first, last = (rf"^{re.escape(mark)}(?=[ \t]*\r?$)" for mark in marks)
-    pattern = re.compile(rf"{first}(?:(?!{first}).)*?{last}", re.DOTALL | re.MULTILINE)
-    (section,) = pattern.findall(new)
-    section = section.replace("\n", line)
-    if pattern.search(text):
-        return pattern.sub(lambda _: section, text, count=1)
-    return f"{text.rstrip()}{line}{line}{section}{line}" if text.strip() else f"{section}{line}"
 
 
 # --- contents --------------------------------------------------------------------------------------------------
