@@ -7,7 +7,7 @@ template says stands between two marks, and `merged` replaces only that in a car
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from importlib.metadata import version
@@ -249,13 +249,7 @@ def results_card(
 
 
 def merged(
-    there: str | None,
-    made: str,
-    before: str = "",
-    *,
-    part: str = "card",
-    keys: Iterable[str] | None = None,
-    adds: bool = False,
+    there: str | None, made: str, before: str = "", *, part: str = "card", keys: Sequence[str] | None = None
 ) -> str | None:
     """A card that exists, with the newest text between its two marks; all else stays, byte for byte.
 
@@ -264,63 +258,53 @@ def merged(
     fenced code.
 
     Args:
-        there: the card that exists; None, and one without text, are filled.
-        made: the new card, with marks.
-        before: what was generated for ``there``, if that may be a card of version 0.4.0, which has no marks. They are
-            put where at least half of the lines of ``before`` are; other lines stay outside of them.
-        part: which marks: ``card``, ``trajectories`` or ``page``.
+        there: the card that exists; one that is None or has no text is filled.
+        made: the new card. If it is one of version 0.4.0, which has no marks, its text gets them.
+        before: what version 0.4.0 generated for ``there``. Marks are put where at least half of its lines are; other
+            lines stay outside of them.
+        part: which marks: ``card``, ``page``, or ``trajectories``, which a card without them gets at its end.
         keys: of the head that are replaced, or removed if ``made`` lacks them; all that ``made`` has by default.
-        adds: put the marks at the end of a card that has none.
 
     Returns:
         The card; None if ``there`` is left alone: it has no marks and is not one of ours, a mark is missing or is there
         twice, or its head cannot be read.
     """
-    if not (there and there.strip("\ufeff\r\n\t ")) or there == before:
+    first, last = f"<!-- {part} of hf-clipdyn -->", f"<!-- end of {part} -->"
+    new = RepoCard(made)
+    if not _marks(new.text, part):
+        new.text = f"\n{first}\n{new.text}\n{last}\n"
+        made = str(new)
+    if not there or there == before:
         return made
     bom, line = "\ufeff" * there.startswith("\ufeff"), "\r\n" if "\r\n" in there else "\n"
-    there = there.removeprefix(bom)
+    cards, empty = (there.removeprefix(bom), before), f"---{line}{line}---{line}"
     try:
-        old, new, former = (_parsed(text, line) for text in (there, made, before))
+        old, former = (RepoCard(one if REGEX_YAML_BLOCK.search(one) else empty + one) for one in cards)
     except (yaml.YAMLError, TypeError, ValueError):
         return None
-    text = _with_section(
-        old.text, new.text.replace("\r\n", "\n").replace("\n", line), former.text, part, adds
-    )
-    if text is None:
+    text, section = old.text, re.sub("\r?\n", line, new.text)
+    if not text.strip():
+        text = section
+    if not _marks(text, part):
+        text = _with_marks(text, "" if _marks(before, part) else former.text, f"{first}{line}{last}{line}")
+    if not _marks(text, part) and part == "trajectories":
+        text += f"{line * (1 + (not text.endswith(line)))}{first}{line}{last}{line}"
+    ends = _marks(text, part)
+    if [mark for *_, mark in ends] != [first, last]:
         return None
-    head, data, ours = there.removesuffix(old.text), old.data.to_dict(), new.data.to_dict()
+    (start, *_), (_, end, _) = _marks(section, part)
+    text = text[: ends[0][0]] + section[start:end] + text[ends[1][1] :]
+    data, ours, head = vars(old.data), dict(vars(new.data)), there[: len(there) - len(old.text)]
     if isinstance(tags := data.get("tags"), list):
         ours["tags"] = [*tags, *[tag for tag in ours.get("tags", []) if tag not in tags]]
-    was_ours = [key for key, value in former.data.to_dict().items() if data.get(key) == value]
-    for key in [*was_ours, *ours] if keys is None else keys:
-        old.data[key] = ours.get(key)
-    if old.data.to_dict() != data:
-        old.text, head = "", ""
-        head = str(old)
-    return bom + head + text
-
-
-def _parsed(text: str, line: str) -> RepoCard:
-    """A card with its head, which is empty if there is none."""
-    return RepoCard(text if REGEX_YAML_BLOCK.search(text) else f"---{line}{line}---{line}{text}")
-
-
-def _with_section(text: str, made: str, before: str, part: str, adds: bool) -> str | None:
-    """A text with the section of ``made`` in the place of its own."""
-    if not text.strip():
-        return made
-    (start, _, opening), (_, end, closing) = _marks(made, part)
-    line = "\r\n" if "\r\n" in made else "\n"
-    empty = f"{opening}{line}{closing}{line}"
-    if not _marks(text, part):
-        text = _with_marks(text, before, empty)
-    if not _marks(text, part) and adds:
-        text += f"{line * (1 + (not text.endswith(line)))}{empty}"
-    marks = _marks(text, part)
-    if [mark for *_, mark in marks] != [opening, closing]:
-        return None
-    return f"{text[: marks[0][0]]}{made[start:end]}{text[marks[1][1] :]}"
+    if keys is None:
+        keys = [*[key for key, value in vars(former.data).items() if data.get(key) == value], *ours]
+    values: dict[str, Any] = {key: (ours if key in keys else data).get(key) for key in [*data, *keys]}
+    wanted = CardData(**values)
+    if wanted.to_yaml() != old.data.to_yaml():
+        old.data, old.text = wanted, ""
+        head = f"{bom}{old}"
+    return head + text
 
 
 def _marks(text: str, part: str) -> list[tuple[int, int, str]]:
@@ -333,13 +317,13 @@ def _marks(text: str, part: str) -> list[tuple[int, int, str]]:
 
 def _with_marks(text: str, before: str, marks: str) -> str:
     """A text with marks in the place of the lines of ``before``; as it is if it has less than half of them."""
-    lines, ours = text.splitlines(keepends=True), [one.rstrip("\r\n") for one in before.splitlines()]
+    lines, ours = text.splitlines(keepends=True), before.splitlines()
     matcher = SequenceMatcher(None, [one.rstrip("\r\n") for one in lines], ours, autojunk=False)
     # An empty line separates paragraphs of a person, too.
     blocks = [one for one in matcher.get_matching_blocks() if any(ours[one.b : one.b + one.size])]
-    if not ours or 2 * sum(one.size for one in blocks) < len(ours):
+    if not blocks or 2 * sum(one.size for one in blocks) < len(ours):
         return text
     largest = max(blocks, key=lambda one: one.size)
     for one in reversed(blocks):
-        lines[one.a : one.a + one.size] = [marks] if one is largest else []
+        lines[one.a : one.a + one.size] = [marks] * (one is largest)
     return "".join(lines)

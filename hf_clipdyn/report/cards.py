@@ -17,7 +17,7 @@ The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -322,7 +322,7 @@ def _write_card(part: Study, run: str, path: Path, figure: str, results_dataset:
 
 
 def _merged(
-    kept: bytes, card: str, what: str, part: str = "trajectories", keys: Iterable[str] = (_INDEX,)
+    kept: bytes, card: str, what: str, part: str = "trajectories", keys: Sequence[str] = (_INDEX,)
 ) -> str:
     """An existing README.md with a part and the keys of ``card``; all else stays.
 
@@ -334,7 +334,7 @@ def _merged(
         old = RepoCard(text.removeprefix("\ufeff"))
         if _INDEX in keys:
             new.data[_INDEX] = _with_results(old.data.get(_INDEX, []), new.data.get(_INDEX) or [])
-    made = merged(text, str(new), part=part, keys=keys, adds=_INDEX in keys)
+    made = merged(text, str(new), part=part, keys=keys)
     if made is None:
         raise ConfigError(
             f"{what} needs the lines <!-- {part} of {TOOL} --> and <!-- end of {part} --> once each, to have the text "
