@@ -5,7 +5,7 @@ from difflib import ndiff
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_clipdyn.cards import CardFacts, Parent, merged, revision_card
@@ -61,6 +61,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(steps=_STEPS, line=st.sampled_from(["\n", "\r\n"]), bom=st.sampled_from(["", "\ufeff"]))
 def test_whatever_a_person_writes_around_stays_and_each_part_is_the_newest(steps, line, bom):
     """The model: the text with a placeholder for each part."""
@@ -88,3 +89,94 @@ def test_whatever_a_person_writes_around_stays_and_each_part_is_the_newest(steps
     assert card.startswith(f"{bom}---{line}")
     assert card[card.index(f"{line}---{line}") + 3 + 2 * len(line) :] == text.format(**parts)
     assert yaml.safe_load(_split(card.removeprefix(bom))[0])["license"] == "mit"
+
+
+# --- what is left alone, and what is ours -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "there",
+    {
+        "a card of somebody else": "---\nlicense: mit\n---\n\n# Mine\n\nText.\n",
+        "no head and no marks": "# Mine\n",
+        "marks in fenced code": f"# Mine\n\n```md\n{_FIRST}\n{_LAST}\n```\n",
+        "marks in an open fence": f"~~~\n{_FIRST}\n{_LAST}\n",
+        "marks in a line": f"Put {_FIRST} and {_LAST}.\n",
+        "no last mark": _made(1).replace(_LAST, ""),
+        "no first mark": _made(1).replace(_FIRST, ""),
+        "a first mark twice": _made(1).replace(_FIRST, f"{_FIRST}\n{_FIRST}"),
+        "the part twice": _made(1) + _section(_made(1)),
+        "marks in the other order": f"{_LAST}\n{_FIRST}\n",
+        "a broken head": _made(1).replace("license: mit", "license: [mit"),
+        "a head that is no mapping": _made(1).replace("license: mit", "- mit").replace(": ", " "),
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_a_card_of_somebody_else_and_one_with_broken_marks_or_head_are_left_alone(there):
+    assert merged(there[1], _made(2)) is None
+    assert merged(there[1], _made(2), _made(1)) is None
+
+
+def test_marks_that_a_person_removed_do_not_come_back():
+    there = _of_0_4_0(1) + "\nMine.\n"
+    assert merged(there, _made(2), _made(1)) is None, "what was generated had marks"
+    assert merged(there, _made(2), _of_0_4_0(1)) is not None, "what was generated had none"
+
+
+@pytest.mark.parametrize("there", [None, "", "\n\n", "---\nlicense: mit\n---\n", "---\nlicense: mit\n---"])
+def test_a_card_without_text_is_filled(there):
+    card = merged(there, _made(1))
+    assert _split(card)[1] == _split(_made(1))[1]
+    assert yaml.safe_load(_split(card)[0].strip("-")) == yaml.safe_load(_split(_made(1))[0].strip("-"))
+
+
+# --- the head ---------------------------------------------------------------------------------------------------
+
+
+def test_keys_and_tags_of_a_person_stay_ours_are_replaced_and_an_unchanged_head_keeps_its_comments():
+    head, text = _split(_made(1))
+    edited = head.replace("tags:", "x-lab: {room: 3} # mine\ntags:\n- mine").replace(
+        "license: mit", "license: gpl"
+    )
+    first = merged(f"{edited}\n---\n{text}", _made(2))
+    data, ours = (yaml.safe_load(_split(card)[0].strip("-")) for card in (first, _made(2)))
+    assert data == ours | {"x-lab": {"room": 3}, "tags": ["mine", *ours["tags"]]}
+    commented = first.replace("license: mit", 'license:   "mit" # as it is')
+    assert _split(merged(commented, _made(3)))[0] == _split(commented)[0]
+
+
+def test_a_head_that_a_person_removed_comes_back_with_our_keys():
+    assert merged(_split(_made(1))[1], _made(2)) == _made(2)
+
+
+# --- cards of version 0.4.0 -------------------------------------------------------------------------------------
+
+
+def test_a_card_of_0_4_0_as_it_was_generated_becomes_the_new_one():
+    assert merged(_of_0_4_0(1), _made(2), _of_0_4_0(1)) == _made(2)
+    assert _section(merged(None, _of_0_4_0(1))).strip() in merged(None, _of_0_4_0(1)), "it gets marks"
+    later = merged(_made(1), _of_0_4_0(2))
+    assert (later.count(_FIRST), "epoch-002" in later, "epoch-001" in later) == (1, True, False)
+
+
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+def test_a_card_of_0_4_0_gets_marks_around_what_was_generated_and_the_rest_stays(line):
+    head, text = _split(_of_0_4_0(1))
+    edited = text.replace("# run", "Above.\n\n# run", 1).replace("## Limits", "Between.\n\n## Limits")
+    edited = edited.replace("never", "NEVER").replace("not examined", "examined by me") + "\nBelow.\n"
+    there = f"{head}\n---\n{edited}".replace("\n", line)
+    mine = [
+        one[2:] for one in ndiff(text.splitlines(), edited.splitlines()) if one.startswith("+ ") and one[2:]
+    ]
+    assert len(mine) == 4
+    for epoch in (2, 3):
+        there = merged(there, _made(epoch), _of_0_4_0(1))
+        assert _section(there) == _section(_made(epoch)).replace("\n", line)
+        outside = there.replace(_section(there), "")
+        assert [one for one in _split(outside)[1].splitlines() if one] == mine
+        assert "epoch-001" not in there
+
+
+def test_a_parent_that_0_4_0_named_and_the_new_card_does_not_name_leaves_the_head():
+    named = _of_0_4_0(1, replace(_FACTS, parents=(Parent("me/secret"),)))
+    assert "me/secret" not in merged(f"{named}\nMine.\n", _made(2), named)
