@@ -276,7 +276,8 @@ def merged(
         made = str(new)
     if not there or there == before:
         return made
-    bom, line = "\ufeff" * there.startswith("\ufeff"), "\r\n" if "\r\n" in there else "\n"
+    bom, windows = "\ufeff" * there.startswith("\ufeff"), 2 * there.count("\r\n") > there.count("\n")
+    line = "\r\n" if windows else "\n"
     cards, empty = (there.removeprefix(bom), before), f"---{line}{line}---{line}"
     try:
         old, former = (RepoCard(one if REGEX_YAML_BLOCK.search(one) else empty + one) for one in cards)
