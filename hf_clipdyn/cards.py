@@ -247,6 +247,12 @@ def results_card(
 
 # --- what a person wrote stays ---
 
+LEFT_ALONE = (
+    "is left as it is: what is generated needs the lines <!-- card of hf-clipdyn --> and <!-- end of card -->, once "
+    "each, and a YAML head that can be read."
+)
+"""What to say, after the name of a card, where `merged` gives none."""
+
 
 def merged(
     there: str | None, made: str, before: str = "", *, part: str = "card", keys: Sequence[str] | None = None

@@ -10,7 +10,7 @@
 
 The Hub shows the HTML of a model's repository as text, so a page that readers can open needs a Space. A README.md that
 is there already keeps everything but the section between two marks and our results in its model index, each of which
-has ``measured_by: hf-clipdyn`` in its ``args``. Comments and line breaks in its YAML head are lost.
+has ``measured_by: hf-clipdyn`` in its ``args``.
 The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.co/docs/hub/spaces-config-reference.
 """
 
@@ -33,7 +33,7 @@ from hf_clipdyn.cards import merged, render_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder
+from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder, readme
 from hf_clipdyn.report.courses import Course, Point
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.page import write_report
@@ -225,14 +225,8 @@ def _repositories(study: Study) -> dict[str, str]:
 
 def _merge_with_hub(path: Path, card: str, api: HfApi, info: Any) -> None:
     """Merge the card that is on the Hub into the one that is sent."""
-    existing = _readme_on_hub(api, info, "model")
+    existing = readme(api, info, "model")
     write_atomically(path, _merged(existing, card, f"The card of {info.id}") if existing else card)
-
-
-def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes:
-    """The README.md of a repository as it was when the push began; empty if it has none."""
-    at: Any = {"filename": _README, "repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
-    return Path(api.hf_hub_download(**at)).read_bytes() if api.file_exists(**at) else b""
 
 
 def push_space(
@@ -285,8 +279,8 @@ def push_space(
             # Somebody else may own a repository with the name of a local run.
             owned = [(model, commit) for model, commit in named if "/" in model and is_repo_id(model)]
             models = [one[0] for one in owned if persistently(partial(api.revision_exists, *one))]
-            readme = _space_readme(study, models, results_dataset, licence)
-            write_atomically(Path(folder, _README), _readme_of_space(api, info, readme))
+            made = _space_readme(study, models, results_dataset, licence)
+            write_atomically(Path(folder, _README), _readme_of_space(api, info, made))
 
         commit, is_new = push_folder(
             folder,
@@ -301,14 +295,14 @@ def push_space(
     return commit.commit_url if is_new else None
 
 
-def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
+def _readme_of_space(api: HfApi, info: Any, made: str) -> str:
     """The README.md of a new Space, or the one that is there, brought up to date."""
     history = api.list_repo_commits(info.id, repo_type="space", revision=info.sha)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] == [_FIRST_COMMIT]:
-        return readme
+        return made
     what = f"The README.md of the Space {info.id}"
-    return _merged(_readme_on_hub(api, info, "space"), readme, what, "page", _SPACE_KEYS)
+    return _merged(readme(api, info, "space"), made, what, "page", _SPACE_KEYS)
 
 
 # --- what a person wrote stays ---------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
     assert not any(token.type == "image" for token in _tokens(card))
     html_there = [token.content.strip() for token in _tokens(card) if token.type == "html_block"]
     marks = ["<!-- card of hf-clipdyn -->", "<!-- end of card -->"]
-    assert html_there == marks * (kind in ("revision", "imported"))
+    assert html_there == marks * (kind != "dataset")
     if html_there:
         later = merged(f"{card}Mine.\n", plain)
         assert _body(later or "") == f"{_body(plain)}Mine.\n", "a name is no mark"
