@@ -51,8 +51,8 @@ def push_results(config: EvaluationConfig) -> None:
     """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
     The repository is made if need be, else its content is replaced, but for what others wrote on its card. Trials hold
-    labels and human judgements of their data set: where its licence does not let one pass these on, they go to a private
-    repository only. Those of a kind or a data set of a plug-in that is not loaded stay here.
+    labels and human judgements of their data set: where its licence does not let one pass these on, they go to a
+    private repository only. Those of a kind or a data set of a plug-in that is not loaded stay here.
     """
     output, repo_id = cast("Path", config.output), cast("str", config.hub_model_id)
     kept_here: dict[str, str] = {}
