@@ -255,7 +255,12 @@ LEFT_ALONE = (
 
 
 def merged(
-    there: str | None, made: str, before: str = "", *, part: str = "card", keys: Sequence[str] | None = None
+    there: str | bytes | None,
+    made: str,
+    before: str = "",
+    *,
+    part: str = "card",
+    keys: Sequence[str] | None = None,
 ) -> str | None:
     """A card that exists, with the newest text between its two marks; all else stays, byte for byte.
 
@@ -273,19 +278,20 @@ def merged(
 
     Returns:
         The card; None if ``there`` is left alone: it has no marks and is not one of ours, a mark is missing or is there
-        twice, or its head cannot be read.
+        twice, or it or its head cannot be read. The Hub's client would not send such a card again.
     """
     first, last = f"<!-- {part} of hf-clipdyn -->", f"<!-- end of {part} -->"
     new = RepoCard(made)
     if not _marks(new.text, part):
         new.text = f"\n{first}\n{new.text}\n{last}\n"
         made = str(new)
-    if not there or there == before:
-        return made
-    bom, windows = "\ufeff" * there.startswith("\ufeff"), 2 * there.count("\r\n") > there.count("\n")
-    line = "\r\n" if windows else "\n"
-    cards, empty = (there.removeprefix(bom), before), f"---{line}{line}---{line}"
     try:
+        there = there.decode() if isinstance(there, bytes) else there
+        if not there or there == before:
+            return made
+        bom, windows = "\ufeff" * there.startswith("\ufeff"), 2 * there.count("\r\n") > there.count("\n")
+        line = "\r\n" if windows else "\n"
+        cards, empty = (there.removeprefix(bom), before), f"---{line}{line}---{line}"
         old, former = (RepoCard(one if REGEX_YAML_BLOCK.search(one) else empty + one) for one in cards)
     except (yaml.YAMLError, TypeError, ValueError):
         return None

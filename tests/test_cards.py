@@ -101,6 +101,7 @@ def test_whatever_a_person_writes_around_stays_and_each_part_is_the_newest(steps
         "no head and no marks": "# Mine\n",
         "marks in fenced code": f"# Mine\n\n```md\n{_FIRST}\n{_LAST}\n```\n",
         "marks in an open fence": f"~~~\n{_FIRST}\n{_LAST}\n",
+        "not UTF-8": _made(1).encode() + b"\xff",
         "marks in a line": f"Put {_FIRST} and {_LAST}.\n",
         "no last mark": _made(1).replace(_LAST, ""),
         "no first mark": _made(1).replace(_FIRST, ""),

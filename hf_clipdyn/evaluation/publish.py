@@ -62,8 +62,7 @@ def push_results(config: EvaluationConfig) -> None:
         def complete(api: HfApi, info: Any) -> None:
             kept_here.clear()
             kept_here.update(_stage(output, Path(staging), info.id, info.private))
-            there, card = readme(api, info, "dataset"), Path(staging, "README.md")
-            card.write_bytes(_kept(there, card.read_text(encoding="utf-8"), info.id))
+            _keep_text(Path(staging, "README.md"), readme(api, info, "dataset"), info.id)
 
         commit, _ = push_folder(
             staging,
@@ -81,15 +80,15 @@ def push_results(config: EvaluationConfig) -> None:
     _log.info(f"The results were pushed: {commit.repo_url}.")
 
 
-def _kept(there: bytes, made: str, repo_id: str) -> bytes:
-    """The new card with what others wrote on that of the repository, which stays if it is not one of ours."""
-    text = there.decode(errors="surrogateescape")
-    kept = merged(text, made)
-    if kept is None and "measurements by hf-clipdyn, each with its count" in text and "<!--" not in text:
-        return made.encode()  # the card is of version 0.4.0, which set no marks and kept no text
-    if kept is None:
+def _keep_text(card: Path, there: bytes, repo_id: str) -> None:
+    """Add to the new card what others wrote on that of the repository, which stays if it is not one of ours."""
+    kept = merged(there, card.read_text(encoding="utf-8"))
+    if kept is not None:
+        card.write_bytes(kept.encode())
+    elif b"measurements by hf-clipdyn, each with its count" not in there or b"<!--" in there:
         _log.warning(f"The card of {repo_id} {LEFT_ALONE}")
-    return there if kept is None else kept.encode(errors="surrogateescape")
+        card.unlink()
+    # Else it is a card of version 0.4.0, which set no marks and kept no text.
 
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, str]:
