@@ -255,12 +255,7 @@ LEFT_ALONE = (
 
 
 def merged(
-    there: str | bytes | None,
-    made: str,
-    before: str = "",
-    *,
-    part: str = "card",
-    keys: Sequence[str] | None = None,
+    there: str | bytes | None, made: str, before: str = "", *, part: str = "card", keys: Sequence[str] = ()
 ) -> str | None:
     """A card that exists, with the newest text between its two marks; all else stays, byte for byte.
 
@@ -310,7 +305,7 @@ def merged(
     data, ours, head = vars(old.data), dict(vars(new.data)), there[: len(there) - len(old.text)]
     if isinstance(tags := data.get("tags"), list):
         ours["tags"] = [*tags, *[tag for tag in ours.get("tags", []) if tag not in tags]]
-    if keys is None:
+    if not keys:
         keys = [*[key for key, value in vars(former.data).items() if data.get(key) == value], *ours]
     values: dict[str, Any] = {key: (ours if key in keys else data).get(key) for key in [*data, *keys]}
     wanted = CardData(**values)

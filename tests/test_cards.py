@@ -78,7 +78,7 @@ def test_whatever_a_person_writes_around_stays_and_each_part_is_the_newest(steps
             text = written + text if what == "above" else text + written
             continue
         newest[what] = _made(value) if what == "card" else _shared(value)
-        keys = None if what == "card" else ["model-index"]
+        keys = [] if what == "card" else ["model-index"]
         if f"{{{what}}}" not in text:
             text += f"{'' if text.endswith(line) else line}{line}{{{what}}}{line}"
         again = merged(card, newest[what], part=what, keys=keys)
