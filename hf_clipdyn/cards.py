@@ -1,6 +1,7 @@
 """Cards: the README.md that a revision carries, from the templates in `model_cards/`.
 
-Names of runs, files and data sets are untrusted: each value is escaped for the place where a template puts it.
+Names of runs, files and data sets are untrusted: each value is escaped for the place where a template puts it. What a
+template says stands between two marks, and `merged` replaces only that in a card that exists.
 """
 
 import json
@@ -8,11 +9,14 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from huggingface_hub import CardData, DatasetCardData, ModelCardData
+import yaml
+from huggingface_hub import CardData, DatasetCardData, ModelCardData, RepoCard
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from pydantic import Field
@@ -239,3 +243,95 @@ def results_card(
     facts |= {"repo_id": repo_id, "rows": rows, "runs": runs, "trials": list(configs)[1:]}
     revisions = sum(run["revisions"] for run in runs)
     return render_card("results.md.jinja", data, title=title, revisions=revisions, **facts)
+
+
+# --- what a person wrote stays ---
+
+LEFT_ALONE = (
+    "is left as it is: what is generated needs the lines <!-- card of hf-clipdyn --> and <!-- end of card -->, once "
+    "each, and a YAML head that can be read."
+)
+"""What to say, after the name of a card, where `merged` gives none."""
+
+
+def merged(
+    there: str | bytes | None, made: str, before: str = "", *, part: str = "card", keys: Sequence[str] = ()
+) -> str | None:
+    """A card that exists, with the newest text between its two marks; all else stays, byte for byte.
+
+    In the YAML head, values of the new card replace those of the same keys, and its tags are added. If nothing changes,
+    the head stays as it is; else comments and line breaks in it are lost. A mark is a line of its own, outside of
+    fenced code.
+
+    Args:
+        there: the card that exists; one that is None or has no text is filled.
+        made: the new card. If it is one of version 0.4.0, which has no marks, its text gets them.
+        before: what version 0.4.0 generated for ``there``. Marks are put where at least half of its lines are; other
+            lines stay outside of them.
+        part: which marks: ``card``, ``page``, or ``trajectories``, which a card without them gets at its end.
+        keys: of the head that are replaced, or removed if ``made`` lacks them; all that ``made`` has by default.
+
+    Returns:
+        The card; None if ``there`` is left alone: it has no marks and is not one of ours, a mark is missing or is there
+        twice, or it or its head cannot be read. The Hub's client would not send such a card again.
+    """
+    first, last = f"<!-- {part} of hf-clipdyn -->", f"<!-- end of {part} -->"
+    new = RepoCard(made)
+    if not _marks(new.text, part):
+        new.text = f"\n{first}\n{new.text}\n{last}\n"
+        made = str(new)
+    try:
+        there = there.decode() if isinstance(there, bytes) else there
+        if not there or there == before:
+            return made
+        bom, windows = "\ufeff" * there.startswith("\ufeff"), 2 * there.count("\r\n") > there.count("\n")
+        line = "\r\n" if windows else "\n"
+        cards, empty = (there.removeprefix(bom), before), f"---{line}{line}---{line}"
+        old, former = (RepoCard(one if REGEX_YAML_BLOCK.search(one) else empty + one) for one in cards)
+    except (yaml.YAMLError, TypeError, ValueError):
+        return None
+    text, section = old.text, re.sub("\r?\n", line, new.text)
+    if not text.strip():
+        text = section
+    if not _marks(text, part):
+        text = _with_marks(text, "" if _marks(before, part) else former.text, f"{first}{line}{last}{line}")
+    if not _marks(text, part) and part == "trajectories":
+        text += f"{line * (1 + (not text.endswith(line)))}{first}{line}{last}{line}"
+    ends = _marks(text, part)
+    if [mark for *_, mark in ends] != [first, last]:
+        return None
+    (start, *_), (_, end, _) = _marks(section, part)
+    text = text[: ends[0][0]] + section[start:end] + text[ends[1][1] :]
+    data, ours, head = vars(old.data), dict(vars(new.data)), there[: len(there) - len(old.text)]
+    if isinstance(tags := data.get("tags"), list):
+        ours["tags"] = [*tags, *[tag for tag in ours.get("tags", []) if tag not in tags]]
+    if not keys:
+        keys = [*[key for key, value in vars(former.data).items() if data.get(key) == value], *ours]
+    values: dict[str, Any] = {key: (ours if key in keys else data).get(key) for key in [*data, *keys]}
+    wanted = CardData(**values)
+    if wanted.to_yaml() != old.data.to_yaml():
+        old.data, old.text = wanted, ""
+        head = f"{bom}{old}"
+    return head + text
+
+
+def _marks(text: str, part: str) -> list[tuple[int, int, str]]:
+    """Start, end and text of each mark of a part."""
+    fenced = r"^ {0,3}(?P<fence>`{3,}(?=[^`\n]*$)|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*\r?$|\Z)"
+    mark = rf"^(?P<mark><!-- (?:{part} of hf-clipdyn|end of {part}) -->)(?=[ \t]*\r?$)"
+    found = re.finditer(f"{fenced}|{mark}", text, re.DOTALL | re.MULTILINE)
+    return [(one.start(), one.end(), one["mark"]) for one in found if one["mark"]]
+
+
+def _with_marks(text: str, before: str, marks: str) -> str:
+    """A text with marks in the place of the lines of ``before``; as it is if it has less than half of them."""
+    lines, ours = text.splitlines(keepends=True), before.splitlines()
+    matcher = SequenceMatcher(None, [one.rstrip("\r\n") for one in lines], ours, autojunk=False)
+    # An empty line separates paragraphs of a person, too.
+    blocks = [one for one in matcher.get_matching_blocks() if any(ours[one.b : one.b + one.size])]
+    if not blocks or 2 * sum(one.size for one in blocks) < len(ours):
+        return text
+    largest = max(blocks, key=lambda one: one.size)
+    for one in reversed(blocks):
+        lines[one.a : one.a + one.size] = [marks] * (one is largest)
+    return "".join(lines)

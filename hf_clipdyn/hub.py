@@ -281,3 +281,9 @@ def push_folder(
     except Exception as error:
         problem = f"Nothing was pushed to the {repo_type} {repo_id} ({reason(error)})."
         raise PublishError(problem + refusal_hint(error)) from error
+
+
+def readme(api: "huggingface_hub.HfApi", info: Any, repo_type: str) -> bytes:
+    """The README.md of a repository at the commit of its `repo_info`; empty if it has none."""
+    at: Any = {"filename": "README.md", "repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
+    return Path(api.hf_hub_download(**at)).read_bytes() if api.file_exists(**at) else b""

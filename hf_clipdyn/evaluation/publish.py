@@ -23,11 +23,11 @@ from accelerate.logging import get_logger
 from huggingface_hub import HfApi
 
 from hf_clipdyn.benchmarks.registry import kinds, scored_earlier
-from hf_clipdyn.cards import results_card
+from hf_clipdyn.cards import LEFT_ALONE, merged, results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.hub import push_folder
+from hf_clipdyn.hub import push_folder, readme
 from hf_clipdyn.results.arrow import SCHEMA, column_table
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
@@ -50,18 +50,19 @@ _log = get_logger(__name__)
 def push_results(config: EvaluationConfig) -> None:
     """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
-    The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
-    data set: where its licence does not let one pass these on, they go to a private repository only. Those of a kind or
-    a data set of a plug-in that is not loaded stay here.
+    The repository is made if need be, else its content is replaced, but for what others wrote on its card. Trials hold
+    labels and human judgements of their data set: where its licence does not let one pass these on, they go to a
+    private repository only. Those of a kind or a data set of a plug-in that is not loaded stay here.
     """
     output, repo_id = cast("Path", config.output), cast("str", config.hub_model_id)
     kept_here: dict[str, str] = {}
     complete_already = naming(f"{output} is complete; repeat the command to push it")
     with complete_already, TemporaryDirectory(prefix="clipdyn-push-") as staging:
 
-        def complete(_: HfApi, info: Any) -> None:
+        def complete(api: HfApi, info: Any) -> None:
             kept_here.clear()
             kept_here.update(_stage(output, Path(staging), info.id, info.private))
+            _keep_text(Path(staging, "README.md"), readme(api, info, "dataset"), info.id)
 
         commit, _ = push_folder(
             staging,
@@ -77,6 +78,17 @@ def push_results(config: EvaluationConfig) -> None:
         names = ", ".join(name for name, why in kept_here.items() if why == cause)
         _log.warning(f"The trials of {names} were not pushed: {cause}")
     _log.info(f"The results were pushed: {commit.repo_url}.")
+
+
+def _keep_text(card: Path, there: bytes, repo_id: str) -> None:
+    """Add to the new card what others wrote on that of the repository, which stays if it is not one of ours."""
+    kept = merged(there, card.read_text(encoding="utf-8"))
+    if kept is not None:
+        card.write_bytes(kept.encode())
+    elif b"measurements by hf-clipdyn, each with its count" not in there or b"<!--" in there:
+        _log.warning(f"The card of {repo_id} {LEFT_ALONE}")
+        card.unlink()
+    # Else it is a card of version 0.4.0, which set no marks and kept no text.
 
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> dict[str, str]:

@@ -10,14 +10,14 @@
 
 The Hub shows the HTML of a model's repository as text, so a page that readers can open needs a Space. A README.md that
 is there already keeps everything but the section between two marks and our results in its model index, each of which
-has ``measured_by: hf-clipdyn`` in its ``args``. Comments and line breaks in its YAML head are lost.
+has ``measured_by: hf-clipdyn`` in its ``args``.
 The index: `modelcard.md` of huggingface/hub-docs. A Space: https://huggingface.co/docs/hub/spaces-config-reference.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +29,11 @@ from huggingface_hub import CardData, EvalResult, HfApi, RepoCard
 from huggingface_hub.repocard_data import eval_results_to_model_index
 from markupsafe import Markup
 
-from hf_clipdyn.cards import render_card
+from hf_clipdyn.cards import merged, render_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError, counted, naming, shorten
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder
+from hf_clipdyn.hub import check_login, checked_repo_id, is_repo_id, persistently, push_folder, readme
 from hf_clipdyn.report.courses import Course, Point
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.page import write_report
@@ -46,8 +46,6 @@ TOOL = "hf-clipdyn"
 """Marks our results in a model index."""
 
 _README, _REPORT, _INDEX = "README.md", "report", "model-index"
-_CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
-_SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
 _SPACE_KEYS = ("sdk", "app_file", "models", "datasets")
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _IMAGES, _DUAL = "image-feature-extraction", "zero-shot-image-classification"
@@ -227,14 +225,8 @@ def _repositories(study: Study) -> dict[str, str]:
 
 def _merge_with_hub(path: Path, card: str, api: HfApi, info: Any) -> None:
     """Merge the card that is on the Hub into the one that is sent."""
-    existing = _readme_on_hub(api, info, "model")
+    existing = readme(api, info, "model")
     write_atomically(path, _merged(existing, card, f"The card of {info.id}") if existing else card)
-
-
-def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes:
-    """The README.md of a repository as it was when the push began; empty if it has none."""
-    at: Any = {"filename": _README, "repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
-    return Path(api.hf_hub_download(**at)).read_bytes() if api.file_exists(**at) else b""
 
 
 def push_space(
@@ -287,8 +279,8 @@ def push_space(
             # Somebody else may own a repository with the name of a local run.
             owned = [(model, commit) for model, commit in named if "/" in model and is_repo_id(model)]
             models = [one[0] for one in owned if persistently(partial(api.revision_exists, *one))]
-            readme = _space_readme(study, models, results_dataset, licence)
-            write_atomically(Path(folder, _README), _readme_of_space(api, info, readme))
+            made = _space_readme(study, models, results_dataset, licence)
+            write_atomically(Path(folder, _README), _readme_of_space(api, info, made))
 
         commit, is_new = push_folder(
             folder,
@@ -303,18 +295,14 @@ def push_space(
     return commit.commit_url if is_new else None
 
 
-def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
+def _readme_of_space(api: HfApi, info: Any, made: str) -> str:
     """The README.md of a new Space, or the one that is there, brought up to date."""
     history = api.list_repo_commits(info.id, repo_type="space", revision=info.sha)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] == [_FIRST_COMMIT]:
-        return readme
-    existing = _readme_on_hub(api, info, "space")
-    if _SPACE_MARKS[0] not in existing.decode(errors="replace").splitlines():
-        raise ConfigError(
-            f"The Space {info.id} has other content (no {_SPACE_MARKS[0]}): name another Space, or delete that."
-        )
-    return _merged(existing, readme, f"The README.md of the Space {info.id}", _SPACE_MARKS, _SPACE_KEYS)
+        return made
+    what = f"The README.md of the Space {info.id}"
+    return _merged(readme(api, info, "space"), made, what, "page", _SPACE_KEYS)
 
 
 # --- what a person wrote stays ---------------------------------------------------------------------------------
@@ -328,21 +316,25 @@ def _write_card(part: Study, run: str, path: Path, figure: str, results_dataset:
 
 
 def _merged(
-    kept: bytes, card: str, what: str, marks: tuple[str, str] = _CARD_MARKS, keys: Iterable[str] = (_INDEX,)
+    kept: bytes, card: str, what: str, part: str = "trajectories", keys: Sequence[str] = (_INDEX,)
 ) -> str:
-    """An existing README.md with the section between the marks and the keys of ``card``; all else stays.
+    """An existing README.md with a part and the keys of ``card``; all else stays.
 
     Raises:
-        ConfigError: its head cannot be read; ``what`` begins the message.
+        ConfigError: its head or its marks cannot be read; ``what`` begins the message.
     """
     with naming(what, ConfigError):
-        text = kept.decode("utf-8-sig")
-        old, new = RepoCard(text), RepoCard(card)
-        for key in keys:
-            value = new.data.get(key)
-            old.data[key] = _with_results(old.data.get(key, []), value or []) if key == _INDEX else value
-        old.text = _with_section(old.text, new.text, marks, "\r\n" if "\r\n" in text else "\n")
-        return str(old)
+        text, new = kept.decode(), RepoCard(card)
+        old = RepoCard(text.removeprefix("\ufeff"))
+        if _INDEX in keys:
+            new.data[_INDEX] = _with_results(old.data.get(_INDEX, []), new.data.get(_INDEX) or [])
+    made = merged(text, str(new), part=part, keys=keys)
+    if made is None:
+        raise ConfigError(
+            f"{what} needs the lines <!-- {part} of {TOOL} --> and <!-- end of {part} --> once each, to have the text "
+            "between them replaced: correct them, or use another place."
+        )
+    return made
 
 
 def _with_results(index: Sequence[Any], ours: Sequence[Any]) -> list[Any] | None:
@@ -366,20 +358,6 @@ def _not_ours(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """A result without the metrics that we measured; other tools may have grouped them with theirs."""
     metrics = [metric for metric in item["metrics"] if (metric.get("args") or {}).get("measured_by") != TOOL]
     return [{**item, "metrics": metrics}] if metrics or not item["metrics"] else []
-
-
-def _with_section(text: str, new: str, marks: tuple[str, str], line: str) -> str:
-    """A text with the section of ``new`` between two lines in the place of its own, or at the end.
-
-    A first mark without a last one before the next first mark opens no section. ``line`` breaks lines.
-    """
-    first, last = (rf"^{re.escape(mark)}(?=[ \t]*\r?$)" for mark in marks)
-    pattern = re.compile(rf"{first}(?:(?!{first}).)*?{last}", re.DOTALL | re.MULTILINE)
-    (section,) = pattern.findall(new)
-    section = section.replace("\n", line)
-    if pattern.search(text):
-        return pattern.sub(lambda _: section, text, count=1)
-    return f"{text.rstrip()}{line}{line}{section}{line}" if text.strip() else f"{section}{line}"
 
 
 # --- contents --------------------------------------------------------------------------------------------------

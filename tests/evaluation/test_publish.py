@@ -106,6 +106,33 @@ def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub,
     assert old not in files, "what was pushed before is replaced"
 
 
+def test_what_a_person_wrote_on_the_card_stays_and_a_card_of_somebody_else_is_left_alone(hub, push, caplog):
+    api, marks = HfApi(), ("<!-- card of hf-clipdyn -->\n\n", "\n<!-- end of card -->\n")
+
+    def card():
+        repo = hub.repo("me/results", "datasets")
+        return hub.state.content(repo.resolve("main").tree["README.md"]).decode()
+
+    def write(text):
+        api.upload_file(
+            path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/results", repo_type="dataset"
+        )
+
+    push("me/results")
+    made = card()
+    write(made.replace("Results of 3 revisions", "Results of 2 revisions") + "\nMine.\n")
+    push("me/results")
+    assert card() == f"{made}\nMine.\n"
+    write("---\nlicense: mit\n---\n# Mine\n")
+    caplog.clear()
+    push("me/results")
+    assert card() == "---\nlicense: mit\n---\n# Mine\n"
+    assert [one for one in caplog.messages if "The card of me/results is left as it is" in one]
+    write(made.replace(marks[0], "").replace(marks[1], "").replace("of 3 revisions", "of 2 revisions"))
+    push("me/results")
+    assert card() == made, "a card of version 0.4.0"
+
+
 def test_without_a_token_or_a_network_no_image_is_shown(push, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.show_images", None)
     with pytest.raises(PublishError, match="token"):

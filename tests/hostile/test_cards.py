@@ -13,11 +13,12 @@ from hostile.harness import Write
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from hf_clipdyn.cards import CardFacts, CardSource, dataset_card, results_card, revision_card
+from hf_clipdyn.cards import CardFacts, CardSource, dataset_card, merged, results_card, revision_card
 
 NAMES = {
     "script": "<script>alert(1)</script>",
     "comment": "<!-- end of trajectories --> <!--",
+    "mark": "a\n<!-- end of card -->\n<!-- card of hf-clipdyn -->\n",
     "pipe": "a|b||c",
     "backticks": "`a` ```` b ```",
     "fence": "a\n```\nimport os\n```\n",
@@ -122,7 +123,13 @@ def test_a_name_adds_nothing_to_a_card_but_its_text(name: str, kind: str) -> Non
         tokens = list(_tokens(card))
         heading = tokens[[token.type for token in tokens].index("heading_open") + 1]
         assert _words(html.unescape(heading.content)) == _words(name), "it is shown as it is"
-    assert not any(token.type in ("html_block", "image") for token in _tokens(card))
+    assert not any(token.type == "image" for token in _tokens(card))
+    html_there = [token.content.strip() for token in _tokens(card) if token.type == "html_block"]
+    marks = ["<!-- card of hf-clipdyn -->", "<!-- end of card -->"]
+    assert html_there == marks * (kind != "dataset")
+    if html_there:
+        later = merged(f"{card}Mine.\n", plain)
+        assert _body(later or "") == f"{_body(plain)}Mine.\n", "a name is no mark"
     head = yaml.safe_load(re.match(r"\A---\n(.*?)\n---\n", card, re.DOTALL)[1])
     assert head.keys() == yaml.safe_load(re.match(r"\A---\n(.*?)\n---\n", plain, re.DOTALL)[1]).keys()
     if kind == "revision":

@@ -91,9 +91,10 @@ def test_the_card_of_a_trained_run_names_its_classes_and_its_task(
     [
         ("Text.", "Text.\n\nOURS\n"),
         (f"A\n{_BEGIN}\nold\n{_END}\nB\n", "A\nOURS\nB\n"),
-        (f"A\n{_BEGIN}\nmine, without an end\n", f"A\n{_BEGIN}\nmine, without an end\n\nOURS\n"),
-        (f"{_BEGIN}\nmine\n{_BEGIN}\nold\n{_END}\nB\n", f"{_BEGIN}\nmine\nOURS\nB\n"),
-        (f"{_END}\nA {_BEGIN} {_END}\n", f"{_END}\nA {_BEGIN} {_END}\n\nOURS\n"),
+        ("Text.  \n\n\n", "Text.  \n\n\n\nOURS\n"),
+        (f"A {_BEGIN} {_END}\n", f"A {_BEGIN} {_END}\n\nOURS\n"),
+        (f"```\n{_BEGIN}\n{_END}\n```\n", f"```\n{_BEGIN}\n{_END}\n```\n\nOURS\n"),
+        (f"{_BEGIN}\nold\n{_END}\n~~~\n{_BEGIN}\n~~~\n", f"OURS\n~~~\n{_BEGIN}\n~~~\n"),
     ],
 )
 def test_a_section_is_replaced_in_its_place_or_added_at_the_end(write, tmp_path, body, expected, newline):
@@ -104,6 +105,41 @@ def test_a_section_is_replaced_in_its_place_or_added_at_the_end(write, tmp_path,
     assert text.count("\n") == text.count(newline)
     found = text.replace(newline, "\n").split("\n---\n")[1]
     assert re.sub(rf"(?s){_BEGIN}\n\n## Trajectories.*?{_END}", "OURS", found) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"A\n{_BEGIN}\nmine, without an end\n",
+        f"{_BEGIN}\nmine\n{_BEGIN}\nold\n{_END}\nB\n",
+        f"{_END}\nA\n",
+        f"{_BEGIN}\nold\n{_END}\n{_BEGIN}\nold\n{_END}\n",
+        "```\nA block of code without an end\n",
+    ],
+)
+def test_a_card_whose_marks_are_not_there_once_each_is_refused_and_stays(write, tmp_path, body):
+    path = tmp_path / "card-me--fixture.md"
+    path.write_text(body)
+    with pytest.raises(
+        ConfigError, match=rf"{path.name} needs the lines {_BEGIN} and {_END} once each.*correct"
+    ):
+        write_cards(write(_SMALL), tmp_path)
+    assert path.read_text() == body
+
+
+def test_the_head_with_its_comments_and_a_byte_order_mark_stay_if_the_results_are_the_same(write, tmp_path):
+    (path,) = write_cards(write(_SMALL), tmp_path)
+    edited = (
+        path.read_text()
+        .replace("tags:", "tags:   # mine", 1)
+        .replace("hf-clipdyn -->\n", "hf-clipdyn -->\nold\n")
+    )
+    path.write_text(f"\ufeff{edited}")
+    write_cards(write(_SMALL), tmp_path)
+    text = path.read_text()
+    assert text.startswith("\ufeff---\n")
+    assert text.split("\n---\n")[0] == f"\ufeff{edited}".split("\n---\n")[0]
+    assert text.count("\nold\n") == 1, "the card's own part is the business of who publishes revisions"
 
 
 # --- the model index -------------------------------------------------------------------------------------------

@@ -75,7 +75,9 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
         repo.commits.clear()
         repo.branches.clear()
     repo.commit("main", title, tree)
-    with pytest.raises(ConfigError, match=r"The Space me/study has other content .* name another Space"):
+    with pytest.raises(
+        ConfigError, match=r"The README.md of the Space me/study needs the lines <!-- page .* use another"
+    ):
         push_space(results, "me/study")
     assert _file("index.html") == "mine"
 
