@@ -10,10 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +23,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn import hub as client
-from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.errors import ClipDynError, PublishError, RevisionNotFoundError
+from hf_clipdyn.cards import LEFT_ALONE, CardFacts, merged
+from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.difference import Action, Copies, difference
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
@@ -81,6 +80,7 @@ class Hub(HubRun):
         super().__init__(store.repo_id, token)
         self._store = store
         self._listings: dict[str, Listing] = {}
+        self._has_said = False
 
     def files(self, commit: str) -> Listing:
         if commit not in self._listings:  # a commit never changes
@@ -205,7 +205,11 @@ class Hub(HubRun):
         rows = tuple(other for other in record.revisions if other.name in known)
         changed = {MANIFEST_FILE: record.model_copy(update={"revisions": rows}).dumps()}
         if CARD_FILE in files and CARD_FILE in there:
-            changed[CARD_FILE] = self._card(row, parent)
+            card = self._card(row, parent)
+            if card is None:
+                del files[CARD_FILE]
+            else:
+                changed[CARD_FILE] = card.encode()
         additions = [CommitOperationAdd(path, changed.get(path, file)) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             made = self.api.create_commit(self.repo_id, additions, commit_message=title, parent_commit=parent)
@@ -219,38 +223,20 @@ class Hub(HubRun):
                 )
         return str(made.oid)
 
-    def _card(self, row: Row, main: str) -> bytes:
-        """The card of a revision with what others wrote into that on `main`."""
-        files, made = self.files(main), self._made_card(row.name)
-        if CARD_FILE not in files or WEIGHTS_FILE not in files:
-            return made
-        there, weights = self.read(main, CARD_FILE), files[WEIGHTS_FILE].sha256
-        on_main = [earlier.name for earlier in self._store.manifest().revisions if earlier.sha256 == weights]
-        before = b""
-        with suppress(RevisionNotFoundError):  # neither its folder nor its branch is left
-            before = self._made_card(on_main[-1]) if on_main else b""
-        return made if there == before else carried(there, before, made)
-
-    def _made_card(self, name: str) -> bytes:
-        """The card as it was made, also of a folder that was deleted after its upload."""
-        file = self._store.folder / name / CARD_FILE
-        return file.read_bytes() if file.is_file() else self.read(name, CARD_FILE)
-
-
-def carried(written: bytes, before: bytes, made: bytes) -> bytes:
-    """What others have written on the card of `main`, with the lines of a new card.
-
-    Args:
-        written: the card on `main`.
-        before: an earlier card of this package.
-        made: the new card. The lines in which it differs from ``before`` replace those, wherever they are now.
-    """
-    old, new = before.split(b"\n"), made.split(b"\n")
-    follows: dict[bytes, bytes] = {}
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "replace" and j - i == m - k:
-            follows |= zip(old[i:j], new[k:m], strict=True)
-    return b"\n".join(follows.get(line, line) for line in written.split(b"\n"))
+    def _card(self, row: Row, main: str) -> str | None:
+        """The card of a revision with what others wrote into that on `main`; None if that is left alone."""
+        made, files = (
+            (self._store.folder / row.name / CARD_FILE).read_text(encoding="utf-8"),
+            self.files(main),
+        )
+        weights = files[WEIGHTS_FILE].sha256 if WEIGHTS_FILE in files else None
+        on_main = [earlier.name for earlier in self._store.rows() if earlier.sha256 == weights]
+        before = (self._store.folder / on_main[-1] / CARD_FILE).read_text(encoding="utf-8") if on_main else ""
+        card = merged(self.read(main, CARD_FILE), made, before)
+        if card is None and not self._has_said:
+            self._has_said = True
+            _log.warning("The card of %s %s", self.repo_id, LEFT_ALONE)
+        return card
 
 
 def said(error: BaseException) -> str:

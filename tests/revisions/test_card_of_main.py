@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 import pytest
+from faults import change
 from hub_server.server import HubServer
+from hub_server.state import File
 from huggingface_hub import HfApi
 
 from hf_clipdyn.revisions.verify import verify
@@ -72,7 +74,7 @@ def test_a_line_that_the_first_card_lacks_is_in_the_next_one_beside_what_a_perso
 def test_a_card_of_somebody_else_is_left_alone_and_the_command_says_so_once(
     suite: HubServer, publish, caplog, mine
 ) -> None:
-    _write(mine)
+    change(suite, "main", "README.md", File.small(mine))  # the Hub's client sends no such bytes
     with caplog.at_level(logging.WARNING):
         publish([4, 5], push_to_hub=True)
     assert _bytes(suite) == mine
