@@ -170,10 +170,10 @@ def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Res
 
 
 def _shown_card_data(readme: File | None) -> dict[str, Any]:
-    """The card's data as the Hub shows them; a head that is no YAML mapping has none."""
+    """The card's data as the Hub shows them; none of what is no YAML mapping or not UTF-8."""
     try:
         data = _card_data((readme.content or b"").decode()) if readme else {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeDecodeError):
         return {}
     return data if isinstance(data, dict) else {}
 

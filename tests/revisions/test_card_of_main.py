@@ -4,10 +4,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from faults import change
 from hub_server.server import HubServer
 from hub_server.state import File
-from huggingface_hub import HfApi
 
 from hf_clipdyn.revisions.verify import verify
 
@@ -36,9 +34,10 @@ def _card(hub: HubServer) -> str:
     return _bytes(hub).decode()
 
 
-def _write(text: str | bytes) -> None:
-    content = text if isinstance(text, bytes) else text.encode()
-    HfApi().upload_file(path_or_fileobj=content, path_in_repo="README.md", repo_id="me/run")
+def _write(hub: HubServer, text: str | bytes) -> None:
+    """What a person commits with git, also what the Hub's client would not send."""
+    repo, content = hub.repo("me/run"), text if isinstance(text, bytes) else text.encode()
+    repo.commit("main", "by git", {**repo.resolve("main").tree, "README.md": File.small(content)})
 
 
 def _edited(card: str, line: str = "\n") -> str:
@@ -52,7 +51,7 @@ def _edited(card: str, line: str = "\n") -> str:
 def test_an_example_of_a_person_that_names_a_revision_stays_when_the_next_one_is_published(
     suite: HubServer, tmp_path: Path, publish, line
 ) -> None:
-    _write(_edited(_card(suite), line))
+    _write(suite, _edited(_card(suite), line))
     publish([4, 5], push_to_hub=True)
     made = (tmp_path / "revisions" / "epoch-005" / "README.md").read_text()
     assert _card(suite) == _edited(made, line)
@@ -64,17 +63,20 @@ def test_a_line_that_the_first_card_lacks_is_in_the_next_one_beside_what_a_perso
 ) -> None:
     publish([0], push_to_hub=True)
     assert "| training loss |" not in _card(hub)
-    _write(_edited(_card(hub)))
+    _write(hub, _edited(_card(hub)))
     publish([0, 1], push_to_hub=True)
     assert "| training loss | 4.0000 |" in _card(hub)
     assert _card(hub) == _edited((tmp_path / "revisions" / "epoch-001" / "README.md").read_text())
 
 
-@pytest.mark.parametrize("mine", [b"# Mine\n\nText.\n", f"```\n{_FIRST}\n{_LAST}\n```\n".encode(), b"\xff"])
+@pytest.mark.parametrize(
+    "mine",
+    [b"# Mine\n\nText.\n", f"```\n{_FIRST}\n{_LAST}\n```\n".encode(), b"\xff", b"---\nlicense: [\n---\nx"],
+)
 def test_a_card_of_somebody_else_is_left_alone_and_the_command_says_so_once(
     suite: HubServer, publish, caplog, mine
 ) -> None:
-    change(suite, "main", "README.md", File.small(mine))  # the Hub's client sends no such bytes
+    _write(suite, mine)
     with caplog.at_level(logging.WARNING):
         publish([4, 5], push_to_hub=True)
     assert _bytes(suite) == mine
@@ -83,7 +85,7 @@ def test_a_card_of_somebody_else_is_left_alone_and_the_command_says_so_once(
 
 def test_marks_that_a_person_removed_stay_away(suite: HubServer, publish) -> None:
     without = _card(suite).replace(f"{_FIRST}\n", "").replace(f"{_LAST}\n", "")
-    _write(without)
+    _write(suite, without)
     publish([4], push_to_hub=True)
     assert _card(suite) == without
 
@@ -95,7 +97,7 @@ def test_a_card_of_0_4_0_gets_its_marks_around_what_was_generated(
     folder = tmp_path / "revisions" / "epoch-003"
     old = (folder / "README.md").read_text().replace(f"{_FIRST}\n\n", "").replace(f"\n\n{_LAST}\n", "\n")
     (folder / "README.md").write_text(old)
-    _write(_edited(old))
+    _write(suite, _edited(old))
     publish([4], push_to_hub=True)
     made = (tmp_path / "revisions" / "epoch-004" / "README.md").read_text()
     card = _card(suite)
