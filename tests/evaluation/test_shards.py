@@ -38,11 +38,34 @@ def test_shards_one_after_the_other_give_the_table_of_one_process(evaluate, tmp_
         pd.testing.assert_frame_equal(sorted_rows(part), sorted_rows(own))
 
 
-@pytest.mark.parametrize("task", [{}, {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}])
-def test_a_task_of_slurm_calls_its_part_of_the_study(task, checkout, tmp_path):
+@pytest.mark.parametrize(
+    ("array", "step", "shards"),
+    [
+        ([], None, [""]),
+        (range(1, 9), 1, [f" --shard {part}/8" for part in range(1, 9)]),
+        (range(3, 9), 1, [f" --shard {part}/6" for part in range(1, 7)]),
+        (range(0, 7, 2), 2, [f" --shard {part}/4" for part in range(1, 5)]),
+        ([7], 1, [" --shard 1/1"]),
+        ([1, 3, 7], 1, None),
+    ],
+    ids=["no array", "1-8", "3-8", "0-7:2", "7", "1,3,7"],
+)
+def test_a_task_of_slurm_calls_its_part_of_the_study(array, step, shards, checkout, tmp_path):
     (tmp_path / "clipdyn").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "clipdyn").chmod(0o755)
     script = ["bash", checkout / "scripts" / "study.sbatch", "--config", "a study.yaml"]
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | task
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "study --config a study.yaml" + (" --shard 3/8" if task else "") + "\n"
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    printed = []
+    for task in array or [None]:
+        facts = (
+            {} if task is None else {"ID": task, "COUNT": len(array), "MIN": min(array), "MAX": max(array)}
+        )
+        facts |= {"STEP": step} if facts else {}
+        slurm = {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in facts.items()}
+        done = subprocess.run(script, env=os.environ | path | slurm, capture_output=True, text=True)
+        printed.append(done.stdout)
+        assert (done.returncode, "--array is not a range" in done.stderr) == (
+            (2, True) if shards is None else (0, False)
+        )
+    expected = [f"study --config a study.yaml{shard}\n" for shard in shards or []]
+    assert printed == (expected or [""] * len(array))
